@@ -1,0 +1,95 @@
+"""Typed errors: what went wrong, where, the nearest valid names and the remedy.
+
+Every error a user can cause derives from `MetabolismError`; the command line prints its message on one
+line and exits with `exit_code` (2 for wrong usage, 1 for a failure while working).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MetabolismError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+    exit_code = 1
+
+
+class UsageError(MetabolismError):
+    """The request itself is wrong: nothing was run."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that does not exist, with the nearest ones that do.
+
+    Parameters
+    ----------
+    kind : str
+        What was looked up, e.g. ``"parameter"``.
+    name : str
+        The name as given.
+    known : iterable of str
+        All valid names.
+    remedy : str
+        How to list the valid names.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:
+        names = sorted(set(known))
+        folded = {n.casefold(): n for n in names}
+        near = [folded[n] for n in get_close_matches(str(name).casefold(), list(folded), n=3, cutoff=0.55)]
+        if near:
+            hint = f" Did you mean {' or '.join(repr(n) for n in near)}?"
+        elif len(names) <= 12:
+            hint = f" Known: {', '.join(names)}."
+        else:
+            hint = ""
+        super().__init__(f"no {kind} '{name}'.{hint}{' ' + remedy if remedy else ''}")
+        self.kind, self.name, self.near = kind, name, near
+
+
+class InvalidValue(UsageError):
+    """A value outside its domain (negative, NaN, wrong type)."""
+
+
+class UnitMismatch(UsageError):
+    """A quantity whose unit cannot be converted to the one needed."""
+
+
+class InvalidRegimen(UsageError):
+    """A dosing regimen that cannot be read or carried out."""
+
+
+class SetConflict(UsageError):
+    """Two parameter sets, or a set and a value, that change the same parameter."""
+
+
+class ModelError(MetabolismError):
+    """The model files do not make a valid, unit-clean model."""
+
+
+class ProvenanceError(MetabolismError):
+    """A number without a source, or a source that does not exist."""
+
+
+class SolverFailed(MetabolismError):
+    """An integration or a steady state that could not be finished.
+
+    Attributes
+    ----------
+    time : float or None
+        Time reached [h].
+    state : str or None
+        Id of the state that moved fastest when it failed.
+    """
+
+    def __init__(self, message: str, time: float | None = None, state: str | None = None) -> None:
+        super().__init__(message)
+        self.time, self.state = time, state
+
+
+class OutputError(MetabolismError):
+    """A result that could not be written; nothing half-written is left behind."""

@@ -1,0 +1,274 @@
+"""Model text to model: joins the Antimony fragments with the table of numbers into one flat SBML document.
+
+This is the only module that touches antimony and libsbml and the `.ant` files.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from metabolism.errors import ModelError, SetConflict, UnknownName
+from metabolism.parameters import (
+    MODEL_KINDS,
+    Parameter,
+    ParameterTable,
+    check_value,
+    models_dir,
+    parameter_table,
+    read_set,
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """An immutable model: one structure (SBML text) and one set of values.
+
+    Attributes
+    ----------
+    id : str
+        Model id.
+    sbml : str
+        The flat SBML L3V2 document at nominal values, without doses.
+    values : mapping of str to float
+        Every parameter, compartment size and initial value [units of the parameter table].
+    changed : mapping of str to float
+        The values that differ from nominal, by user or by set.
+    sets : tuple of str
+        Names of the parameter sets applied.
+    """
+
+    id: str
+    sbml: str = field(repr=False)
+    table: ParameterTable = field(repr=False)
+    not_at_rest: tuple[str, ...] = field(repr=False)
+    changed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    sets: tuple[str, ...] = ()
+    set_ids: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Nominal values with all changes applied [table units]."""
+        nominal = {p.id: p.value for p in self.table.values() if p.kind in MODEL_KINDS}
+        return {**nominal, **self.changed}
+
+    @property
+    def structure_hash(self) -> str:
+        """SHA-256 of the SBML text at nominal values: the same for every patient."""
+        return hashlib.sha256(self.sbml.encode()).hexdigest()
+
+    @property
+    def parameter_hash(self) -> str:
+        """SHA-256 of all values of this model."""
+        text = "\n".join(f"{k}={v!r}" for k, v in sorted(self.values.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def parameter(self, name: str) -> Parameter:
+        """Return the table row of one parameter (its nominal value and source)."""
+        return self.table[name]
+
+    def with_set(self, name: str) -> Model:
+        """Return a new model with a named parameter set applied.
+
+        Raises
+        ------
+        SetConflict
+            If a set applied before changes the same parameter.
+        """
+        overrides = read_set(name)
+        for key in overrides.values:
+            if key in self.changed:
+                other = self.set_ids.get(key, "a value given before")
+                raise SetConflict(
+                    f"set '{name}' and {other} both change '{key}'; apply one of them, or give '{key}' last as a value."
+                )
+        return replace(
+            self,
+            changed=MappingProxyType({**self.changed, **overrides.values}),
+            sets=(*self.sets, name),
+            set_ids=MappingProxyType({**self.set_ids, **{k: f"set '{name}'" for k in overrides.values}}),
+        )
+
+    def with_values(self, values: Mapping[str, float | str] | None = None, **named: float | str) -> Model:
+        """Return a new model with some values changed.
+
+        Parameters
+        ----------
+        values, **named
+            Parameter id to value: a number in the table's unit, or text with a unit (``"1.5 uM"``).
+
+        Raises
+        ------
+        UnknownName, UnitMismatch, InvalidValue
+        """
+        given = {**(values or {}), **named}
+        known = {p.id for p in self.table.values() if p.kind in MODEL_KINDS}
+        checked: dict[str, float] = {}
+        for key, value in given.items():
+            if key not in known:
+                raise UnknownName("parameter", key, known, "List them with `metabolism list parameters`.")
+            checked[key] = check_value(self.table[key], value)
+        return replace(self, changed=MappingProxyType({**self.changed, **checked}))
+
+
+def model_settings() -> dict[str, Any]:
+    """Return the contents of ``models/model.toml``."""
+    with (models_dir() / "model.toml").open("rb") as handle:
+        return tomllib.load(handle)
+
+
+@cache
+def load(name: str = "als_methionine") -> Model:
+    """Load the model: fragments and table to a checked, immutable `Model`.
+
+    Raises
+    ------
+    UnknownName
+        If there is no model of that name.
+    ModelError
+        If the files do not make a model.
+    """
+    settings = model_settings()
+    if name != settings["id"]:
+        raise UnknownName("model", name, [settings["id"]])
+    table = parameter_table()
+    return Model(name, build_sbml(table), table, tuple(settings["not_at_rest"]))
+
+
+def antimony_text(table: ParameterTable) -> str:
+    """Return the joined Antimony text: units, fragments, then every value with its unit."""
+    settings = model_settings()
+    root = models_dir()
+    parts = [f"model {settings['id']}", (root / "units.ant").read_text(encoding="utf-8")]
+    parts += [(root / f"{name}.ant").read_text(encoding="utf-8") for name in settings["fragments"]]
+    for p in table.values():
+        if p.kind in MODEL_KINDS:
+            parts.append(f"{p.id} = {p.value!r}; {p.id} has {p.unit};")
+    return "\n".join([*parts, "end", ""])
+
+
+def build_sbml(table: ParameterTable) -> str:
+    """Build the flat SBML L3V2 document with display names, SBO terms and annotations.
+
+    Raises
+    ------
+    ModelError
+        For any message of libAntimony, or a symbol without a value.
+    """
+    return _annotate(sbml_from_antimony(antimony_text(table)), table)
+
+
+def sbml_from_antimony(text: str) -> str:
+    """Translate Antimony to SBML; any message of libAntimony is an error (it keeps global state, cleared here)."""
+    import antimony
+
+    antimony.clearPreviousLoads()
+    status = antimony.loadAntimonyString(text)
+    message = antimony.getLastError()
+    if status < 0 or message:
+        raise ModelError(f"the model text is not valid Antimony: {message}")
+    sbml: str = antimony.getSBMLString(antimony.getMainModuleName())
+    antimony.clearPreviousLoads()
+    return sbml
+
+
+def antimony_from_sbml(sbml: str) -> str:
+    """Translate SBML back to Antimony."""
+    import antimony
+
+    antimony.clearPreviousLoads()
+    if antimony.loadSBMLString(sbml) < 0:
+        raise ModelError(f"this SBML cannot be written as Antimony: {antimony.getLastError()}")
+    text: str = antimony.getAntimonyString(antimony.getMainModuleName())
+    antimony.clearPreviousLoads()
+    return text
+
+
+def messages(sbml: str) -> list[str]:
+    """Return every message of libsbml with all checks on, units and modelling practice included."""
+    import libsbml
+
+    document = libsbml.readSBMLFromString(sbml)
+    for name in ("GENERAL", "IDENTIFIER", "UNITS", "MATHML", "SBO"):
+        document.setConsistencyChecks(getattr(libsbml, f"LIBSBML_CAT_{name}_CONSISTENCY"), True)
+    document.setConsistencyChecks(libsbml.LIBSBML_CAT_OVERDETERMINED_MODEL, True)
+    document.setConsistencyChecks(libsbml.LIBSBML_CAT_MODELING_PRACTICE, True)
+    document.checkConsistency()
+    errors = [document.getError(i) for i in range(document.getNumErrors())]
+    return [f"{e.getErrorId()} line {e.getLine()}: {' '.join(e.getMessage().split())}" for e in errors]
+
+
+def read_annotations() -> dict[str, dict[str, str]]:
+    """Return ``models/annotations.csv`` by element id: name, SBO term, qualifier and identifiers."""
+    with (models_dir() / "annotations.csv").open(newline="", encoding="utf-8") as handle:
+        return {row["id"]: row for row in csv.DictReader(handle)}
+
+
+def _annotate(sbml: str, table: ParameterTable) -> str:
+    import libsbml
+
+    settings = model_settings()
+    document = libsbml.readSBMLFromString(sbml)
+    model = document.getModel()
+    model.setName(settings["title"])
+    notes = f"<p>{settings['title']}, version {settings['version']}. {settings['limits']}</p>"
+    model.setNotes(f'<body xmlns="http://www.w3.org/1999/xhtml">{notes}</body>')
+    _describe_model(model, settings)
+    for p in table.values():
+        element = model.getElementBySId(p.id)
+        if element is None:
+            if p.kind in MODEL_KINDS:
+                raise ModelError(f"'{p.id}' has a row in parameters.csv but is no symbol of the equations.")
+            continue
+        element.setName(p.name)
+    for key, row in read_annotations().items():
+        element = model.getElementBySId(key)
+        if element is None:
+            raise ModelError(f"'{key}' has a row in annotations.csv but is no symbol of the equations.")
+        if row["name"]:
+            element.setName(row["name"])
+        if row["sbo"]:
+            element.setSBOTerm(row["sbo"])
+        if row["identifiers"]:
+            element.setMetaId(f"meta_{key}")
+            for qualified in row["identifiers"].split(";"):
+                qualifier, uri = qualified.strip().split(" ", 1)
+                term = libsbml.CVTerm(libsbml.BIOLOGICAL_QUALIFIER)
+                term.setBiologicalQualifierType(qualifier)
+                term.addResource(f"http://identifiers.org/{uri}")
+                element.addCVTerm(term)
+    text: str = libsbml.writeSBMLToString(document)
+    return text
+
+
+def _describe_model(model: Any, settings: Mapping[str, Any]) -> None:
+    import libsbml
+
+    model.setMetaId(f"meta_{settings['id']}")
+    history = libsbml.ModelHistory()
+    for person in settings["creators"]:
+        creator = libsbml.ModelCreator()
+        creator.setFamilyName(person["family"])
+        creator.setGivenName(person["given"])
+        history.addCreator(creator)
+    history.setCreatedDate(libsbml.Date(settings["created"]))
+    history.setModifiedDate(libsbml.Date(settings["created"]))
+    model.setModelHistory(history)
+    for kind, qualifier, uri in (
+        (libsbml.BIOLOGICAL_QUALIFIER, libsbml.BQB_HAS_TAXON, f"taxonomy/{settings['taxon']}"),
+        (libsbml.BIOLOGICAL_QUALIFIER, libsbml.BQB_HAS_PROPERTY, "mondo/MONDO:0004976"),
+    ):
+        term = libsbml.CVTerm(kind)
+        term.setBiologicalQualifierType(qualifier)
+        term.addResource(f"http://identifiers.org/{uri}")
+        model.addCVTerm(term)
+    licence = libsbml.CVTerm(libsbml.MODEL_QUALIFIER)
+    licence.setModelQualifierType(libsbml.BQM_IS_DESCRIBED_BY)
+    licence.addResource(settings["licence_url"])
+    model.addCVTerm(licence)
