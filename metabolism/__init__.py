@@ -1,0 +1,48 @@
+"""An executable model of human one-carbon metabolism, methylcobalamin dosing and ALSFRS-R decline.
+
+>>> import metabolism as mb
+>>> result = mb.simulate(mb.load(), "50 mg im every 3.5 d x 32", until="16 weeks")
+>>> round(float(result["hcy_plasma"][0]), 1)
+10.0
+
+Public names are imported on first use, so that ``import metabolism`` stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import Any
+
+_PUBLIC = {
+    "load": "model",
+    "Model": "model",
+    "Dose": "regimen",
+    "Regimen": "regimen",
+    "simulate": "simulation",
+    "scan": "simulation",
+    "steady_state": "resting",
+    "Result": "result",
+    "run": "registry",
+    "experiment": "registry",
+    "Claim": "registry",
+    "Outcome": "registry",
+    "export": "exporters",
+}
+_NAMESPACES = ("endpoints", "effects", "population", "plotting")
+
+__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "experiment", "export", "load", "run", "scan",
+           "simulate", "steady_state"]  # fmt: skip
+__version__ = _version("als-methionine")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(f"metabolism.{_PUBLIC[name]}"), name)
+    if name in _NAMESPACES:
+        return import_module(f"metabolism.{name}")
+    raise AttributeError(f"module 'metabolism' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_NAMESPACES, "__version__"])

@@ -37,6 +37,8 @@ class Equations:
 
     Attributes
     ----------
+    sbml : str
+        The document these equations were read from.
     states : tuple of str
         State ids in solver order.
     parameters : tuple of str
@@ -51,6 +53,7 @@ class Equations:
     rate_rules : dict of str to sympy expression
     """
 
+    sbml: str = field(repr=False)
     states: tuple[str, ...]
     parameters: tuple[str, ...]
     units: dict[str, str]
@@ -58,6 +61,10 @@ class Equations:
     rules: dict[str, Any]
     reactions: dict[str, Reaction]
     rate_rules: dict[str, Any]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # compiled functions do not pickle; a worker reads the document again (and only once)
+        return read_equations, (self.sbml,)
 
     @cached_property
     def expanded(self) -> dict[str, Any]:
@@ -218,4 +225,4 @@ def read_equations(sbml: str) -> Equations:
     states += sorted(rate_rules)
     constants = [e.getId() for e in model.getListOfParameters() if e.getId() not in {*rules, *rate_rules}]
     constants += [e.getId() for e in model.getListOfCompartments()]
-    return Equations(tuple(states), tuple(constants), units, volume, rules, reactions, rate_rules)
+    return Equations(sbml, tuple(states), tuple(constants), units, volume, rules, reactions, rate_rules)

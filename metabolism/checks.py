@@ -1,0 +1,220 @@
+"""The linter: small named checks of model, numbers, sources and data, used by `metabolism check` and the tests.
+
+Each check returns a list of problems, one line each; an empty list means it passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metabolism.effects import scenarios
+from metabolism.equations import equations
+from metabolism.errors import MetabolismError
+from metabolism.literature import read_data, source, sources
+from metabolism.model import (
+    Model,
+    load,
+    messages,
+    model_settings,
+    read_annotations,
+)
+from metabolism.parameters import MODEL_KINDS, ParameterTable, models_dir, parameter_table, read_set, set_names
+from metabolism.provenance import bibliography
+from metabolism.reference_state import stale_rows
+from metabolism.regimen import substances
+from metabolism.resting import RESIDUAL, steady_state
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named expectation and the function that lists its violations."""
+
+    name: str
+    expectation: str
+    problems: Callable[[], list[str]]
+
+
+_CHECKS: list[Check] = []
+
+
+def _check(expectation: str) -> Callable[[Callable[[], list[str]]], Callable[[], list[str]]]:
+    def register(function: Callable[[], list[str]]) -> Callable[[], list[str]]:
+        _CHECKS.append(Check(function.__name__.removeprefix("_").replace("_", "-"), expectation, function))
+        return function
+
+    return register
+
+
+def checks() -> list[Check]:
+    """Return all checks in order."""
+    return list(_CHECKS)
+
+
+def build_path() -> str:
+    """File name of the committed SBML build."""
+    return f"{model_settings()['id']}.xml"
+
+
+@_check("libsbml, with every check on, has nothing to say about the built SBML")
+def _sbml_is_clean() -> list[str]:
+    return messages(load().sbml)
+
+
+@_check("the committed build is what the model files give today (remedy: make generated)")
+def _build_is_current() -> list[str]:
+    path = models_dir() / "build" / build_path()
+    if not path.is_file():
+        return [f"models/build/{path.name} is missing"]
+    return [] if path.read_text(encoding="utf-8") == load().sbml else [f"models/build/{path.name} is stale"]
+
+
+@_check("every symbol of the equations has exactly one row in parameters.csv, and every row a symbol")
+def _symbols_have_rows() -> list[str]:
+    system, table = equations(load()), parameter_table()
+    symbols = {*system.parameters, *system.states}
+    rows = {p.id for p in table.values() if p.kind in MODEL_KINDS}
+    return [f"'{s}' has no row" for s in sorted(symbols - rows)] + [f"'{r}' is no symbol" for r in sorted(rows - symbols)]
+
+
+@_check("nominal values lie within their bounds")
+def _values_within_bounds() -> list[str]:
+    return [
+        f"{p.id} = {p.value} is outside {p.lower} to {p.upper}"
+        for p in parameter_table().values()
+        if not p.lower <= p.value <= p.upper
+    ]
+
+
+@_check("every number has a source that resolves; assumed values say why, derived ones how")
+def _numbers_have_sources() -> list[str]:
+    return source_problems(parameter_table(), set(bibliography()))
+
+
+def source_problems(table: ParameterTable, keys: set[str]) -> list[str]:
+    """List rows without a usable source."""
+    problems = []
+    for p in table.values():
+        problems += [f"{p.id}: source '{k}' is not in references.bib" for k in p.keys if k not in keys]
+        if not p.source:
+            problems.append(f"{p.id} has no source")
+        if p.source == "assumed" and not p.note and not p.derivation:
+            problems.append(f"{p.id} is assumed without a note")
+        if p.source == "derived" and not p.derivation:
+            problems.append(f"{p.id} is derived without a derivation")
+        if p.keys and not p.locator:
+            problems.append(f"{p.id} cites {p.source} without a locator")
+        if p.confidence not in tuple("ABCD"):
+            problems.append(f"{p.id} has confidence '{p.confidence}', not A-D")
+    return problems
+
+
+@_check("every derived value is what its formula gives (remedy: make generated)")
+def _derivations_are_current() -> list[str]:
+    return stale_rows(parameter_table())
+
+
+@_check("fragments hold structure, not numbers, and declare what they need and give")
+def _fragments_are_tidy() -> list[str]:
+    problems = []
+    for name in model_settings()["fragments"]:
+        text = (models_dir() / f"{name}.ant").read_text(encoding="utf-8")
+        problems += fragment_problems(name, text, equations(load()).expanded.keys())
+    return problems
+
+
+def fragment_problems(name: str, text: str, derived: object) -> list[str]:
+    """List what is wrong with one Antimony fragment."""
+    problems = []
+    if len(text.splitlines()) > 120:
+        problems.append(f"{name}.ant is longer than 120 lines")
+    code = "\n".join(line.split("//")[0] for line in text.splitlines())
+    for match in re.finditer(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])(?!\s*dimensionless)", code):
+        problems.append(f"{name}.ant has the bare number {match.group()}; put it in parameters.csv")
+    header = dict(re.findall(r"^// (needs|gives): (.*)$", text, flags=re.M))
+    if set(header) != {"needs", "gives"}:
+        return [*problems, f"{name}.ant needs the header lines '// needs:' and '// gives:'"]
+    needs, gives = (set(re.findall(r"\w+", header[k])) for k in ("needs", "gives"))
+    words = set(re.findall(r"[A-Za-z_]\w*", code))
+    declared = set(re.findall(r"^\s*(\w+)\s*:=", code, flags=re.M)) | set(re.findall(r"^\s*(\w+)'\s*=", code, flags=re.M))
+    for line in re.findall(r"species ([^;]+);", code):
+        declared |= set(re.findall(r"(\w+) in \w+", line))
+    problems += [f"{name}.ant gives '{x}' but does not define it" for x in sorted(gives - declared)]
+    problems += [f"{name}.ant defines '{x}' but does not list it under gives" for x in sorted(declared - gives - needs) if not x.endswith("_plp")]
+    problems += [f"{name}.ant needs '{x}' but does not use it" for x in sorted(needs - words)]
+    return problems
+
+
+@_check("the reference state rests (scaled rates below 1e-9 /h), is stable, and has tHcy 8-12 uM")
+def _reference_rests() -> list[str]:
+    return resting_problems(load())
+
+
+def resting_problems(model: Model) -> list[str]:
+    """List what is wrong with the resting state of a model's own initial values."""
+    import numpy as np
+
+    system = equations(model)
+    x, p = system.vectors(model.values)
+    scale = np.array([model.table[s].scale for s in system.states])
+    rates = np.abs(system.f(x, p)) / np.maximum(np.abs(x), 1e-3 * scale)
+    problems = [
+        f"'{s}' moves at {r:.1e} of its size per hour"
+        for s, r in zip(system.states, rates, strict=True)
+        if r > RESIDUAL and s not in model.not_at_rest
+    ]
+    state = steady_state(model)
+    if not state.stable:
+        problems.append("an eigenvalue of the Jacobian is not negative")
+    if not 8 <= state.values["hcy_plasma"] <= 12:
+        problems.append(f"tHcy is {state.values['hcy_plasma']:.2f} uM, outside 8-12")
+    return problems
+
+
+@_check("parameter sets and effect scenarios can be read and cite sources that resolve")
+def _sets_are_sound() -> list[str]:
+    problems, keys = [], set(bibliography())
+    for name in set_names():
+        try:
+            rows = read_set(name).rows
+        except MetabolismError as error:
+            problems.append(f"set {name}: {error}")
+            continue
+        problems += [f"set {name}: source '{k}' is not in references.bib" for r in rows for k in r["source"].split(";") if k not in keys]
+    for scenario in scenarios().values():
+        problems += [f"scenario {scenario.id}: source '{k}' unknown" for k in scenario.source.split(";") if k not in keys]
+    return problems
+
+
+@_check("every substance has a dose target in the model and a source for its molar mass")
+def _substances_have_targets() -> list[str]:
+    states, keys = equations(load()).states, set(bibliography())
+    problems = []
+    for s in substances().values():
+        problems += [f"{s.name}: target '{t}' is no species" for t in s.targets if t not in states]
+        if s.source not in keys:
+            problems.append(f"{s.name}: source '{s.source}' is not in references.bib")
+    return problems
+
+
+@_check("every data file matches its checksum and cites sources that resolve")
+def _data_files_are_intact() -> list[str]:
+    problems, keys = [], set(bibliography())
+    for name in sources():
+        try:
+            source(name)
+            table = read_data(name)
+        except MetabolismError as error:
+            problems.append(str(error))
+            continue
+        for cell in table["reference"].astype(str).unique():
+            problems += [f"{name}: reference '{k}' is not in references.bib" for k in cell.split(";") if k.strip() not in keys]
+    return problems
+
+
+@_check("every compartment, species, reaction and rule has an SBO term")
+def _annotations_are_complete() -> list[str]:
+    system, rows = equations(load()), read_annotations()
+    wanted = {*system.states, *system.reactions, *system.rules, *system.volume.values()}
+    return [f"'{e}' has no SBO term in annotations.csv" for e in sorted(wanted) if not rows.get(e, {}).get("sbo")]

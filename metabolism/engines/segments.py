@@ -1,0 +1,89 @@
+"""Shared by engines that integrate one patient at a time: segments, doses, the measured ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from metabolism.engines import Array, Failure, Problem, Solution
+from metabolism.errors import SolverFailed
+
+
+class Stepper(Protocol):
+    """One patient in one engine: read and change its state, and integrate it forward."""
+
+    def start(self, parameters: Array, initial: Array) -> None:
+        """Load a patient afresh."""
+
+    def advance(self, begin: float, times: Array) -> Array:
+        """Integrate from `begin` through increasing `times` [h] and return outputs (times, outputs)."""
+
+    def outputs(self) -> Array:
+        """Return the outputs of the present state (outputs,)."""
+
+    def state(self) -> Array:
+        """Return the present state (states,)."""
+
+    def add(self, species: str, amount: float) -> float:
+        """Add an amount [µmol] and return the amount by which the species rose, read back from the engine."""
+
+    def set(self, parameter: str, value: float) -> None:
+        """Set a parameter from now on."""
+
+
+def solve_one_by_one(problem: Problem, stepper: Stepper, tick: Callable[[int], None] | None) -> Solution:
+    """Integrate each patient in turn; a failure marks that patient and goes on with the next."""
+    patients, width = len(problem.initial), len(problem.outputs)
+    solution = Solution(
+        values=np.full((patients, len(problem.times), width), np.nan),
+        pre_dose=np.full((patients, len(problem.bolus_times), width), np.nan),
+        delivered={target: np.zeros(patients) for target in problem.plan.asked},
+        final=np.full(problem.initial.shape, np.nan),
+    )
+    for patient in range(patients):
+        try:
+            _one(problem, stepper, patient, solution)
+        except SolverFailed as error:
+            solution.failures[patient] = Failure(error.time or problem.start, error.state or "", str(error))
+        if tick:
+            tick(1)
+    return solution
+
+
+def _one(problem: Problem, stepper: Stepper, patient: int, solution: Solution) -> None:
+    plan, own = problem.plan, problem.parameters[patient]
+    position = {name: i for i, name in enumerate(problem.equations.parameters)}
+    rates = {p: t for t, p in plan.rate_targets.items()} if plan.rate_targets else {}
+    held: dict[str, tuple[float, float]] = {}
+    stepper.start(own, problem.initial[patient])
+    boluses = list(enumerate(plan.boluses))
+    stops = sorted({*plan.boundaries, problem.end})
+    time = problem.start
+    for stop in [problem.start, *stops]:
+        if stop > time:
+            inside = problem.times[(problem.times > time) & (problem.times < stop)]
+            rows = stepper.advance(time, np.append(inside, stop))
+            if len(inside):
+                solution.values[patient, np.searchsorted(problem.times, inside)] = rows[: len(inside)]
+            time = stop
+        for parameter, (since, rate) in held.items():
+            if parameter in rates and rate:
+                solution.delivered[rates[parameter]][patient] += rate * (time - since)
+                held[parameter] = (time, rate)
+        here = [(i, b) for i, b in boluses if b[0] == time]
+        if here:
+            solution.pre_dose[patient, problem.bolus_times.index(time)] = stepper.outputs()
+        for i, (_, species, amount) in here:
+            given = amount * problem.dose_scale[patient, i]
+            solution.delivered[species][patient] += stepper.add(species, given)
+        for when, parameter, value in plan.settings:
+            if when == time:
+                new = float(own[position[parameter]]) if value is None else value
+                stepper.set(parameter, new)
+                held[parameter] = (time, new if value is not None else 0.0)
+        found = np.searchsorted(problem.times, time)
+        if found < len(problem.times) and problem.times[found] == time:
+            solution.values[patient, found] = stepper.outputs()
+    solution.final[patient] = stepper.state()

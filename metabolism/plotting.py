@@ -1,0 +1,105 @@
+"""Figures in one style: units on every axis, intervals shown, colours safe for colour-blind readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metabolism.units import label
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito's palette (jfly.uni-koeln.de/color), told apart in every form of colour blindness.
+COLOURS = {
+    "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "pink": "#CC79A7", "sky": "#56B4E9",
+    "amber": "#E69F00", "black": "#222222", "grey": "#767676",
+}  # fmt: skip
+STYLE = {
+    "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False, "figure.constrained_layout.use": True,
+    "svg.hashsalt": "als-methionine", "svg.fonttype": "none",
+}  # fmt: skip
+
+
+def new_figure(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 4.0) -> tuple[Figure, Any]:
+    """Return a figure and its axes in the project style [inches]; nothing is shown on screen."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, axes if rows * columns > 1 else axes[0, 0]
+
+
+def save_figure(figure: Figure, stem: Path) -> None:
+    """Write ``stem.png`` and ``stem.svg``."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+
+
+def axis_label(name: str, unit: str) -> str:
+    """Return ``name [unit]``, or the bare name of a dimensionless quantity."""
+    unit = label(unit)
+    return f"{name} [{unit}]" if unit else name
+
+
+def band(
+    axes: Axes, curve: xr.DataArray, colour: str, text: str, *, days: bool = True, factor: float = 1.0
+) -> None:
+    """Draw the median and the 5-95 % range of a curve over patients.
+
+    Parameters
+    ----------
+    curve : DataArray
+        Dimensions (patient, time) with time in hours.
+    days : bool
+        Draw time in weeks (True) or hours (False).
+    factor : float
+        Unit conversion of the values, e.g. 1000 for µM to nM.
+    """
+    time = curve["time"].values / (168.0 if days else 1.0)
+    low, middle, high = np.nanquantile(curve.transpose("patient", "time").values * factor, [0.05, 0.5, 0.95], axis=0)
+    axes.fill_between(time, low, high, color=COLOURS[colour], alpha=0.18, linewidth=0)
+    axes.plot(time, middle, color=COLOURS[colour], linewidth=1.8, label=text)
+
+
+def intervals(
+    axes: Axes, rows: Sequence[tuple[str, float, float, float, str, str]], unit: str, *, reference: float | None = None
+) -> None:
+    """Draw labelled points with intervals, one row each, top to bottom.
+
+    Parameters
+    ----------
+    rows : sequence of (text, value, low, high, colour, marker)
+    unit : str
+        Text of the horizontal axis.
+    reference : float, optional
+        A vertical guide line.
+    """
+    for i, (_, value, low, high, colour, marker) in enumerate(rows):
+        y = len(rows) - 1 - i
+        axes.plot([low, high], [y, y], color=COLOURS[colour], linewidth=2.2, solid_capstyle="butt")
+        axes.plot([value], [y], marker=marker, color=COLOURS[colour], markersize=8, markeredgecolor="white")
+        axes.annotate(
+            f"{value:.2f}  ({low:.2f} to {high:.2f})", (value, y), xytext=(0, 9), textcoords="offset points",
+            ha="center", fontsize=8.5, color=COLOURS["black"],
+        )  # fmt: skip
+    if reference is not None:
+        axes.axvline(reference, color=COLOURS["grey"], linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(rows)), [r[0] for r in reversed(rows)])
+    axes.set_ylim(-0.6, len(rows) - 0.3)
+    axes.set_xlabel(unit)
+    axes.grid(axis="y", visible=False)

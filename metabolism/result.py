@@ -1,0 +1,151 @@
+"""Labelled results: xarray data with units, the dose ledger and a manifest, saved without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metabolism.errors import OutputError, UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+#: Variables of the dataset that are not outputs.
+_BOOKKEEPING = ("asked", "delivered", "failed", "failure_time")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Outputs over time, and everything needed to trust and repeat them.
+
+    Attributes
+    ----------
+    data : xarray.Dataset
+        One variable per output with dimensions (time,) or (patient, time) and ``attrs["units"]``; the
+        values just before each dose as ``<output>_pre_dose`` over ``dose_time``; the ledger as ``asked``
+        and ``delivered`` over ``target`` [µmol]; ``failed`` and ``failure_time`` [h] per patient.
+    """
+
+    data: xr.Dataset
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        if name not in self.data.data_vars:
+            raise UnknownName("output", name, self.outputs, "Ask for it with simulate(outputs=[...]).")
+        return self.data[name]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Ids of the outputs over time."""
+        names = [str(n) for n in self.data.data_vars]
+        return [n for n in names if n not in _BOOKKEEPING and not n.endswith("_pre_dose")]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Model and parameter hashes, sets, regimen, engine, tolerances, versions and seed."""
+        found: dict[str, Any] = json.loads(self.data.attrs["manifest"])
+        return found
+
+    @property
+    def ledger(self) -> pd.DataFrame:
+        """Amount asked and delivered per dose target [µmol], summed over patients."""
+        table = self.data[["asked", "delivered"]]
+        if "patient" in table.dims:
+            table = table.sum("patient")
+        frame: pd.DataFrame = table.to_dataframe()
+        return frame
+
+    @property
+    def failures(self) -> dict[int, float]:
+        """Failed patients and the time each reached [h]."""
+        if "failed" not in self.data:
+            return {}
+        failed = self.data["failed"].values.astype(bool)
+        return {int(i): float(self.data["failure_time"].values[i]) for i in failed.nonzero()[0]}
+
+    def frame(self) -> pd.DataFrame:
+        """Return the outputs as a tidy table, one row per time (and patient)."""
+        table: pd.DataFrame = self.data[self.outputs].to_dataframe().reset_index()
+        return table
+
+    def save(self, path: str | Path) -> Path:
+        """Write netCDF; the file appears complete or not at all.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written.
+        """
+        return write_atomically(path, lambda part: self.data.to_netcdf(part, engine="scipy"))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Result:
+        """Read a saved result.
+
+        Raises
+        ------
+        OutputError
+            If the file is missing or was not written by `save`.
+        """
+        import xarray as xr
+
+        try:
+            with xr.open_dataset(path, engine="scipy") as file:
+                data = file.load()
+        except (OSError, ValueError, TypeError) as error:
+            raise OutputError(f"'{path}' cannot be read as a saved result ({error}).") from None
+        if "manifest" not in data.attrs:
+            raise OutputError(f"'{path}' has no manifest; it was not written by Result.save().")
+        return cls(data)
+
+
+def write_atomically(path: str | Path, write: Any) -> Path:
+    """Call ``write(temporary path)`` and move the finished file into place.
+
+    Raises
+    ------
+    OutputError
+        If the target folder does not exist or cannot be written.
+    """
+    target = Path(path)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write '{target}': {error.strerror}; choose a writable folder.") from None
+    os.close(descriptor)
+    part = Path(name)
+    try:
+        write(part)
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write '{target}': {error.strerror or error}.") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file atomically (UTF-8)."""
+    return write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that can change a number."""
+    import platform
+    from importlib.metadata import version
+
+    names = ("als-methionine", "antimony", "libroadrunner", "python-libsbml", "numpy", "scipy", "sympy", "xarray")
+    return {"python": platform.python_version(), **{n: version(n) for n in names}}
+
+
+def manifest_text(entries: Mapping[str, Any]) -> str:
+    """Return a manifest as stable JSON."""
+    return json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,376 @@
+"""Simulate one patient or many: rest first, then doses, on any engine, with a ledger and a manifest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metabolism.engines import Array, Problem, Solution, get_engine
+from metabolism.equations import Equations, equations
+from metabolism.errors import InvalidValue, MetabolismError, SolverFailed, UnknownName, UsageError
+from metabolism.model import Model
+from metabolism.regimen import Plan, Regimen, plan
+from metabolism.resting import rest
+from metabolism.result import Result, manifest_text, versions
+from metabolism.units import magnitude
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What is reported when nothing else is asked for.
+DEFAULT_OUTPUTS = (
+    "hcy_plasma", "met_plasma", "mma_plasma", "folate_plasma", "cbl_plasma", "cbl_free", "holo_tc", "motor_units",
+    "alsfrs_r",
+)  # fmt: skip
+EVENT_SEMANTICS = 1
+#: Absolute tolerance of a state = rtol x this x its physiological scale.
+ATOL_FRACTION = 1e-2
+Progress = Callable[[int], None]
+
+
+def simulate(
+    model: Model,
+    regimen: Regimen | str | None = None,
+    until: float | str = "16 weeks",
+    *,
+    outputs: Sequence[str] | None = None,
+    times: ArrayLike | None = None,
+    patients: Mapping[str, ArrayLike] | pd.DataFrame | None = None,
+    own_baseline: Mapping[str, str] | None = None,
+    start: str = "rest",
+    dose_scale: ArrayLike | None = None,
+    engine: str = "roadrunner",
+    rtol: float = 1e-8,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Result:
+    """Run a model under a dosing regimen.
+
+    Parameters
+    ----------
+    model : Model
+    regimen : Regimen or str, optional
+        Doses and exposures, e.g. ``"50 mg im every 3.5 d x 32"``; none by default.
+    until : float or str
+        End of the run [h], or text with a unit.
+    outputs : sequence of str, optional
+        Ids of species, derived quantities, reactions or parameters.
+    times : array_like, optional
+        Output times [h]; by default a grid with extra points after each dose.
+    patients : mapping or DataFrame, optional
+        Parameter id to one value per patient [model units]; columns that are no parameters are ignored
+        in a DataFrame and refused in a mapping.
+    own_baseline : mapping of str to str, optional
+        Parameters to set to a resting value of the same patient, e.g. ``{"MN_hcy_ref": "hcy_plasma"}``.
+    start : {"rest", "initial"}
+        Start each patient at its own resting state, or at the table's initial values.
+    dose_scale : array_like, shape (patients, boluses), optional
+        Factor on each merged bolus: 0 for a missed dose.
+    engine : str
+        ``"roadrunner"`` or ``"scipy"``.
+    rtol : float
+        Relative tolerance.
+    workers : int
+        Processes to share patients among; the result does not depend on it.
+    progress : callable, optional
+        Called with the number of patients finished.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    UnknownName, InvalidValue, InvalidRegimen, UnitMismatch
+        For wrong requests, before anything runs.
+    SolverFailed
+        If a single run fails; in a run of many patients failures are flagged in the result instead.
+    """
+    system = equations(model)
+    end = magnitude(until, "h", "until")
+    if end <= 0:
+        raise InvalidValue(f"until = {until} must be after 0 h.")
+    if not 1e-13 < rtol < 1e-2:
+        raise InvalidValue(f"rtol = {rtol} must lie between 1e-13 and 1e-2.")
+    names = tuple(outputs or DEFAULT_OUTPUTS)
+    _check_outputs(names, system)
+    schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
+    steps = plan(schedule, 0.0, end)
+    _check_plan(steps, system)
+    grid = _grid(times, steps, end)
+    cohort = _cohort(model, system, patients, own_baseline or {}, start)
+    scale = np.ones((len(cohort.initial), len(steps.boluses)))
+    if dose_scale is not None:
+        scale = np.broadcast_to(np.asarray(dose_scale, dtype=float), scale.shape).copy()
+        if not (np.isfinite(scale) & (scale >= 0)).all():
+            raise InvalidValue("dose_scale must be finite and >= 0; use 0 for a missed dose.")
+    problem = Problem(
+        system, steps, 0.0, end, grid, names, cohort.parameters, cohort.initial, scale, rtol,
+        rtol * ATOL_FRACTION * np.array([model.table[s].scale for s in system.states]),
+    )  # fmt: skip
+    solution = _solve(problem, engine, workers, progress)
+    _verify_doses(problem, solution)
+    many = patients is not None
+    if not many and (solution.failures or cohort.failures):
+        message = cohort.failures.get(0) or solution.failures[0].message
+        raise SolverFailed(message, *(_where(solution)))
+    entries = {
+        "model": model.id,
+        "model_hash": model.structure_hash,
+        "parameter_hash": model.parameter_hash,
+        "sets": list(model.sets),
+        "changed": dict(model.changed),
+        "patients": len(cohort.initial) if many else None,
+        "own_baseline": dict(own_baseline or {}),
+        "regimen": str(schedule),
+        "start": start,
+        "until_h": end,
+        "engine": engine,
+        "rtol": rtol,
+        "atol": f"rtol x {ATOL_FRACTION} x scale of each state (parameters.csv)",
+        "event_semantics": EVENT_SEMANTICS,
+        "versions": versions(),
+        "seed": None,
+    }
+    return Result(_dataset(problem, solution, cohort, entries, many, model))
+
+
+def scan(model: Model, values: Mapping[str, Sequence[float]], regimen: Regimen | str | None = None, **options: Any) -> Result:
+    """Simulate every combination of some parameter values.
+
+    Parameters
+    ----------
+    values : mapping of str to sequence of float
+        Values of each parameter [model units]; all combinations are run.
+    **options
+        Passed to `simulate`.
+
+    Returns
+    -------
+    Result
+        One patient per combination, in row-major order, with the values as coordinates.
+    """
+    combinations = list(itertools.product(*values.values()))
+    columns = {name: np.array([c[i] for c in combinations]) for i, name in enumerate(values)}
+    result = simulate(model, regimen, patients=columns, **options)
+    coordinates = {name: ("patient", column) for name, column in columns.items()}
+    return Result(result.data.assign_coords(coordinates))
+
+
+@dataclass(frozen=True, eq=False)
+class _Cohort:
+    parameters: Array
+    initial: Array
+    failures: dict[int, str]
+
+
+def _cohort(
+    model: Model,
+    system: Equations,
+    patients: Mapping[str, ArrayLike] | pd.DataFrame | None,
+    own_baseline: Mapping[str, str],
+    start: str,
+) -> _Cohort:
+    if start not in ("rest", "initial"):
+        raise UsageError(f"start = '{start}' must be 'rest' or 'initial'.")
+    states0, constants0 = system.vectors(model.values)
+    table = _patient_table(system, patients)
+    count = len(next(iter(table.values()))) if table else 1
+    parameters, initial = np.tile(constants0, (count, 1)), np.tile(states0, (count, 1))
+    place = {n: (parameters, i) for i, n in enumerate(system.parameters)}
+    place |= {n: (initial, i) for i, n in enumerate(system.states)}
+    for name, column in table.items():
+        array, index = place[name]
+        array[:, index] = column
+    for name, source in own_baseline.items():
+        if name not in system.parameters:
+            raise UnknownName("parameter", name, system.parameters)
+        _check_outputs([source], system)
+    failures: dict[int, str] = {}
+    if start == "rest":
+        scale = np.array([model.table[s].scale for s in system.states])
+        for i in range(count):
+            try:
+                initial[i], _, _ = rest(system, initial[i], parameters[i], scale, model.not_at_rest)
+            except SolverFailed as error:
+                failures[i] = str(error)
+                initial[i] = np.nan
+    for name, source in own_baseline.items():
+        for i in set(range(count)) - failures.keys():
+            parameters[i, system.parameters.index(name)] = _value(system, source, initial[i], parameters[i])
+    return _Cohort(parameters, initial, failures)
+
+
+def _patient_table(
+    system: Equations, patients: Mapping[str, ArrayLike] | pd.DataFrame | None
+) -> dict[str, Array]:
+    if patients is None:
+        return {}
+    known = {*system.parameters, *system.states}
+    names = [str(c) for c in patients]
+    if not isinstance(patients, Mapping):
+        names = [n for n in names if n in known]
+    table: dict[str, Array] = {}
+    for name in names:
+        if name not in known:
+            raise UnknownName("parameter", name, known, "Columns of `patients` are parameter ids.")
+        table[name] = np.atleast_1d(np.asarray(patients[name], dtype=float))
+        if not (np.isfinite(table[name]) & (table[name] >= 0)).all():
+            raise InvalidValue(f"patients['{name}'] has values that are negative or not finite.")
+    if not table:
+        raise InvalidValue("patients has no column that is a parameter of the model.")
+    if len({len(c) for c in table.values()}) > 1:
+        raise InvalidValue("the columns of `patients` differ in length.")
+    return table
+
+
+def _value(system: Equations, name: str, x: Array, p: Array) -> float:
+    if name in system.states:
+        return float(x[system.states.index(name)])
+    return float(system.derived(x.tolist(), p.tolist())[list(system.expanded).index(name)])
+
+
+def _check_outputs(names: Sequence[str], system: Equations) -> None:
+    known = {*system.states, *system.expanded, *system.parameters}
+    for name in names:
+        if name not in known:
+            raise UnknownName("output", name, known, "List them with `metabolism list outputs`.")
+
+
+def _check_plan(steps: Plan, system: Equations) -> None:
+    for target in steps.asked:
+        if target not in system.states:
+            raise UnknownName("dose target", target, system.states)
+    for _, name, _ in steps.settings:
+        if name not in system.parameters:
+            raise UnknownName("parameter", name, system.parameters, "An exposure holds a parameter.")
+
+
+def _grid(times: ArrayLike | None, steps: Plan, end: float) -> Array:
+    if times is not None:
+        grid = np.unique(np.asarray(times, dtype=float))
+        if grid.size == 0 or not np.isfinite(grid).all() or grid[0] < 0 or grid[-1] > end:
+            raise InvalidValue(f"times must be finite and lie between 0 and {end:g} h.")
+        return grid
+    spacing = next((s for s in (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 168) if end / s <= 600), end / 600)
+    grid = np.append(np.arange(0, end, spacing), end)
+    doses = np.array([t for t, _, _ in steps.boluses])
+    if 0 < len(doses) <= 120:
+        # absorption and the peak are over within hours: a coarse grid would miss them
+        after = np.array([0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 6, 8])
+        grid = np.concatenate([grid, (doses[:, None] + after).ravel()])
+    return np.unique(grid[grid <= end])
+
+
+def _solve(problem: Problem, engine: str, workers: int, progress: Progress | None) -> Solution:
+    solver = get_engine(engine)
+    count = len(problem.initial)
+    if workers <= 1 or count < 2 * workers:
+        return solver.solve(problem, progress)
+    from joblib import Parallel, delayed
+
+    parts = [part for part in np.array_split(np.arange(count), workers * 8) if len(part)]
+    jobs = (delayed(_solve_part)(_take(problem, part), engine) for part in parts)
+    solutions = []
+    for part, solution in zip(parts, Parallel(n_jobs=workers, return_as="generator")(jobs), strict=True):
+        solutions.append(solution)
+        if progress:
+            progress(len(part))
+    return _join(solutions, parts)
+
+
+def _solve_part(problem: Problem, engine: str) -> Solution:
+    return get_engine(engine).solve(problem)
+
+
+def _take(problem: Problem, rows: Any) -> Problem:
+    return replace(
+        problem, parameters=problem.parameters[rows], initial=problem.initial[rows], dose_scale=problem.dose_scale[rows]
+    )
+
+
+def _join(solutions: Sequence[Solution], parts: Sequence[Any]) -> Solution:
+    return Solution(
+        np.concatenate([s.values for s in solutions]),
+        np.concatenate([s.pre_dose for s in solutions]),
+        {k: np.concatenate([s.delivered[k] for s in solutions]) for k in solutions[0].delivered},
+        np.concatenate([s.final for s in solutions]),
+        {int(part[i]): f for s, part in zip(solutions, parts, strict=True) for i, f in s.failures.items()},
+    )
+
+
+def _asked(problem: Problem) -> dict[str, Array]:
+    """Amount each patient should receive per target [µmol]: merged boluses as scaled, plus infusions."""
+    bolus = {t: np.zeros(len(problem.initial)) for t in problem.plan.asked}
+    planned = dict.fromkeys(problem.plan.asked, 0.0)
+    for i, (_, target, amount) in enumerate(problem.plan.boluses):
+        bolus[target] += amount * problem.dose_scale[:, i]
+        planned[target] += amount
+    return {t: bolus[t] + (problem.plan.asked[t] - planned[t]) for t in bolus}
+
+
+def _verify_doses(problem: Problem, solution: Solution) -> None:
+    """Refuse a result whose measured ledger is not what was asked, to 1e-9."""
+    for target, asked in _asked(problem).items():
+        good = [i for i in range(len(asked)) if i not in solution.failures]
+        gap = np.abs(solution.delivered[target][good] - asked[good])
+        if good and (gap > 1e-9 * np.maximum(asked[good], 1e-30)).any():
+            raise MetabolismError(
+                f"dose ledger: '{target}' was to receive {asked[good].max():.9g} umol and the engine delivered "
+                f"{solution.delivered[target][good].max():.9g}; please report this."
+            )
+
+
+def _where(solution: Solution) -> tuple[float | None, str | None]:
+    failure = solution.failures.get(0)
+    return (failure.time, failure.state) if failure else (None, None)
+
+
+def _dataset(
+    problem: Problem, solution: Solution, cohort: _Cohort, entries: Mapping[str, Any], many: bool, model: Model
+) -> Any:
+    import xarray as xr
+
+    pick: Any = slice(None) if many else 0
+    lead = ("patient",) if many else ()
+    data: dict[str, Any] = {}
+    names = {p.id: p.name for p in model.table.values()}
+    for i, output in enumerate(problem.outputs):
+        attrs = {"units": problem.equations.units[output], "long_name": names.get(output, output)}
+        data[output] = ((*lead, "time"), solution.values[:, :, i][pick], attrs)
+        if problem.bolus_times:
+            data[f"{output}_pre_dose"] = ((*lead, "dose_time"), solution.pre_dose[:, :, i][pick], attrs)
+    targets = list(problem.plan.asked)
+    asked = _asked(problem)
+    data["asked"] = ((*lead, "target"), np.array([asked[t] for t in targets]).reshape(len(targets), -1).T[pick])
+    data["delivered"] = (
+        (*lead, "target"),
+        np.array([solution.delivered[t] for t in targets]).reshape(len(targets), -1).T[pick],
+    )
+    if not targets:
+        empty = np.zeros((len(problem.initial), 0))[pick]
+        data["asked"] = data["delivered"] = ((*lead, "target"), empty)
+    for name in ("asked", "delivered"):
+        data[name] = (*data[name], {"units": "umol"})
+    coordinates: dict[str, Any] = {
+        "time": ("time", problem.times, {"units": "h"}),
+        "target": ("target", np.array(targets, dtype="U64")),
+    }
+    if problem.bolus_times:
+        coordinates["dose_time"] = ("dose_time", np.array(problem.bolus_times), {"units": "h"})
+    if many:
+        failed = np.zeros(len(problem.initial), dtype="i1")
+        reached = np.full(len(problem.initial), np.nan)
+        for i, failure in solution.failures.items():
+            failed[i], reached[i] = 1, failure.time
+        for i in cohort.failures:
+            failed[i], reached[i] = 1, problem.start
+        data["failed"] = ("patient", failed)
+        data["failure_time"] = ("patient", reached, {"units": "h"})
+        coordinates["patient"] = ("patient", np.arange(len(problem.initial)))
+    return xr.Dataset(data, coordinates, {"manifest": manifest_text(entries)})
