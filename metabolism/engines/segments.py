@@ -55,7 +55,7 @@ def solve_one_by_one(problem: Problem, stepper: Stepper, tick: Callable[[int], N
 def _one(problem: Problem, stepper: Stepper, patient: int, solution: Solution) -> None:
     plan, own = problem.plan, problem.parameters[patient]
     position = {name: i for i, name in enumerate(problem.equations.parameters)}
-    rates = {p: t for t, p in plan.rate_targets.items()} if plan.rate_targets else {}
+    rates = plan.infused
     held: dict[str, tuple[float, float]] = {}
     stepper.start(own, problem.initial[patient])
     boluses = list(enumerate(plan.boluses))

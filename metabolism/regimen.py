@@ -1,0 +1,424 @@
+"""Dosing regimens as values: parse, print, add, delay, thin, and turn into a plan for an engine.
+
+The rules are written down in ``docs/event_semantics.md`` (version 1).
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import pairwise
+
+from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
+from metabolism.units import magnitude
+
+EXAMPLE = "write e.g. '50 mg im every 3.5 d x 32' or '400 ug folic acid oral daily x 84'"
+_ROUTES = {
+    "im": "im", "intramuscular": "im", "sc": "sc", "subcutaneous": "sc", "iv": "iv", "intravenous": "iv",
+    "oral": "oral", "orally": "oral", "po": "oral", "by mouth": "oral",
+}  # fmt: skip
+_INTERVALS = {"daily": 24.0, "weekly": 168.0, "twice weekly": 84.0, "twice daily": 12.0, "monthly": 730.5}
+_PART = re.compile(
+    r"(?P<amount>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf)\s*(?P<unit>[a-zµμ]+)\s+"
+    r"(?:(?P<substance>[a-z][a-z0-9 ,'-]*?)\s+)?"
+    rf"(?P<route>{'|'.join(sorted(_ROUTES, key=len, reverse=True))})\b"
+    r"(?:\s+over\s+(?P<over>\S+\s*[a-z]+))?"
+    r"(?:\s+(?:every\s+(?P<every>\S+\s*[a-z]+)|(?P<word>daily|weekly|twice weekly|twice daily|monthly)|q(?P<hours>\d+)h))?"
+    r"(?:\s+x\s*(?P<count>\S+))?"
+    r"(?:\s+from\s+(?P<start>\S+\s*[a-z]+))?",
+)
+
+
+@dataclass(frozen=True)
+class Substance:
+    """A substance that can be dosed: molar mass [g/mol] and where each route puts it.
+
+    Attributes
+    ----------
+    routes : dict of str to tuple
+        Route to rows of (largest amount [µmol], target species, infusion-rate parameter).
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    molar_mass: float
+    source: str
+    routes: dict[str, tuple[tuple[float, str, str], ...]]
+
+    @property
+    def targets(self) -> list[str]:
+        """Every species a dose of this substance can go to."""
+        return sorted({target for rows in self.routes.values() for _, target, _ in rows})
+
+    def target(self, route: str, amount: float) -> tuple[str, str]:
+        """Return (species, infusion-rate parameter) for an amount [µmol] by a route."""
+        return next((species, rate) for largest, species, rate in self.routes[route] if amount <= largest)
+
+
+@cache
+def substances() -> dict[str, Substance]:
+    """Return all substances of ``models/substances.csv`` by name."""
+    from metabolism.parameters import models_dir
+
+    with (models_dir() / "substances.csv").open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    found: dict[str, Substance] = {}
+    for name in dict.fromkeys(r["substance"] for r in rows):
+        own = [r for r in rows if r["substance"] == name]
+        routes: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
+        for r in own:
+            largest = float(r["max_amount_umol"]) if r["max_amount_umol"] else math.inf
+            routes[r["route"]].append((largest, r["target"], r["rate_parameter"]))
+        found[name] = Substance(
+            name, tuple(filter(None, own[0]["aliases"].split(";"))), float(own[0]["molar_mass"]), own[0]["source"],
+            {route: tuple(sorted(entries)) for route, entries in routes.items()},
+        )  # fmt: skip
+    return found
+
+
+def substance(name: str) -> Substance:
+    """Return one substance by name or alias.
+
+    Raises
+    ------
+    UnknownName
+    """
+    known = substances()
+    names = {alias: s for s in known.values() for alias in (s.name, *s.aliases)}
+    key = " ".join(name.casefold().split())
+    if key not in names:
+        raise UnknownName("substance", name, names, "List them with `metabolism list substances`.")
+    return names[key]
+
+
+@dataclass(frozen=True, order=True)
+class Dose:
+    """One dose: time [h], amount [µmol], substance, route, and duration of an infusion [h] (0 = bolus)."""
+
+    time: float
+    amount: float
+    substance: str
+    route: str
+    duration: float = 0.0
+
+
+@dataclass(frozen=True, order=True)
+class Exposure:
+    """A parameter held at a value [model units] from `start` to `end` [h], e.g. nitrous oxide."""
+
+    parameter: str
+    value: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Regimen:
+    """A schedule of doses and exposures; an empty one is no treatment."""
+
+    doses: tuple[Dose, ...] = ()
+    exposures: tuple[Exposure, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doses", tuple(sorted(self.doses)))
+        object.__setattr__(self, "exposures", tuple(sorted(self.exposures)))
+
+    @classmethod
+    def parse(cls, text: str) -> Regimen:
+        """Read a regimen such as ``"50 mg im every 3.5 d x 32 + 0.8 mg folic acid oral daily x 112"``.
+
+        Parts are joined by ``+`` or ``;``. Each reads: amount, unit, substance (methylcobalamin unless
+        said), route, then optionally ``over 2 h``, ``every 3.5 d`` or ``daily``, ``x 32``, ``from 2 weeks``.
+
+        Raises
+        ------
+        InvalidRegimen, UnknownName, UnitMismatch
+        """
+        parts = [p.strip() for p in re.split(r"\s\+\s|;", text) if p.strip()]
+        if not parts:
+            raise InvalidRegimen(f"the regimen is empty; {EXAMPLE}, or leave it out for no treatment.")
+        regimen = cls()
+        for part in parts:
+            regimen += cls._parse_part(part)
+        return regimen
+
+    @classmethod
+    def _parse_part(cls, part: str) -> Regimen:
+        match = _PART.match(part.casefold())
+        if not match:
+            raise InvalidRegimen(f"cannot read '{part}'; {EXAMPLE}.")
+        rest = part[match.end() :].strip()
+        if rest:
+            raise InvalidRegimen(f"cannot read '{rest}' at the end of '{part}'; {EXAMPLE}.")
+        found = match.groupdict()
+        route = _ROUTES[found["route"]]
+        if not found["substance"] and route == "oral":
+            raise InvalidRegimen(f"'{part}' does not say which substance is taken; {EXAMPLE}.")
+        every: float | str | None = found["every"]
+        if found["word"]:
+            every = _INTERVALS[found["word"]]
+        elif found["hours"]:
+            every = float(found["hours"])
+        if every is not None and not found["count"]:
+            raise InvalidRegimen(f"'{part}' repeats without end; add how often, e.g. 'x 32'.")
+        if every is None and found["count"]:
+            raise InvalidRegimen(f"'{part}' says how often but not how far apart; add e.g. 'every 3.5 d'.")
+        if found["count"] and not re.fullmatch(r"\d{1,6}", found["count"]):
+            raise InvalidRegimen(f"'x {found['count']}' in '{part}' must be a whole number from 1 to 100000.")
+        return cls.of(
+            f"{found['amount']} {found['unit']}",
+            found["substance"] or "methylcobalamin",
+            route,
+            every=every,
+            count=int(found["count"] or 1),
+            start=found["start"] or 0.0,
+            duration=found["over"] or 0.0,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        amount: float | str,
+        substance_name: str = "methylcobalamin",
+        route: str = "im",
+        *,
+        every: float | str | None = None,
+        count: int = 1,
+        start: float | str = 0.0,
+        duration: float | str = 0.0,
+    ) -> Regimen:
+        """Build a regimen of equal doses.
+
+        Parameters
+        ----------
+        amount : float or str
+            [µmol], or text with a mass or amount unit.
+        route : {"im", "sc", "iv", "oral"}
+        every, start, duration : float or str
+            [h], or text with a unit. A duration makes an intravenous infusion.
+        count : int
+            Number of doses, 1 to 100000.
+
+        Raises
+        ------
+        InvalidRegimen, InvalidValue, UnknownName, UnitMismatch
+        """
+        chosen = substance(substance_name)
+        if route not in chosen.routes:
+            raise InvalidRegimen(f"{chosen.name} cannot be given '{route}'; its routes are {', '.join(chosen.routes)}.")
+        dose = _amount(amount, chosen)
+        times = {
+            name: magnitude(value, "h", name) for name, value in (("start", start), ("duration", duration))
+        }
+        gap = magnitude(every, "h", "interval") if every is not None else 0.0
+        if times["start"] < 0 or times["duration"] < 0:
+            raise InvalidRegimen("start and duration of a dose must not be negative.")
+        if not 1 <= count <= 100_000 or count != int(count):
+            raise InvalidRegimen(f"a dose can be given 1 to 100000 times, not {count}.")
+        if count > 1 and gap <= 0:
+            raise InvalidRegimen("repeated doses need an interval after each other; add e.g. every='3.5 d'.")
+        if times["duration"] and not all(rate for _, _, rate in chosen.routes[route]):
+            raise InvalidRegimen(f"only intravenous cobalamin can be infused over time, not {chosen.name} {route}.")
+        return cls(
+            tuple(Dose(times["start"] + i * gap, dose, chosen.name, route, times["duration"]) for i in range(count))
+        )
+
+    def __add__(self, other: Regimen) -> Regimen:
+        return Regimen((*self.doses, *other.doses), (*self.exposures, *other.exposures))
+
+    def expose(self, parameter: str, value: float, start: float | str, duration: float | str = math.inf) -> Regimen:
+        """Return the regimen with a parameter held at a value [model units] for a while.
+
+        Parameters
+        ----------
+        start, duration : float or str
+            [h] or text; an infinite duration lasts to the end of the run.
+        """
+        begin = magnitude(start, "h", "start")
+        length = math.inf if duration == math.inf else magnitude(duration, "h", "duration")
+        if not (math.isfinite(value) and value >= 0 and begin >= 0 and length > 0):
+            raise InvalidValue(f"exposure of {parameter} to {value} from {start} for {duration} is not possible.")
+        return replace(self, exposures=(*self.exposures, Exposure(parameter, float(value), begin, begin + length)))
+
+    def delayed(self, by: float | str) -> Regimen:
+        """Return the regimen with everything later by a time [h or text]."""
+        shift = magnitude(by, "h", "delay")
+        if any(d.time + shift < 0 for d in self.doses):
+            raise InvalidRegimen(f"a delay of {by} moves a dose before time 0.")
+        return Regimen(
+            tuple(replace(d, time=d.time + shift) for d in self.doses),
+            tuple(replace(e, start=e.start + shift, end=e.end + shift) for e in self.exposures),
+        )
+
+    def missing(self, numbers: Iterable[int]) -> Regimen:
+        """Return the regimen without some doses, counted from 1."""
+        gone = set(numbers)
+        wrong = sorted(n for n in gone if not 1 <= n <= len(self.doses))
+        if wrong:
+            raise InvalidRegimen(f"there is no dose number {wrong[0]}; the regimen has {len(self.doses)} doses.")
+        return replace(self, doses=tuple(d for i, d in enumerate(self.doses, start=1) if i not in gone))
+
+    def missed(self, probability: float, seed: int) -> Regimen:
+        """Return the regimen with each dose missed at random with a probability."""
+        if not 0 <= probability <= 1:
+            raise InvalidValue(f"probability of a missed dose = {probability} must lie between 0 and 1.")
+        draw = random.Random(seed)
+        return replace(self, doses=tuple(d for d in self.doses if draw.random() >= probability))
+
+    def until(self, time: float | str) -> Regimen:
+        """Return the regimen with only the doses before a time [h or text]."""
+        end = magnitude(time, "h", "until")
+        return replace(self, doses=tuple(d for d in self.doses if d.time < end))
+
+    def total(self, substance_name: str) -> float:
+        """Total amount of a substance [µmol]."""
+        name = substance(substance_name).name
+        return math.fsum(d.amount for d in self.doses if d.substance == name)
+
+    def __str__(self) -> str:
+        groups: dict[tuple[float, str, str, float], list[float]] = defaultdict(list)
+        for d in self.doses:
+            groups[d.amount, d.substance, d.route, d.duration].append(d.time)
+        parts: list[tuple[float, str]] = []
+        for (amount, name, route, duration), times in groups.items():
+            for first, gap, count in _runs(times):
+                text = f"{amount!r} umol {name} {route}"
+                text += f" over {duration!r} h" if duration else ""
+                text += f" every {gap!r} h x {count}" if count > 1 else ""
+                text += f" from {first!r} h" if first else ""
+                parts.append((first, text))
+        parts += [(e.start, f"hold {e.parameter} at {e.value!r} from {e.start!r} h to {e.end!r} h") for e in self.exposures]
+        return " + ".join(text for _, text in sorted(parts)) or "no treatment"
+
+
+def _amount(amount: float | str, chosen: Substance) -> float:
+    try:
+        value = magnitude(amount, "umol", f"amount of {chosen.name}", chosen.molar_mass)
+    except UnitMismatch as error:
+        raise UnitMismatch(f"{error} Doses take a mass (mg, ug, g) or an amount (umol, nmol).") from None
+    except InvalidValue:
+        raise InvalidRegimen(f"the amount '{amount}' is not a finite number; {EXAMPLE}.") from None
+    if value < 0:
+        raise InvalidRegimen(f"the amount '{amount}' is negative; {EXAMPLE}.")
+    if value == 0:
+        raise InvalidRegimen("an amount of 0 is no dose; leave it out, or use no regimen for no treatment.")
+    return value
+
+
+def _runs(times: list[float]) -> list[tuple[float, float, int]]:
+    """Split times into runs that ``first + i * gap`` gives back exactly: (first, gap, count)."""
+    runs, i = [], 0
+    while i < len(times):
+        gap = times[i + 1] - times[i] if i + 1 < len(times) else 0.0
+        count = 1
+        while gap > 0 and i + count < len(times) and times[i] + count * gap == times[i + count]:
+            count += 1
+        runs.append((times[i], gap if count > 1 else 0.0, count))
+        i += count
+    return runs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an engine has to do, in time order.
+
+    Attributes
+    ----------
+    boluses : tuple of (time [h], species, amount [µmol])
+        Same-time doses to one species are already summed.
+    settings : tuple of (time [h], parameter, value or None)
+        Parameter values from that time on [model units]; None gives the patient's own value back.
+    asked : dict of str to float
+        Total amount per species, infusions included [µmol].
+    infused : dict of str to str
+        Infusion-rate parameter to the species it feeds.
+    boundaries : tuple of float
+        Times inside the span at which something happens [h].
+    """
+
+    boluses: tuple[tuple[float, str, float], ...] = ()
+    settings: tuple[tuple[float, str, float | None], ...] = ()
+    asked: dict[str, float] = field(default_factory=dict)
+    infused: dict[str, str] = field(default_factory=dict)
+    boundaries: tuple[float, ...] = ()
+
+
+def plan(regimen: Regimen, start: float, end: float) -> Plan:
+    """Turn a regimen into steps for a run from `start` to `end` [h].
+
+    Raises
+    ------
+    InvalidRegimen
+        If a dose lies outside the run, or two exposures of one parameter overlap.
+    """
+    boluses: dict[tuple[float, str], list[float]] = defaultdict(list)
+    rates: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    infused: dict[str, str] = {}
+    asked: dict[str, list[float]] = defaultdict(list)
+    for number, dose in enumerate(regimen.doses, start=1):
+        stop = dose.time + dose.duration
+        if dose.time < start or dose.time >= end or stop > end:
+            raise InvalidRegimen(
+                f"dose {number} ({dose.substance} {dose.route} at {dose.time:g} h"
+                + (f" over {dose.duration:g} h" if dose.duration else "")
+                + f") is outside the run of {start:g} to {end:g} h; run longer, or cut with Regimen.until()."
+            )
+        species, rate = substance(dose.substance).target(dose.route, dose.amount)
+        asked[species].append(dose.amount)
+        if dose.duration:
+            infused[rate] = species
+            rates[rate] += [(dose.time, dose.amount / dose.duration), (stop, -dose.amount / dose.duration)]
+        else:
+            boluses[dose.time, species].append(dose.amount)
+    settings = _infusion_settings(rates, end) + _exposure_settings(regimen.exposures, start, end, set(rates))
+    merged = tuple((t, s, math.fsum(a)) for (t, s), a in sorted(boluses.items()))
+    times = {t for t, _, _ in merged} | {t for t, _, _ in settings}
+    return Plan(
+        merged,
+        tuple(sorted(settings, key=lambda s: s[:2])),
+        {s: math.fsum(a) for s, a in asked.items()},
+        infused,
+        tuple(sorted(t for t in times if start < t < end)),
+    )
+
+
+def _infusion_settings(
+    rates: dict[str, list[tuple[float, float]]], end: float
+) -> list[tuple[float, str, float | None]]:
+    """Sum overlapping infusions into absolute rates; after the last one the parameter is given back."""
+    settings: list[tuple[float, str, float | None]] = []
+    for parameter, changes in rates.items():
+        for time in sorted({t for t, _ in changes}):
+            if time < end:
+                running = [r for t, r in changes if t <= time]
+                # as many starts as stops: exactly nothing flows, whatever the rounding of the sum
+                idle = sum(r > 0 for r in running) == sum(r < 0 for r in running)
+                settings.append((time, parameter, None if idle else math.fsum(running)))
+    return settings
+
+
+def _exposure_settings(
+    exposures: tuple[Exposure, ...], start: float, end: float, taken: set[str]
+) -> list[tuple[float, str, float | None]]:
+    settings: list[tuple[float, str, float | None]] = []
+    by_parameter: dict[str, list[Exposure]] = defaultdict(list)
+    for exposure in exposures:
+        by_parameter[exposure.parameter].append(exposure)
+    for parameter, own in by_parameter.items():
+        own.sort(key=lambda e: e.start)
+        if parameter in taken or any(b.start < a.end for a, b in pairwise(own)):
+            raise InvalidRegimen(f"two exposures (or infusions) hold '{parameter}' at the same time; give one after the other.")
+        for i, exposure in enumerate(own):
+            if not start <= exposure.start < end:
+                raise InvalidRegimen(f"the exposure of {parameter} at {exposure.start:g} h is outside the run of {start:g} to {end:g} h.")
+            settings.append((exposure.start, parameter, exposure.value))
+            followed = i + 1 < len(own) and own[i + 1].start == exposure.end
+            if exposure.end < end and not followed:
+                settings.append((exposure.end, parameter, None))
+    return settings
