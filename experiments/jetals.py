@@ -27,7 +27,7 @@ ARM_SIZES = {"placebo": 64, "methylcobalamin_50mg": 65}
 )
 def run(ctx):
     published = ctx.data("jetals/jetals").set_index(["group", "variable", "statistic"])["value"]
-    patients = select(ctx.model.with_set("als_patient"), 40 if ctx.quick else 1000, JETALS_RUN_IN, ctx.seed)
+    patients = select(ctx.model.with_set("als_patient"), 24 if ctx.quick else 100, JETALS_RUN_IN, ctx.seed)
     model = ctx.model.with_set("als_patient")
     regimen = Regimen.parse(REGIMEN)
     chosen = scenarios()

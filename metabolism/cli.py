@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     simulating.add_argument("--until", default="16 weeks", help="end of the run (default: 16 weeks)")
     simulating.add_argument("--output", action="append", metavar="ID", help="what to report; may be repeated")
     simulating.add_argument("--csv", metavar="FILE", help="write all time points here")
-    simulating.add_argument("--engine", default="roadrunner")
+    simulating.add_argument("--engine", default="auto", help="auto, roadrunner or scipy")
     _model_options(simulating)
 
     showing = commands.add_parser("show", help="explain any reaction, species, derived quantity or parameter")
@@ -243,8 +243,10 @@ def _do_check(arguments: argparse.Namespace) -> int:
         problems = check.problems()
         failed += bool(problems)
         print(f"{'FAIL' if problems else 'ok  '}  {check.name}: {check.expectation}")
-        for problem in problems:
+        for problem in problems[:10]:
             print(f"        {problem}")
+        if len(problems) > 10:
+            print(f"        ... and {len(problems) - 10} more")
     return 1 if failed else 0
 
 

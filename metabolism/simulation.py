@@ -44,7 +44,7 @@ def simulate(
     own_baseline: Mapping[str, str] | None = None,
     start: str = "rest",
     dose_scale: ArrayLike | None = None,
-    engine: str = "roadrunner",
+    engine: str = "auto",
     rtol: float = 1e-8,
     workers: int = 1,
     progress: Progress | None = None,
@@ -72,7 +72,7 @@ def simulate(
     dose_scale : array_like, shape (patients, boluses), optional
         Factor on each merged bolus: 0 for a missed dose.
     engine : str
-        ``"roadrunner"`` or ``"scipy"``.
+        ``"auto"`` (libRoadRunner), ``"roadrunner"`` or ``"scipy"``; the manifest says which ran.
     rtol : float
         Relative tolerance.
     workers : int
@@ -113,6 +113,7 @@ def simulate(
         system, steps, 0.0, end, grid, names, cohort.parameters, cohort.initial, scale, rtol,
         rtol * ATOL_FRACTION * np.array([model.table[s].scale for s in system.states]),
     )  # fmt: skip
+    engine = "roadrunner" if engine == "auto" else engine
     solution = _solve(problem, engine, workers, progress)
     _verify_doses(problem, solution)
     many = patients is not None
@@ -347,16 +348,11 @@ def _dataset(
             data[f"{output}_pre_dose"] = ((*lead, "dose_time"), solution.pre_dose[:, :, i][pick], attrs)
     targets = list(problem.plan.asked)
     asked = _asked(problem)
-    data["asked"] = ((*lead, "target"), np.array([asked[t] for t in targets]).reshape(len(targets), -1).T[pick])
-    data["delivered"] = (
-        (*lead, "target"),
-        np.array([solution.delivered[t] for t in targets]).reshape(len(targets), -1).T[pick],
-    )
-    if not targets:
-        empty = np.zeros((len(problem.initial), 0))[pick]
-        data["asked"] = data["delivered"] = ((*lead, "target"), empty)
-    for name in ("asked", "delivered"):
-        data[name] = (*data[name], {"units": "umol"})
+    for name, amounts in (("asked", asked), ("delivered", solution.delivered)):
+        ledger = np.zeros((len(problem.initial), len(targets)))
+        for i, target in enumerate(targets):
+            ledger[:, i] = amounts[target]
+        data[name] = ((*lead, "target"), ledger[pick], {"units": "umol"})
     coordinates: dict[str, Any] = {
         "time": ("time", problem.times, {"units": "h"}),
         "target": ("target", np.array(targets, dtype="U64")),
