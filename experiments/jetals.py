@@ -60,7 +60,7 @@ def _trials(model, people, placebo, active, rng, replicates):
     sizes = list(ARM_SIZES.values())
     rows = []
     for replicate in range(replicates):
-        drawn = rng.choice(usable, size=sum(sizes), replace=sum(sizes) > len(usable))
+        drawn = rng.choice(usable, size=sum(sizes), replace=True)
         means = {}
         for arm, run, who in zip(ARM_SIZES, (placebo, active), np.split(drawn, [sizes[0]]), strict=True):
             score = run["alsfrs_r"].sel(time=VISITS[1:]).values[who]

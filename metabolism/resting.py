@@ -16,6 +16,8 @@ from metabolism.model import Model
 
 #: Largest accepted scaled residual max |dx/dt| / max(|x|, 1e-3 scale) [1/h].
 RESIDUAL = 1e-9
+#: A state this many times its physiological scale is running away, however slow it looks beside its size.
+RUNAWAY = 1e5
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +119,9 @@ def rest(
                 break
             continue
         x[keep] = np.maximum(target, 0.0)
+        if (x[keep] > RUNAWAY * scale[keep]).any():
+            state = system.states[keep[int((x[keep] / scale[keep]).argmax())]]
+            raise SolverFailed(f"no resting state: '{state}' runs away; its supply exceeds what can remove it.", None, state)
         step = min(step * 3, 1e13)
     if best < RESIDUAL:
         return x, best, limit

@@ -29,7 +29,7 @@ class Result:
     data : xarray.Dataset
         One variable per output with dimensions (time,) or (patient, time) and ``attrs["units"]``; the
         values just before each dose as ``<output>_pre_dose`` over ``dose_time``; the ledger as ``asked``
-        and ``delivered`` over ``target`` [µmol]; ``failed`` and ``failure_time`` [h] per patient.
+        and ``delivered`` over ``target`` [µmol] (absent without doses); ``failed`` and ``failure_time`` [h] per patient.
     """
 
     data: xr.Dataset
@@ -53,7 +53,11 @@ class Result:
 
     @property
     def ledger(self) -> pd.DataFrame:
-        """Amount asked and delivered per dose target [µmol], summed over patients."""
+        """Amount asked and delivered per dose target [µmol], summed over patients; empty without doses."""
+        import pandas as pd
+
+        if "asked" not in self.data:
+            return pd.DataFrame(columns=["asked", "delivered"], dtype=float)
         table = self.data[["asked", "delivered"]]
         if "patient" in table.dims:
             table = table.sum("patient")

@@ -348,15 +348,16 @@ def _dataset(
             data[f"{output}_pre_dose"] = ((*lead, "dose_time"), solution.pre_dose[:, :, i][pick], attrs)
     targets = list(problem.plan.asked)
     asked = _asked(problem)
-    for name, amounts in (("asked", asked), ("delivered", solution.delivered)):
+    # netCDF cannot hold an empty dimension: without doses there is no ledger
+    ledgers = (("asked", asked), ("delivered", solution.delivered)) if targets else ()
+    for name, amounts in ledgers:
         ledger = np.zeros((len(problem.initial), len(targets)))
         for i, target in enumerate(targets):
             ledger[:, i] = amounts[target]
         data[name] = ((*lead, "target"), ledger[pick], {"units": "umol"})
-    coordinates: dict[str, Any] = {
-        "time": ("time", problem.times, {"units": "h"}),
-        "target": ("target", np.array(targets, dtype="U64")),
-    }
+    coordinates: dict[str, Any] = {"time": ("time", problem.times, {"units": "h"})}
+    if targets:
+        coordinates["target"] = ("target", np.array(targets, dtype="U64"))
     if problem.bolus_times:
         coordinates["dose_time"] = ("dose_time", np.array(problem.bolus_times), {"units": "h"})
     if many:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -15,11 +17,14 @@ from metabolism.errors import SolverFailed
 
 @lru_cache(maxsize=4)
 def _loaded(sbml: str) -> Any:
+    # CVODE's own logger writes to stderr for every failed step; failures are reported by us instead
+    os.environ.setdefault("SUNLOGGER_ERROR_FILENAME", os.devnull)
+    os.environ.setdefault("SUNLOGGER_WARNING_FILENAME", os.devnull)
     import roadrunner
 
     roadrunner.Logger.setLevel(roadrunner.Logger.LOG_CRITICAL)
     runner = roadrunner.RoadRunner(sbml)
-    # row-by-row output into plain arrays; long gaps between doses need many internal steps
+    # long gaps between doses need many internal steps
     runner.integrator.setValue("maximum_num_steps", 200_000)
     return runner
 
@@ -37,6 +42,7 @@ class RoadRunnerEngine:
 class _Stepper:
     def __init__(self, problem: Problem) -> None:
         self.equations = problem.equations
+        self.atol, self.parameters = problem.atol, problem.parameters[0].copy()
         self.runner = _loaded(problem.equations.sbml)
         model = self.runner.model
         order = [model.getStateVectorId(i) for i in range(len(self.equations.states))]
@@ -58,6 +64,7 @@ class _Stepper:
     def start(self, parameters: Array, initial: Array) -> None:
         runner = self.runner
         runner.resetToOrigin()
+        self.parameters = parameters.copy()
         for name, value in zip(self.equations.parameters, parameters, strict=True):
             runner.setValue(name, float(value))
         for name, value in zip(self.readable, initial, strict=True):
@@ -69,9 +76,10 @@ class _Stepper:
         try:
             rows = self.runner.simulate(times=[begin, *times.tolist()])
         except RuntimeError as error:
-            reached = float(self.runner.model.getTime())
-            rates = np.abs(self.runner.model.getStateVectorRate())
-            worst = self.runner.model.getStateVectorId(int(np.argmax(rates)))
+            found = re.search(r"[Aa]t t = ([-+.\de]+)", str(error))
+            reached = float(found.group(1)) if found else float(self.runner.model.getTime())
+            rates = np.abs(self.equations.f(self.state(), self.parameters)) / self.atol
+            worst = self.equations.states[int(np.nanargmax(rates))]
             raise SolverFailed(
                 f"libRoadRunner stopped at t = {reached:.6g} h in '{worst}' ({str(error).splitlines()[0]}); "
                 "try engine='scipy' or a looser rtol.",
@@ -96,3 +104,4 @@ class _Stepper:
 
     def set(self, parameter: str, value: float) -> None:
         self.runner.setValue(parameter, value)
+        self.parameters[self.equations.parameters.index(parameter)] = value

@@ -1,0 +1,140 @@
+"""Regimens: reading, printing, arithmetic, and the rules of docs/event_semantics.md."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
+from metabolism.regimen import Dose, Regimen, plan, substances
+
+MECBL = 1000 / 1344.38  # umol per mg
+
+
+def test_the_jetals_regimen_is_thirty_two_doses_over_sixteen_weeks():
+    regimen = Regimen.parse("50 mg im every 3.5 d x 32")
+    assert len(regimen.doses) == 32
+    assert regimen.doses[0] == Dose(0.0, pytest.approx(50 * MECBL), "methylcobalamin", "im")
+    assert regimen.doses[-1].time == 31 * 84
+    assert regimen.total("mecobalamin") == pytest.approx(1600 * MECBL)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "last", "substance", "route"),
+    [
+        ("0.5 mg iv", 1, 0, "methylcobalamin", "iv"),
+        ("400 ug folic acid oral daily x 84", 84, 83 * 24, "folic acid", "oral"),
+        ("50 mg IM twice weekly x 32", 32, 31 * 84, "methylcobalamin", "im"),
+        ("1 mg hydroxocobalamin intramuscular weekly x 8 from 2 weeks", 8, 336 + 7 * 168, "hydroxocobalamin", "im"),
+        ("3 g betaine by mouth q12h x 4", 4, 36, "betaine", "oral"),
+        ("100 nmol cyanocobalamin sc", 1, 0, "cyanocobalamin", "sc"),
+        ("5 mg iv over 2 h", 1, 0, "methylcobalamin", "iv"),
+        ("7 g l-methionine po", 1, 0, "methionine", "oral"),
+    ],
+)
+def test_regimens_are_read(text, count, last, substance, route):
+    regimen = Regimen.parse(text)
+    assert (len(regimen.doses), regimen.doses[-1].time) == (count, last)
+    assert (regimen.doses[0].substance, regimen.doses[0].route) == (substance, route)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("", InvalidRegimen, "empty"),
+        ("fifty mg im", InvalidRegimen, "cannot read 'fifty mg im'"),
+        ("50 mg", InvalidRegimen, "write e.g. '50 mg im every 3.5 d x 32'"),
+        ("-50 mg im", InvalidRegimen, "negative"),
+        ("0 mg im", InvalidRegimen, "no dose"),
+        ("nan mg im", InvalidRegimen, "finite"),
+        ("50 L im", UnitMismatch, "mass"),
+        ("50 quux im", UnitMismatch, "quux"),
+        ("50 mg im every 3.5 d", InvalidRegimen, "how often"),
+        ("50 mg im x 3", InvalidRegimen, "how far apart"),
+        ("50 mg im every 3.5 d x 2.5", InvalidRegimen, "whole number"),
+        ("50 mg im every 0 h x 3", InvalidRegimen, "interval"),
+        ("50 mg im every 3 kg x 3", UnitMismatch, "interval"),
+        ("50 mg methylcobalamine im", UnknownName, "Did you mean 'methylcobalamin'"),
+        ("50 mg folic acid im", InvalidRegimen, "routes are oral"),
+        ("50 mg oral", InvalidRegimen, "which substance"),
+        ("50 mg im daily x 3 please", InvalidRegimen, "cannot read 'please'"),
+        ("50 mg im over 2 h", InvalidRegimen, "infused"),
+    ],
+)
+def test_a_bad_regimen_says_what_is_wrong(text, error, words):
+    with pytest.raises(error, match=words.replace("(", r"\(")):
+        Regimen.parse(text)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0.001, 1e4),
+            st.sampled_from(["methylcobalamin im", "folic acid oral", "cyanocobalamin iv"]),
+            st.floats(0.01, 1000),
+            st.integers(1, 40),
+            st.floats(0, 5000),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_printed_regimen_reads_back_the_same(parts):
+    regimen = Regimen()
+    for amount, what, gap, count, start in parts:
+        name, route = what.rsplit(" ", 1)
+        regimen += Regimen.of(amount, name, route, every=gap, count=count, start=start)
+    assert Regimen.parse(str(regimen)) == regimen
+
+
+def test_doses_can_be_added_delayed_missed_and_cut():
+    regimen = Regimen.parse("50 mg im weekly x 4")
+    assert len((regimen + regimen.delayed("2 d")).doses) == 8
+    assert [d.time for d in regimen.delayed("1 week").doses] == [168, 336, 504, 672]
+    assert [d.time for d in regimen.missing([2, 4]).doses] == [0, 336]
+    assert [d.time for d in regimen.until("2 weeks").doses] == [0, 168]
+    assert regimen.missed(0.0, seed=1) == regimen
+    assert regimen.missed(1.0, seed=1).doses == ()
+    assert regimen.missed(0.5, seed=1) == regimen.missed(0.5, seed=1)
+    with pytest.raises(InvalidRegimen, match="no dose number 5"):
+        regimen.missing([5])
+    with pytest.raises(InvalidValue, match="probability"):
+        regimen.missed(1.5, seed=1)
+
+
+def test_doses_at_one_time_are_summed():
+    steps = plan(Regimen.parse("50 mg im + 30 mg im + 0.5 mg im"), 0, 24)
+    assert steps.boluses == ((0.0, "depot_large", pytest.approx(80 * MECBL)), (0.0, "depot_small", pytest.approx(0.5 * MECBL)))
+
+
+@pytest.mark.parametrize("text", ["50 mg im from 24 h", "50 mg im weekly x 3", "5 mg iv over 30 h"])
+def test_a_dose_outside_the_run_is_refused(text):
+    with pytest.raises(InvalidRegimen, match=r"outside the run of 0 to 24 h; run longer"):
+        plan(Regimen.parse(text), 0, 24)
+
+
+def test_overlapping_infusions_add_up_and_end_at_exactly_nothing():
+    steps = plan(Regimen.of(10.0, route="iv", duration=2) + Regimen.of(9.0, route="iv", duration=3, start=1), 0, 24)
+    assert steps.settings == (
+        (0.0, "CBL_infusion", 5.0), (1.0, "CBL_infusion", 8.0), (2.0, "CBL_infusion", pytest.approx(3.0)), (4.0, "CBL_infusion", None),
+    )  # fmt: skip
+    assert steps.asked == {"cbl_free": 19.0}
+
+
+def test_exposures_hold_a_parameter_and_give_it_back():
+    steps = plan(Regimen().expose("GFR_rel", 0.5, "1 d", "2 d").expose("GFR_rel", 0.7, "3 d", math.inf), 0, 200)
+    assert steps.settings == ((24.0, "GFR_rel", 0.5), (72.0, "GFR_rel", 0.7))
+    with pytest.raises(InvalidRegimen, match="same time"):
+        plan(Regimen().expose("GFR_rel", 0.5, 0, 10).expose("GFR_rel", 0.7, 5, 10), 0, 24)
+    with pytest.raises(InvalidValue, match="not possible"):
+        Regimen().expose("GFR_rel", -1, 0)
+
+
+def test_every_substance_has_its_own_molar_mass():
+    masses = {s.name: s.molar_mass for s in substances().values()}
+    assert masses["methylcobalamin"] == 1344.38
+    assert len({masses["methylcobalamin"], masses["cyanocobalamin"], masses["hydroxocobalamin"]}) == 3
+    assert Regimen.of("1 mg", "cyanocobalamin").doses[0].amount == pytest.approx(1000 / 1355.37)
