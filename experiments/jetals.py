@@ -48,9 +48,9 @@ def run(ctx):
 
 
 def _times():
-    """Six-hourly, with the peak after the first and the last but one injection resolved [h]."""
-    after = np.array([0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4])
-    return np.unique(np.concatenate([np.arange(0, 2689, 12.0), after, 30 * 84 + after]))
+    """Twelve-hourly, with every peak after an injection [h]."""
+    after = np.array([0.5, 1, 2, 4])
+    return np.unique(np.concatenate([np.arange(0, 2689, 12.0), (np.arange(32)[:, None] * 84 + after).ravel()]))
 
 
 def _trials(model, people, placebo, active, rng, replicates):
@@ -245,23 +245,27 @@ def figures(outcome):
     axes.set_title("Difference under each scenario; bars: 95 % of trials of 64 and 65 patients", fontsize=10)
     drawn["2_treatment_difference"] = figure
 
-    active = outcome.results["active_face_value"]
-    figure, axes = new_figure(2, 1, width=7.4, height=6.0)
-    band(axes[0, 0], active["hcy_plasma"], "orange", "50 mg twice weekly")
-    band(axes[0, 0], outcome.results["placebo"]["hcy_plasma"], "grey", "placebo")
-    axes[0, 0].set_ylabel(axis_label("plasma homocysteine", "uM"))
-    axes[0, 0].set_ylim(bottom=0)
-    axes[0, 0].legend(loc="lower left", fontsize=9, ncols=2)
-    band(axes[1, 0], active["cbl_plasma"], "blue", "total cobalamin, 50 mg twice weekly", factor=1e3)
-    band(axes[1, 0], outcome.results["placebo"]["cbl_plasma"], "grey", "total cobalamin, placebo", factor=1e3)
+    active, placebo = outcome.results["active_face_value"], outcome.results["placebo"]
+    figure, axes = new_figure(2, 1, width=7.4, height=6.4)
+    for run_, colour, text in ((placebo, "grey", "placebo"), (active, "orange", "50 mg twice weekly")):
+        own = run_["hcy_plasma"]
+        band(axes[0, 0], 100 * own / own.isel(time=0), colour, text)
+    axes[0, 0].axhspan(90, 97, color=COLOURS["green"], alpha=0.12, linewidth=0, label="trials of added B12: −7 % (−10 to −3)")
+    axes[0, 0].set_ylabel("plasma homocysteine [% of own baseline]")
+    axes[0, 0].set_ylim(70, 105)
+    axes[0, 0].legend(loc="lower left", fontsize=9)
+    band(axes[1, 0], active["cbl_plasma"], "blue", "50 mg twice weekly", factor=1e3)
+    band(axes[1, 0], placebo["cbl_plasma"], "grey", "placebo", factor=1e3)
     axes[1, 0].set_yscale("log")
-    axes[1, 0].set_ylabel("plasma cobalamin [nM]")
-    axes[1, 0].legend(loc="upper center", fontsize=9, ncols=2, bbox_to_anchor=(0.5, 1.18))
+    axes[1, 0].set_ylim(0.1, 2e4)
+    axes[1, 0].set_ylabel("total plasma cobalamin [nM]")
+    axes[1, 0].legend(loc="upper right", fontsize=9, ncols=2)
     for ax in axes[:, 0]:
         ax.set_xlabel("time since randomisation [weeks]")
         ax.set_xticks([0, 4, 8, 12, 16])
     n = active.data.sizes["patient"]
-    axes[0, 0].set_title(f"Homocysteine and cobalamin; median and 5-95 % of {n} virtual patients", fontsize=10)
+    level = float(placebo["hcy_plasma"].isel(time=0).median())
+    axes[0, 0].set_title(f"Median and 5-95 % of {n} virtual patients; median baseline homocysteine {level:.1f} µM", fontsize=10)
     drawn["3_homocysteine_and_cobalamin"] = figure
 
     figure, axes = new_figure(width=7.4, height=3.6)

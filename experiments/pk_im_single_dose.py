@@ -8,7 +8,7 @@ from metabolism.endpoints import area, half_life, peak, time_of_peak
 from metabolism.plotting import COLOURS, new_figure
 
 NG_PER_ML = 1344.38  # of methylcobalamin, per uM
-DENSE = np.unique(np.concatenate([np.arange(0, 6, 0.02), np.arange(6, 48, 0.1), np.arange(48, 145, 0.5)]))
+DENSE = np.unique(np.concatenate([np.arange(0, 6, 0.02), np.arange(6, 48, 0.1), np.arange(48, 144.5, 0.5)]))
 LABEL = "Rozebalamin label 16.1.1"
 OLD = "Mecobalamin 0.5 mg crossover"
 
@@ -30,7 +30,7 @@ def run(ctx):
 
     for mg in (25, 50):
         result = runs[f"{mg} mg im"]
-        curve = (result["cbl_free"] - result["cbl_free"][0]) * NG_PER_ML
+        curve = _above_baseline(result, "cbl_free")
         for analyte, value, unit in (
             ("plasma MeCbl Cmax", peak(curve), "ng/mL"),
             ("AUC0-inf", area(curve), "ng h/mL"),
@@ -44,7 +44,7 @@ def run(ctx):
         add(f"im{mg}_urine", f"{mg} mg IM: unchanged in urine by 72 h", urine, 93, 90, 100, "% of dose", "RozebalaminLabel", "published as at least 93 %")
     for route in ("IM", "IV"):
         result = runs[f"0.5 mg {route.lower()}"]
-        curve = (result["cbl_plasma"] - result["cbl_plasma"][0]) * NG_PER_ML
+        curve = _above_baseline(result, "cbl_plasma")
         top = curve.sel(time=0.05, method="nearest") if route == "IV" else peak(curve)
         for short, analyte, value, unit in (("cmax", "delta Cmax total B12", top, "ng/mL"), ("auc", "delta AUC total B12", area(curve), "ng h/mL"),
                                             ("half_life", "t1/2 total B12", half_life(curve, 24, 120), "h")):  # fmt: skip
@@ -74,6 +74,11 @@ def run(ctx):
     )
 
 
+def _above_baseline(result, output):
+    """Curve above the value just before the dose [ng/mL]; at time 0 an injection is already in."""
+    return (result[output] - float(result[f"{output}_pre_dose"][0])) * NG_PER_ML
+
+
 def _value(data, study, dose, route, analyte):
     rows = data[(data["study"] == study) & (data["route"] == route) & (data["analyte"] == analyte)]
     return float(rows.loc[rows["dose"].astype(float) == dose, "value"].iloc[0])
@@ -91,8 +96,8 @@ def figures(outcome):
     axes[0, 0].set_ylim(0.1, 4000)
     axes[0, 0].set_ylabel("plasma methylcobalamin [ng/mL]")
     for key, colour, text in (("dose_0p5_mg_im", "green", "IM"), ("dose_0p5_mg_iv", "orange", "IV")):
-        curve = outcome.results[key]["cbl_plasma"] * NG_PER_ML
-        axes[0, 1].plot(curve["time"], curve - float(curve[0]), color=COLOURS[colour], label=f"model, 0.5 mg {text}")
+        curve = _above_baseline(outcome.results[key], "cbl_plasma")
+        axes[0, 1].plot(curve["time"], curve, color=COLOURS[colour], label=f"model, 0.5 mg {text}")
     axes[0, 1].plot([0.9], [22.4], color=COLOURS["green"], marker="D", linestyle="none", label="published peak, IM (n = 12)")
     axes[0, 1].plot([0.05], [85.0], color=COLOURS["orange"], marker="D", linestyle="none", label="published peak, IV (n = 12)")
     axes[0, 1].set_xlim(-2, 144)
