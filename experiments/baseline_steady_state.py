@@ -48,7 +48,9 @@ def run(ctx):
         unit = _unit(entry)
         key = str(entry["reference"]).split(";")[0]
         note = "fasting tracer value; the model is a 24-hour average without meals" if row.startswith("C05") else ""
-        claims.append(Claim(row, f"{entry['analyte']} ({entry['population']})", predicted, published, low, high, unit, key, note))
+        claims.append(
+            Claim(row, f"{entry['analyte']} ({entry['population']})", predicted, published, low, high, unit, key, note)
+        )
         rows.append({"row": row, "analyte": entry["analyte"], "population": entry["population"], "model": predicted,
                      "published": published, "low": low, "high": high, "unit": unit, "inside": "yes" if low <= predicted <= high else "no"})  # fmt: skip
     levels = pd.DataFrame(rows)
@@ -95,7 +97,13 @@ def figures(outcome):
     figure, axes = new_figure(width=8.2, height=6.2)
     for i, row in levels[::-1].reset_index(drop=True).iterrows():
         colour = "blue" if row["inside"] == "yes" else "orange"
-        axes.plot([row["low"] / row["published"], row["high"] / row["published"]], [i, i], color=COLOURS["grey"], linewidth=5, alpha=0.35)
+        axes.plot(
+            [row["low"] / row["published"], row["high"] / row["published"]],
+            [i, i],
+            color=COLOURS["grey"],
+            linewidth=5,
+            alpha=0.35,
+        )
         axes.plot(row["model"] / row["published"], i, marker="o", color=COLOURS[colour], markersize=7)
     axes.axvline(1, color=COLOURS["grey"], linewidth=1, linestyle="--")
     labels = [f"{r['analyte']}, {r['published']:g} {r['unit']} ({r['row']})" for _, r in levels[::-1].iterrows()]

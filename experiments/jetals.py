@@ -10,7 +10,7 @@ import pandas as pd
 
 from metabolism import Claim, Outcome, Regimen, experiment, simulate
 from metabolism.effects import scenarios, with_scenario
-from metabolism.plotting import COLOURS, axis_label, band, intervals, new_figure
+from metabolism.plotting import COLOURS, band, intervals, new_figure
 from metabolism.population import JETALS_RUN_IN, rate_score, select
 
 REGIMEN = "50 mg im every 3.5 d x 32"
@@ -32,8 +32,8 @@ def run(ctx):
     regimen = Regimen.parse(REGIMEN)
     chosen = scenarios()
     tick = ctx.progress("JETALS patients", len(patients.people) * (1 + len(chosen)))
-    options = dict(until="16 weeks", outputs=OUTPUTS, times=_times(), patients=patients.columns, own_baseline=OWN,
-                   engine="auto", workers=ctx.workers, progress=tick)  # fmt: skip
+    options = {"until": "16 weeks", "outputs": OUTPUTS, "times": _times(), "patients": patients.columns, "own_baseline": OWN,
+                   "engine": "auto", "workers": ctx.workers, "progress": tick}  # fmt: skip
     runs = {"placebo": simulate(model, None, **options)}
     emax = {}
     for name in chosen:
@@ -43,7 +43,9 @@ def run(ctx):
 
     rng = np.random.default_rng([ctx.seed, 2])
     replicates = 200 if ctx.quick else 2000
-    trials = {name: _trials(ctx.model, patients.people, runs["placebo"], runs[name], rng, replicates) for name in chosen}
+    trials = {
+        name: _trials(ctx.model, patients.people, runs["placebo"], runs[name], rng, replicates) for name in chosen
+    }
     return _outcome(ctx, published, patients, runs, trials, chosen, emax)
 
 
@@ -92,9 +94,7 @@ def _outcome(ctx, published, patients, runs, trials, chosen, emax):
         loss = np.log(active["motor_units"].isel(time=[0, -1]).values[good])
         loss0 = np.log(placebo["motor_units"].isel(time=[0, -1]).values[good])
         effect = 1 - np.median((loss[:, 0] - loss[:, 1]) / (loss0[:, 0] - loss0[:, 1]))
-        by_hcy = 1 - np.median(
-            (_mean_power(hcy.values[good], hcy["time"].values, scenario.beta_hcy))
-        )
+        by_hcy = 1 - np.median(_mean_power(hcy.values[good], hcy["time"].values, scenario.beta_hcy))
         share = by_hcy / effect if effect > 1e-9 else 0.0
         hcy_gain[name] = (by_hcy, share)
         rows.append({
@@ -222,7 +222,10 @@ def figures(outcome):
         axes.fill_between(week, low, high, color=COLOURS[colour], alpha=0.15, linewidth=0)
         axes.plot(week, mean, color=COLOURS[colour], marker="o", label=f"model, {text}")
         value = published[arm, "alsfrs_change_wk16", "mean"]
-        error = [[value - published[arm, "alsfrs_change_wk16", "ci_low"]], [published[arm, "alsfrs_change_wk16", "ci_high"] - value]]
+        error = [
+            [value - published[arm, "alsfrs_change_wk16", "ci_low"]],
+            [published[arm, "alsfrs_change_wk16", "ci_high"] - value],
+        ]
         shift = -0.25 if arm == "placebo" else 0.25
         axes.errorbar(17.2 + shift, value, error, color=COLOURS[colour], marker="D", capsize=4, markersize=6,
                       label=f"published {value:.2f} (95 % CI)")  # fmt: skip
@@ -250,7 +253,9 @@ def figures(outcome):
     for run_, colour, text in ((placebo, "grey", "placebo"), (active, "orange", "50 mg twice weekly")):
         own = run_["hcy_plasma"]
         band(axes[0, 0], 100 * own / own.isel(time=0), colour, text)
-    axes[0, 0].axhspan(90, 97, color=COLOURS["green"], alpha=0.12, linewidth=0, label="trials of added B12: −7 % (−10 to −3)")
+    axes[0, 0].axhspan(
+        90, 97, color=COLOURS["green"], alpha=0.12, linewidth=0, label="trials of added B12: −7 % (−10 to −3)"
+    )
     axes[0, 0].set_ylabel("plasma homocysteine [% of own baseline]")
     axes[0, 0].set_ylim(70, 105)
     axes[0, 0].legend(loc="lower left", fontsize=9)
@@ -265,7 +270,9 @@ def figures(outcome):
         ax.set_xticks([0, 4, 8, 12, 16])
     n = active.data.sizes["patient"]
     level = float(placebo["hcy_plasma"].isel(time=0).median())
-    axes[0, 0].set_title(f"Median and 5-95 % of {n} virtual patients; median baseline homocysteine {level:.1f} µM", fontsize=10)
+    axes[0, 0].set_title(
+        f"Median and 5-95 % of {n} virtual patients; median baseline homocysteine {level:.1f} µM", fontsize=10
+    )
     drawn["3_homocysteine_and_cobalamin"] = figure
 
     figure, axes = new_figure(width=7.4, height=3.6)
@@ -276,7 +283,13 @@ def figures(outcome):
     axes.barh(y, through, color=COLOURS["orange"], label="through homocysteine")
     axes.barh(y, np.maximum(total - through, 0), left=through, color=COLOURS["blue"], label="direct path")
     for position, t, h in zip(y, total, through, strict=True):
-        axes.text(t + 0.6, position, f"{t:.1f} % in all, {100 * h / t if t else 0:.0f} % of it homocysteine", va="center", fontsize=8.5)
+        axes.text(
+            t + 0.6,
+            position,
+            f"{t:.1f} % in all, {100 * h / t if t else 0:.0f} % of it homocysteine",
+            va="center",
+            fontsize=8.5,
+        )
     axes.set_yticks(y, [n.replace("_", " ") for n in names])
     axes.set_xlim(0, 70)
     axes.set_xlabel("reduction of the motor-unit loss rate over 16 weeks [%]")

@@ -38,10 +38,40 @@ def run(ctx):
         ):
             published = _value(data, LABEL, mg, "IM", analyte)
             short = {"plasma MeCbl Cmax": "cmax", "AUC0-inf": "auc", "t1/2": "half_life"}[analyte]
-            add(f"im{mg}_{short}", f"{mg} mg IM: {analyte}", value, published, 0.8 * published, 1.25 * published, unit, "RozebalaminLabel", "band 0.8-1.25 of the label")
-        add(f"im{mg}_tmax", f"{mg} mg IM: time of peak", time_of_peak(curve), _value(data, LABEL, mg, "IM", "tmax (median)"), 0.8, 2.0, "h", "RozebalaminLabel", "observed range")
+            add(
+                f"im{mg}_{short}",
+                f"{mg} mg IM: {analyte}",
+                value,
+                published,
+                0.8 * published,
+                1.25 * published,
+                unit,
+                "RozebalaminLabel",
+                "band 0.8-1.25 of the label",
+            )
+        add(
+            f"im{mg}_tmax",
+            f"{mg} mg IM: time of peak",
+            time_of_peak(curve),
+            _value(data, LABEL, mg, "IM", "tmax (median)"),
+            0.8,
+            2.0,
+            "h",
+            "RozebalaminLabel",
+            "observed range",
+        )
         urine = 100 * result["cbl_urine"].sel(time=72) / float(result.data["asked"].sum())
-        add(f"im{mg}_urine", f"{mg} mg IM: unchanged in urine by 72 h", urine, 93, 90, 100, "% of dose", "RozebalaminLabel", "published as at least 93 %")
+        add(
+            f"im{mg}_urine",
+            f"{mg} mg IM: unchanged in urine by 72 h",
+            urine,
+            93,
+            90,
+            100,
+            "% of dose",
+            "RozebalaminLabel",
+            "published as at least 93 %",
+        )
     for route in ("IM", "IV"):
         result = runs[f"0.5 mg {route.lower()}"]
         curve = _above_baseline(result, "cbl_plasma")
@@ -49,9 +79,29 @@ def run(ctx):
         for short, analyte, value, unit in (("cmax", "delta Cmax total B12", top, "ng/mL"), ("auc", "delta AUC total B12", area(curve), "ng h/mL"),
                                             ("half_life", "t1/2 total B12", half_life(curve, 24, 120), "h")):  # fmt: skip
             published = _value(data, OLD, 0.5, route, analyte)
-            add(f"{route.lower()}05_{short}", f"0.5 mg {route}: {analyte}", value, published, published / 2, published * 2, unit, "MecobalaminLabel", "band 2-fold")
+            add(
+                f"{route.lower()}05_{short}",
+                f"0.5 mg {route}: {analyte}",
+                value,
+                published,
+                published / 2,
+                published * 2,
+                unit,
+                "MecobalaminLabel",
+                "band 2-fold",
+            )
     saturation = float(runs["0.5 mg im"]["tc_saturation"].sel(time=12, method="nearest"))
-    add("tc_saturation_12h", "0.5 mg IM: transcobalamin saturation at 12 h", 100 * saturation, 90, 90, 100, "%", "MecobalaminLabel", "published as at least 90 %")
+    add(
+        "tc_saturation_12h",
+        "0.5 mg IM: transcobalamin saturation at 12 h",
+        100 * saturation,
+        90,
+        90,
+        100,
+        "%",
+        "MecobalaminLabel",
+        "published as at least 90 %",
+    )
     for claim in claims:
         rows.append({"claim": claim.statement, "model": claim.predicted, "published": claim.published, "ratio": claim.predicted / claim.published,
                      "unit": claim.unit, "inside": "yes" if claim.holds else "no"})  # fmt: skip
@@ -90,16 +140,38 @@ def figures(outcome):
     for key, colour, mg in (("dose_25_mg_im", "sky", 25), ("dose_50_mg_im", "blue", 50)):
         curve = outcome.results[key]["cbl_free"] * NG_PER_ML
         axes[0, 0].plot(curve["time"], curve, color=COLOURS[colour], label=f"model, {mg} mg IM")
-    axes[0, 0].errorbar([2.0], [834], yerr=[133], color=COLOURS["sky"], marker="D", capsize=3, linestyle="none", label="label peak, 25 mg (SD, n = 6)")
-    axes[0, 0].errorbar([1.0], [1660], yerr=[309], color=COLOURS["blue"], marker="D", capsize=3, linestyle="none", label="label peak, 50 mg (SD, n = 6)")
+    axes[0, 0].errorbar(
+        [2.0],
+        [834],
+        yerr=[133],
+        color=COLOURS["sky"],
+        marker="D",
+        capsize=3,
+        linestyle="none",
+        label="label peak, 25 mg (SD, n = 6)",
+    )
+    axes[0, 0].errorbar(
+        [1.0],
+        [1660],
+        yerr=[309],
+        color=COLOURS["blue"],
+        marker="D",
+        capsize=3,
+        linestyle="none",
+        label="label peak, 50 mg (SD, n = 6)",
+    )
     axes[0, 0].set_xlim(-0.5, 36)
     axes[0, 0].set_ylim(0.1, 4000)
     axes[0, 0].set_ylabel("plasma methylcobalamin [ng/mL]")
     for key, colour, text in (("dose_0p5_mg_im", "green", "IM"), ("dose_0p5_mg_iv", "orange", "IV")):
         curve = _above_baseline(outcome.results[key], "cbl_plasma")
         axes[0, 1].plot(curve["time"], curve, color=COLOURS[colour], label=f"model, 0.5 mg {text}")
-    axes[0, 1].plot([0.9], [22.4], color=COLOURS["green"], marker="D", linestyle="none", label="published peak, IM (n = 12)")
-    axes[0, 1].plot([0.05], [85.0], color=COLOURS["orange"], marker="D", linestyle="none", label="published peak, IV (n = 12)")
+    axes[0, 1].plot(
+        [0.9], [22.4], color=COLOURS["green"], marker="D", linestyle="none", label="published peak, IM (n = 12)"
+    )
+    axes[0, 1].plot(
+        [0.05], [85.0], color=COLOURS["orange"], marker="D", linestyle="none", label="published peak, IV (n = 12)"
+    )
     axes[0, 1].set_xlim(-2, 144)
     axes[0, 1].set_ylim(0.02, 200)
     axes[0, 1].set_ylabel("total cobalamin above baseline [ng/mL]")
