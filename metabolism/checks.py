@@ -75,7 +75,9 @@ def _symbols_have_rows() -> list[str]:
     system, table = equations(load()), parameter_table()
     symbols = {*system.parameters, *system.states}
     rows = {p.id for p in table.values() if p.kind in MODEL_KINDS}
-    return [f"'{s}' has no row" for s in sorted(symbols - rows)] + [f"'{r}' is no symbol" for r in sorted(rows - symbols)]
+    return [f"'{s}' has no row" for s in sorted(symbols - rows)] + [
+        f"'{r}' is no symbol" for r in sorted(rows - symbols)
+    ]
 
 
 @_check("nominal values lie within their bounds")
@@ -137,7 +139,9 @@ def fragment_problems(name: str, text: str) -> list[str]:
         return [*problems, f"{name}.ant needs the header lines '// needs:' and '// gives:'"]
     needs, gives = (set(re.findall(r"\w+", header[k])) for k in ("needs", "gives"))
     words = set(re.findall(r"[A-Za-z_]\w*", code))
-    declared = set(re.findall(r"^\s*(\w+)\s*:=", code, flags=re.M)) | set(re.findall(r"^\s*(\w+)'\s*=", code, flags=re.M))
+    declared = set(re.findall(r"^\s*(\w+)\s*:=", code, flags=re.M)) | set(
+        re.findall(r"^\s*(\w+)'\s*=", code, flags=re.M)
+    )
     for line in re.findall(r"species ([^;]+);", code):
         declared |= set(re.findall(r"(\w+) in \w+", line))
     problems += [f"{name}.ant gives '{x}' but does not define it" for x in sorted(gives - declared)]
@@ -181,9 +185,16 @@ def _sets_are_sound() -> list[str]:
         except MetabolismError as error:
             problems.append(f"set {name}: {error}")
             continue
-        problems += [f"set {name}: source '{k}' is not in references.bib" for r in rows for k in r["source"].split(";") if k not in keys]
+        problems += [
+            f"set {name}: source '{k}' is not in references.bib"
+            for r in rows
+            for k in r["source"].split(";")
+            if k not in keys
+        ]
     for scenario in scenarios().values():
-        problems += [f"scenario {scenario.id}: source '{k}' unknown" for k in scenario.source.split(";") if k not in keys]
+        problems += [
+            f"scenario {scenario.id}: source '{k}' unknown" for k in scenario.source.split(";") if k not in keys
+        ]
     return problems
 
 
@@ -209,7 +220,9 @@ def _data_files_are_intact() -> list[str]:
             problems.append(str(error))
             continue
         for cell in table["reference"].astype(str).unique():
-            problems += [f"{name}: reference '{k}' is not in references.bib" for k in cell.split(";") if k.strip() not in keys]
+            problems += [
+                f"{name}: reference '{k}' is not in references.bib" for k in cell.split(";") if k.strip() not in keys
+            ]
     return problems
 
 

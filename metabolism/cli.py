@@ -79,8 +79,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--set", action="append", default=[], metavar="NAME", dest="sets", help="apply a parameter set; may be repeated")
-    parser.add_argument("--param", action="append", default=[], metavar="ID=VALUE", help="change one value, with or without unit; may be repeated")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME", dest="sets", help="apply a parameter set; may be repeated"
+    )
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="ID=VALUE",
+        help="change one value, with or without unit; may be repeated",
+    )
 
 
 def _model(arguments: argparse.Namespace) -> Model:
@@ -221,7 +229,12 @@ def _do_export(arguments: argparse.Namespace) -> int:
     from metabolism.exporters import export
 
     path = export(
-        _model(arguments), arguments.path, arguments.format, regimen=arguments.regimen, until=arguments.until, force=arguments.force
+        _model(arguments),
+        arguments.path,
+        arguments.format,
+        regimen=arguments.regimen,
+        until=arguments.until,
+        force=arguments.force,
     )
     print(f"{arguments.format} written to {path}")
     return 0

@@ -123,9 +123,7 @@ class Equations:
         species = [s for s in self.states if s not in self.rate_rules]
         rows = [i for i, s in enumerate(self.states) if s not in self.rate_rules]
         matrix = sp.Matrix(self.stoichiometry[rows].T.astype(int).tolist())
-        return [
-            {s: float(w) for s, w in zip(species, vector, strict=True) if w != 0} for vector in matrix.nullspace()
-        ]
+        return [{s: float(w) for s, w in zip(species, vector, strict=True) if w != 0} for vector in matrix.nullspace()]
 
     @cached_property
     def _arguments(self) -> list[Any]:
@@ -201,7 +199,8 @@ def read_equations(sbml: str) -> Equations:
         plain = {s: sp.Symbol(s.name) for s in found.free_symbols}
         return sp.nsimplify(found.xreplace(plain), rational=False) if found.is_number else found.xreplace(plain)
 
-    rules, rate_rules = {}, {}
+    rules: dict[str, Any] = {}
+    rate_rules: dict[str, Any] = {}
     for rule in model.getListOfRules():
         (rules if rule.isAssignment() else rate_rules)[rule.getVariable()] = expression(rule)
     units = {e.getId(): e.getUnits() for e in model.getListOfParameters()}

@@ -92,7 +92,7 @@ class Model:
             self,
             changed=MappingProxyType({**self.changed, **overrides.values}),
             sets=(*self.sets, name),
-            set_ids=MappingProxyType({**self.set_ids, **{k: f"set '{name}'" for k in overrides.values}}),
+            set_ids=MappingProxyType({**self.set_ids, **dict.fromkeys(overrides.values, f"set '{name}'")}),
         )
 
     def with_values(self, values: Mapping[str, float | str] | None = None, **named: float | str) -> Model:

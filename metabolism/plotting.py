@@ -20,7 +20,7 @@ COLOURS = {
     "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "pink": "#CC79A7", "sky": "#56B4E9",
     "amber": "#E69F00", "black": "#222222", "grey": "#767676",
 }  # fmt: skip
-STYLE = {
+STYLE: Any = {
     "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6",
     "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False, "figure.constrained_layout.use": True,
@@ -56,9 +56,7 @@ def axis_label(name: str, unit: str) -> str:
     return f"{name} [{unit}]" if unit else name
 
 
-def band(
-    axes: Axes, curve: xr.DataArray, colour: str, text: str, *, days: bool = True, factor: float = 1.0
-) -> None:
+def band(axes: Axes, curve: xr.DataArray, colour: str, text: str, *, days: bool = True, factor: float = 1.0) -> None:
     """Draw the median and the 5-95 % range of a curve over patients.
 
     Parameters

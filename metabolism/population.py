@@ -57,12 +57,12 @@ JETALS_RUN_IN = RunIn(weeks=12, onset_limit=12, drop=(1, 2), floor=36)
 
 def alsfrs_r(motor_units: Array, gamma: float, n50: float) -> Array:
     """ALSFRS-R from motor-unit fraction, as in ``models/motor_neuron.ant`` [points]."""
-    return 48 * (1 + n50**gamma) / (1 + (n50 / motor_units) ** gamma)
+    return np.asarray(48 * (1 + n50**gamma) / (1 + (n50 / motor_units) ** gamma))
 
 
 def motor_units(score: Array, gamma: float, n50: float) -> Array:
     """Motor-unit fraction at an ALSFRS-R score: the inverse of `alsfrs_r` [fraction]."""
-    return n50 / (48 * (1 + n50**gamma) / score - 1) ** (1 / gamma)
+    return np.asarray(n50 / (48 * (1 + n50**gamma) / score - 1) ** (1 / gamma))
 
 
 def rate_score(score: Array, noise: Array) -> Array:

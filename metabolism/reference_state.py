@@ -108,4 +108,3 @@ def rewrite_table() -> int:
         writer.writerows(rows)
     parameter_table.cache_clear()
     return changed
-

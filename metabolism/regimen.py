@@ -13,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import pairwise
+from itertools import groupby, pairwise
+from numbers import Integral
 
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 from metabolism.units import magnitude
@@ -24,14 +25,17 @@ _ROUTES = {
     "oral": "oral", "orally": "oral", "po": "oral", "by mouth": "oral",
 }  # fmt: skip
 _INTERVALS = {"daily": 24.0, "weekly": 168.0, "twice weekly": 84.0, "twice daily": 12.0, "monthly": 730.5}
+_CLAUSES = {"over": "duration", "every": "interval", "x": "count", "from": "start"}
+# the unit must not swallow the next keyword: "every 3.5d x 32" is an interval and a count
+_TIME = r"[-+]?[0-9.]+(?:e[-+]?[0-9]+)?\s*(?!(?:x|over|every|from)\b)[a-z]+"
 _PART = re.compile(
     r"(?P<amount>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf)\s*(?P<unit>[a-zµμ]+)\s+"
     r"(?:(?P<substance>[a-z][a-z0-9 ,'-]*?)\s+)?"
     rf"(?P<route>{'|'.join(sorted(_ROUTES, key=len, reverse=True))})\b"
-    r"(?:\s+over\s+(?P<over>\S+\s*[a-z]+))?"
-    r"(?:\s+(?:every\s+(?P<every>\S+\s*[a-z]+)|(?P<word>daily|weekly|twice weekly|twice daily|monthly)|q(?P<hours>\d+)h))?"
+    rf"(?:\s+over\s+(?P<over>{_TIME}))?"
+    rf"(?:\s+(?:every\s+(?P<every>{_TIME})|(?P<word>daily|weekly|twice weekly|twice daily|monthly)|q(?P<hours>\d+)h))?"
     r"(?:\s+x\s*(?P<count>\S+))?"
-    r"(?:\s+from\s+(?P<start>\S+\s*[a-z]+))?",
+    rf"(?:\s+from\s+(?P<start>{_TIME}))?",
 )
 
 
@@ -82,6 +86,7 @@ def substances() -> dict[str, Substance]:
     return found
 
 
+@cache
 def substance(name: str) -> Substance:
     """Return one substance by name or alias.
 
@@ -99,13 +104,36 @@ def substance(name: str) -> Substance:
 
 @dataclass(frozen=True, order=True)
 class Dose:
-    """One dose: time [h], amount [µmol], substance, route, and duration of an infusion [h] (0 = bolus)."""
+    """One dose: time [h], amount [µmol], substance, route, and duration of an infusion [h] (0 = bolus).
+
+    Raises
+    ------
+    InvalidRegimen, UnknownName
+    """
 
     time: float
     amount: float
     substance: str
     route: str
     duration: float = 0.0
+
+    def __post_init__(self) -> None:
+        # checked here and not only in Regimen.of(), so that no hand-made dose reaches an engine unchecked
+        chosen = substance(self.substance)
+        object.__setattr__(self, "substance", chosen.name)
+        if self.route not in chosen.routes:
+            routes = ", ".join(chosen.routes)
+            raise InvalidRegimen(f"{chosen.name} cannot be given '{self.route}'; its routes are {routes}.")
+        if not (math.isfinite(self.amount) and self.amount > 0):
+            raise InvalidRegimen(f"the amount of a dose must be finite and above 0 umol, not {self.amount}; {EXAMPLE}.")
+        for name, value in (("start", self.time), ("duration", self.duration)):
+            if not (math.isfinite(value) and value >= 0):
+                raise InvalidRegimen(f"the {name} of a dose must be finite and not negative, not {value} h; {EXAMPLE}.")
+        if self.duration and not all(rate for _, _, rate in chosen.routes[self.route]):
+            raise InvalidRegimen(
+                f"only intravenous cobalamin can be infused over time, not {chosen.name} {self.route}; "
+                "write e.g. '5 mg iv over 2 h'."
+            )
 
 
 @dataclass(frozen=True, order=True)
@@ -140,9 +168,12 @@ class Regimen:
         ------
         InvalidRegimen, UnknownName, UnitMismatch
         """
-        parts = [p.strip() for p in re.split(r"\s\+\s|;", text) if p.strip()]
-        if not parts:
+        # the plus of "1e+16 h" joins nothing
+        parts = [p.strip() for p in re.split(r"(?<![0-9.][eE])\+|;", text)]
+        if not any(parts):
             raise InvalidRegimen(f"the regimen is empty; {EXAMPLE}, or leave it out for no treatment.")
+        if not all(parts):
+            raise InvalidRegimen(f"'{text}' has a '+' or ';' with no dose beside it; {EXAMPLE}.")
         regimen = cls()
         for part in parts:
             regimen += cls._parse_part(part)
@@ -150,12 +181,15 @@ class Regimen:
 
     @classmethod
     def _parse_part(cls, part: str) -> Regimen:
-        match = _PART.match(part.casefold())
+        folded = " ".join(part.casefold().split())
+        match = _PART.match(folded)
         if not match:
             raise InvalidRegimen(f"cannot read '{part}'; {EXAMPLE}.")
-        rest = part[match.end() :].strip()
+        rest = folded[match.end() :].strip()
         if rest:
-            raise InvalidRegimen(f"cannot read '{rest}' at the end of '{part}'; {EXAMPLE}.")
+            clause = _CLAUSES.get(rest.split()[0])
+            kind, order = (f"the {clause} ", " (the order is over, every, x, from)") if clause else ("", "")
+            raise InvalidRegimen(f"cannot read {kind}'{rest}' at the end of '{part}'{order}; {EXAMPLE}.")
         found = match.groupdict()
         route = _ROUTES[found["route"]]
         if not found["substance"] and route == "oral":
@@ -169,7 +203,7 @@ class Regimen:
             raise InvalidRegimen(f"'{part}' repeats without end; add how often, e.g. 'x 32'.")
         if every is None and found["count"]:
             raise InvalidRegimen(f"'{part}' says how often but not how far apart; add e.g. 'every 3.5 d'.")
-        if found["count"] and not re.fullmatch(r"\d{1,6}", found["count"]):
+        if found["count"] and not re.fullmatch(r"[0-9]{1,6}", found["count"]):
             raise InvalidRegimen(f"'x {found['count']}' in '{part}' must be a whole number from 1 to 100000.")
         return cls.of(
             f"{found['amount']} {found['unit']}",
@@ -210,24 +244,20 @@ class Regimen:
         InvalidRegimen, InvalidValue, UnknownName, UnitMismatch
         """
         chosen = substance(substance_name)
-        if route not in chosen.routes:
-            raise InvalidRegimen(f"{chosen.name} cannot be given '{route}'; its routes are {', '.join(chosen.routes)}.")
-        dose = _amount(amount, chosen)
-        times = {
-            name: magnitude(value, "h", name) for name, value in (("start", start), ("duration", duration))
-        }
+        first = Dose(
+            magnitude(start, "h", "start"), _amount(amount, chosen), chosen.name, route, magnitude(duration, "h", "duration")
+        )  # fmt: skip
         gap = magnitude(every, "h", "interval") if every is not None else 0.0
-        if times["start"] < 0 or times["duration"] < 0:
-            raise InvalidRegimen("start and duration of a dose must not be negative.")
-        if not 1 <= count <= 100_000 or count != int(count):
-            raise InvalidRegimen(f"a dose can be given 1 to 100000 times, not {count}.")
-        if count > 1 and gap <= 0:
-            raise InvalidRegimen("repeated doses need an interval after each other; add e.g. every='3.5 d'.")
-        if times["duration"] and not all(rate for _, _, rate in chosen.routes[route]):
-            raise InvalidRegimen(f"only intravenous cobalamin can be infused over time, not {chosen.name} {route}.")
-        return cls(
-            tuple(Dose(times["start"] + i * gap, dose, chosen.name, route, times["duration"]) for i in range(count))
-        )
+        if not (isinstance(count, Integral) and 1 <= count <= 100_000):
+            raise InvalidRegimen(f"a dose can be given 1 to 100000 times, a whole number, not {count!r}; {EXAMPLE}.")
+        if (count > 1 or every is not None) and gap <= 0:
+            raise InvalidRegimen(f"the interval between doses must be above 0, not {every}; add e.g. every='3.5 d'.")
+        return cls(tuple(replace(first, time=first.time + i * gap) for i in range(count)))
+
+    @property
+    def last_time(self) -> float:
+        """Time at which the last dose has been given in full [h]; 0 without doses."""
+        return max((d.time + d.duration for d in self.doses), default=0.0)
 
     def __add__(self, other: Regimen) -> Regimen:
         return Regimen((*self.doses, *other.doses), (*self.exposures, *other.exposures))
@@ -249,8 +279,8 @@ class Regimen:
     def delayed(self, by: float | str) -> Regimen:
         """Return the regimen with everything later by a time [h or text]."""
         shift = magnitude(by, "h", "delay")
-        if any(d.time + shift < 0 for d in self.doses):
-            raise InvalidRegimen(f"a delay of {by} moves a dose before time 0.")
+        if any(time + shift < 0 for time in (*(d.time for d in self.doses), *(e.start for e in self.exposures))):
+            raise InvalidRegimen(f"a delay of {by} moves a dose or an exposure before time 0.")
         return Regimen(
             tuple(replace(d, time=d.time + shift) for d in self.doses),
             tuple(replace(e, start=e.start + shift, end=e.end + shift) for e in self.exposures),
@@ -293,7 +323,9 @@ class Regimen:
                 text += f" every {gap!r} h x {count}" if count > 1 else ""
                 text += f" from {first!r} h" if first else ""
                 parts.append((first, text))
-        parts += [(e.start, f"hold {e.parameter} at {e.value!r} from {e.start!r} h to {e.end!r} h") for e in self.exposures]
+        parts += [
+            (e.start, f"hold {e.parameter} at {e.value!r} from {e.start!r} h to {e.end!r} h") for e in self.exposures
+        ]
         return " + ".join(text for _, text in sorted(parts)) or "no treatment"
 
 
@@ -394,12 +426,16 @@ def _infusion_settings(
     """Sum overlapping infusions into absolute rates; after the last one the parameter is given back."""
     settings: list[tuple[float, str, float | None]] = []
     for parameter, changes in rates.items():
-        for time in sorted({t for t, _ in changes}):
+        running: list[float] = []
+        # the rates still running are kept, not their sum: after the last stop exactly nothing flows
+        for time, group in groupby(sorted(changes, key=lambda c: (c[0], c[1] < 0)), key=lambda c: c[0]):
+            for _, rate in group:
+                if rate > 0:
+                    running.append(rate)
+                else:
+                    running.remove(-rate)
             if time < end:
-                running = [r for t, r in changes if t <= time]
-                # as many starts as stops: exactly nothing flows, whatever the rounding of the sum
-                idle = sum(r > 0 for r in running) == sum(r < 0 for r in running)
-                settings.append((time, parameter, None if idle else math.fsum(running)))
+                settings.append((time, parameter, math.fsum(running) if running else None))
     return settings
 
 
@@ -413,10 +449,15 @@ def _exposure_settings(
     for parameter, own in by_parameter.items():
         own.sort(key=lambda e: e.start)
         if parameter in taken or any(b.start < a.end for a, b in pairwise(own)):
-            raise InvalidRegimen(f"two exposures (or infusions) hold '{parameter}' at the same time; give one after the other.")
+            raise InvalidRegimen(
+                f"two exposures (or infusions) hold '{parameter}' at the same time; give one after the other."
+            )
         for i, exposure in enumerate(own):
             if not start <= exposure.start < end:
-                raise InvalidRegimen(f"the exposure of {parameter} at {exposure.start:g} h is outside the run of {start:g} to {end:g} h.")
+                raise InvalidRegimen(
+                    f"the exposure of {parameter} at {exposure.start:g} h is outside the run of {start:g} to {end:g} h; "
+                    "run longer, or change the start of the exposure."
+                )
             settings.append((exposure.start, parameter, exposure.value))
             followed = i + 1 < len(own) and own[i + 1].start == exposure.end
             if exposure.end < end and not followed:

@@ -118,7 +118,9 @@ class Experiment:
 _PENDING: list[dict[str, Any]] = []
 
 
-def experiment(title: str, question: str, source: str) -> Callable[[Callable[[Context], Outcome]], Callable[[Context], Outcome]]:
+def experiment(
+    title: str, question: str, source: str
+) -> Callable[[Callable[[Context], Outcome]], Callable[[Context], Outcome]]:
     """Register the function below as the experiment of its file; the id is the file name."""
 
     def register(function: Callable[[Context], Outcome]) -> Callable[[Context], Outcome]:
@@ -153,7 +155,9 @@ def get_experiment(name: str) -> Experiment:
     _PENDING.clear()
     spec.loader.exec_module(module)
     if len(_PENDING) != 1:
-        raise ModelError(f"experiments/{name}.py must have exactly one function with @experiment(...), it has {len(_PENDING)}.")
+        raise ModelError(
+            f"experiments/{name}.py must have exactly one function with @experiment(...), it has {len(_PENDING)}."
+        )
     return Experiment(id=name, figures=getattr(module, "figures", None), **_PENDING.pop())
 
 
@@ -219,7 +223,9 @@ def run(
             "sets": list(context.model.sets),
             "data_sha256": context.used_data,
             "runs": {key: result.manifest for key, result in outcome.results.items()},
-            "claims": {c.id: {"predicted": c.predicted, "low": c.low, "high": c.high, "holds": c.holds} for c in outcome.claims},
+            "claims": {
+                c.id: {"predicted": c.predicted, "low": c.low, "high": c.high, "holds": c.holds} for c in outcome.claims
+            },
             "citations": citations([*chosen.source.split(";"), *outcome.cited, *(c.source for c in outcome.claims)]),
             "versions": versions(),
             "created": begun.isoformat(timespec="seconds"),
@@ -254,7 +260,9 @@ def _complete_or_nothing(target: Path) -> Iterator[Path]:
     try:
         part.mkdir(parents=True)
     except OSError as error:
-        raise OutputError(f"cannot write results to '{target.parent}': {error.strerror}; choose a writable folder with --out.") from None
+        raise OutputError(
+            f"cannot write results to '{target.parent}': {error.strerror}; choose a writable folder with --out."
+        ) from None
     try:
         yield part
         part.replace(target)

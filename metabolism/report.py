@@ -29,7 +29,11 @@ def write_report(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("metabolism"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("metabolism"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["number"] = number
     figures = [
@@ -37,7 +41,13 @@ def write_report(
         for p in sorted((folder / "figures").glob("*.png"))
     ]
     tables = [
-        {"name": key, "title": _title(key), "columns": list(table.columns), "rows": table.head(60).to_numpy().tolist(), "length": len(table)}
+        {
+            "name": key,
+            "title": _title(key),
+            "columns": list(table.columns),
+            "rows": table.head(60).to_numpy().tolist(),
+            "length": len(table),
+        }
         for key, table in outcome.tables.items()
     ]
     html = environment.get_template("report.html").render(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metabolism.equations import Array, Equations, equations
 from metabolism.errors import SolverFailed
@@ -37,7 +38,7 @@ class SteadyState:
 
     values: dict[str, float]
     residual: float
-    eigenvalues: Array
+    eigenvalues: NDArray[np.complex128]
     iterations: int
 
     @property
@@ -65,7 +66,7 @@ def steady_state(model: Model) -> SteadyState:
     names = [*system.states, *system.expanded]
     values = dict(zip(names, [*x.tolist(), *system.derived(x.tolist(), p.tolist())], strict=True))
     keep = [i for i, s in enumerate(system.states) if s not in model.not_at_rest]
-    eigenvalues = np.linalg.eigvals(system.J(x, p)[np.ix_(keep, keep)])
+    eigenvalues = np.linalg.eigvals(system.J(x, p)[np.ix_(keep, keep)]).astype(np.complex128)
     return SteadyState(values, residual, eigenvalues, iterations)
 
 
@@ -121,7 +122,9 @@ def rest(
         x[keep] = np.maximum(target, 0.0)
         if (x[keep] > RUNAWAY * scale[keep]).any():
             state = system.states[keep[int((x[keep] / scale[keep]).argmax())]]
-            raise SolverFailed(f"no resting state: '{state}' runs away; its supply exceeds what can remove it.", None, state)
+            raise SolverFailed(
+                f"no resting state: '{state}' runs away; its supply exceeds what can remove it.", None, state
+            )
         step = min(step * 3, 1e13)
     if best < RESIDUAL:
         return x, best, limit

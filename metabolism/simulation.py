@@ -141,7 +141,9 @@ def simulate(
     return Result(_dataset(problem, solution, cohort, entries, many, model))
 
 
-def scan(model: Model, values: Mapping[str, Sequence[float]], regimen: Regimen | str | None = None, **options: Any) -> Result:
+def scan(
+    model: Model, values: Mapping[str, Sequence[float]], regimen: Regimen | str | None = None, **options: Any
+) -> Result:
     """Simulate every combination of some parameter values.
 
     Parameters
@@ -207,9 +209,7 @@ def _cohort(
     return _Cohort(parameters, initial, failures)
 
 
-def _patient_table(
-    system: Equations, patients: Mapping[str, ArrayLike] | pd.DataFrame | None
-) -> dict[str, Array]:
+def _patient_table(system: Equations, patients: Mapping[str, ArrayLike] | pd.DataFrame | None) -> dict[str, Array]:
     if patients is None:
         return {}
     known = {*system.parameters, *system.states}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metabolism.errors import InvalidValue, UnitMismatch
 
@@ -41,9 +41,7 @@ def registry() -> pint.UnitRegistry[float]:
     return units
 
 
-def magnitude(
-    value: float | str, unit: str, name: str = "value", molar_mass: float | None = None
-) -> float:
+def magnitude(value: float | str, unit: str, name: str = "value", molar_mass: float | None = None) -> float:
     """Convert a number or a text such as ``"50 mg"`` to a plain number in `unit`.
 
     Parameters
@@ -81,7 +79,7 @@ def magnitude(
                 text = text[: -len(ours)] + theirs
                 break
         try:
-            quantity = registry().Quantity(text)
+            quantity: Any = registry().Quantity(text)
             if molar_mass is not None and quantity.check("[mass]"):
                 quantity = quantity / registry().Quantity(molar_mass, "g/mol")
             if quantity.dimensionless and quantity.units == registry().dimensionless and not _has_unit(text):
@@ -90,8 +88,17 @@ def magnitude(
                 number = float(quantity.to(target).magnitude)
         except pint.DimensionalityError:
             raise UnitMismatch(f"{name} = '{value}' is not in {_say(unit)}; give it in {_say(unit)}.") from None
-        except (pint.UndefinedUnitError, pint.errors.DefinitionSyntaxError, ValueError, TypeError, SyntaxError,
-                AssertionError, AttributeError, ZeroDivisionError, OverflowError) as error:
+        except (
+            pint.UndefinedUnitError,
+            pint.errors.DefinitionSyntaxError,
+            ValueError,
+            TypeError,
+            SyntaxError,
+            AssertionError,
+            AttributeError,
+            ZeroDivisionError,
+            OverflowError,
+        ) as error:
             raise UnitMismatch(
                 f"{name} = '{value}' cannot be read as a quantity ({error}); write a number and a unit, "
                 f"e.g. '1.5 {_say(unit)}'."
@@ -108,8 +115,14 @@ def _has_unit(text: str) -> bool:
 def _say(unit: str) -> str:
     """Spell a model unit the way people write it."""
     return {
-        "uM": "uM", "umol": "umol", "per_h": "1/h", "L_per_h": "L/h", "umol_per_h": "umol/h",
-        "uM_per_h": "uM/h", "per_uM": "1/uM", "per_uM_per_h": "1/uM/h",
+        "uM": "uM",
+        "umol": "umol",
+        "per_h": "1/h",
+        "L_per_h": "L/h",
+        "umol_per_h": "umol/h",
+        "uM_per_h": "uM/h",
+        "per_uM": "1/uM",
+        "per_uM_per_h": "1/uM/h",
     }.get(unit, unit)
 
 

@@ -49,7 +49,9 @@ def test_doses_superpose_in_the_linear_range(model):
     one = mb.simulate(model, "25 mg im", 24, **options)["cbl_free"]
     two = mb.simulate(model, "50 mg im", 24, **options)["cbl_free"]
     early = times <= 8
-    np.testing.assert_allclose(two[early] / one[early].where(one[early] > 0), np.where(times[early] > 0, 2.0, 1.0), rtol=0.02)
+    np.testing.assert_allclose(
+        two[early] / one[early].where(one[early] > 0), np.where(times[early] > 0, 2.0, 1.0), rtol=0.02
+    )
 
 
 def test_the_score_map_equals_the_rule_in_the_model(model):

@@ -37,7 +37,9 @@ def test_cobalamin_in_equals_cobalamin_held_and_lost(parts):
     result = mb.simulate(model, regimen, 500, outputs=COBALAMIN, times=[0, 250, 500], rtol=1e-10)
     system, values = equations(model), model.values
     total = sum(result[s] * (values[system.volume[s]] if s in system.volume else 1.0) for s in COBALAMIN)
-    start = sum(mb.steady_state(model).values[s] * (values[system.volume[s]] if s in system.volume else 1.0) for s in COBALAMIN)
+    start = sum(
+        mb.steady_state(model).values[s] * (values[system.volume[s]] if s in system.volume else 1.0) for s in COBALAMIN
+    )
     given_ = regimen.total("methylcobalamin")
     expected = start + given_ + values["CBL_DIET_rate"] * 500
     assert float(total[-1]) == pytest.approx(expected, rel=1e-8)

@@ -135,5 +135,7 @@ def test_an_open_system_has_no_conserved_moiety_and_a_closed_one_does(model):
     assert equations(model).moieties() == []
     from metabolism.equations import read_equations
 
-    closed = sbml_from_antimony("model c\ncompartment v = 1; species a in v, b in v; a = 1; b = 0; R: a -> b; k*a; k = 1;\nend")
+    closed = sbml_from_antimony(
+        "model c\ncompartment v = 1; species a in v, b in v; a = 1; b = 0; R: a -> b; k*a; k = 1;\nend"
+    )
     assert read_equations(closed).moieties() == [{"a": 1.0, "b": 1.0}]

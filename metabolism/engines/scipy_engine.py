@@ -78,7 +78,7 @@ class _Stepper:
         return np.array([source[kind][index] for kind, index in self.picks])
 
     def state(self) -> Array:
-        return self.x.copy()
+        return np.array(self.x)
 
     def add(self, species: str, amount: float) -> float:
         index = self.equations.states.index(species)

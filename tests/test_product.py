@@ -1,0 +1,148 @@
+"""The product: documentation is true, the package imports lightly, the files a newcomer needs exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import metabolism as mb
+from metabolism.cli import _parser, main
+from metabolism.parameters import COLUMNS, set_names
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = {
+    "numpy", "scipy", "pandas", "xarray", "sympy", "pint", "matplotlib", "tellurium", "roadrunner", "antimony", "libsbml", "rich",
+}  # fmt: skip
+
+
+def fresh(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    loaded = fresh("import sys, metabolism; print(*{m.split('.')[0] for m in sys.modules})")
+    assert loaded & HEAVY == set()
+
+
+def test_simulating_never_imports_tellurium_or_matplotlib():
+    code = (
+        "import sys, metabolism as mb; mb.simulate(mb.load(), None, 1); print(*{m.split('.')[0] for m in sys.modules})"
+    )
+    assert fresh(code) & {"tellurium", "matplotlib"} == set()
+
+
+def test_public_names_exist_and_match_the_api_page():
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    for name in mb.__all__:
+        assert getattr(mb, name).__doc__, name
+        assert re.search(rf"`{name}\b", page), f"docs/api.md does not mention {name}"
+    modules = {p.stem for p in (ROOT / "metabolism").glob("*.py")}
+    assert not modules & set(mb.__all__)
+
+
+def test_every_public_docstring_is_there():
+    import importlib
+    import inspect
+
+    missing = []
+    for path in (ROOT / "metabolism").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        module = importlib.import_module(name)
+        if not module.__doc__:
+            missing.append(name)
+        for key, value in vars(module).items():
+            own = getattr(value, "__module__", None) == name
+            if (
+                own
+                and not key.startswith("_")
+                and (inspect.isfunction(value) or inspect.isclass(value))
+                and not value.__doc__
+            ):
+                missing.append(f"{name}.{key}")
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "experiments/README.md"])
+def test_python_blocks_of_the_documentation_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    assert blocks
+    scope: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), scope)
+    if "run" in scope:
+        from metabolism.registry import Context, silent
+
+        context = Context(mb.load(), quick=True, seed=1, workers=1, progress=silent)
+        assert scope["run"](context).claims  # type: ignore[operator]
+
+
+def test_shell_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, flags=re.S) for line in block.splitlines()]
+    commands = [line.split("#")[0].strip() for line in lines if line.startswith("metabolism ")]
+    assert len(commands) >= 5
+    import shlex
+
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0, command
+    capsys.readouterr()
+
+
+def test_every_command_has_help_and_every_make_target_of_the_readme_exists():
+    for name in ("list", "run", "simulate", "show", "export", "check"):
+        assert name in _parser().format_help()
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
+    text = "".join(
+        p.read_text(encoding="utf-8")
+        for p in [ROOT / "README.md", *(ROOT / "models").glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    )
+    assert set(re.findall(r"`make (\w+)`", text)) | {"run", "test"} <= targets
+
+
+def test_links_between_documents_resolve():
+    for page in [
+        ROOT / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "models").glob("*.md"),
+        *(ROOT / "experiments").glob("*.md"),
+    ]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_models_page_names_every_set_and_column():
+    page = (ROOT / "models/README.md").read_text(encoding="utf-8")
+    for name in set_names():
+        assert f"`{name}`" in page
+    assert {"source", "locator", "confidence", "derivation"} <= set(COLUMNS)
+
+
+def test_declared_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    settings = tomllib.loads((ROOT / "models/model.toml").read_text(encoding="utf-8"))
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert project["version"] == settings["version"] == mb.__version__
+    assert f"version: {project['version']}" in citation
+    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_constraints_pin_every_dependency_without_naming_an_index():
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in pins.splitlines() if "==" in line}
+    for requirement in wanted:
+        name = re.split(r"[>=<\[ ]", requirement)[0].lower()
+        assert name in pinned, name
+    assert "http" not in pins
+    assert "six" in {re.split(r"[>=<]", r)[0] for r in project["project"]["dependencies"]}
