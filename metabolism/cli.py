@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     simulating.add_argument("--until", default="16 weeks", help="end of the run (default: 16 weeks)")
     simulating.add_argument("--output", action="append", metavar="ID", help="what to report; may be repeated")
     simulating.add_argument("--csv", metavar="FILE", help="write all time points here")
-    simulating.add_argument("--engine", default="auto", help="auto, roadrunner or scipy")
+    simulating.add_argument("--engine", default="auto", help="auto, roadrunner, scipy or fast")
     _model_options(simulating)
 
     showing = commands.add_parser("show", help="explain any reaction, species, derived quantity or parameter")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,11 +72,12 @@ def simulate(
     dose_scale : array_like, shape (patients, boluses), optional
         Factor on each merged bolus: 0 for a missed dose.
     engine : str
-        ``"auto"`` (libRoadRunner), ``"roadrunner"`` or ``"scipy"``; the manifest says which ran.
+        ``"auto"`` (libRoadRunner for one patient, fast for many), ``"roadrunner"``, ``"scipy"`` or ``"fast"``; the
+        manifest says which ran.
     rtol : float
         Relative tolerance.
     workers : int
-        Processes to share patients among; the result does not depend on it.
+        Threads (fast engine) or processes to share patients among; the result does not depend on it.
     progress : callable, optional
         Called with the number of patients finished.
 
@@ -92,6 +93,10 @@ def simulate(
         If a single run fails; in a run of many patients failures are flagged in the result instead.
     """
     system = equations(model)
+    many = patients is not None
+    if engine == "auto":
+        engine = "fast" if many else "roadrunner"
+    solver = get_engine(engine)
     end = magnitude(until, "h", "until")
     if end <= 0:
         raise InvalidValue(f"until = {until} must be after 0 h.")
@@ -103,7 +108,7 @@ def simulate(
     steps = plan(schedule, 0.0, end)
     _check_plan(steps, system)
     grid = _grid(times, steps, end)
-    cohort = _cohort(model, system, patients, own_baseline or {}, start)
+    cohort = _cohort(model, system, patients, own_baseline or {}, start, engine)
     scale = np.ones((len(cohort.initial), len(steps.boluses)))
     if dose_scale is not None:
         scale = np.broadcast_to(np.asarray(dose_scale, dtype=float), scale.shape).copy()
@@ -113,10 +118,8 @@ def simulate(
         system, steps, 0.0, end, grid, names, cohort.parameters, cohort.initial, scale, rtol,
         rtol * ATOL_FRACTION * np.array([model.table[s].scale for s in system.states]),
     )  # fmt: skip
-    engine = "roadrunner" if engine == "auto" else engine
-    solution = _solve(problem, engine, workers, progress)
+    solution = solver.solve(problem, progress, workers)
     _verify_doses(problem, solution)
-    many = patients is not None
     if not many and (solution.failures or cohort.failures):
         message = cohort.failures.get(0) or solution.failures[0].message
         raise SolverFailed(message, *(_where(solution)))
@@ -178,6 +181,7 @@ def _cohort(
     patients: Mapping[str, ArrayLike] | pd.DataFrame | None,
     own_baseline: Mapping[str, str],
     start: str,
+    engine: str,
 ) -> _Cohort:
     if start not in ("rest", "initial"):
         raise UsageError(f"start = '{start}' must be 'rest' or 'initial'.")
@@ -197,7 +201,15 @@ def _cohort(
     failures: dict[int, str] = {}
     if start == "rest":
         scale = np.array([model.table[s].scale for s in system.states])
-        for i in range(count):
+        waiting = np.arange(count)
+        if engine == "fast":
+            from metabolism.engines.fast_engine import rest_many
+
+            found, _, ok = rest_many(system, parameters, initial, scale, model.not_at_rest)
+            initial[ok] = found[ok]
+            waiting = np.flatnonzero(~ok)
+        # one by one where the batch found no rest: a second try, or the reason
+        for i in waiting.tolist():
             try:
                 initial[i], _, _ = rest(system, initial[i], parameters[i], scale, model.not_at_rest)
             except SolverFailed as error:
@@ -266,43 +278,6 @@ def _grid(times: ArrayLike | None, steps: Plan, end: float) -> Array:
         after = np.array([0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 6, 8])
         grid = np.concatenate([grid, (doses[:, None] + after).ravel()])
     return np.unique(grid[grid <= end])
-
-
-def _solve(problem: Problem, engine: str, workers: int, progress: Progress | None) -> Solution:
-    solver = get_engine(engine)
-    count = len(problem.initial)
-    if workers <= 1 or count < 2 * workers:
-        return solver.solve(problem, progress)
-    from joblib import Parallel, delayed
-
-    parts = [part for part in np.array_split(np.arange(count), workers * 8) if len(part)]
-    jobs = (delayed(_solve_part)(_take(problem, part), engine) for part in parts)
-    solutions = []
-    for part, solution in zip(parts, Parallel(n_jobs=workers, return_as="generator")(jobs), strict=True):
-        solutions.append(solution)
-        if progress:
-            progress(len(part))
-    return _join(solutions, parts)
-
-
-def _solve_part(problem: Problem, engine: str) -> Solution:
-    return get_engine(engine).solve(problem)
-
-
-def _take(problem: Problem, rows: Any) -> Problem:
-    return replace(
-        problem, parameters=problem.parameters[rows], initial=problem.initial[rows], dose_scale=problem.dose_scale[rows]
-    )
-
-
-def _join(solutions: Sequence[Solution], parts: Sequence[Any]) -> Solution:
-    return Solution(
-        np.concatenate([s.values for s in solutions]),
-        np.concatenate([s.pre_dose for s in solutions]),
-        {k: np.concatenate([s.delivered[k] for s in solutions]) for k in solutions[0].delivered},
-        np.concatenate([s.final for s in solutions]),
-        {int(part[i]): f for s, part in zip(solutions, parts, strict=True) for i, f in s.failures.items()},
-    )
 
 
 def _asked(problem: Problem) -> dict[str, Array]:

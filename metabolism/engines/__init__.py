@@ -107,11 +107,15 @@ class Engine(Protocol):
 
     name: str
 
-    def solve(self, problem: Problem, tick: Callable[[int], None] | None = None) -> Solution:
-        """Integrate every patient; `tick` is called with the number of patients done."""
+    def solve(self, problem: Problem, tick: Callable[[int], None] | None = None, workers: int = 1) -> Solution:
+        """Integrate every patient; `tick` is called with the number of patients done since its last call."""
 
 
-_ENGINES = {"roadrunner": "roadrunner_engine:RoadRunnerEngine", "scipy": "scipy_engine:ScipyEngine"}
+_ENGINES = {
+    "roadrunner": "roadrunner_engine:RoadRunnerEngine",
+    "scipy": "scipy_engine:ScipyEngine",
+    "fast": "fast_engine:FastEngine",
+}
 
 
 def engine_names() -> list[str]:

@@ -16,9 +16,9 @@ class ScipyEngine:
 
     name = "scipy"
 
-    def solve(self, problem: Problem, tick: Callable[[int], None] | None = None) -> Solution:
-        """Integrate every patient in turn."""
-        return solve_one_by_one(problem, _Stepper(problem), tick)
+    def solve(self, problem: Problem, tick: Callable[[int], None] | None = None, workers: int = 1) -> Solution:
+        """Integrate every patient in turn, in `workers` processes."""
+        return solve_one_by_one(problem, _Stepper, self.name, tick, workers)
 
 
 class _Stepper:

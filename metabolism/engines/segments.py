@@ -1,13 +1,14 @@
-"""Shared by engines that integrate one patient at a time: segments, doses, the measured ledger."""
+"""Shared by engines that integrate one patient at a time: segments, doses, the measured ledger, processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 
-from metabolism.engines import Array, Failure, Problem, Solution
+from metabolism.engines import Array, Failure, Problem, Solution, get_engine
 from metabolism.errors import SolverFailed
 
 
@@ -33,8 +34,23 @@ class Stepper(Protocol):
         """Set a parameter from now on."""
 
 
-def solve_one_by_one(problem: Problem, stepper: Stepper, tick: Callable[[int], None] | None) -> Solution:
-    """Integrate each patient in turn; a failure marks that patient and goes on with the next."""
+def solve_one_by_one(
+    problem: Problem, make: Callable[[Problem], Stepper], name: str, tick: Callable[[int], None] | None, workers: int
+) -> Solution:
+    """Integrate each patient in turn; a failure marks that patient and goes on with the next.
+
+    Parameters
+    ----------
+    make : callable
+        Builds the stepper of this engine.
+    name : str
+        Name of the engine, by which worker processes find it again.
+    workers : int
+        Processes among which patients are shared; no result depends on it.
+    """
+    if workers > 1 and len(problem.initial) >= 2 * workers:
+        return _in_processes(problem, name, tick, workers)
+    stepper = make(problem)
     patients, width = len(problem.initial), len(problem.outputs)
     solution = Solution(
         values=np.full((patients, len(problem.times), width), np.nan),
@@ -87,3 +103,36 @@ def _one(problem: Problem, stepper: Stepper, patient: int, solution: Solution) -
         if found < len(problem.times) and problem.times[found] == time:
             solution.values[patient, found] = stepper.outputs()
     solution.final[patient] = stepper.state()
+
+
+def _in_processes(problem: Problem, name: str, tick: Callable[[int], None] | None, workers: int) -> Solution:
+    from joblib import Parallel, delayed
+
+    parts = [part for part in np.array_split(np.arange(len(problem.initial)), workers * 8) if len(part)]
+    jobs = (delayed(_solve_part)(_take(problem, part), name) for part in parts)
+    solutions = []
+    for part, solution in zip(parts, Parallel(n_jobs=workers, return_as="generator")(jobs), strict=True):
+        solutions.append(solution)
+        if tick:
+            tick(len(part))
+    return _join(solutions, parts)
+
+
+def _solve_part(problem: Problem, name: str) -> Solution:
+    return get_engine(name).solve(problem)
+
+
+def _take(problem: Problem, rows: Any) -> Problem:
+    return replace(
+        problem, parameters=problem.parameters[rows], initial=problem.initial[rows], dose_scale=problem.dose_scale[rows]
+    )
+
+
+def _join(solutions: Sequence[Solution], parts: Sequence[Any]) -> Solution:
+    return Solution(
+        np.concatenate([s.values for s in solutions]),
+        np.concatenate([s.pre_dose for s in solutions]),
+        {k: np.concatenate([s.delivered[k] for s in solutions]) for k in solutions[0].delivered},
+        np.concatenate([s.final for s in solutions]),
+        {int(part[i]): f for s, part in zip(solutions, parts, strict=True) for i, f in s.failures.items()},
+    )

@@ -1,0 +1,239 @@
+"""Compile the generated code of a model once, and keep the machine code on disk.
+
+A cache entry is used only if it lies in a folder and file of this user that nobody else can write, carries
+the digest of its own contents, and was made for exactly this model, generator, compiler and processor.
+Anything else is built again and replaced.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import logging
+import os
+import stat
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metabolism.equations import Equations
+
+_log = logging.getLogger("metabolism")
+#: What ``run`` receives: addresses, counts and numbers, one 64-bit word each, in this order.
+FIELDS = (
+    "patients", "counter", "done", "halt", "parameters", "initial", "dose_scale", "boluses", "stops", "stop_times",
+    "bolus_begin", "bolus_state", "bolus_volume", "bolus_amount", "bolus_target", "targets", "delivered",
+    "setting_begin", "setting_parameter", "setting_value", "pre_row", "out_row", "out_next", "times", "rows",
+    "codes", "code", "needs", "need", "values", "pre", "pres", "final", "status", "failed_at", "rates", "steps",
+    "rtol", "atol", "limit", "linked", "requests", "kind", "slot", "level", "results",
+)  # fmt: skip
+#: What ``newton`` receives.
+NEWTON_FIELDS = ("patients", "parameters", "states", "step", "weights", "rates", "moves")
+#: Endpoints that the kernel computes.
+KINDS = ("final", "max", "min", "auc", "time_above")
+#: Status of a patient: finished; its step became too small; it took too many steps.
+DONE, TOO_SMALL, TOO_MANY = 0, 1, 2
+_MAGIC = b"als-methionine kernel 1\n"
+_GENERATOR = (
+    "fast_codegen.py", "fast_compile.py", "fast_driver.py", "fast_endpoints.py", "fast_ir.py", "fast_symbols.py",
+    "rodas.py",
+)  # fmt: skip
+_kernels: dict[str, Kernel] = {}
+_lock = threading.Lock()
+
+
+@dataclass(eq=False)
+class Kernel:
+    """Compiled functions of one model, and the names and sizes needed to call them.
+
+    Attributes
+    ----------
+    lanes : int
+        Patients per vector.
+    run, newton : callable
+        Compiled functions of two addresses: context and work memory.
+    tail : int
+        Vectors a worker needs besides those for outputs and endpoints.
+    per_code : int
+        Vectors per output.
+    derived : dict of str to list of int
+        Rules and reactions in order, each with the states it depends on.
+    """
+
+    lanes: int
+    tail: int
+    per_code: int
+    derived: dict[str, list[int]]
+    run: Callable[[int, int], None]
+    newton: Callable[[int, int], None]
+    _owner: Any
+
+    def memory(self, codes: int = 0, requests: int = 0) -> tuple[Any, int]:
+        """Zeroed memory for one worker: the array that owns it, and an address aligned for vectors."""
+        owner = np.zeros((self.tail + codes * self.per_code + requests + 1) * self.lanes)
+        return owner, owner.ctypes.data + (-owner.ctypes.data) % (8 * self.lanes)
+
+
+def kernel(equations: Equations, notify: Callable[[str], None] | None = None) -> Kernel:
+    """Return the compiled kernel of a model: from memory, from disk, or built now.
+
+    Parameters
+    ----------
+    equations : Equations
+    notify : callable, optional
+        Called with a message before a build, which takes a few seconds.
+    """
+    with _lock:
+        if equations.sbml not in _kernels:
+            _kernels[equations.sbml] = _load(equations, notify)
+        return _kernels[equations.sbml]
+
+
+def _load(equations: Equations, notify: Callable[[str], None] | None) -> Kernel:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    # as many lanes as a register holds; AVX-512 only with its 64-bit integer operations
+    lanes = 8 if features.get("avx512dq") else 4 if features.get("avx2") else 2
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=2, jit=True
+    )
+    key = _key(equations, machine.triple, lanes)
+    place = _entry(key)
+    found = _read(place, key) if place else None
+    if found is None:
+        message = "compiling the model for the fast engine (once; a few seconds)"
+        _log.info(message)
+        if notify:
+            notify(message)
+        begin = time.perf_counter()
+        found = _build(equations, machine, lanes)
+        _log.info("compiled in %.1f s", time.perf_counter() - begin)
+        if place:
+            _write(place, key, *found)
+    meta, code = found
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+    run, newton = (kind(engine.get_function_address(name)) for name in ("run", "newton"))
+    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], run, newton, engine)
+
+
+def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, Any], bytes]:
+    """Generate, optimise and compile: (what is needed to call the code, object code)."""
+    import llvmlite.binding as llvm
+    from llvmlite import ir
+
+    from metabolism.engines.fast_codegen import ModelCode
+    from metabolism.engines.fast_driver import Driver
+    from metabolism.engines.fast_endpoints import NODES
+    from metabolism.engines.rodas import RODAS5P
+
+    module = ir.Module("metabolism")
+    module.triple = machine.triple
+    driver = Driver(ModelCode(equations, module, lanes), RODAS5P)
+    parsed = llvm.parse_assembly(str(module))
+    passes = llvm.create_pass_builder(machine, llvm.PipelineTuningOptions(speed_level=2))
+    passes.getModulePassManager().run(parsed, passes)
+    index = {s: i for i, s in enumerate(equations.states)}
+    derived = {
+        name: sorted(index[s.name] for s in expression.free_symbols if s.name in index)
+        for name, expression in equations.expanded.items()
+    }
+    return {"tail": driver.tail, "per_code": NODES + 2, "derived": derived}, machine.emit_object(parsed)
+
+
+def _key(equations: Equations, triple: str, lanes: int) -> str:
+    """Everything the machine code depends on, as one digest."""
+    import llvmlite
+    import llvmlite.binding as llvm
+    import sympy
+
+    here = Path(__file__).parent
+    generator = hashlib.sha256(b"".join((here / name).read_bytes() for name in _GENERATOR)).hexdigest()
+    parts = [
+        equations.sbml, generator, llvmlite.__version__, llvm.llvm_version_info, sympy.__version__, triple,
+        llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), lanes,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Folder of the compiled models of this user."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "als-methionine"
+
+
+def _entry(key: str) -> Path | None:
+    """Where an entry belongs, or None if there is no folder that only this user can write."""
+    try:
+        folder = cache_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _private(folder.lstat(), stat.S_ISDIR):
+            _log.warning("the cache folder %s can be written by others: compiled models are not kept", folder)
+            return None
+    except (OSError, RuntimeError) as error:
+        _log.warning("no cache folder for compiled models: %s", error)
+        return None
+    return folder / f"{key}.kernel"
+
+
+def _private(status: os.stat_result, kind: Callable[[int], bool]) -> bool:
+    """Whether a file or folder belongs to this user and nobody else can write it."""
+    if not kind(status.st_mode):
+        return False
+    # Windows has no such bits; the folder lies in the user's own profile there
+    return os.name == "nt" or (status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _read(place: Path, key: str) -> tuple[dict[str, Any], bytes] | None:
+    """Return a sound entry, or None."""
+    try:
+        handle = os.open(place, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        if not _private(os.fstat(file.fileno()), stat.S_ISREG):
+            return None
+        data = file.read()
+    head = len(_MAGIC) + 32
+    digest, body = data[len(_MAGIC) : head], data[head:]
+    if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
+        _log.warning("a compiled model in the cache is damaged: building it again")
+        return None
+    size = int.from_bytes(body[:8], "little")
+    meta = json.loads(body[8 : 8 + size])
+    return (meta, body[8 + size :]) if meta.pop("key") == key else None
+
+
+def _write(place: Path, key: str, meta: dict[str, Any], code: bytes) -> None:
+    """Write an entry so that a reader sees all of it or nothing."""
+    text = json.dumps({"key": key, **meta}).encode()
+    body = len(text).to_bytes(8, "little") + text + code
+    try:
+        handle, name = tempfile.mkstemp(dir=place.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+            os.replace(name, place)
+        except OSError:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        _log.warning("the compiled model could not be kept: %s", error)

@@ -1,0 +1,458 @@
+"""The integration loop as vector LLVM IR: steps in lockstep, everything else lane by lane.
+
+Each lane has its own time, step size and position in the plan; a lane that finishes pulls the next patient
+from a shared counter. Steps end only at doses and settings, never at output times, so results do not depend
+on which outputs are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from metabolism.engines.fast_codegen import ModelCode
+from metabolism.engines.fast_compile import DONE, FIELDS, NEWTON_FIELDS, TOO_MANY, TOO_SMALL
+from metabolism.engines.fast_endpoints import NODES, emit_accumulate, emit_begin, points, totals
+from metabolism.engines.fast_ir import DOUBLE, I32, I64, POINTER, Function
+from metabolism.engines.rodas import Rosenbrock
+
+#: A step is too small below this [h] x max(1, |t|).
+SMALLEST = 1e-13
+#: Factors on the step size: safety, least, most; and the least error the predictive controller remembers.
+SAFETY, SHRINK, GROW, LEAST = 0.9, 0.2, 8.0, 1e-2
+#: First step of a patient [h]; after a later dose, the first step accepted after the dose before.
+FIRST = 1e-4
+#: A state may undershoot zero by this many absolute tolerances before the step is taken again, smaller.
+UNDERSHOOT = 100.0
+#: What happened to a lane in a step: it arrived at a stop; the step became too small; too many steps.
+_ARRIVED, _SMALL, _MANY = 1.0, 2.0, 3.0
+
+
+class Driver:
+    """Emits the integration loop for a model.
+
+    Exports ``run(context, work)`` (integrate) and ``newton(context, work)`` (one pseudo-transient step).
+
+    Parameters
+    ----------
+    code : ModelCode
+    method : Rosenbrock
+
+    Attributes
+    ----------
+    tail : int
+        Vectors a worker needs, before those for outputs and requests.
+    """
+
+    def __init__(self, code: ModelCode, method: Rosenbrock) -> None:
+        self.code, self.method = code, method
+        self.module, self.lanes, self.size = code.module, code.lanes, len(code.states)
+        self.stages = [f"u{j}" for j in range(method.stages)]
+        sizes = {
+            **dict.fromkeys(("x", "y", "inner", "atol", "w", *self.stages), self.size),
+            "p": len(code.parameters), "c": code.constants, "lu": len(code.elimination.slots),
+            **dict.fromkeys(
+                ("t", "h", "end", "out", "first", "settled", "last_error", "last_h", "refused", "active", "patient",
+                 "stop", "row", "taken"), 1
+            ),
+        }  # fmt: skip
+        self.regions, self.tail = {}, 0
+        for name, length in sizes.items():
+            self.regions[name], self.tail = self.tail, self.tail + length
+        self.regions["outputs"] = self.tail
+        self._interpolate = self._emit_interpolate()
+        self._evaluate = self._emit_evaluate()
+        self._begin = emit_begin(self._new("begin", I64), self._evaluate)
+        self._stop = self._emit_stop()
+        self._pull = self._emit_pull()
+        self._fail = self._emit_fail()
+        self._arrive = self._emit_arrive()
+        self._accumulate = emit_accumulate(self._new("accumulate", self.code.vector))
+        self._outputs = self._emit_outputs()
+        self._step = self._emit_step()
+        self._events = self._emit_events()
+        self._emit_run()
+        self._emit_newton()
+
+    def _new(self, name: str, *more: Any, fields: tuple[str, ...] = FIELDS, export: bool = False) -> Function:
+        return Function(self.module, name, more, self.regions, fields, self.lanes, export)
+
+    def _prologue(self, g: Function) -> None:
+        g.b.call(self.code.prologue, [g.region("p"), g.region("c")])
+
+    def _emit_interpolate(self) -> Any:
+        """Dense output at a fraction of the step in each lane, for the states that outputs need."""
+        g = self._new("interpolate", self.code.vector)
+        e, s = g.e, g.f.args[2]
+        rest = e.sub(e.const(1.0), s)
+        with g.loop(g.i(0), g.field("needs")) as k:
+            i = g.read("need", k, I64)
+            u = [e.load(g.region(n), i) for n in self.stages]
+            total = None
+            for row in reversed(self.method.h):
+                if not any(row):
+                    continue
+                d = None
+                for weight, value in zip(row, u, strict=True):
+                    if weight:
+                        term = e.mul(e.const(weight), value)
+                        d = term if d is None else e.add(d, term)
+                total = d if total is None else e.add(d, e.mul(s, total))
+            inner = e.add(e.load(g.region("y"), i), e.mul(rest, total))
+            e.store(e.add(e.mul(rest, e.load(g.region("x"), i)), e.mul(s, inner)), g.region("inner"), i)
+        g.b.ret_void()
+        return g.f
+
+    def _emit_evaluate(self) -> Any:
+        """Outputs of every lane from the states at a pointer."""
+        g = self._new("evaluate", POINTER)
+        y, b, e = g.f.args[2], g.b, g.e
+        p, c = g.region("p"), g.region("c")
+        with g.loop(g.i(0), g.field("codes")) as k:
+            code = g.read("code", k, I64)
+            target, parameters = g.region("outputs"), g.i(self.size)
+            derived = g.i(self.size + len(self.code.parameters))
+            with b.if_else(b.icmp_signed("<", code, parameters)) as (state, other):
+                with state:
+                    e.store(e.load(y, code), target, k)
+                with other, b.if_else(b.icmp_signed("<", code, derived)) as (parameter, rule):
+                    with parameter:
+                        e.store(e.load(p, b.sub(code, parameters)), target, k)
+                    with rule:
+                        after = g.f.append_basic_block()
+                        switch = b.switch(b.sub(code, derived), after)
+                        for n, function in enumerate(self.code.derived):
+                            block = g.f.append_basic_block()
+                            switch.add_case(g.i(n), block)
+                            b.position_at_end(block)
+                            e.store(b.call(function, [p, c, y]), target, k)
+                            b.branch(after)
+                        b.position_at_end(after)
+        b.ret_void()
+        return g.f
+
+    def _scatter(self, g: Function, lane: Any, name: str, row: Any) -> None:
+        """Copy one lane of the outputs to a row of an array of the caller."""
+        codes = g.field("codes")
+        with g.loop(g.i(0), codes) as k:
+            g.write(g.get("outputs", lane, k), name, g.madd(row, codes, k))
+
+    def _emit_stop(self) -> Any:
+        """Everything that happens to one lane at a stop: outputs before, boluses, settings, outputs after."""
+        g = self._new("stop", I64)
+        b, lane = g.b, g.f.args[2]
+        patient, stop = g.get("patient", lane, kind=I64), g.get("stop", lane, kind=I64)
+        pre = g.read("pre_row", stop, I64)
+        with b.if_then(b.icmp_signed(">=", pre, g.i(0))):
+            b.call(self._evaluate, [g.context, g.work, g.region("x")])
+            self._scatter(g, lane, "pre", g.madd(patient, g.field("pres"), pre))
+        following = b.add(stop, g.i(1))
+        with g.loop(g.read("bolus_begin", stop, I64), g.read("bolus_begin", following, I64)) as k:
+            scale = g.read("dose_scale", g.madd(patient, g.field("boluses"), k))
+            amount = b.fmul(g.read("bolus_amount", k), scale)
+            state, volume = g.read("bolus_state", k, I64), g.read("bolus_volume", k, I64)
+            sized = b.icmp_signed(">=", volume, g.i(0))
+            size = b.select(sized, g.get("p", lane, b.select(sized, volume, g.i(0))), g.d(1.0))
+            before = g.get("x", lane, state)
+            after = b.fadd(before, b.fdiv(amount, size))
+            g.put(after, "x", lane, state)
+            place = g.madd(patient, g.field("targets"), g.read("bolus_target", k, I64))
+            received = b.fmul(b.fsub(after, before), size)
+            g.write(b.fadd(g.read("delivered", place), received), "delivered", place)
+        begin, end = g.read("setting_begin", stop, I64), g.read("setting_begin", following, I64)
+        with g.loop(begin, end) as k:
+            parameter, value = g.read("setting_parameter", k, I64), g.read("setting_value", k)
+            own = g.read("parameters", g.madd(patient, g.i(len(self.code.parameters)), parameter))
+            # NaN stands for the patient's own value
+            g.put(b.select(b.fcmp_unordered("uno", value, value), own, value), "p", lane, parameter)
+        with b.if_then(b.icmp_signed("<", begin, end)):
+            self._prologue(g)
+        row = g.read("out_row", stop, I64)
+        with b.if_then(b.icmp_signed(">=", row, g.i(0))):
+            b.call(self._evaluate, [g.context, g.work, g.region("x")])
+            self._scatter(g, lane, "values", g.madd(patient, g.field("rows"), row))
+        last = b.icmp_signed("==", following, g.field("stops"))
+        now = g.read("stop_times", stop)
+        upto = b.select(last, now, g.read("stop_times", b.select(last, stop, following)))
+        g.put(now, "t", lane)
+        g.put(upto, "end", lane)
+        g.put(following, "stop", lane)
+        first, length = g.get("first", lane), b.fsub(upto, now)
+        g.put(b.select(b.fcmp_ordered("<", first, length), first, length), "h", lane)
+        for name in ("settled", "last_error", "last_h", "refused"):
+            g.put(g.d(0.0), name, lane)
+        nearest = g.read("out_next", stop, I64)
+        g.put(nearest, "row", lane)
+        g.put(g.read("times", nearest), "out", lane)
+        with b.if_then(b.icmp_signed(">", g.field("requests"), g.i(0))):
+            b.call(self._begin, [g.context, g.work, lane])
+        b.ret_void()
+        return g.f
+
+    def _emit_pull(self) -> Any:
+        """Load the next patient into a lane, or let the lane rest."""
+        g = self._new("pull", I64)
+        b, lane = g.b, g.f.args[2]
+        patient = b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic")
+        halted = b.icmp_signed("!=", g.read("halt", g.i(0), I64), g.i(0))
+        over = b.or_(halted, b.icmp_signed(">=", patient, g.field("patients")))
+        with b.if_else(over) as (rest, go):
+            with rest:
+                g.put(g.d(0.0), "active", lane)
+                g.put(g.d(1.0), "h", lane)
+            with go:
+                g.put(g.d(1.0), "active", lane)
+                g.put(patient, "patient", lane)
+                g.put(g.i(0), "stop", lane)
+                g.put(g.i(0), "taken", lane)
+                g.put(g.d(FIRST), "first", lane)
+                for name, array, count in (("p", "parameters", len(self.code.parameters)), ("x", "initial", self.size)):
+                    with g.loop(g.i(0), g.i(count)) as i:
+                        g.put(g.read(array, g.madd(patient, g.i(count), i)), name, lane, i)
+                self._prologue(g)
+                b.call(self._stop, [g.context, g.work, lane])
+        b.ret_void()
+        return g.f
+
+    def _emit_fail(self) -> Any:
+        """Record why a lane stopped, with the rates at that moment, and pull the next patient."""
+        g = self._new("fail", I64, I64)
+        b, e, lane, reason = g.b, g.e, g.f.args[2], g.f.args[3]
+        patient = g.get("patient", lane, kind=I64)
+        g.write(reason, "status", patient)
+        g.write(g.get("t", lane), "failed_at", patient)
+        rates = g.region("u0")
+        with g.loop(g.i(0), g.i(self.size)) as i:
+            e.store(e.const(0.0), rates, i)
+        b.call(self.code.rates, [g.region("p"), g.region("c"), g.region("x"), rates])
+        with g.loop(g.i(0), g.i(self.size)) as i:
+            g.write(g.get("u0", lane, i), "rates", g.madd(patient, g.i(self.size), i))
+        g.write(g.get("taken", lane, kind=I64), "steps", patient)
+        b.atomic_rmw("add", g.field("done", POINTER), g.i(1), "monotonic")
+        b.call(self._pull, [g.context, g.work, lane])
+        b.ret_void()
+        return g.f
+
+    def _emit_outputs(self) -> Any:
+        """Outputs that lie inside the step just accepted, in every lane that has one, and running endpoints."""
+        g = self._new("outputs", self.code.vector, self.code.vector)
+        b, e, accepted, now = g.b, g.e, g.f.args[2], g.f.args[3]
+
+        def pending() -> Any:
+            due = b.fcmp_ordered("<=", e.load(g.region("out"), 0), now)
+            return b.and_(due, b.fcmp_ordered(">", accepted, e.const(0.0)))
+
+        with g.repeat(lambda: g.any(pending())):
+            mask = pending()
+            fraction = e.div(e.sub(e.load(g.region("out"), 0), e.load(g.region("t"), 0)), e.load(g.region("h"), 0))
+            b.call(self._interpolate, [g.context, g.work, fraction])
+            b.call(self._evaluate, [g.context, g.work, g.region("inner")])
+            wide = b.zext(mask, e.integers)
+            place = b.alloca(e.integers)
+            b.store(wide, place)
+            with g.each_lane() as lane:
+                flag = b.load(b.gep(place, [lane], source_etype=I64), typ=I64)
+                with b.if_then(b.icmp_signed("!=", flag, g.i(0))):
+                    row, patient = g.get("row", lane, kind=I64), g.get("patient", lane, kind=I64)
+                    self._scatter(g, lane, "values", g.madd(patient, g.field("rows"), row))
+                    following = b.add(row, g.i(1))
+                    g.put(following, "row", lane)
+                    g.put(g.read("times", following), "out", lane)
+        with b.if_then(b.icmp_signed(">", g.field("requests"), g.i(0))):
+            codes = g.field("codes")
+            for n in range(1, NODES + 1):
+                if n < NODES:
+                    b.call(self._interpolate, [g.context, g.work, e.const(n / NODES)])
+                b.call(self._evaluate, [g.context, g.work, g.region("inner" if n < NODES else "y")])
+                with g.loop(g.i(0), codes) as k:
+                    e.store(e.load(g.region("outputs"), k), points(g), g.madd(g.i(n), codes, k))
+            b.call(self._accumulate, [g.context, g.work, accepted])
+        b.ret_void()
+        return g.f
+
+    def _emit_step(self) -> Any:
+        """Stages of one step in every lane; the new state lacks only the last stage."""
+        g = self._new("step")
+        b, e, m = g.b, g.e, self.method
+        p, c, x, y, lu = (g.region(n) for n in ("p", "c", "x", "y", "lu"))
+        u = [g.region(n) for n in self.stages]
+        inverse = e.div(e.const(1.0), e.load(g.region("h"), 0))
+        shift = e.mul(inverse, e.const(1 / m.gamma))
+        b.call(self.code.factor, [p, c, x, u[0], lu, g.region("w"), shift])
+        b.call(self.code.solve, [lu, u[0]])
+        for s in range(1, m.stages):
+            grows = s > 1 and m.a[s] == (*m.a[s - 1], 1.0)
+            with g.loop(g.i(0), g.i(self.size)) as i:
+                known = [e.load(u[j], i) for j in range(s)]
+                base = e.load(y if grows else x, i)
+                weights = [0.0] * (s - 1) + [1.0] if grows else m.a[s]
+                for weight, value in zip(weights, known, strict=True):
+                    if weight:
+                        base = e.add(base, value if weight == 1 else e.mul(e.const(weight), value))
+                total = e.mul(e.const(m.c[s][0]), known[0])
+                for weight, value in zip(m.c[s][1:], known[1:], strict=True):
+                    total = e.add(total, e.mul(e.const(weight), value))
+                e.store(base, y, i)
+                e.store(e.mul(total, inverse), u[s], i)
+            b.call(self.code.rates, [p, c, y, u[s]])
+            b.call(self.code.solve, [lu, u[s]])
+        b.ret_void()
+        return g.f
+
+    def _error(self, g: Function) -> Any:
+        """Complete the new state and return its error norm: root mean square, infinite where negative."""
+        b, e = g.b, g.e
+        rtol = e.splat(g.field("rtol", DOUBLE))
+        squares, lowest = b.alloca(e.vector), b.alloca(e.vector)
+        b.store(e.const(0.0), squares)
+        b.store(e.const(0.0), lowest)
+        with g.loop(g.i(0), g.i(self.size)) as i:
+            last, old, atol = (e.load(g.region(n), i) for n in (self.stages[-1], "x", "atol"))
+            new = e.add(e.load(g.region("y"), i), last)
+            e.store(new, g.region("y"), i)
+            size = e.call("maxnum", e.call("fabs", old), e.call("fabs", new))
+            ratio = e.div(last, e.add(atol, e.mul(rtol, size)))
+            b.store(e.add(b.load(squares, typ=e.vector), e.mul(ratio, ratio)), squares)
+            under = e.add(new, e.mul(atol, e.const(UNDERSHOOT)))
+            b.store(e.call("minnum", under, b.load(lowest, typ=e.vector)), lowest)
+        error = e.call("sqrt", e.mul(b.load(squares, typ=e.vector), e.const(1.0 / self.size)))
+        negative = b.fcmp_ordered("<", b.load(lowest, typ=e.vector), e.const(0.0))
+        error = b.select(negative, e.const(float("inf")), error)
+        # linked lanes take the steps of the first one, so that differences between them are smooth
+        linked = b.icmp_signed("!=", g.field("linked"), g.i(0))
+        return b.select(linked, e.splat(b.extract_element(error, ir.Constant(I32, 0))), error)
+
+    def _wanted(self, g: Function, error: Any, good: Any, h: Any) -> Any:
+        """Next step size: elementary and predictive (Gustafsson 1994, doi:10.1145/198429.198437) controllers."""
+        b, e = g.b, g.e
+        one, zero = e.const(1.0), e.const(0.0)
+
+        def root(value: Any) -> Any:
+            return e.exp(e.mul(e.const(-1.0 / self.method.order), e.log(value)))
+
+        plain = e.mul(e.const(SAFETY), root(error))
+        before, previous = e.load(g.region("last_error"), 0), e.load(g.region("last_h"), 0)
+        guess = e.mul(e.mul(plain, e.div(h, previous)), e.div(root(error), root(before)))
+        usable = b.and_(b.and_(b.fcmp_ordered(">", before, zero), good), b.fcmp_ordered("<", guess, plain))
+        factor = e.call("minnum", b.select(usable, guess, plain), e.const(GROW))
+        # an error that is not a number ends at the smallest factor
+        bounded = b.fcmp_ordered("<", error, e.const(float("inf")))
+        factor = b.select(b.and_(bounded, b.fcmp_ordered(">", factor, e.const(SHRINK))), factor, e.const(SHRINK))
+        refused = b.fcmp_ordered(">", e.load(g.region("refused"), 0), zero)
+        floored = e.call("maxnum", error, e.const(LEAST))
+        e.store(b.select(good, floored, before), g.region("last_error"), 0)
+        e.store(b.select(good, h, previous), g.region("last_h"), 0)
+        e.store(b.select(good, zero, one), g.region("refused"), 0)
+        return e.mul(h, b.select(refused, e.call("minnum", factor, one), factor))
+
+    def _emit_run(self) -> None:
+        g = self._new("run", export=True)
+        b, e = g.b, g.e
+        one, zero = e.const(1.0), e.const(0.0)
+        with g.loop(g.i(0), g.i(self.size)) as i:
+            e.store(e.splat(g.read("atol", i)), g.region("atol"), i)
+            e.store(one, g.region("w"), i)
+        with g.each_lane() as lane:
+            b.call(self._pull, [g.context, g.work, lane])
+        with g.repeat(lambda: g.any(b.fcmp_ordered(">", e.load(g.region("active"), 0), zero))):
+            b.call(self._step, [g.context, g.work])
+            error = self._error(g)
+            t, h, end, active, settled, first = (
+                e.load(g.region(n), 0) for n in ("t", "h", "end", "active", "settled", "first")
+            )
+            alive = b.fcmp_ordered(">", active, zero)
+            good = b.and_(b.fcmp_ordered("<=", error, one), alive)
+            wanted = self._wanted(g, error, good, h)
+            fresh = b.and_(good, b.fcmp_ordered("==", settled, zero))
+            e.store(b.select(fresh, h, first), g.region("first"), 0)
+            e.store(b.select(good, one, settled), g.region("settled"), 0)
+            # the last step before a stop is this very difference, so rounding cannot miss the stop
+            reached = b.fcmp_ordered("<=", e.sub(end, t), h)
+            now = b.select(reached, end, e.add(t, h))
+            flag = b.select(good, one, zero)
+            b.call(self._outputs, [g.context, g.work, flag, now])
+            with g.loop(g.i(0), g.i(self.size)) as i:
+                e.store(b.select(good, e.load(g.region("y"), i), e.load(g.region("x"), i)), g.region("x"), i)
+            t = b.select(good, now, t)
+            e.store(t, g.region("t"), 0)
+            left = e.sub(end, t)
+            # a step that would leave a sliver goes all the way
+            whole = b.fcmp_ordered(">=", e.mul(wanted, e.const(1.01)), left)
+            e.store(b.select(whole, left, wanted), g.region("h"), 0)
+            count = b.add(b.load(g.region("taken"), typ=e.integers), e.whole(1))
+            b.store(count, g.region("taken"))
+            small = b.fcmp_ordered("<", wanted, e.mul(e.const(SMALLEST), e.call("maxnum", one, t)))
+            limit = e.splat(b.sitofp(g.field("limit"), DOUBLE))
+            what = b.select(b.fcmp_ordered(">", b.sitofp(count, e.vector), limit), e.const(_MANY), zero)
+            what = b.select(b.and_(small, b.fcmp_unordered(">", error, one)), e.const(_SMALL), what)
+            what = b.select(b.and_(good, reached), e.const(_ARRIVED), what)
+            what = b.select(alive, what, zero)
+            with b.if_then(g.any(b.fcmp_ordered(">", what, zero))):
+                b.call(self._events, [g.context, g.work, what])
+        b.ret_void()
+
+    def _emit_events(self) -> Any:
+        """Attend to the lanes to which something happened."""
+        g = self._new("events", self.code.vector)
+        b = g.b
+        place = b.alloca(g.e.vector)
+        b.store(g.f.args[2], place)
+        with g.each_lane() as lane:
+            what = b.load(b.gep(place, [lane], source_etype=DOUBLE), typ=DOUBLE)
+            with b.if_then(b.fcmp_ordered("==", what, g.d(_ARRIVED))):
+                b.call(self._arrive, [g.context, g.work, lane])
+            for value, reason in ((_SMALL, TOO_SMALL), (_MANY, TOO_MANY)):
+                with b.if_then(b.fcmp_ordered("==", what, g.d(value))):
+                    b.call(self._fail, [g.context, g.work, lane, g.i(reason)])
+        b.ret_void()
+        return g.f
+
+    def _emit_arrive(self) -> Any:
+        """One lane is at a stop: handle it, and after the last one hand the patient over."""
+        g = self._new("arrive", I64)
+        b, e, lane = g.b, g.e, g.f.args[2]
+        b.call(self._stop, [g.context, g.work, lane])
+        with b.if_then(b.icmp_signed("==", g.get("stop", lane, kind=I64), g.field("stops"))):
+            patient = g.get("patient", lane, kind=I64)
+            with g.loop(g.i(0), g.i(self.size)) as i:
+                g.write(g.get("x", lane, i), "final", g.madd(patient, g.i(self.size), i))
+            requests, running = g.field("requests"), totals(g)
+            with g.loop(g.i(0), requests) as r:
+                value = b.load(b.gep(e.at(running, r), [lane], source_etype=DOUBLE), typ=DOUBLE)
+                g.write(value, "results", g.madd(patient, requests, r))
+            g.write(g.get("taken", lane, kind=I64), "steps", patient)
+            g.write(g.i(DONE), "status", patient)
+            b.atomic_rmw("add", g.field("done", POINTER), g.i(1), "monotonic")
+            b.call(self._pull, [g.context, g.work, lane])
+        b.ret_void()
+        return g.f
+
+    def _emit_newton(self) -> None:
+        """One step of (w / step - J) move = f for every patient; f and move go to the caller."""
+        g = self._new("newton", fields=NEWTON_FIELDS, export=True)
+        b, e = g.b, g.e
+        p, c, x, u, lu, w = (g.region(n) for n in ("p", "c", "x", "u0", "lu", "w"))
+        parameters = g.i(len(self.code.parameters))
+        with g.loop(g.i(0), g.i(self.size)) as i:
+            e.store(e.splat(g.read("weights", i)), w, i)
+        groups = b.sdiv(b.add(g.field("patients"), g.i(self.lanes - 1)), g.i(self.lanes))
+        with g.loop(g.i(0), groups) as group:
+            first = b.mul(group, g.i(self.lanes))
+            room = b.sub(g.field("patients"), first)
+            used = b.select(b.icmp_signed("<", room, g.i(self.lanes)), room, g.i(self.lanes))
+            with g.loop(g.i(0), used) as lane:
+                patient = b.add(first, lane)
+                g.put(g.read("step", patient), "h", lane)
+                for name, array, count in (("p", "parameters", parameters), ("x", "states", g.i(self.size))):
+                    with g.loop(g.i(0), count) as i:
+                        g.put(g.read(array, g.madd(patient, count, i)), name, lane, i)
+            self._prologue(g)
+            shift = e.div(e.const(1.0), e.load(g.region("h"), 0))
+            b.call(self.code.factor, [p, c, x, u, lu, w, shift])
+            for array in ("rates", "moves"):
+                with g.loop(g.i(0), used) as lane, g.loop(g.i(0), g.i(self.size)) as i:
+                    g.write(g.get("u0", lane, i), array, g.madd(b.add(first, lane), g.i(self.size), i))
+                if array == "rates":
+                    b.call(self.code.solve, [lu, u])
+        b.ret_void()

@@ -1,0 +1,130 @@
+"""Symbolic preparation of a model: powers, constants taken out of the rates, elimination order of the LU."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+#: Name of constant number n of a patient: this, then n.
+CONSTANT = "constant_"
+
+
+class Power(sp.Function):  # type: ignore[misc]
+    """A real power whose derivative is again a power, so that nothing divides by the base."""
+
+    nargs = 2
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """Differentiate by the base or by the exponent."""
+        base, exponent = self.args
+        return exponent * Power(base, exponent - 1) if argindex == 1 else self * Log(base)
+
+
+class Log(sp.Function):  # type: ignore[misc]
+    """Natural logarithm that sympy leaves alone."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """Differentiate."""
+        return 1 / self.args[0]
+
+
+class Exp(sp.Function):  # type: ignore[misc]
+    """Exponential that sympy leaves alone."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """Differentiate."""
+        return self
+
+
+class Hoister:
+    """Replaces every subexpression without states by a constant of the patient.
+
+    Parameters
+    ----------
+    states : iterable of str
+    """
+
+    def __init__(self, states: Iterable[str]) -> None:
+        self.states = frozenset(sp.Symbol(s) for s in states)
+        self.constants: dict[Any, Any] = {}
+        self._seen: dict[Any, Any] = {}
+
+    def __call__(self, expression: Any) -> Any:
+        """Return the expression with constants taken out."""
+        if expression not in self._seen:
+            self._seen[expression] = self._take(expression)
+        return self._seen[expression]
+
+    def fixed(self, expression: Any) -> bool:
+        """Whether an expression holds no state."""
+        return not (expression.free_symbols & self.states)
+
+    def _take(self, expression: Any) -> Any:
+        if expression.is_Atom:
+            return expression
+        if self.fixed(expression):
+            return self.constants.setdefault(expression, sp.Symbol(f"{CONSTANT}{len(self.constants)}"))
+        if expression.is_Add or expression.is_Mul:
+            still = [a for a in expression.args if self.fixed(a)]
+            moving = [self(a) for a in expression.args if not self.fixed(a)]
+            # a bare sign or number is cheaper in place
+            gathered = expression.func(*still)
+            return expression.func(gathered if gathered.is_Number else self(gathered), *moving)
+        return expression.func(*[self(a) for a in expression.args])
+
+
+def prepare(expression: Any) -> Any:
+    """Turn real powers and exponentials into the functions of this module."""
+
+    def real(e: Any) -> bool:
+        return bool(e.is_Pow and not (2 * e.exp).is_Integer)
+
+    expression = expression.replace(real, lambda e: Power(e.base, e.exp))
+    return expression.replace(sp.exp, Exp)
+
+
+def lower(expression: Any) -> Any:
+    """Write powers as exponentials, so that powers of one base share its logarithm."""
+    return expression.replace(Power, lambda base, exponent: Exp(exponent * Log(base)))
+
+
+@dataclass(frozen=True)
+class Elimination:
+    """A fixed-pattern LU factorisation with diagonal pivots.
+
+    Attributes
+    ----------
+    order : list of int
+        Pivots in order.
+    slots : dict of (row, column) to int
+        Storage of every entry of L and U, fill included; the diagonal holds reciprocal pivots.
+    """
+
+    order: list[int]
+    slots: dict[tuple[int, int], int]
+
+
+def eliminate(pattern: Iterable[tuple[int, int]], size: int) -> Elimination:
+    """Choose pivots by Markowitz count (1957, doi:10.1287/mnsc.3.3.255) on the diagonal.
+
+    The matrix I / (h gamma) - J has a dominant diagonal for small steps; for large ones the error estimate
+    and the residual checks guard the result.
+    """
+    entries = {*pattern, *((i, i) for i in range(size))}
+    left, order = set(range(size)), []
+    while left:
+        rows = {k: [j for j in left if j != k and (k, j) in entries] for k in left}
+        columns = {k: [i for i in left if i != k and (i, k) in entries] for k in left}
+        pivot = min(left, key=lambda k: (len(rows[k]) * len(columns[k]), k))
+        entries |= set(itertools.product(columns[pivot], rows[pivot]))
+        order.append(pivot)
+        left.remove(pivot)
+    return Elimination(order, {key: n for n, key in enumerate(sorted(entries))})
