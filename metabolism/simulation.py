@@ -30,6 +30,8 @@ DEFAULT_OUTPUTS = (
 EVENT_SEMANTICS = 1
 #: Absolute tolerance of a state = rtol x this x its physiological scale.
 ATOL_FRACTION = 1e-2
+#: Relative tolerances at which each engine's error in tHcy and cobalamin stays near 1e-6 (docs/performance.md).
+DEFAULT_RTOL = {"roadrunner": 1e-8, "scipy": 1e-8, "fast": 1e-6}
 Progress = Callable[[int], None]
 
 
@@ -45,7 +47,7 @@ def simulate(
     start: str = "rest",
     dose_scale: ArrayLike | None = None,
     engine: str = "auto",
-    rtol: float = 1e-8,
+    rtol: float | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Result:
@@ -74,8 +76,8 @@ def simulate(
     engine : str
         ``"auto"`` (libRoadRunner for one patient, fast for many), ``"roadrunner"``, ``"scipy"`` or ``"fast"``; the
         manifest says which ran.
-    rtol : float
-        Relative tolerance.
+    rtol : float, optional
+        Relative tolerance; by default `DEFAULT_RTOL` of the engine.
     workers : int
         Threads (fast engine) or processes to share patients among; the result does not depend on it.
     progress : callable, optional
@@ -100,6 +102,7 @@ def simulate(
     end = magnitude(until, "h", "until")
     if end <= 0:
         raise InvalidValue(f"until = {until} must be after 0 h.")
+    rtol = DEFAULT_RTOL[engine] if rtol is None else rtol
     if not 1e-13 < rtol < 1e-2:
         raise InvalidValue(f"rtol = {rtol} must lie between 1e-13 and 1e-2.")
     names = tuple(outputs or DEFAULT_OUTPUTS)

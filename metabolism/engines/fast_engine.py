@@ -32,18 +32,9 @@ _REPORT = 0.1
 
 
 class FastEngine:
-    """Rodas5P on generated vector code, compiled once per model and processor.
-
-    Parameters
-    ----------
-    notify : callable, optional
-        Called with a message before the model is compiled.
-    """
+    """Rodas5P on generated vector code, compiled once per model and processor."""
 
     name = "fast"
-
-    def __init__(self, notify: Callable[[str], None] | None = None) -> None:
-        self.notify = notify
 
     def solve(self, problem: Problem, tick: Tick | None = None, workers: int = 1) -> Solution:
         """Integrate every patient.
@@ -56,7 +47,7 @@ class FastEngine:
         workers : int
             Threads.
         """
-        return _Run(problem, kernel(problem.equations, self.notify)).solve(tick, workers)
+        return _Run(problem, kernel(problem.equations)).solve(tick, workers)
 
     def endpoints(
         self, problem: Problem, requests: Sequence[Request], workers: int = 1, tick: Tick | None = None
@@ -83,7 +74,7 @@ class FastEngine:
         UnknownName, InvalidValue
             For a request that does not exist, or a time above without a level.
         """
-        return _Run(problem, kernel(problem.equations, self.notify)).endpoints(requests, tick, workers)
+        return _Run(problem, kernel(problem.equations)).endpoints(requests, tick, workers)
 
     def sensitivities(
         self, problem: Problem, parameters: Sequence[str], initial: Array | None = None, workers: int = 1
@@ -111,7 +102,7 @@ class FastEngine:
         slopes : ndarray, shape (patients, parameters, times, outputs)
             Derivatives [output unit / parameter unit].
         """
-        return _Run(problem, kernel(problem.equations, self.notify)).sensitivities(parameters, initial, workers)
+        return _Run(problem, kernel(problem.equations)).sensitivities(parameters, initial, workers)
 
 
 class _Run:
