@@ -15,6 +15,7 @@ from llvmlite import ir
 from metabolism.engines.fast_ir import POINTER, VOID, Emitter
 from metabolism.engines.fast_symbols import CONSTANT, Exp, Hoister, Log, eliminate, lower, prepare
 from metabolism.equations import Equations
+from metabolism.errors import ModelError
 
 
 class Scope:
@@ -59,7 +60,10 @@ class Scope:
             return e.exp(self.emit(expression.args[0]))
         if isinstance(expression, Log):
             return e.log(self.emit(expression.args[0]))
-        raise NotImplementedError(f"no code for {expression.func}")
+        raise ModelError(
+            f"the fast engine has no code for '{expression.func}' ({expression}); use engine='roadrunner', or write the "
+            "rate with sums, products, powers, exp and ln."
+        )
 
     def _sum(self, terms: Sequence[Any]) -> Any:
         minus = [t for t in terms if t.is_Mul and t.args[0] == -1]

@@ -100,8 +100,7 @@ def _load(equations: Equations) -> Kernel:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features()
-    # as many lanes as a register holds; AVX-512 only with its 64-bit integer operations
-    lanes = 8 if features.get("avx512dq") else 4 if features.get("avx2") else 2
+    lanes = _lanes(features)
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=2, jit=True
     )
@@ -122,6 +121,11 @@ def _load(equations: Equations) -> Kernel:
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
     run, newton = (kind(engine.get_function_address(name)) for name in ("run", "newton"))
     return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], run, newton, engine)
+
+
+def _lanes(features: dict[str, bool]) -> int:
+    """As many patients as a vector register holds; AVX-512 only with its 64-bit integer operations."""
+    return 8 if features.get("avx512dq") else 4 if features.get("avx2") else 2
 
 
 def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, Any], bytes]:

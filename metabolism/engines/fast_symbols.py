@@ -82,13 +82,13 @@ class Hoister:
 
 
 def prepare(expression: Any) -> Any:
-    """Turn real powers and exponentials into the functions of this module."""
+    """Turn real powers, exponentials and logarithms into the functions of this module."""
 
     def real(e: Any) -> bool:
         return bool(e.is_Pow and not (2 * e.exp).is_Integer)
 
     expression = expression.replace(real, lambda e: Power(e.base, e.exp))
-    return expression.replace(sp.exp, Exp)
+    return expression.replace(sp.exp, Exp).replace(sp.log, Log)
 
 
 def lower(expression: Any) -> Any:
