@@ -144,7 +144,9 @@ class Equations:
         """Return the compiled derivative of the right-hand side by one parameter ``(x, p) -> (states,)``."""
         if parameter not in self._slopes:
             symbol = sp.Symbol(parameter)
-            self._slopes[parameter] = _compile(self._arguments, [sp.diff(e, symbol) if e.has(symbol) else sp.Integer(0) for e in self.rhs])
+            self._slopes[parameter] = _compile(
+                self._arguments, [sp.diff(e, symbol) if e.has(symbol) else sp.Integer(0) for e in self.rhs]
+            )
         return self._slopes[parameter]
 
     @cached_property

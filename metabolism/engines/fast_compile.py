@@ -43,8 +43,8 @@ KINDS = ("final", "max", "min", "auc", "time_above")
 DONE, TOO_SMALL, TOO_MANY = 0, 1, 2
 _MAGIC = b"als-methionine kernel 1\n"
 _GENERATOR = (
-    "fast_codegen.py", "fast_compile.py", "fast_driver.py", "fast_endpoints.py", "fast_ir.py", "fast_symbols.py",
-    "rodas.py",
+    "fast_codegen.py", "fast_compile.py", "fast_control.py", "fast_driver.py", "fast_endpoints.py", "fast_ir.py",
+    "fast_newton.py", "fast_symbols.py", "rodas.py",
 )  # fmt: skip
 _kernels: dict[str, Kernel] = {}
 _lock = threading.Lock()

@@ -212,7 +212,8 @@ class Run:
     def _failures(self, arrays: dict[str, Any]) -> dict[int, Failure]:
         failures = {}
         for patient in np.flatnonzero(arrays["status"] != DONE).tolist():
-            rates = np.abs(arrays["rates"][patient]) / np.maximum(self.problem.atol, 1e-300)
+            with np.errstate(over="ignore"):
+                rates = np.abs(arrays["rates"][patient]) / np.maximum(self.problem.atol, 1e-300)
             # a rate that is not a number is the one to look at
             worst = self.problem.equations.states[int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))]
             time, status = float(arrays["failed_at"][patient]), arrays["status"][patient]
