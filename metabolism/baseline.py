@@ -16,8 +16,9 @@ from metabolism.model import Model
 from metabolism.resting import rest
 from metabolism.units import label
 
-#: A baseline is met when every output is this close, relative to its value.
-TOLERANCE = 1e-9
+#: The search goes on until every output is this close, relative to its value; rounding may stop it before, and
+#: then a baseline within the second number counts as met.
+TOLERANCE, ACCEPTED = 1e-9, 1e-6
 #: Largest change of a log input in one step, and the step of its finite difference.
 _STRIDE, _NUDGE = 1.5, 1e-5
 #: An input whose lower bound is 0 is searched down to this fraction of its nominal value.
@@ -130,7 +131,7 @@ class _Search:
             stuck |= self._step(active)
         for i in alive.tolist():
             self.p[i, self.columns] = np.exp(self.u[i])
-            if not np.abs(self.r[i]).max() < TOLERANCE:
+            if not np.abs(self.r[i]).max() < ACCEPTED:
                 self.failures[i] = self._why(i)
                 self.x[i] = np.nan
         return Patients(self.p, self.x, self.failures)
