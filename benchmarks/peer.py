@@ -13,6 +13,7 @@ The clock runs while patients are integrated, not while a model is loaded or com
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -104,6 +105,7 @@ def amici(p: Problem):
     solver.set_relative_tolerance(p.rtol)
     solver.set_absolute_tolerance(float(p.atol.min()))
     solver.set_max_steps(1_000_000)
+    logging.getLogger("amici").setLevel(logging.ERROR)
     known, states = set(model.get_free_parameter_ids()), list(model.get_state_ids())
     columns = [list(model.get_observable_ids()).index(f"y{o}") for o in p.outputs]
 
