@@ -562,6 +562,20 @@ def test_compiled_code_is_kept_and_used_again(cache):
     assert entry.parent.stat().st_mode & 0o077 == 0
 
 
+def test_only_the_newest_entries_are_kept(cache, monkeypatch):
+    import os
+
+    entry, _ = cache
+    old = [entry.with_name(f"{n}.kernel") for n in "ab"]
+    for n, path in enumerate(old):
+        path.write_bytes(b"")
+        os.utime(path, (n, n))
+    monkeypatch.setattr(fast_compile, "KEPT", 2)
+    fast_compile._prune(entry.parent)
+    assert entry.exists()
+    assert [p.exists() for p in old] == [False, True]
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "foreign format"])
 def test_a_damaged_entry_is_rebuilt_and_never_run(cache, damage, caplog):
     entry, load = cache
