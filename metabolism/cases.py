@@ -222,8 +222,8 @@ class _Builder:
         factor = 1.0
         if metric and terms:
             factor = self._try("unit", lambda: _factor(record["unit"], metric, self.system.units, terms, weight), 1.0)
-        low = self._try("low", lambda: _number(record["low"]), 0.0)
-        high = self._try("high", lambda: _number(record["high"]), 0.0)
+        low = self._try("low", lambda: _number(record["low"]), math.nan)
+        high = self._try("high", lambda: _number(record["high"]), math.nan)
         if low > high:
             self.problem("low", f"the band {low:g} to {high:g} is upside down")
         observed = (
@@ -361,5 +361,5 @@ def _factor(
     for quantity in (source, source / kg, *([source * mass] if weighed else [])):
         if quantity.is_compatible_with(target.units):
             return float(quantity.to(target.units).magnitude)
-    said = metric.unit if metric.unit and metric.unit != "x h" else f"{model_unit}{' x h' if metric.unit else ''}"
-    raise UnitMismatch(f"'{unit}' does not fit: this number is in {said} (or that per kg body weight).")
+    said = f"{model_unit} x h" if metric.unit == "x h" else metric.unit or f"{model_unit} (or that per kg body weight)"
+    raise UnitMismatch(f"'{unit}' does not fit: this number is in {said}.")
