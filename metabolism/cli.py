@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from metabolism import cli_qualify
+from metabolism import cli_fit, cli_qualify
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--out", default="results", help="folder for results (default: results)")
     running.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
     running.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    running.add_argument("--engine", default="auto", help="auto (fast for many patients), roadrunner, scipy or fast")
     _model_options(running)
 
     simulating = commands.add_parser("simulate", help="simulate one patient")
@@ -74,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--until", default="16 weeks")
     exporting.add_argument("--force", action="store_true", help="overwrite an existing file")
     _model_options(exporting)
+
+    fitting = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
+    cli_fit.options(fitting)
+    _model_options(fitting)
 
     qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
     cli_qualify.options(qualifying)
@@ -184,7 +189,7 @@ def _do_run(arguments: argparse.Namespace) -> int:
     with _progress() as progress:
         outcome, folder = run(
             arguments.name, _model(arguments), out=arguments.out, quick=arguments.quick, seed=arguments.seed,
-            workers=arguments.workers, progress=progress,
+            workers=arguments.workers, progress=progress, engine=arguments.engine,
         )  # fmt: skip
     print(outcome.answer)
     gaps = known_gaps()
@@ -269,6 +274,10 @@ def _do_check(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _do_fit(arguments: argparse.Namespace) -> int:
+    return cli_fit.run(arguments, _model(arguments), _progress)
+
+
 def _do_qualify(arguments: argparse.Namespace) -> int:
     return cli_qualify.run(arguments, _model(arguments), _progress)
 
@@ -279,6 +288,7 @@ _COMMANDS = {
     "simulate": _do_simulate,
     "show": _do_show,
     "export": _do_export,
+    "fit": _do_fit,
     "qualify": _do_qualify,
     "check": _do_check,
 }
