@@ -184,7 +184,7 @@ def test_an_impossible_baseline_names_the_nearest_reachable_value(model):
 
 
 def test_an_arm_is_what_simulate_gives(model):
-    times = [6.0, 24.0, 30.0]
+    times = [6.0, 24.0, 30.0, 30.5]
     text = "0.5 mg iv q6h x 2 from 24 h; 3 g betaine oral; nitrous oxide 50 % from 10 h for 4 h"
     regimen = Regimen.parse("0.5 mg iv q6h x 2 from 24 h + 3 g betaine oral").expose("N2O_inspired", 0.5, 10, 4)
     outputs = ["hcy_plasma", "betaine_plasma", "cbl_plasma"]
@@ -196,7 +196,7 @@ def test_an_arm_is_what_simulate_gives(model):
     # a reading at a dose is taken before it
     before = dict(zip(theirs.data["dose_time"].values, theirs["cbl_plasma_pre_dose"].values, strict=True))
     assert ours.before[0, index, 2][1:3] == pytest.approx([before[24.0], before[30.0]], rel=1e-5)
-    assert ours.dosed["methylcobalamin"] == pytest.approx(500 / 1344.38)
+    assert ours.dosed["methylcobalamin"] == pytest.approx(1000 / 1344.38)
 
 
 def test_the_value_before_time_0_is_before_its_doses_and_after_what_came_earlier(model):
@@ -328,6 +328,7 @@ def test_the_board_counts_roles_apart_and_a_failed_simulation_is_a_failed_row(mo
     assert board.passed, "only case A must pass"
     data = json.loads(json.dumps(board.as_json(), allow_nan=False))
     assert set(data) == {"cases", "model"}
+    assert {frozenset(c) for c in data["cases"]} == {frozenset({"case", "role", "passed", "rows"})}
     assert [c["case"] for c in data["cases"]] == ["A", "B", "C"]
     assert [[r["passed"] for r in c["rows"]] for c in data["cases"]] == [[True], [False, True], [False]]
     failed = data["cases"][2]["rows"][0]
