@@ -159,6 +159,8 @@ def _records(path: Path) -> list[tuple[int, dict[str, str]]]:
             found = list(reader.fieldnames or ())
             missing = [c for c in COLUMNS if c not in found and c not in OPTIONAL]
             unknown = [c for c in found if c not in COLUMNS]
+            if len(found) == 1 and found[0].count(";") > 5:
+                raise InvalidCase(f"{path.name} line 1: fields are separated by ';'; save the file with commas.")
             if unknown:
                 raise InvalidCase(f"{path.name} line 1: {UnknownName('column', unknown[0], COLUMNS)}")
             if missing:

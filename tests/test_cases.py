@@ -243,6 +243,7 @@ def test_rows_of_a_case_must_agree_and_a_file_must_be_a_case_file(model, tmp_pat
         ("empty.csv", "", "is missing"),
         ("heads.csv", ",".join(COLUMNS) + "\n", "no row to run"),
         ("typo.csv", ",".join(COLUMNS).replace("metric", "metrik") + "\n", "Did you mean 'metric'"),
+        ("excel.csv", ";".join(COLUMNS) + "\n", "save the file with commas"),
         ("short.csv", ",".join(COLUMNS) + "\nM01,M01a\n", "more or fewer fields"),
         ("binary.csv", b"\xff\xfe\x00case", "UTF-8"),
     ):

@@ -16,7 +16,7 @@ from metabolism.baseline import match, outputs_of, rest_patients
 from metabolism.cases import InvalidCase, read_cases
 from metabolism.cli import main
 from metabolism.draws import draws
-from metabolism.endpoints import area, half_life, lambda_z
+from metabolism.endpoints import area, half_life, lambda_z, nca
 from metabolism.equations import equations
 from metabolism.errors import InvalidValue, MetabolismError, UnknownName
 from metabolism.interventions import Treatment, read_match, read_treatment
@@ -140,6 +140,31 @@ def test_lambda_z_and_half_life_refuse_what_they_cannot_say():
     assert lambda_z(falling) == pytest.approx(0.1)
     assert half_life(falling, 2, 20) == pytest.approx(math.log(2) / 0.1)
     assert area(falling) == pytest.approx((1 - math.exp(-2.4)) / 0.1)
+
+
+def test_the_table_of_noncompartmental_analysis_is_that_of_one_compartment():
+    t = np.linspace(0, 40, 401)
+    curve = xr.DataArray(
+        [dose / 5.0 * np.exp(-0.2 * t) for dose in (8.0, 10.0, 12.0)],
+        dims=("patient", "time"),
+        coords={"time": t},
+        attrs={"units": "uM"},
+    )
+    table = nca(curve, dose=10.0, interval=0.5)
+    assert table.loc["Cmax", ["median", "low", "high"]].tolist() == pytest.approx([2.0, 1.8, 2.2])
+    assert table.loc["AUCinf", "median"] == pytest.approx(10.0, rel=1e-9)
+    assert table.loc["AUCinf", "unit"] == "uM h"
+    assert table.loc["half_life", "low"] == pytest.approx(math.log(2) / 0.2)
+    # dose 10 umol in 5 L, cleared at 1 L/h
+    assert table.loc[["CL_F", "Vz_F"], "median"].tolist() == pytest.approx([1.0, 5.0])
+    single = nca(curve[1])
+    assert single["low"].isna().all()
+    assert "CL_F" not in single.index
+    rising = nca(xr.DataArray(1 + t, dims="time", coords={"time": t}))
+    assert rising.loc["half_life", "n"] == 0
+    for wrong in ({"dose": 0.0}, {"dose": math.nan}, {"interval": 1.0}):
+        with pytest.raises(InvalidValue):
+            nca(curve, **wrong)
 
 
 # --- baselines -------------------------------------------------------------------------------------------------------
@@ -366,6 +391,8 @@ def test_draws_come_closed_from_the_shipped_sample_or_say_how_to_make_one(model,
     assert found["BETAINE_CLEARANCE_CL"].tolist() == [1.0, 1.2, 1.4]
     # closed: more betaine clearance needs more betaine for the same reference state
     assert found["BETAINE_DIET_rate"].is_monotonic_increasing
+    run = simulate(model, None, 24, outputs=["betaine_plasma"], uncertainty=3)
+    assert run["betaine_plasma"].values[:, -1] == pytest.approx(model.values["betaine_plasma"], rel=1e-5)
     rested = people(model, 3, **{k: found[k].to_numpy() for k in found if k in equations(model).parameters})
     assert outputs_of(equations(model), ["betaine_plasma"], rested.states, rested.parameters)[:, 0] == pytest.approx(
         model.values["betaine_plasma"], rel=1e-6
