@@ -12,7 +12,6 @@ import csv
 import json
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +28,6 @@ from metabolism.literature import experiments_dir
 from metabolism.metrics import Reading
 from metabolism.model import Model
 from metabolism.peer_worker import Answer
-from metabolism.qualify import Board
 
 #: When a model is given up [s].
 _PATIENCE = 120
@@ -105,38 +103,6 @@ def run_peers(model: Model, rows: Sequence[Row], names: Iterable[str]) -> list[P
         _run(model, peer, path, table[key])
         peers.append(peer)
     return peers
-
-
-def peer_text(peers: Sequence[Peer], board: Board) -> str:
-    """Return a table of the rows any of the models can express, ours beside them, and the counts."""
-    ours = {v.row.id: v for c in board.cases for v in c.verdicts}
-    shown = [r for r in ours if any(r in p.simulated for p in peers)]
-    heads = ["row", "band", "ours", *(p.id for p in peers)]
-    lines = []
-    for key in shown:
-        row, verdict = ours[key].row, ours[key]
-        cells = [key, f"{row.low:.4g} to {row.high:.4g} {row.unit}", _cell(verdict.simulated, verdict.passed)]
-        cells += [_cell(p.simulated[key], p.passes(row)) if key in p.simulated else "-" for p in peers]
-        lines.append(cells)
-    widths = [max(len(line[i]) for line in [heads, *lines]) for i in range(len(heads))]
-    text = [
-        "published models on the rows they can express (liver homocysteine in place of plasma, baselines as they are):"
-    ]
-    text += ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in [heads, *lines]]
-    passed = sum(c.passed for c in board.cases)
-    text += ["", f"ours: expresses {len(board.cases)} of {len(board.cases)} cases, passes {passed}"]
-    for peer in peers:
-        good, whole, total = peer.cases()
-        text.append(
-            f"{peer.id} ({peer.title}): expresses {len(peer.simulated)} of {len(peer.rows)} rows and {whole} of {total} cases "
-            f"in full, passes {good}"
-        )
-        text += [f"    {count} rows: {reason}" for reason, count in Counter(peer.missing.values()).most_common(6)]
-    return "\n".join(text)
-
-
-def _cell(value: float, passed: bool) -> str:
-    return f"{value:.4g} {'pass' if passed else 'FAIL'}"
 
 
 def _table() -> dict[str, list[dict[str, str]]]:

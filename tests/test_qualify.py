@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from metabolism.arms import run_arm
 from metabolism.baseline import match, outputs_of, rest_patients
+from metabolism.board_figure import place
 from metabolism.cases import InvalidCase, read_cases
 from metabolism.cli import main
 from metabolism.draws import draws
@@ -20,6 +22,7 @@ from metabolism.endpoints import area, half_life, lambda_z, nca
 from metabolism.equations import equations
 from metabolism.errors import InvalidValue, MetabolismError, UnknownName
 from metabolism.interventions import Treatment, read_match, read_treatment
+from metabolism.literature import experiments_dir
 from metabolism.metrics import METRICS, Reading
 from metabolism.model import sbml_from_antimony
 from metabolism.peers import run_peers
@@ -445,6 +448,45 @@ def test_a_mistake_gets_one_clear_line(capsys, tmp_path, arguments, code, words)
     assert words in err
     assert err.startswith("metabolism: ")
     assert err.count("\n") == 1
+
+
+def test_a_place_in_the_band_is_an_affine_map_or_squeezes_an_open_end():
+    assert [place(v, -20, -10) for v in (-20, -15, -10, -5)] == [-1, 0, 1, 2]
+    assert [place(v, 3, math.inf) for v in (0, 3, 6, math.inf)][:3] == [-2, -1, 0]
+    assert [place(v, -math.inf, 3) for v in (6, 3, 0)] == [2, 1, 0]
+    assert -1 < place(1e9, 3, math.inf) <= 1
+    assert place(5, -math.inf, math.inf) == 0
+
+
+def test_pages_hold_every_row_and_the_figure_every_marker(capsys, tmp_path):
+    changes = {"low": "1", "high": "100", "observed": "10"}, {"low": "1", "high": "2", "row": "M01b"}
+    path = write(tmp_path / "mine.csv", *(GOOD | HELD | c for c in changes))
+    code, _, _ = call(capsys, "--cases", path, "--markdown", tmp_path)
+    assert code == 0, "no case must pass"
+    page = (tmp_path / "qualification.md").read_text(encoding="utf-8")
+    assert "| M01a | mine (HLT2005) | none: value of hcy_plasma | rest | 10 |" in page
+    assert "**FAIL**, check" in page
+    assert (tmp_path / "qualification.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_pages_of_the_documentation_are_current(model):
+    board = qualify(model, read_cases(model), workers=2)
+    now = {v.row.id: v for c in board.cases for v in c.verdicts}
+    folder = experiments_dir().parent / "docs" / "evidence"
+    page = (folder / "qualification.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (\w+) \| .* \| (\S+) \| \S+ to \S+ \| [^|]+ \| (?:\*\*)?(pass|FAIL|no value)", page, re.MULTILINE
+    )
+    assert [key for key, *_ in rows] == list(now)
+    for key, simulated, word in rows:
+        remedy = f"{key}: run `metabolism qualify --markdown docs/evidence`"
+        assert float(simulated) == pytest.approx(now[key].simulated, rel=2e-3, abs=1e-6), remedy
+        assert (word == "pass") == now[key].passed, remedy
+    peers = (folder / "published_models.md").read_text(encoding="utf-8")
+    for key, simulated in re.findall(r"^\| (\w+) \| [-\d][^|]* \| (\S+) (?:pass|FAIL) \|", peers, re.MULTILINE):
+        remedy = f"{key}: run `metabolism qualify --markdown docs/evidence --peers FOLDER` with the public models"
+        assert float(simulated) == pytest.approx(now[key].simulated, rel=2e-3), remedy
 
 
 # --- published models ------------------------------------------------------------------------------------------------
