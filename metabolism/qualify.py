@@ -105,7 +105,6 @@ class Board:
                 {
                     "case": c.id,
                     "role": c.role,
-                    "must_pass": c.must_pass,
                     "passed": c.passed,
                     "rows": [_row_json(v) for v in c.verdicts],
                 }
