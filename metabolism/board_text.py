@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metabolism.qualify import Board, Verdict
+from metabolism.qualify import Board, Verdict, known_misfits
 
 if TYPE_CHECKING:
     from metabolism.peers import Peer
@@ -25,7 +25,16 @@ def board_text(board: Board) -> str:
     text = _table(heads, lines)
     if reasons:
         text += ["", "failed simulations:", *reasons]
+    causes = _causes(board)
+    if causes:
+        text += ["", "why rows fail:", *(f"{row}: {cause}" for row, cause in causes.items())]
     return "\n".join([*text, "", *_counts(board)])
+
+
+def _causes(board: Board) -> dict[str, str]:
+    """Cause of each failing shipped row; a user's own rows have none."""
+    failing = [v.row.id for c in board.cases for v in c.verdicts if not v.passed]
+    return {row: known_misfits()[row] for row in failing if row in known_misfits()}
 
 
 def board_markdown(board: Board) -> str:
@@ -61,6 +70,7 @@ def board_markdown(board: Board) -> str:
             _row(["---"] * len(heads)),
             *map(_row, lines),
         ]
+    text += ["", "## Why rows fail", "", *(f"- {row}: {cause}" for row, cause in _causes(board).items())]
     failed = [f"- {v.row.id}: {v.failure}" for c in board.cases for v in c.verdicts if v.failure]
     return "\n".join([*text, *(["", "## Failed simulations", "", *failed] if failed else []), ""])
 

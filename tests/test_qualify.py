@@ -27,7 +27,7 @@ from metabolism.metrics import METRICS, Reading
 from metabolism.model import sbml_from_antimony
 from metabolism.peers import run_peers
 from metabolism.predict import predict
-from metabolism.qualify import qualify
+from metabolism.qualify import known_misfits, qualify
 from metabolism.regimen import Regimen
 from metabolism.simulation import simulate
 from tests.test_cases import GOOD, write
@@ -543,3 +543,13 @@ def test_the_shipped_board_repeats_bitwise_and_every_row_has_a_value(model):
 def test_every_published_value_lies_in_its_own_band(model):
     for row in read_cases(model):
         assert math.isnan(row.observed) or row.low <= row.observed <= row.high, row.id
+
+
+@pytest.mark.slow
+def test_every_failing_row_has_a_stated_cause_and_every_cause_a_failing_row(model):
+    board = qualify(model, read_cases(model), workers=2)
+    failing = {v.row.id for c in board.cases for v in c.verdicts if not v.passed}
+    assert failing == set(known_misfits())
+    assert board.passed
+    literature = [c for c in board.cases if c.id.startswith("C")]
+    assert sum(c.passed for c in literature) >= 20
