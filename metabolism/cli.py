@@ -1,4 +1,4 @@
-"""The command line: list, run, simulate, show, export, check."""
+"""The command line: list, run, simulate, show, export, design, check."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from metabolism.cli_design import add_parser as add_design_parser
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--until", default="16 weeks")
     exporting.add_argument("--force", action="store_true", help="overwrite an existing file")
     _model_options(exporting)
+
+    add_design_parser(commands)
 
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
@@ -263,6 +266,13 @@ def _do_check(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _do_design(arguments: argparse.Namespace) -> int:
+    from metabolism.cli_design import run_design
+
+    with _progress() as progress:
+        return run_design(arguments, progress)
+
+
 _COMMANDS = {
     "list": _do_list,
     "run": _do_run,
@@ -270,6 +280,7 @@ _COMMANDS = {
     "show": _do_show,
     "export": _do_export,
     "check": _do_check,
+    "design": _do_design,
 }
 
 
