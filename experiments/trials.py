@@ -40,7 +40,7 @@ def run(ctx):
     known = scenarios()
     crowd = bodies(model, 64 if ctx.quick else 256, ctx.seed)
     small = bodies(model, 16 if ctx.quick else 64, ctx.seed)
-    n_jetals, n_long = (25, 15) if ctx.quick else (300, 150)
+    n_jetals, n_long = (25, 15) if ctx.quick else (200, 100)
     tables, claims = {}, []
 
     # JETALS under every scenario
@@ -153,7 +153,7 @@ def run(ctx):
     for name, low, high, source in (("mci186_16", -6.35 - 1.96 * 0.84, -6.35 + 1.96 * 0.84, "Abe2014"), ("mci186_19", -7.5 - 1.96 * 0.66, -7.5 + 1.96 * 0.66, "Edaravone2017")):  # fmt: skip
         one = read_design(name)
         pool3 = make_pool(model, one, 0.0, drawn=small, workers=ctx.workers)
-        found = replicate(pool3, one, 0.0, n_long, seed=ctx.seed + 2, workers=ctx.workers)
+        found = replicate(pool3, one, 0.0, max(n_long // 2, 15), seed=ctx.seed + 2, workers=ctx.workers)
         value = found.table["mmrm:placebo:value"]
         label = name.upper().replace("_", "-")
         add(f"{name}_placebo", f"{label}: placebo change at week 24", value.mean(), (low + high) / 2, low, high, "points", source,
@@ -364,7 +364,7 @@ def figures(outcome):
         ax.plot(weeks, np.append(0, vpc["mean"]), color=COLOURS["black"], linewidth=1.5, linestyle="--", label="mean")
         value, low, high = {"placebo": (-4.63, -5.8, -3.4), ACTIVE: (-2.66, -3.9, -1.5)}[arm]
         ax.errorbar(16.6, value, [[value - low], [high - value]], color=COLOURS["black"], marker="D", capsize=4, label="published mean (95 % CI)")  # fmt: skip
-        ax.set_ylim(-19, 6)
+        ax.set_ylim(-26, 6)
         ax.set_xticks([0, 4, 8, 12, 16])
         ax.set_xlabel("time since randomisation [weeks]")
         ax.set_title(f"{arm.replace('_', ' ')}: one virtual trial, face-value scenario", fontsize=10)
@@ -386,7 +386,8 @@ def figures(outcome):
     axes.axvspan(0.44, 3.50, color=COLOURS["orange"], alpha=0.08, label="its 95 % CI")
     axes.set_xlabel("treatment difference at week 16, mixed model [points]")
     axes.set_ylabel("density of virtual trials")
-    axes.legend(fontsize=8.5, loc="upper left")
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
+    axes.legend(fontsize=8.5, loc="upper left", ncols=2)
     drawn["2_treatment_difference"] = figure
 
     drawn["3_kaplan_meier"] = _kaplan_meier(t["e0761_one_trial"])
@@ -395,9 +396,7 @@ def figures(outcome):
     rows = [(f"{r['subgroup']} ({100 * r['share']:.0f} %)", r["difference [points]"], r["low [points]"], r["high [points]"], "black" if i == 0 else "blue", "D" if i == 0 else "o")
             for i, r in t["subgroups"].iterrows()]  # fmt: skip
     intervals(axes, rows, "treatment difference [points]; interval of a trial of 130", reference=0.0)
-    axes.set_title(
-        "Subgroups, face-value scenario: expected difference, and how little one trial can tell", fontsize=10
-    )
+    axes.set_title("Subgroups, face-value scenario: expected difference", fontsize=10)
     drawn["4_subgroups"] = figure
 
     figure, axes = new_figure(width=7.6, height=3.8)
@@ -407,7 +406,7 @@ def figures(outcome):
         axes.bar(
             np.flatnonzero(mine), one["week 16"][mine], color=COLOURS[colour], width=0.9, label=arm.replace("_", " ")
         )
-    axes.set_xlabel("patients of one virtual trial, ordered by change")
+    axes.set_xlabel("patients of one virtual trial, ordered by change (no bar: no change)")
     axes.set_ylabel("change at week 16 [points]")
     axes.grid(axis="x", visible=False)
     axes.legend(fontsize=9)
@@ -426,7 +425,7 @@ def figures(outcome):
     )
     for xi, p, m in zip(x, power["power"], power["type M"], strict=True):
         axes.annotate(
-            f"overstates {m:.2f}×", (xi, 100 * p), xytext=(0, 12), textcoords="offset points", ha="center", fontsize=8.5
+            f"overstates {m:.2f}×", (xi, 100 * p), xytext=(0, 24), textcoords="offset points", ha="center", fontsize=8.5
         )
     axes.axhline(80, color=COLOURS["grey"], linestyle="--", linewidth=1)
     axes.set_ylim(0, 105)
@@ -440,13 +439,16 @@ def figures(outcome):
     e = t["e0761"][t["e0761"]["dose [mg]"] == 50]
     rows = [
         ("published, early subgroup", 0.498, 0.267, 0.929, "black", "D"),
-        ("published, all: bound from P = 0.087", 0.77, 0.75, 1.03, "black", "D"),
+        ("published, all (derived from P = 0.087)", 0.77, 0.57, 1.03, "black", "D"),
     ]
     for _, r in e.iterrows():
         where = "all" if r["group"] == "all" else "early"
         rows.append((f"{r['scenario'].replace('_', ' ')}, {where} ({r['role']})", r["median HR"], r["HR 2.5 %"], r["HR 97.5 %"], {"face_value": "blue", "pooled": "sky", "zero": "grey"}[r["scenario"]], "o"))  # fmt: skip
     intervals(axes, rows, "hazard ratio of death or full ventilation, 50 mg against placebo", reference=1.0)
     axes.set_title("E0761: 95 % of virtual trials", fontsize=10)
+    axes.set_xscale("log")
+    axes.set_xticks([0.25, 0.5, 0.75, 1, 1.5, 2], ["0.25", "0.5", "0.75", "1", "1.5", "2"])
+    axes.minorticks_off()
     drawn["7_e0761_hazard_ratios"] = figure
     return drawn
 

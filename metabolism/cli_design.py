@@ -44,6 +44,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", default="results", help="folder for results (default: results); makes the study resumable"
     )
+    parser.add_argument("--bodies", type=int, default=256, help="virtual bodies run through the coupled model (default: 256)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
 
@@ -56,8 +57,8 @@ def run_design(arguments: argparse.Namespace, progress: Progress) -> int:
     from metabolism.power import power_table
     from metabolism.result import write_atomically
 
-    if arguments.replicates < 1 or arguments.workers < 1 or arguments.seed < 0:
-        raise InvalidValue("--replicates and --workers must be at least 1, --seed 0 or more.")
+    if min(arguments.replicates, arguments.workers, arguments.bodies) < 1 or arguments.seed < 0:
+        raise InvalidValue("--replicates, --bodies and --workers must be at least 1, --seed 0 or more.")
     design = read_design(arguments.name)
     effects = _values("--effect", arguments.effect, float)
     prior = None
@@ -79,7 +80,7 @@ def run_design(arguments: argparse.Namespace, progress: Progress) -> int:
     tick = progress(f"trials of {design.id}", rows * arguments.replicates)
     table = power_table(
         load().with_set("als_patient"), design, effects, prior=prior, choices=choices, replicates=arguments.replicates,
-        seed=arguments.seed, folder=folder / "replicates", workers=arguments.workers, progress=tick,
+        seed=arguments.seed, size=arguments.bodies, folder=folder / "replicates", workers=arguments.workers, progress=tick,
     )  # fmt: skip
     write_atomically(folder / "power.csv", lambda part: table.to_csv(part, index=False))
     for name, figure in figures(table, design.title).items():

@@ -152,7 +152,7 @@ def power_table(
     if prior is not None:
         drawn = prior[0] + prior[1] * np.random.default_rng([seed, 5]).standard_normal(replicates)
     rows = []
-    for number, (choice, one) in enumerate(zip(grid, designs, strict=True)):
+    for choice, one in zip(grid, designs, strict=True):
         pool = _pool(model, one, beta_hcy, crowd, made, seed, workers)
         cases: list[tuple[str, Any]] = [(f"{e:g}", e) for e in effects]
         if drawn is not None and prior is not None:
