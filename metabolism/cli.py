@@ -1,4 +1,4 @@
-"""The command line: list, run, simulate, show, export, check."""
+"""The command line: list, run, simulate, show, export, design, check."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from metabolism import cli_fit, cli_qualify
+from metabolism.cli_design import add_parser as add_design_parser
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
     cli_qualify.options(qualifying)
     _model_options(qualifying)
+    add_design_parser(commands)
 
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
@@ -286,6 +288,13 @@ def _do_qualify(arguments: argparse.Namespace) -> int:
     return cli_qualify.run(arguments, _model(arguments), _progress)
 
 
+def _do_design(arguments: argparse.Namespace) -> int:
+    from metabolism.cli_design import run_design
+
+    with _progress() as progress:
+        return run_design(arguments, progress)
+
+
 _COMMANDS = {
     "list": _do_list,
     "run": _do_run,
@@ -295,6 +304,7 @@ _COMMANDS = {
     "fit": _do_fit,
     "qualify": _do_qualify,
     "check": _do_check,
+    "design": _do_design,
 }
 
 
