@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from metabolism import cli_release
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -65,16 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("id")
     _model_options(showing)
 
-    exporting = commands.add_parser("export", help="write the model as SBML or Antimony")
-    exporting.add_argument("format", metavar="{sbml,antimony}")
-    exporting.add_argument("path")
-    exporting.add_argument("--regimen")
-    exporting.add_argument("--until", default="16 weeks")
-    exporting.add_argument("--force", action="store_true", help="overwrite an existing file")
-    _model_options(exporting)
-
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
+    cli_release.register(commands, _model_options, _model)
     return parser
 
 
@@ -225,21 +219,6 @@ def _do_show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _do_export(arguments: argparse.Namespace) -> int:
-    from metabolism.exporters import export
-
-    path = export(
-        _model(arguments),
-        arguments.path,
-        arguments.format,
-        regimen=arguments.regimen,
-        until=arguments.until,
-        force=arguments.force,
-    )
-    print(f"{arguments.format} written to {path}")
-    return 0
-
-
 def _do_check(arguments: argparse.Namespace) -> int:
     from metabolism.checks import build_path, checks
     from metabolism.model import load
@@ -268,7 +247,6 @@ _COMMANDS = {
     "run": _do_run,
     "simulate": _do_simulate,
     "show": _do_show,
-    "export": _do_export,
     "check": _do_check,
 }
 
@@ -302,7 +280,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             parser.print_help()
             return 0
-        return _COMMANDS[arguments.command](arguments)
+        action = getattr(arguments, "action", None) or _COMMANDS[arguments.command]
+        return int(action(arguments))
     except MetabolismError as error:
         print(f"metabolism: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
