@@ -302,7 +302,8 @@ def _write_version_1(model: Model, folder: Path) -> None:
         [
             {"observableId": f"observed_{t.observable}", "simulationConditionId": t.experiment, "time": t.time,
              "measurement": t.value, "noiseParameters": t.error}
-            for t in single
+            # sorted: pyPESTO pairs conditions in order of appearance with conditions in order of name
+            for t in sorted(single, key=lambda t: t.experiment)
         ]
     )  # fmt: skip
     for frame, name in (

@@ -200,10 +200,10 @@ class _Run:
         if solved.t_events and solved.y_events and solved.status == 1:
             moment, x = float(solved.t_events[0][-1]), solved.y_events[0][-1]
             # bisection ends on either side of the switch: step over it
-            for _ in range(100):
+            for doubling in range(40):
                 if self.conditions(moment, x) != self.holds:
                     break
-                moment = moment + 1e-14 * max(1.0, moment)
+                moment += 2.0**doubling * np.spacing(max(1.0, moment))
             nearest = self.times[np.abs(self.times - moment) < 1e-9 * max(1.0, moment)]
             if len(nearest) and self.conditions(float(nearest[0]), x) != self.holds:
                 moment = float(nearest[0])
