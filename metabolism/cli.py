@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from metabolism import cli_fit, cli_qualify
-from metabolism.cli_design import add_parser as add_design_parser
+from metabolism import cli_design, cli_fit, cli_qualify, cli_release
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -70,14 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("id")
     _model_options(showing)
 
-    exporting = commands.add_parser("export", help="write the model as SBML or Antimony")
-    exporting.add_argument("format", metavar="{sbml,antimony}")
-    exporting.add_argument("path")
-    exporting.add_argument("--regimen")
-    exporting.add_argument("--until", default="16 weeks")
-    exporting.add_argument("--force", action="store_true", help="overwrite an existing file")
-    _model_options(exporting)
-
     fitting = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
     cli_fit.options(fitting)
     _model_options(fitting)
@@ -85,10 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
     cli_qualify.options(qualifying)
     _model_options(qualifying)
-    add_design_parser(commands)
+    cli_design.add_parser(commands)
 
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
+    cli_release.register(commands, _model_options, _model)
     return parser
 
 
@@ -242,21 +234,6 @@ def _do_show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _do_export(arguments: argparse.Namespace) -> int:
-    from metabolism.exporters import export
-
-    path = export(
-        _model(arguments),
-        arguments.path,
-        arguments.format,
-        regimen=arguments.regimen,
-        until=arguments.until,
-        force=arguments.force,
-    )
-    print(f"{arguments.format} written to {path}")
-    return 0
-
-
 def _do_check(arguments: argparse.Namespace) -> int:
     from metabolism.checks import build_path, checks
     from metabolism.model import load
@@ -300,7 +277,6 @@ _COMMANDS = {
     "run": _do_run,
     "simulate": _do_simulate,
     "show": _do_show,
-    "export": _do_export,
     "fit": _do_fit,
     "qualify": _do_qualify,
     "check": _do_check,
@@ -337,7 +313,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             parser.print_help()
             return 0
-        return _COMMANDS[arguments.command](arguments)
+        action = getattr(arguments, "action", None) or _COMMANDS[arguments.command]
+        return int(action(arguments))
     except MetabolismError as error:
         print(f"metabolism: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
