@@ -20,7 +20,8 @@ _PUBLIC = {
     "Dose": "regimen",
     "Regimen": "regimen",
     "simulate": "simulation",
-    "scan": "simulation",
+    "scan": "sweep",
+    "Sweep": "store",
     "steady_state": "resting",
     "Result": "result",
     "run": "registry",
@@ -29,9 +30,9 @@ _PUBLIC = {
     "Outcome": "registry",
     "export": "exporters",
 }
-_NAMESPACES = ("endpoints", "effects", "population", "plotting")
+_NAMESPACES = ("endpoints", "effects", "identifiability", "local_sensitivity", "plotting", "population", "sensitivity")
 
-__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "experiment", "export", "load", "run", "scan",
+__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "Sweep", "experiment", "export", "load", "run", "scan",
            "simulate", "steady_state"]  # fmt: skip
 __version__ = _version("als-methionine")
 
