@@ -97,6 +97,10 @@ class ParameterTable(Mapping[str, Parameter]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    # one table is one object, so that what is compiled from it can be kept
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
     def of(self, *, kind: str | None = None, module: str | None = None) -> list[Parameter]:
         """Return the rows of one kind and/or module."""
         return [p for p in self.values() if kind in (None, p.kind) and module in (None, p.module)]
