@@ -23,6 +23,9 @@ _PUBLIC = {
     "scan": "sweep",
     "Sweep": "store",
     "steady_state": "resting",
+    "endpoints_of": "ensembles",
+    "sensitivities": "ensembles",
+    "steady_states": "ensembles",
     "Result": "result",
     "run": "registry",
     "experiment": "registry",
@@ -32,8 +35,8 @@ _PUBLIC = {
 }
 _NAMESPACES = ("endpoints", "effects", "identifiability", "local_sensitivity", "plotting", "population", "sensitivity")
 
-__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "Sweep", "experiment", "export", "load", "run", "scan",
-           "simulate", "steady_state"]  # fmt: skip
+__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "Sweep", "endpoints_of", "experiment", "export", "load",
+           "run", "scan", "sensitivities", "simulate", "steady_state", "steady_states"]  # fmt: skip
 __version__ = _version("als-methionine")
 
 

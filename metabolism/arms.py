@@ -15,7 +15,7 @@ from metabolism.equations import Equations, equations
 from metabolism.interventions import Hold, Treatment
 from metabolism.model import Model
 from metabolism.regimen import Plan, plan
-from metabolism.simulation import ATOL_FRACTION
+from metabolism.request import ATOL_FRACTION
 
 #: Overrides of what a parameter set says, per patient: ``"set name/parameter"`` to values.
 SetColumns = dict[str, Array]

@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--out", default="results", help="folder for results (default: results)")
     running.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
     running.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    running.add_argument("--engine", default="auto", help="auto (fast for many patients), roadrunner, scipy or fast")
     _model_options(running)
 
     simulating = commands.add_parser("simulate", help="simulate one patient")
@@ -178,7 +179,7 @@ def _do_run(arguments: argparse.Namespace) -> int:
     with _progress() as progress:
         outcome, folder = run(
             arguments.name, _model(arguments), out=arguments.out, quick=arguments.quick, seed=arguments.seed,
-            workers=arguments.workers, progress=progress,
+            workers=arguments.workers, progress=progress, engine=arguments.engine,
         )  # fmt: skip
     print(outcome.answer)
     gaps = known_gaps()

@@ -69,7 +69,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def show(label: str, total: int, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> Callable[[int], None]:
+def show(
+    label: str, total: int, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+) -> Callable[[int], None]:
     """Report progress on stderr: one line rewritten in place, or new lines now and then in a log file.
 
     Parameters

@@ -93,7 +93,9 @@ class Store:
         units = self.manifest["study"].get("units", [""] * len(self.endpoints))
         fields = [arrow.field(RUN, arrow.int64())]
         fields += [arrow.field(n, arrow.float64()) for n in self.columns]
-        fields += [arrow.field(n, arrow.float64(), metadata={"units": u}) for n, u in zip(self.endpoints, units, strict=True)]
+        fields += [
+            arrow.field(n, arrow.float64(), metadata={"units": u}) for n, u in zip(self.endpoints, units, strict=True)
+        ]
         fields += [arrow.field(FAILURE, arrow.string())]
         arrays = [np.arange(begin, end), *rows.T, *values.T, arrow.array(list(reasons), arrow.string())]
         table = arrow.table([arrow.array(a) for a in arrays], schema=arrow.schema(fields))
@@ -101,7 +103,9 @@ class Store:
 
 
 @contextmanager
-def open_store(path: str | Path, study: Mapping[str, Any], design: Mapping[str, Any], chunk: int | None) -> Iterator[Store]:
+def open_store(
+    path: str | Path, study: Mapping[str, Any], design: Mapping[str, Any], chunk: int | None
+) -> Iterator[Store]:
     """Create a store or go on with one, and keep others from writing to it.
 
     Parameters
@@ -200,7 +204,9 @@ def _locked(folder: Path) -> Iterator[None]:
 
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise OutputError(f"the store '{folder}' is in use by another sweep; wait for it or give a new folder.") from None
+            raise OutputError(
+                f"the store '{folder}' is in use by another sweep; wait for it or give a new folder."
+            ) from None
         yield
 
 

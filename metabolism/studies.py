@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.engines import Problem, Solution, get_engine
 from metabolism.equations import Equations, equations, read_equations
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.model import Model
 from metabolism.regimen import Regimen, plan
-from metabolism.result import versions
-from metabolism.simulation import ATOL_FRACTION, EVENT_SEMANTICS, _check_outputs, _check_plan, _cohort, simulate
-from metabolism.units import magnitude
+from metabolism.request import EVENT_SEMANTICS, prepare
+from metabolism.result import Result, versions
+from metabolism.simulation import simulate, verify_doses
 
 Array = NDArray[np.float64]
+#: What an engine delivered: request to one number per patient.
+Numbers = dict[tuple[Any, ...], Array]
 #: Endpoints with a name of their own.
 NAMED = {
     "hcy_change": "percent_change(hcy_plasma)",
@@ -118,7 +119,7 @@ class Endpoint:
         level = () if self.level is None else (self.level,)
         return [(kind, output, *level) for kind in kinds.get(self.kind, (self.kind,)) for output in self.outputs]
 
-    def evaluate(self, found: Mapping[tuple[Any, ...], Array], span: float) -> Array:
+    def evaluate(self, found: Numbers, span: float) -> Array:
         """Return the number of each run from what the engine delivered."""
 
         def of(kind: str) -> Array:
@@ -201,95 +202,76 @@ class Study:
         with _READING:
             equations(self.model)
         patients = {name: rows[:, i] for i, name in enumerate(columns)}
-        work = self._fast if self.engine == "fast" else self._by_trajectory
-        treated, reasons = work(patients, self.regimen, self.endpoints)
-        untreated: dict[tuple[Any, ...], Array] = {}
-        if any(e.versus for e in self.endpoints):
-            untreated, more = work(patients, Regimen(), [e for e in self.endpoints if e.versus])
-            reasons = [a or b for a, b in zip(reasons, more, strict=True)]
+        work = self._running if self.engine == "fast" else self._from_curves
+        (treated, untreated), reasons = work(patients)
         values = np.full((len(rows), len(self.endpoints)), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             for i, endpoint in enumerate(self.endpoints):
                 values[:, i] = endpoint.evaluate(treated, self.until)
                 if endpoint.versus:
                     values[:, i] -= endpoint.evaluate(untreated, self.until)
-        for run, endpoint_ in np.argwhere(~np.isfinite(values)).tolist():
-            reasons[run] = reasons[run] or f"{self.endpoints[endpoint_].text} is not a finite number"
+        for run, place in np.argwhere(~np.isfinite(values)).tolist():
+            reasons[run] = reasons[run] or f"{self.endpoints[place].text} is not a finite number"
         values[[bool(r) for r in reasons]] = np.nan
         return values, reasons
 
-    def _fast(
-        self, patients: Mapping[str, Array], regimen: Regimen, wanted: Iterable[Endpoint]
-    ) -> tuple[dict[tuple[Any, ...], Array], list[str]]:
-        """Endpoints computed while integrating."""
+    def _requests(self) -> list[list[tuple[Any, ...]]]:
+        """What the treated and the untreated arm have to deliver."""
+        arms = (self.endpoints, [e for e in self.endpoints if e.versus])
+        return [list(dict.fromkeys(r for e in arm for r in e.requests())) for arm in arms]
+
+    def _running(self, patients: Mapping[str, Array]) -> tuple[list[Numbers], list[str]]:
+        """Endpoints computed while integrating; both arms start from the same resting states."""
         from metabolism.engines.fast_engine import FastEngine
 
-        system, engine = equations(self.model), FastEngine()
-        cohort = _cohort(self.model, system, patients, self.own_baseline, self.start, self.engine)
-        steps = plan(regimen, 0.0, self.until)
-        count = len(cohort.initial)
-        scale = np.array([self.model.table[s].scale for s in system.states])
-        good = np.array([i for i in range(count) if i not in cohort.failures], dtype=int)
-
-        def problem(who: NDArray[np.int64], outputs: tuple[str, ...]) -> Problem:
-            return Problem(
-                system, steps, 0.0, self.until, np.array([self.until]), outputs, cohort.parameters[who],
-                cohort.initial[who], np.ones((len(who), len(steps.boluses))), self.rtol,
-                self.rtol * ATOL_FRACTION * scale,
-            )  # fmt: skip
-
-        requests = list(dict.fromkeys(r for e in wanted for r in e.requests()))
-        running = [r for r in requests if r[0] != "initial"] or [("final", system.states[0])]
-        found = {r: np.full(count, np.nan) for r in [*requests, *running]}
-        reasons = [cohort.failures.get(i, "") for i in range(count)]
-        if not len(good):
-            return found, reasons
-        numbers = engine.endpoints(problem(good, ()), running)
-        for i, request in enumerate(running):
-            found[request][good] = numbers[:, i]
-        outputs = tuple(dict.fromkeys(r[1] for r in requests if r[0] == "initial"))
-        if outputs:
-            first = _values_at_rest(system.sbml, outputs)
-            begun = np.array([first(cohort.initial[i].tolist(), cohort.parameters[i].tolist()) for i in good.tolist()])
-            for i, output in enumerate(outputs):
-                found["initial", output][good] = begun[:, i]
-        lost = good[np.isnan(numbers).any(axis=1)]
-        if len(lost):
-            # the same steps once more, for the time and state of the failure
-            again: Solution = engine.solve(problem(lost, (system.states[0],)))
-            for place, failure in again.failures.items():
-                reasons[int(lost[place])] = failure.message
+        ready = prepare(
+            self.model, self.regimen, self.until, times=[0.0], patients=patients, own_baseline=self.own_baseline,
+            start=self.start, engine="fast", rtol=self.rtol,
+        )  # fmt: skip
+        problem, engine = ready.problem, FastEngine()
+        count = len(problem.initial)
+        reasons = [ready.failures.get(i, "") for i in range(count)]
+        found: list[Numbers] = []
+        for requests, regimen in zip(self._requests(), (self.regimen, Regimen()), strict=True):
+            numbers: Numbers = {r: np.full(count, np.nan) for r in requests}
+            found.append(numbers)
+            running = [r for r in requests if r[0] != "initial"]
+            if running:
+                steps = plan(regimen, 0.0, self.until)
+                arm = replace(problem, plan=steps, dose_scale=np.ones((count, len(steps.boluses))))
+                solution = engine.endpoints(arm, running)
+                verify_doses(arm, solution)
+                for i, request in enumerate(running):
+                    numbers[request] = solution.values[:, 0, i]
+                for patient, failure in solution.failures.items():
+                    reasons[patient] = reasons[patient] or failure.message
+            outputs = tuple(r[1] for r in requests if r[0] == "initial")
+            if outputs:
+                first = _function(problem.equations.sbml, outputs)
+                for patient in range(count):
+                    if not ready.failures.get(patient):
+                        values = first(problem.initial[patient].tolist(), problem.parameters[patient].tolist())
+                        for output, value in zip(outputs, values, strict=True):
+                            numbers["initial", output][patient] = value
         return found, reasons
 
-    def _by_trajectory(
-        self, patients: Mapping[str, Array], regimen: Regimen, wanted: Iterable[Endpoint]
-    ) -> tuple[dict[tuple[Any, ...], Array], list[str]]:
+    def _from_curves(self, patients: Mapping[str, Array]) -> tuple[list[Numbers], list[str]]:
         """Endpoints read off stored curves, for the engines that keep them."""
-        from metabolism import endpoints as read
-
-        requests = list(dict.fromkeys(r for e in wanted for r in e.requests()))
-        outputs = list(dict.fromkeys(r[1] for r in requests))
-        result = simulate(
-            self.model, regimen, self.until, outputs=outputs, patients=patients, own_baseline=self.own_baseline,
-            start=self.start, engine=self.engine, rtol=self.rtol,
-        )  # fmt: skip
-        at_zero = "dose_time" in result.data.coords and float(result.data["dose_time"][0]) == 0.0
-        found: dict[tuple[Any, ...], Array] = {}
-        for kind, output, *level in requests:
-            curve = result[output]
-            if kind == "initial":
-                before = result.data[f"{output}_pre_dose"].isel(dose_time=0) if at_zero else curve.isel(time=0)
-                found[kind, output] = before.values
-            elif kind == "time_above":
-                found[kind, output, *level] = _time_above(curve["time"].values, curve.values, level[0])
-            else:
-                reader = {"max": read.peak, "auc": read.area}.get(kind)
-                values = curve.values
-                edge = {"final": values[:, -1], "min": values.min(axis=1)}
-                found[kind, output] = reader(curve) if reader else edge[kind]
+        found: list[Numbers] = []
         reasons = [""] * len(next(iter(patients.values())))
-        for patient, time in result.failures.items():
-            reasons[patient] = f"engine '{self.engine}' stopped at t = {time:.6g} h"
+        for requests, regimen in zip(self._requests(), (self.regimen, Regimen()), strict=True):
+            numbers: Numbers = {}
+            found.append(numbers)
+            if not requests:
+                continue
+            result = simulate(
+                self.model, regimen, self.until, outputs=list(dict.fromkeys(r[1] for r in requests)), patients=patients,
+                own_baseline=self.own_baseline, start=self.start, engine=self.engine, rtol=self.rtol,
+            )  # fmt: skip
+            for request in requests:
+                numbers[request] = _read(result, *request)
+            for patient, time in result.failures.items():
+                reasons[patient] = f"engine '{self.engine}' stopped at t = {time:.6g} h"
         return found, reasons
 
 
@@ -312,31 +294,22 @@ def make_study(
     UsageError
         For any request that cannot be carried out, before anything runs.
     """
-    schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
-    end = magnitude(until, "h", "until")
-    if end <= 0:
-        raise InvalidValue(f"until = {until} must be after 0 h.")
     wanted = tuple(Endpoint.parse(e) for e in (NAMED if endpoints is None else endpoints))
     if not wanted:
         raise InvalidValue("ask for at least one endpoint.")
     if len({e.text for e in wanted}) < len(wanted):
         raise InvalidValue("an endpoint is asked for twice.")
-    study = Study(model, schedule, end, wanted, **options)
-    if study.engine == "auto":
-        study = Study(model, schedule, end, wanted, **{**options, "engine": "fast"})
-    get_engine(study.engine)
-    if study.start not in ("rest", "initial"):
-        raise UsageError(f"start = '{study.start}' must be 'rest' or 'initial'.")
-    if not 1e-13 < study.rtol < 1e-2:
-        raise InvalidValue(f"rtol = {study.rtol} must lie between 1e-13 and 1e-2.")
-    system = equations(model)
-    _check_outputs([o for e in wanted for o in e.outputs], system)
-    _check_outputs(list(study.own_baseline.values()), system)
-    for name in study.own_baseline:
-        if name not in system.parameters:
-            raise UnknownName("parameter", name, system.parameters)
-    _check_plan(plan(schedule, 0.0, end), system)
-    return study
+    engine = "fast" if options.get("engine", "auto") == "auto" else options["engine"]
+    any_one = equations(model).parameters[0]
+    # lays out the model itself as one patient, and so finds every other mistake
+    outputs = list(dict.fromkeys(o for e in wanted for o in e.outputs))
+    ready = prepare(
+        model, regimen, until, outputs=outputs, times=[0.0], patients={any_one: [model.values[any_one]]},
+        **{**options, "engine": engine},
+    )  # fmt: skip
+    schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
+    return Study(model, schedule, ready.problem.end, wanted, dict(options.get("own_baseline") or {}),
+                 options.get("start", "rest"), engine, ready.problem.rtol)  # fmt: skip
 
 
 def code_versions() -> dict[str, str]:
@@ -347,14 +320,26 @@ def code_versions() -> dict[str, str]:
 
 
 @lru_cache(maxsize=16)
-def _values_at_rest(sbml: str, outputs: tuple[str, ...]) -> Any:
-    """Compile a function of (states, parameters) that returns some outputs of one patient."""
+def _function(sbml: str, outputs: tuple[str, ...]) -> Callable[[Any, Any], list[float]]:
+    """Compile some outputs of one patient as a function of (states, parameters)."""
     return read_equations(sbml).function(outputs)
 
 
-def _time_above(time: Array, values: Array, level: float) -> Array:
-    """Time a piecewise linear curve spends above a level [h]."""
-    a, b, width = values[:, :-1] - level, values[:, 1:] - level, np.diff(time)
-    gap = np.where(a == b, 1.0, np.abs(b - a))
-    share = np.where((a > 0) & (b > 0), 1.0, np.where((a <= 0) & (b <= 0), 0.0, np.maximum(a, b) / gap))
-    return np.asarray((share * width).sum(axis=1))
+def _read(result: Result, kind: str, output: str, level: float = 0.0) -> Array:
+    """Read one number per patient off stored curves."""
+    from metabolism.endpoints import area_of
+
+    time, curve = result.data["time"].values, result[output].values
+    if kind == "initial":
+        doses = result.data.coords.get("dose_time")
+        dosed = doses is not None and float(doses[0]) == 0.0
+        return np.asarray(result.data[f"{output}_pre_dose"].values[:, 0] if dosed else curve[:, 0])
+    if kind == "time_above":
+        a, b = curve[:, :-1] - level, curve[:, 1:] - level
+        # a straight line between two points crosses the level at most once
+        gap = np.where((a > 0) != (b > 0), np.abs(b - a), 1.0)
+        share = np.where((a > 0) != (b > 0), np.maximum(a, b) / gap, a > 0)
+        return np.asarray((share * np.diff(time)).sum(axis=1))
+    if kind == "auc":
+        return np.asarray(area_of(time, curve))
+    return np.asarray({"final": curve[:, -1], "max": curve.max(axis=1), "min": curve.min(axis=1)}[kind])

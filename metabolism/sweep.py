@@ -31,6 +31,8 @@ Array = NDArray[np.float64]
 Done = tuple[int, Array, list[str]]
 #: How long a cluster may have no worker before the sweep gives up [s].
 PATIENCE = 60.0
+#: How long a scheduler may take to answer [s].
+CONNECT = 10.0
 
 
 def scan(
@@ -182,10 +184,12 @@ class _connect:  # noqa: N801 - a context manager used once
             self.client = cluster
         else:
             try:
-                self.client, self.own = Client(cluster, timeout="10s", set_as_default=False), True
+                self.client, self.own = Client(cluster, timeout=CONNECT, set_as_default=False), True
             except (OSError, ValueError, TypeError) as error:
                 text = " ".join(str(error).split())
-                raise UsageError(f"no Dask scheduler answers at '{cluster}' ({text}); start one with `dask scheduler`.") from None
+                raise UsageError(
+                    f"no Dask scheduler answers at '{cluster}' ({text}); start one with `dask scheduler`."
+                ) from None
 
     def __enter__(self) -> Any:
         if self.client is not None:
@@ -226,12 +230,12 @@ def _on_cluster(client: Any, study: Study, design: Design, store: Store, todo: S
     versions = code_versions()
     # as the result of a task the study outlives the worker that holds it: the scheduler can make it again
     shared = client.submit(_itself, study, pure=False)
-    queue, running = iter(todo), {}
+    queue, running = iter(todo), dict[Any, int]()
     seen = time.monotonic()
     try:
         while True:
             threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
-            for part in itertools.islice(queue, max(2 * threads, 2) - len(running)):
+            for part in itertools.islice(queue, max(max(2 * threads, 2) - len(running), 0)):
                 rows = design.rows(*store.span(part))
                 running[client.submit(run_part, shared, design.columns, rows, versions, pure=False)] = part
             if not running:

@@ -190,7 +190,9 @@ class TestStore:
             done = parts(tmp_path / "s")
         assert not mb.Sweep(tmp_path / "s").complete
         totals = []
-        sweep = mb.scan(model, design, store=tmp_path / "s", progress=lambda _, n: totals.append(n) or (lambda k: None), **QUICK)
+        sweep = mb.scan(
+            model, design, store=tmp_path / "s", progress=lambda _, n: totals.append(n) or (lambda k: None), **QUICK
+        )
         assert totals == [8]
         assert sweep.complete
         pd.testing.assert_frame_equal(sweep.frame(), whole.frame(), check_exact=True)
@@ -262,7 +264,11 @@ class TestStore:
 
     def test_a_failed_run_is_kept_counted_and_located(self, model):
         # without any way out of the plasma homocysteine runs away: no resting state
-        gone = {"GFR_rel": 1.0, "PROPIONYL_SUPPLY_rate": model.values["PROPIONYL_SUPPLY_rate"], "MCM_k": model.values["MCM_k"]}
+        gone = {
+            "GFR_rel": 1.0,
+            "PROPIONYL_SUPPLY_rate": model.values["PROPIONYL_SUPPLY_rate"],
+            "MCM_k": model.values["MCM_k"],
+        }
         table = pd.DataFrame([gone, {**gone, "PROPIONYL_SUPPLY_rate": 1e9}, gone])
         sweep = mb.scan(model, table, **QUICK)
         assert sweep.failures["run"].tolist() == [1]
@@ -270,6 +276,7 @@ class TestStore:
         assert np.isnan(sweep.values()[1]).all()
         assert np.array_equal(sweep.values()[0], sweep.values()[2])
 
+    @pytest.mark.slow
     def test_a_million_runs_stay_small_in_the_parent(self, model, tmp_path):
         # the machinery without the solver, at full size
         code = (
@@ -283,7 +290,9 @@ class TestStore:
             "assert sum(len(b) for b in sweep.batches()) == 1_000_000\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True
+        )
         assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 1e9
 
 
@@ -291,7 +300,11 @@ class TestWorkers:
     def test_a_model_survives_pickling(self, model):
         changed = model.with_set("als_patient").with_values(GFR_rel=0.8)
         again = pickle.loads(pickle.dumps(changed))
-        assert (again.values, again.sets, again.parameter_hash) == (changed.values, changed.sets, changed.parameter_hash)
+        assert (again.values, again.sets, again.parameter_hash) == (
+            changed.values,
+            changed.sets,
+            changed.parameter_hash,
+        )
         with pytest.raises(TypeError):
             again.changed["GFR_rel"] = 1.0
 
@@ -313,39 +326,40 @@ class TestWorkers:
         assert killed
         pd.testing.assert_frame_equal(sweep.frame(), whole.frame(), check_exact=True)
 
-    def test_a_cluster_gives_the_same_table_even_if_a_worker_is_killed(self, model, design, whole, tmp_path):
+    def test_a_cluster_gives_the_same_table_even_if_workers_are_killed(
+        self, model, design, whole, tmp_path, monkeypatch
+    ):
         with cluster(tmp_path) as (address, workers):
             ticks = []
 
-            def begin(label, total):
-                def tick(runs):
-                    ticks.append(runs)
-                    if len(ticks) == 3:
-                        workers[0].kill()
+            def kill(number, after):
+                def begin(label, total):
+                    def tick(runs):
+                        ticks.append(runs)
+                        if len(ticks) == after:
+                            workers[number].kill()
 
-                return tick
+                    return tick
 
-            sweep = mb.scan(model, design, store=tmp_path / "s", chunk=1, cluster=address, progress=begin, **QUICK)
+                return begin
+
+            request = {"cluster": address, "chunk": 1, **QUICK}
+            sweep = mb.scan(model, design, store=tmp_path / "s", progress=kill(0, 3), **request)
             assert workers[0].wait(10) == -signal.SIGKILL
-        assert ticks == [1] * 24
-        pd.testing.assert_frame_equal(sweep.frame(), whole.frame(), check_exact=True)
+            assert ticks == [1] * 24
+            pd.testing.assert_frame_equal(sweep.frame(), whole.frame(), check_exact=True)
 
-    def test_a_cluster_that_vanishes_keeps_what_is_finished(self, model, design, tmp_path, monkeypatch):
-        monkeypatch.setattr(sweeping, "PATIENCE", 3.0)
-        with cluster(tmp_path) as (address, workers):
-
-            def begin(label, total):
-                def tick(runs):
-                    for worker in workers:
-                        worker.kill()
-
-                return tick
-
+            # now the last worker dies too, and nobody comes
+            ticks.clear()
+            monkeypatch.setattr(sweeping, "PATIENCE", 2.0)
             with pytest.raises(MetabolismError, match="finished runs are kept"):
-                mb.scan(model, design, store=tmp_path / "s", chunk=1, cluster=address, progress=begin, **QUICK)
-        assert len(parts(tmp_path / "s")) >= 1
+                mb.scan(model, design, store=tmp_path / "t", progress=kill(1, 2), **request)
+        assert 2 <= len(parts(tmp_path / "t")) < 24
+        rest = mb.scan(model, design, store=tmp_path / "t", **QUICK)
+        pd.testing.assert_frame_equal(rest.frame(), whole.frame(), check_exact=True)
 
-    def test_a_cluster_that_cannot_be_used_is_refused_before_any_work(self, model, design, tmp_path):
+    def test_a_cluster_that_cannot_be_used_is_refused_before_any_work(self, model, design, tmp_path, monkeypatch):
+        monkeypatch.setattr(sweeping, "CONNECT", 1.0)
         for address in ("tcp://127.0.0.1:9", "warp://x", "no address"):
             with pytest.raises(UsageError, match="scheduler"):
                 mb.scan(model, design, store=tmp_path / "s", cluster=address, **QUICK)
@@ -356,7 +370,9 @@ class TestWorkers:
         with pytest.raises(UsageError, match=r"numpy .* \(not 1\.0\)"):
             sweeping.run_part(study, list(design), design.to_numpy(), {"numpy": "1.0"})
 
-    @pytest.mark.parametrize("wrong", [{"workers": 0}, {"chunk": 0}, {"engine": "warp"}, {"rtol": 1.0}, {"start": "now"}])
+    @pytest.mark.parametrize(
+        "wrong", [{"workers": 0}, {"chunk": 0}, {"engine": "warp"}, {"rtol": 1.0}, {"start": "now"}]
+    )
     def test_wrong_options_are_refused(self, model, design, wrong):
         with pytest.raises(UsageError, match=str(next(iter(wrong.values())))):
             mb.scan(model, design, **QUICK, **wrong)
