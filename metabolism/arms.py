@@ -10,11 +10,12 @@ from itertools import pairwise
 import numpy as np
 
 from metabolism.baseline import Patients, outputs_of, rest_patients
-from metabolism.engines import Array, Problem, get_engine
+from metabolism.engines import Array, Problem, Solution, get_engine
 from metabolism.equations import Equations, equations
+from metabolism.errors import MetabolismError
 from metabolism.interventions import Hold, Treatment
 from metabolism.model import Model
-from metabolism.regimen import Plan, plan
+from metabolism.regimen import Plan, Regimen, plan
 from metabolism.request import ATOL_FRACTION
 
 #: Overrides of what a parameter set says, per patient: ``"set name/parameter"`` to values.
@@ -94,53 +95,65 @@ def run_arm(
     Curves
     """
     system, names = equations(model), tuple(outputs)
+    own = people.parameters
+    lasting = changed(system, own, treatment.holds, columns)
     if any(h.start == -math.inf for h in treatment.holds):
-        people = rest_patients(
-            model, changed(system, people.parameters, treatment.holds, columns), people.states, people.failures
-        )
+        people = rest_patients(model, lasting, people.states, people.failures)
     times = np.unique(np.append(times, 0.0))
-    begin, end = treatment.start, float(times[-1])
+    begin = treatment.start
+    doses = treatment.regimen(begin, float(times[-1])).doses
+    # an infusion that is still running at the last reading is run to its end
+    end = max([float(times[-1]), *(begin + d.time + d.duration for d in doses)])
     count, failures = len(people.states), dict(people.failures)
     before = np.full((count, len(times), len(names)), np.nan)
     after = before.copy()
     state = people.states.copy()
-    edges = {h.start for h in treatment.holds} | {h.end for h in treatment.holds} | {0.0, begin, end}
-    edges = {e for e in edges if begin <= e <= end}
-    before[:, times == begin] = outputs_of(system, names, state, people.parameters)[:, None]
+    before[:, times == begin] = outputs_of(system, names, state, lasting)[:, None]
     after[:, times == begin] = before[:, times == begin]
-    full = plan(treatment.regimen(begin, end), 0.0, end - begin) if end > begin else Plan()
+    full = plan(Regimen(doses), 0.0, end - begin) if end > begin else Plan()
+    edges = {begin, 0.0, end, *(e for h in treatment.holds for e in (h.start, h.end) if begin < e < end)}
     for a, b in pairwise(sorted(edges)):
-        own = changed(system, people.parameters, treatment.holds, columns, a)
+        now = changed(system, own, treatment.holds, columns, a)
         alive = np.array([i for i in range(count) if i not in failures], dtype=int)
         if not len(alive):
             break
         inside = (times >= a) & (times <= b)
-        grid = np.unique(np.concatenate([times[inside], [b]])) - begin
+        grid = np.unique(np.append(times[inside], b)) - begin
         steps = _slice(full, a - begin, b - begin)
         problem = Problem(
-            system, steps, a - begin, b - begin, grid, names, own[alive], state[alive],
+            system, steps, a - begin, b - begin, grid, names, now[alive], state[alive],
             np.ones((len(alive), len(steps.boluses))), rtol,
             rtol * ATOL_FRACTION * np.array([model.table[s].scale for s in system.states]),
         )  # fmt: skip
         solution = get_engine("fast").solve(problem)
+        _check_ledger(steps, solution)
         for row, failure in solution.failures.items():
             failures[int(alive[row])] = failure.message
         state[alive] = solution.final
-        place = np.searchsorted(grid, times[inside] - begin)
-        values = solution.values[:, place]
+        values = solution.values[:, np.searchsorted(grid, times[inside] - begin)]
         after[np.ix_(alive, inside)] = values
         pre = values.copy()
         for i, t in enumerate(problem.bolus_times):
-            pre[:, times[inside] - begin == t] = solution.pre_dose[:, i][:, None]
-        # what is there just before the segment begins belongs to the segment that ends there
+            pre[:, np.isclose(times[inside] - begin, t, rtol=0, atol=1e-9)] = solution.pre_dose[:, i][:, None]
+        # what is there just before a segment begins belongs to the segment that ends there
         late = times[inside] > a
         before[np.ix_(alive, np.flatnonzero(inside)[late])] = pre[:, late]
     given: dict[str, float] = {}
-    for dose in treatment.regimen(begin, end).doses:
+    for dose in doses:
         given[dose.substance] = given.get(dose.substance, 0.0) + dose.amount
     for i in failures:
         before[i] = after[i] = np.nan
     return Curves(names, before[:, times == 0.0][:, 0], times, before, after, given, failures)
+
+
+def _check_ledger(steps: Plan, solution: Solution) -> None:
+    """Refuse a run in which an engine gave other boluses than were asked, to 1e-9."""
+    for species, asked in steps.asked.items():
+        given = np.delete(solution.delivered[species], list(solution.failures))
+        if (np.abs(given - asked) > 1e-9 * asked).any():
+            raise MetabolismError(
+                f"dose ledger: '{species}' was to receive {asked:.9g} umol and the engine delivered {given.max():.9g}; please report this."
+            )
 
 
 def _slice(whole: Plan, start: float, end: float) -> Plan:

@@ -133,6 +133,7 @@ def read_cases(model: Model, paths: Iterable[str | Path] | None = None) -> list[
     rows: list[Row] = []
     problems: list[str] = []
     seen: dict[str, str] = {}
+    kinds: dict[str, tuple[str, bool]] = {}
     for path in files:
         for line, record in _records(path):
             builder = _Builder(model, path.name, line, record, problems)
@@ -143,6 +144,10 @@ def read_cases(model: Model, paths: Iterable[str | Path] | None = None) -> list[
             seen[name] = f"{path.name} line {line}"
             if row is not None:
                 rows.append(row)
+                if kinds.setdefault(row.case, (row.role, row.must_pass)) != (row.role, row.must_pass):
+                    builder.problem(
+                        "role", f"the rows of case '{row.case}' differ in role or must_pass; make them agree"
+                    )
     if problems:
         more = f" ... and {len(problems) - 8} more problems" if len(problems) > 8 else ""
         raise InvalidCase(" | ".join(problems[:8]) + more)

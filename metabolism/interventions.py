@@ -22,7 +22,7 @@ from metabolism.units import magnitude
 #: absorbed of them is not what is swallowed, so they are given as doses.
 SUPPLY = {
     "folic acid": "FOLATE_DIET_rate", "pyridoxine": "B6_DIET_rate", "betaine": "BETAINE_DIET_rate",
-    "choline": "CHOLINE_DIET_rate", "methionine": "MET_DIET_rate", "levodopa": "LEVODOPA_rate",
+    "choline": "CHOLINE_DIET_rate", "phosphatidylcholine": "CHOLINE_DIET_rate", "methionine": "MET_DIET_rate", "levodopa": "LEVODOPA_rate",
 }  # fmt: skip
 NITROUS_OXIDE = "N2O_inspired"
 #: Body weight when a population gives none [kg].
@@ -136,7 +136,7 @@ def read_treatment(text: str, table: ParameterTable, known: Collection[str], wei
     for part in filter(None, (p.strip() for p in text.split(";"))):
         if part.casefold() == "none":
             continue
-        found = _holds(part, table, known)
+        found = _holds(part, table, known, weight)
         if found is None:
             regimens.append(_doses(part, weight))
         else:
@@ -218,7 +218,7 @@ def _times(part: str) -> tuple[str, float, float, bool]:
     return body, start, start + length, bool(tail["start"] or tail["length"])
 
 
-def _holds(part: str, table: ParameterTable, known: Collection[str]) -> list[Hold] | None:
+def _holds(part: str, table: ParameterTable, known: Collection[str], weight: float) -> list[Hold] | None:
     """Read one part as changes of parameters; None if it reads like doses."""
     body, start, end, _ = _times(part)
     words = body.split()
@@ -238,7 +238,7 @@ def _holds(part: str, table: ParameterTable, known: Collection[str]) -> list[Hol
             raise InvalidValue(f"'{part}': the inspired fraction must lie between 0 and 1, or 0 % and 100 %.")
         return [Hold(_known(NITROUS_OXIDE, known), "=", fraction, start, end)]
     if match := _RATE.fullmatch(body):
-        return [_supply(match, part, start, end, known)]
+        return [_supply(match, part, start, end, known, weight)]
     if match := _VALUE.fullmatch(body):
         name, how, value = match["name"], match["how"].strip(), match["value"]
         unit = table[_known(name, known)].unit if how != "x" else "dimensionless"
@@ -246,7 +246,7 @@ def _holds(part: str, table: ParameterTable, known: Collection[str]) -> list[Hol
     return None
 
 
-def _supply(match: re.Match[str], part: str, start: float, end: float, known: Collection[str]) -> Hold:
+def _supply(match: re.Match[str], part: str, start: float, end: float, known: Collection[str], weight: float) -> Hold:
     chosen = substance(match["name"])
     if chosen.name not in SUPPLY:
         raise InvalidRegimen(
@@ -254,8 +254,11 @@ def _supply(match: re.Match[str], part: str, start: float, end: float, known: Co
             f"give doses, e.g. '{match['amount']} {match['unit']} {chosen.name} oral daily x 84'."
         )
     hours = 1.0 if match["per"].casefold() == "h" else 24.0
+    unit, per_kg, _ = match["unit"].partition("/kg")
     try:
-        amount = magnitude(f"{match['amount']} {match['unit']}", "umol", chosen.name, chosen.molar_mass)
+        amount = magnitude(f"{match['amount']} {unit}", "umol", chosen.name, chosen.molar_mass) * (
+            weight if per_kg else 1.0
+        )
     except UnitMismatch as error:
         raise UnitMismatch(f"{error} A supply is a mass or an amount per day, e.g. '0.4 mg/d folic acid'.") from None
     return Hold(_known(SUPPLY[chosen.name], known), "+", _positive(amount / hours, part), start, end)

@@ -59,6 +59,11 @@ def _increment(reading: Reading) -> Array:
     return np.asarray(reading.curve - reading.baseline[:, None])
 
 
+def _half_life(arms: list[Reading]) -> Array:
+    found = half_life_of(arms[0].times, _increment(arms[0]))
+    return np.asarray(np.where(found > 0, found, np.nan))[:, None]
+
+
 def _remaining(arms: list[Reading]) -> Array:
     """Share of the largest increment in the window that is left at its end [%]."""
     rise = _increment(arms[0])
@@ -96,8 +101,7 @@ METRICS: dict[str, Metric] = {
         lambda a: a[0].times[a[0].curve.argmax(axis=1)][:, None], "window", 1, "h", "time of the largest value in the window"
     ),
     "half_life": Metric(
-        lambda a: half_life_of(a[0].times, _increment(a[0]))[:, None], "window", 1, "h",
-        "half-life of one exponential through the increment over baseline in the window",
+        _half_life, "window", 1, "h", "half-life of one exponential through the increment over baseline in the window"
     ),
     "area": Metric(
         lambda a: area_of(a[0].times, _increment(a[0]))[:, None], "window", 1, "x h",

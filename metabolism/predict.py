@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from metabolism.arms import Curves, SetColumns, changed, run_arm
 from metabolism.baseline import Patients, match, rest_patients
-from metabolism.cases import Arm, Row
+from metabolism.cases import Arm, InvalidCase, Row
 from metabolism.engines import Array
 from metabolism.engines.fast_compile import kernel
 from metabolism.equations import equations
@@ -54,6 +54,7 @@ def predict(
     workers: int = 1,
     rtol: float = 1e-7,
     progress: Callable[[int], None] | None = None,
+    strict: bool = False,
 ) -> Predictions:
     """Simulate every row for every candidate; arms and baselines that rows share are simulated once.
 
@@ -71,15 +72,24 @@ def predict(
         Relative tolerance of the integrations.
     progress : callable, optional
         Called with the number of arms finished.
+    strict : bool
+        Refuse a baseline that cannot be met, before any arm is simulated.
 
     Returns
     -------
     Predictions
+
+    Raises
+    ------
+    UnknownName, InvalidValue
+        For columns that are no parameters or states.
+    InvalidCase
+        If `strict` and a baseline cannot be met.
     """
     system = equations(model)
     kernel(system)  # compiled before the threads share it
     parameters, states, overrides = _candidates(model, columns)
-    wanted = _wanted(rows)
+    wanted = arms_of(rows)
     groups: dict[Key, list[Arm]] = {}
     for arm in wanted:
         groups.setdefault(_group(arm), []).append(arm)
@@ -87,7 +97,15 @@ def predict(
     def people(key: Key) -> Patients:
         arm = groups[key][0]
         own = changed(system, parameters, arm.population.holds, overrides)
-        return match(model, rest_patients(model, own, states), arm.targets)
+        resting = rest_patients(model, own, states)
+        found = match(model, resting, arm.targets)
+        if strict:
+            for i in found.failures.keys() - resting.failures.keys():
+                row = next(r for r in rows if any(_group(a) == key for a in r.arms))
+                raise InvalidCase(
+                    f"{row.where('match')}: {found.failures[i]} Widen the bounds or match by another input."
+                )
+        return found
 
     def curves(arm: Arm) -> Curves:
         outputs, times = wanted[arm]
@@ -99,8 +117,12 @@ def predict(
         return found
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        matched = dict(zip(groups, pool.map(people, groups), strict=True))
-        found = dict(zip(wanted, pool.map(curves, wanted), strict=True))
+        try:
+            matched = dict(zip(groups, pool.map(people, groups), strict=True))
+            found = dict(zip(wanted, pool.map(curves, wanted), strict=True))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     values = np.full((len(rows), len(parameters)), np.nan)
     failures: dict[tuple[int, int], str] = {}
     for i, row in enumerate(rows):
@@ -150,8 +172,8 @@ def _group(arm: Arm) -> Key:
     return (arm.population, arm.targets)
 
 
-def _wanted(rows: Sequence[Row]) -> dict[Arm, tuple[set[str], set[float]]]:
-    """Outputs and times needed of each distinct arm."""
+def arms_of(rows: Sequence[Row]) -> dict[Arm, tuple[set[str], set[float]]]:
+    """Return the distinct arms of some rows, with the outputs and times [h] needed of each."""
     wanted: dict[Arm, tuple[set[str], set[float]]] = {}
     for row in rows:
         for arm in row.arms:

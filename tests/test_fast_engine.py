@@ -437,8 +437,12 @@ def test_endpoints_are_those_of_the_stored_curves(model):
               "end": ("final", "alsfrs_r"), "above": ("time_above", "cbl_free", 1.0)}  # fmt: skip
     regimen = "50 mg im every 3.5 d x 2"
     frame = mb.endpoints_of(model, wanted, regimen, "1 week", patients=patients)
-    grid = np.unique(np.concatenate([np.arange(0, 168.01, 0.05), np.geomspace(1e-3, 1, 50), 84 + np.geomspace(1e-3, 1, 50)]))
-    result = mb.simulate(model, regimen, "1 week", patients=patients, times=grid, outputs=["cbl_free", "hcy_plasma", "alsfrs_r"])
+    grid = np.unique(
+        np.concatenate([np.arange(0, 168.01, 0.05), np.geomspace(1e-3, 1, 50), 84 + np.geomspace(1e-3, 1, 50)])
+    )
+    result = mb.simulate(
+        model, regimen, "1 week", patients=patients, times=grid, outputs=["cbl_free", "hcy_plasma", "alsfrs_r"]
+    )
     np.testing.assert_array_equal(frame["end"], result["alsfrs_r"][:, -1])
     np.testing.assert_allclose(frame["Cmax"], mb.endpoints.peak(result["cbl_free"]), rtol=1e-4)
     assert (frame["Cmax"].to_numpy() >= mb.endpoints.peak(result["cbl_free"]) * (1 - 1e-6)).all()
@@ -448,7 +452,9 @@ def test_endpoints_are_those_of_the_stored_curves(model):
     np.testing.assert_allclose(frame["above"], above, atol=0.2)
     assert frame.attrs["units"] == {"Cmax": "uM", "low": "uM", "AUC": "uM h", "end": "dimensionless", "above": "h"}
     assert frame.attrs["manifest"]["engine"] == "fast"
-    twice = mb.endpoints_of(model, wanted, regimen, "1 week", patients={k: v[3:5] for k, v in patients.items()}, workers=2)
+    twice = mb.endpoints_of(
+        model, wanted, regimen, "1 week", patients={k: v[3:5] for k, v in patients.items()}, workers=2
+    )
     assert twice["Cmax"].tolist() == frame["Cmax"].tolist()[3:5]
 
 
