@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from metabolism.equations import Equations, equations, read_equations
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.model import Model
+from metabolism.reference_state import closure
 from metabolism.regimen import Regimen, plan
 from metabolism.request import EVENT_SEMANTICS, prepare
 from metabolism.result import Result, versions
@@ -160,6 +161,7 @@ class Study:
     start: str = "rest"
     engine: str = "fast"
     rtol: float = 1e-6
+    closed: bool = False
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides a number, for the manifest of a store."""
@@ -177,6 +179,7 @@ class Study:
             "start": self.start,
             "engine": self.engine,
             "rtol": self.rtol,
+            "closed": self.closed,
             "event_semantics": EVENT_SEMANTICS,
             "versions": code_versions(),
         }
@@ -201,7 +204,7 @@ class Study:
         # libsbml and sympy are not made to be started from two threads at once
         with _READING:
             equations(self.model)
-        patients = {name: rows[:, i] for i, name in enumerate(columns)}
+        patients = self._patients(columns, rows)
         work = self._running if self.engine == "fast" else self._from_curves
         (treated, untreated), reasons = work(patients)
         values = np.full((len(rows), len(self.endpoints)), np.nan)
@@ -214,6 +217,26 @@ class Study:
             reasons[run] = reasons[run] or f"{self.endpoints[place].text} is not a finite number"
         values[[bool(r) for r in reasons]] = np.nan
         return values, reasons
+
+    def inputs(self) -> set[str]:
+        """Return the ids a design may name: parameters, states that do not come to rest, reference quantities."""
+        system = equations(self.model)
+        held = system.states if self.start == "initial" else self.model.not_at_rest
+        references = {p.id for p in self.model.table.values() if self.closed and p.kind == "reference"}
+        return {*system.parameters, *held, *references}
+
+    def _patients(self, columns: Sequence[str], rows: Array) -> dict[str, Array]:
+        given = {name: rows[:, i] for i, name in enumerate(columns)}
+        if not self.closed:
+            return given
+        known = self.inputs() - {p.id for p in self.model.table.values() if p.kind == "reference"}
+        derive = closure(self.model.table)
+        records = []
+        for row in rows.tolist():
+            values = {**self.model.changed, **dict(zip(columns, row, strict=True))}
+            records.append({k: v for k, v in derive.values(values).items() if k in known})
+        more = {k: np.array([r[k] for r in records]) for k in records[0]} if records else {}
+        return more | {k: v for k, v in given.items() if k in known}
 
     def _requests(self) -> list[list[tuple[Any, ...]]]:
         """What the treated and the untreated arm have to deliver."""
@@ -276,7 +299,12 @@ class Study:
 
 
 def make_study(
-    model: Model, regimen: Regimen | str | None, until: float | str, endpoints: Sequence[str] | None, **options: Any
+    model: Model,
+    regimen: Regimen | str | None,
+    until: float | str,
+    endpoints: Sequence[str] | None,
+    closed: bool = False,
+    **options: Any,
 ) -> Study:
     """Check a request and make a study of it.
 
@@ -286,6 +314,7 @@ def make_study(
         End of each run [h], or text with a unit.
     endpoints : sequence of str, optional
         Endpoint texts or the names of `NAMED`; all of `NAMED` by default.
+    closed : bool
     **options
         ``own_baseline``, ``start``, ``engine``, ``rtol`` of `Study`.
 
@@ -309,7 +338,7 @@ def make_study(
     )  # fmt: skip
     schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
     return Study(model, schedule, ready.problem.end, wanted, dict(options.get("own_baseline") or {}),
-                 options.get("start", "rest"), engine, ready.problem.rtol)  # fmt: skip
+                 options.get("start", "rest"), engine, ready.problem.rtol, closed)  # fmt: skip
 
 
 def code_versions() -> dict[str, str]:

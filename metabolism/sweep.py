@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.designs import Design, Grid, as_design
-from metabolism.equations import equations
 from metabolism.errors import InvalidValue, MetabolismError, UsageError
 from metabolism.model import Model
 from metabolism.progress import Progress, show, silent
@@ -75,7 +74,8 @@ def scan(
         True shows progress and the time left on stderr; or ``progress(label, total)`` returning a function of the
         number of runs done.
     **options
-        ``own_baseline``, ``start``, ``engine`` and ``rtol`` as in `metabolism.simulate`; rtol is 1e-6 by default.
+        ``own_baseline``, ``start``, ``engine`` and ``rtol`` as in `metabolism.simulate`; ``closed=True`` derives
+        capacities anew for every run, so that its reference state rests (`metabolism.studies.Study`).
 
     Returns
     -------
@@ -88,8 +88,7 @@ def scan(
         For a request, design or store that does not fit, before anything runs.
     """
     study = make_study(model, regimen, until, endpoints, **options)
-    system = equations(model)
-    chosen = as_design(design, {*system.parameters, *system.states})
+    chosen = as_design(design, study.inputs())
     clash = set(chosen.columns) & {e.text for e in study.endpoints}
     if clash:
         raise InvalidValue(f"'{clash.pop()}' is both a parameter and an endpoint; write the endpoint out.")
