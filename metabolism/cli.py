@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from metabolism import cli_fit, cli_qualify
+from metabolism import cli_fit, cli_qualify, cli_sweep
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ EXAMPLES = """examples:
   metabolism show MS_liver                   equation, values and sources of one reaction
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
   metabolism qualify                         every study case: observed, simulated, pass or fail
+  metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --store results/gfr
+  metabolism sensitivity sobol --regimen "50 mg im every 3.5 d x 32" --endpoint hcy_change --n 64
   metabolism check                           every check of model, numbers and data
 """
 
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     simulating.add_argument("--regimen", help='e.g. "50 mg im every 3.5 d x 32"')
     simulating.add_argument("--until", default="16 weeks", help="end of the run (default: 16 weeks)")
     simulating.add_argument("--output", action="append", metavar="ID", help="what to report; may be repeated")
+    simulating.add_argument("--uncertainty", type=int, metavar="N", help="90 %% band from N draws of the parameters")
     simulating.add_argument("--csv", metavar="FILE", help="write all time points here")
     simulating.add_argument("--engine", default="auto", help="auto, roadrunner, scipy or fast")
     _model_options(simulating)
@@ -83,6 +86,14 @@ def _parser() -> argparse.ArgumentParser:
     qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
     cli_qualify.options(qualifying)
     _model_options(qualifying)
+
+    scanning = commands.add_parser("scan", help="run a grid, table, cohort or posterior draws into a resumable store")
+    cli_sweep.scan_options(scanning)
+    _model_options(scanning)
+
+    sensing = commands.add_parser("sensitivity", help="which inputs drive an endpoint: local, one at a time, global")
+    cli_sweep.sensitivity_options(sensing)
+    _model_options(sensing)
 
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
@@ -210,16 +221,19 @@ def _do_simulate(arguments: argparse.Namespace) -> int:
     from metabolism.units import label
 
     result = simulate(
-        _model(arguments), arguments.regimen, arguments.until, outputs=arguments.output, engine=arguments.engine
-    )
-    frame = result.frame()
+        _model(arguments), arguments.regimen, arguments.until, outputs=arguments.output, engine=arguments.engine,
+        uncertainty=arguments.uncertainty, workers=os.cpu_count() or 1,
+    )  # fmt: skip
+    frame = result.frame() if arguments.uncertainty is None else result.bands()
     if arguments.csv:
-        heads = {n: f"{n} [{result[n].attrs['units']}]" for n in result.outputs} | {"time": "time [h]"}
+        heads = {c: f"{c} [{result[c.split(' ')[0]].attrs['units']}]" for c in frame.columns if c != "time"}
+        heads["time"] = "time [h]"
         write_atomically(arguments.csv, lambda part: frame.rename(columns=heads).to_csv(part, index=False))
         print(f"{len(frame)} time points written to {arguments.csv}")
     else:
         rows = frame.iloc[sorted({round(i * (len(frame) - 1) / 14) for i in range(15)})]
-        heads_ = ["time [h]", *(f"{n} [{label(result[n].attrs['units']) or '-'}]" for n in result.outputs)]
+        names = [c for c in frame.columns if c != "time"]
+        heads_ = ["time [h]", *(f"{c} [{label(result[c.split(' ')[0]].attrs['units']) or '-'}]" for c in names)]
         table = [heads_, *([f"{v:.5g}" for v in row] for row in rows.to_numpy())]
         widths = [max(len(r[i]) for r in table) for i in range(len(heads_))]
         for row in table:
@@ -290,6 +304,8 @@ _COMMANDS = {
     "export": _do_export,
     "fit": _do_fit,
     "qualify": _do_qualify,
+    "scan": lambda arguments: cli_sweep.scan(arguments, _model(arguments)),
+    "sensitivity": lambda arguments: cli_sweep.sensitivity(arguments, _model(arguments)),
     "check": _do_check,
 }
 

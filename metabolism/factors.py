@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 #: Bounds wider than this ratio are sampled on a log scale where the table gives no prior.
 WIDE = 10.0
+#: Standard deviation of the logarithm by confidence rating where the table gives no prior: that of the table's
+#: priors for B, C and D, and half of B for A.
+RATED = {"A": 0.15, "B": 0.3, "C": 0.6, "D": 1.0}
+#: Source of a factor without a prior.
+BOUNDS = "bounds of the table"
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,18 @@ class Factors:
         """Parameter ids."""
         return tuple(f.name for f in self.items)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the inputs."""
+        loose = [f.name for f in self.items if f.source == BOUNDS]
+        rated = [f.name for f in self.items if f.source.startswith("rating")]
+        notes = [self.dependence]
+        if rated:
+            notes.append(f"The width of {', '.join(rated)} follows from the confidence rating alone.")
+        if loose:
+            notes.append(f"{', '.join(loose)} vary over all that is plausible, so their share is an upper bound.")
+        return notes
+
     def quantile(self, u: Array) -> Array:
         """Map points of the unit cube to values: shape (runs, factors)."""
         return np.column_stack([f.quantile(u[:, i]) for i, f in enumerate(self.items)])
@@ -152,8 +169,9 @@ def choose(
     Returns
     -------
     Factors
-        Without `ranges` and `spread`: the table's log-normal prior about the present value, cut at the bounds; where
-        there is none, uniform between the bounds, or log-uniform if they lie a factor of 10 or more apart.
+        Without `ranges` and `spread`: the table's log-normal prior about the present value, cut at the bounds. Where
+        there is none, a log-normal whose width follows from the confidence rating (`RATED`); for a value of 0, all
+        between the bounds.
 
     Raises
     ------
@@ -239,8 +257,12 @@ def _factor(p: Parameter, model: Model, given: tuple[float, float] | None, sprea
         _, sd = (float(x) for x in p.prior_parameters.split(";"))
         low, high = min(p.lower, value), max(p.upper, value)
         return Factor(p.id, p.unit, low, high, "log-normal", float(np.log(value)), sd, "prior of the table")
+    if value > 0 and p.confidence in RATED:
+        low, high = max(min(p.lower, value), value * 1e-3), max(p.upper, value)
+        source = f"rating {p.confidence}: SD of the logarithm {RATED[p.confidence]}"
+        return Factor(p.id, p.unit, low, high, "log-normal", float(np.log(value)), RATED[p.confidence], source)
     wide = p.lower > 0 and p.upper / p.lower >= WIDE
-    return Factor(p.id, p.unit, p.lower, p.upper, "log-uniform" if wide else "uniform", source="bounds of the table")
+    return Factor(p.id, p.unit, p.lower, p.upper, "log-uniform" if wide else "uniform", source=BOUNDS)
 
 
 def _dependence(names: Sequence[str], values: Array) -> str:

@@ -320,7 +320,7 @@ def _indices(
 ) -> Indices:  # fmt: skip
     import pandas as pd
 
-    notes = [factors.dependence]
+    notes = factors.notes
     bad = np.asarray(np.isnan(numbers).any(axis=1))
     kept = np.ones(len(unit), dtype=bool)
     if bad.any():
@@ -380,3 +380,9 @@ def _where(factors: Factors, unit: Array, bad: NDArray[np.bool_]) -> str:
     values = factor.quantile(unit[bad, worst])
     side = "high" if mean[worst] > 0 else "low"
     return f"they gather at {side} {factor.name} ({values.min():.4g} to {values.max():.4g} {factor.unit})"
+
+
+#: The methods as users name them.
+METHODS_BY_NAME: dict[str, Callable[..., Indices]] = {
+    "sobol": sobol, "morris": morris, "efast": efast, "pawn": pawn, "delta": delta, "prcc": prcc,
+}  # fmt: skip
