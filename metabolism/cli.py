@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from metabolism import cli_design, cli_fit, cli_qualify, cli_release
+from metabolism import cli_design, cli_fit, cli_qualify, cli_release, cli_sweep
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ EXAMPLES = """examples:
   metabolism show MS_liver                   equation, values and sources of one reaction
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
   metabolism qualify                         every study case: observed, simulated, pass or fail
+  metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --store results/gfr
+  metabolism sensitivity sobol --regimen "50 mg im every 3.5 d x 32" --endpoint hcy_change --n 64
   metabolism check                           every check of model, numbers and data
 """
 
@@ -77,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     cli_qualify.options(qualifying)
     _model_options(qualifying)
     cli_design.add_parser(commands)
+
+    scanning = commands.add_parser("scan", help="run a grid, table, cohort or posterior draws into a resumable store")
+    cli_sweep.scan_options(scanning)
+    _model_options(scanning)
+
+    sensing = commands.add_parser("sensitivity", help="which inputs drive an endpoint: local, one at a time, global")
+    cli_sweep.sensitivity_options(sensing)
+    _model_options(sensing)
 
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
@@ -279,6 +289,8 @@ _COMMANDS = {
     "show": _do_show,
     "fit": _do_fit,
     "qualify": _do_qualify,
+    "scan": lambda arguments: cli_sweep.scan(arguments, _model(arguments)),
+    "sensitivity": lambda arguments: cli_sweep.sensitivity(arguments, _model(arguments)),
     "check": _do_check,
     "design": _do_design,
 }
