@@ -32,6 +32,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     from metabolism import __version__
+    from metabolism.cli_surfaces import add_commands
 
     parser = _Parser(
         prog="metabolism",
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--force", action="store_true", help="overwrite an existing file")
     _model_options(exporting)
 
+    add_commands(commands)
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
     return parser
@@ -302,7 +304,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             parser.print_help()
             return 0
-        return _COMMANDS[arguments.command](arguments)
+        command: Callable[[argparse.Namespace], int] = getattr(arguments, "run", None) or _COMMANDS[arguments.command]
+        return command(arguments)
     except MetabolismError as error:
         print(f"metabolism: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
