@@ -58,7 +58,7 @@ def run(ctx):
         [{"id": k, "value at rest": v, "unit": _state_unit(ctx.model, k)} for k, v in state.values.items()]
     )
     eigenvalues = np.sort(np.real(state.eigenvalues))
-    still = simulate(ctx.model, None, "52 weeks", outputs=["hcy_plasma", "cbl_plasma", "mma_plasma"])
+    still = simulate(ctx.model, None, "52 weeks", outputs=["hcy_plasma", "cbl_plasma", "mma_plasma"], engine=ctx.engine)
     drift = max(float(np.abs(still[o] / still[o][0] - 1).max()) for o in still.outputs)
     inside = int((levels["inside"] == "yes").sum())
     return Outcome(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from metabolism import cli_fit, cli_qualify
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ EXAMPLES = """examples:
   metabolism simulate --set b12_deficient --regimen "1 mg hydroxocobalamin im weekly x 8"
   metabolism show MS_liver                   equation, values and sources of one reaction
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
+  metabolism qualify                         every study case: observed, simulated, pass or fail
   metabolism check                           every check of model, numbers and data
 """
 
@@ -52,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--out", default="results", help="folder for results (default: results)")
     running.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
     running.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    running.add_argument("--engine", default="auto", help="auto (fast for many patients), roadrunner, scipy or fast")
     _model_options(running)
 
     simulating = commands.add_parser("simulate", help="simulate one patient")
@@ -75,6 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     _model_options(exporting)
 
     add_commands(commands)
+    fitting = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
+    cli_fit.options(fitting)
+    _model_options(fitting)
+
+    qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
+    cli_qualify.options(qualifying)
+    _model_options(qualifying)
+
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
     return parser
@@ -180,7 +191,7 @@ def _do_run(arguments: argparse.Namespace) -> int:
     with _progress() as progress:
         outcome, folder = run(
             arguments.name, _model(arguments), out=arguments.out, quick=arguments.quick, seed=arguments.seed,
-            workers=arguments.workers, progress=progress,
+            workers=arguments.workers, progress=progress, engine=arguments.engine,
         )  # fmt: skip
     print(outcome.answer)
     gaps = known_gaps()
@@ -265,12 +276,22 @@ def _do_check(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _do_fit(arguments: argparse.Namespace) -> int:
+    return cli_fit.run(arguments, _model(arguments), _progress)
+
+
+def _do_qualify(arguments: argparse.Namespace) -> int:
+    return cli_qualify.run(arguments, _model(arguments), _progress)
+
+
 _COMMANDS = {
     "list": _do_list,
     "run": _do_run,
     "simulate": _do_simulate,
     "show": _do_show,
     "export": _do_export,
+    "fit": _do_fit,
+    "qualify": _do_qualify,
     "check": _do_check,
 }
 

@@ -9,19 +9,100 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import sympy as sp
 
 from metabolism.equations import Equations, read_equations
 from metabolism.errors import ModelError
-from metabolism.model import build_sbml
-from metabolism.parameters import COLUMNS, ParameterTable, models_dir, parameter_table
+from metabolism.model import Model, build_sbml
+from metabolism.parameters import COLUMNS, MODEL_KINDS, ParameterTable, models_dir, parameter_table
 
 _FLUX = re.compile(r"^flux\((\w+)\)\s*=\s*(.+)$")
 
 
-def derived_values(table: ParameterTable, tolerance: float = 3e-15, passes: int = 60) -> dict[str, float]:
+class Closure:
+    """The derivations of a parameter table, compiled once.
+
+    Parameters
+    ----------
+    table : ParameterTable
+        Supplies the formulas and the values that are not derived.
+
+    Raises
+    ------
+    ModelError
+        If a formula cannot be read, or is not linear in its parameter.
+    """
+
+    def __init__(self, table: ParameterTable) -> None:
+        equations = read_equations(build_sbml(table))
+        self.nominal = {p.id: p.value for p in table.values()}
+        self.steps = [(p.id, _step(p.id, p.derivation, equations, table)) for p in table.values() if p.derivation]
+
+    def values(
+        self, changed: Mapping[str, float] | None = None, tolerance: float = 3e-15, passes: int = 60
+    ) -> dict[str, float]:
+        """Evaluate every derivation until nothing changes.
+
+        Parameters
+        ----------
+        changed : mapping of str to float, optional
+            Values to use in place of the table's [table units], reference quantities included.
+
+        Returns
+        -------
+        dict of str to float
+            Value of each derived row [its unit]; a row in `changed` keeps the value given.
+
+        Raises
+        ------
+        ModelError
+            If the values do not settle.
+        """
+        values = {**self.nominal, **(changed or {})}
+        steps = [(key, step) for key, step in self.steps if key not in (changed or {})]
+        for _ in range(passes):
+            change = 0.0
+            for key, step in steps:
+                target = step(values)
+                change = max(change, abs(target - values[key]) / max(abs(target), 1e-300))
+                values[key] = target
+            if change < tolerance:
+                return {key: values[key] for key, _ in steps}
+        raise ModelError(f"the derivations of parameters.csv do not settle (last relative change {change:.1e}).")
+
+
+@lru_cache(maxsize=2)
+def closure(table: ParameterTable) -> Closure:
+    """Return the compiled derivations of a table."""
+    return Closure(table)
+
+
+def reclosed(model: Model, changed: Mapping[str, float]) -> Model:
+    """Return a model whose reference state rests again after reference quantities or kinetics were changed.
+
+    Parameters
+    ----------
+    changed : mapping of str to float
+        Any rows of the table, reference quantities (``ref_*``) included [table units].
+
+    Raises
+    ------
+    UnknownName
+        If a row does not exist.
+    ModelError
+        If the derivations do not settle.
+    """
+    for key in changed:
+        model.table[key]
+    values = {**changed, **closure(model.table).values(changed)}
+    kept = {k: v for k, v in values.items() if model.table[k].kind in MODEL_KINDS and v != model.table[k].value}
+    return model.with_values(kept)
+
+
+def derived_values(table: ParameterTable) -> dict[str, float]:
     """Evaluate every derivation of the table until nothing changes.
 
     Parameters
@@ -39,18 +120,7 @@ def derived_values(table: ParameterTable, tolerance: float = 3e-15, passes: int 
     ModelError
         If a formula cannot be read, is not linear in its parameter, or does not settle.
     """
-    equations = read_equations(build_sbml(table))
-    values = {p.id: p.value for p in table.values()}
-    steps = [(p.id, _step(p.id, p.derivation, equations, table)) for p in table.values() if p.derivation]
-    for _ in range(passes):
-        change = 0.0
-        for key, step in steps:
-            target = step(values)
-            change = max(change, abs(target - values[key]) / max(abs(target), 1e-300))
-            values[key] = target
-        if change < tolerance:
-            return {key: values[key] for key, _ in steps}
-    raise ModelError(f"the derivations of parameters.csv do not settle (last relative change {change:.1e}).")
+    return Closure(table).values()
 
 
 def _step(key: str, text: str, equations: Equations, table: ParameterTable) -> Callable[[dict[str, float]], float]:
