@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metabolism import draws
 from metabolism.effects import Scenario, direct_maximum, scenarios
 from metabolism.equations import equations
 from metabolism.errors import InvalidValue, SolverFailed
@@ -20,6 +21,7 @@ from metabolism.explorer_choices import Choices
 from metabolism.fluxmap import mean_fluxes
 from metabolism.literature import read_data
 from metabolism.model import Model, load
+from metabolism.parameters import models_dir
 from metabolism.population import HOURS_PER_MONTH, HOURS_PER_WEEK, candidates
 from metabolism.regimen import Regimen
 from metabolism.resting import steady_state
@@ -163,6 +165,21 @@ def _healthy() -> dict[str, float]:
     return steady_state(load()).values
 
 
+def _people(person: Model) -> dict[str, Array]:
+    """Columns of four rows of the person itself and `PEOPLE` others: as people differ, on draws of the fit if there are any."""
+    people = candidates(person, PEOPLE, np.random.default_rng(8))
+    nominal = person.values
+    drawn = draws.draws(person, PEOPLE) if (models_dir() / draws.FILE).is_file() else None
+    fitted = [] if drawn is None else [str(c) for c in drawn if str(c) in equations(person).parameters]
+    columns: dict[str, Array] = {}
+    for name in dict.fromkeys([*SPREAD, *fitted]):
+        others = drawn[name].to_numpy() if drawn is not None and name in fitted else np.full(PEOPLE, nominal[name])
+        if name in SPREAD:
+            others = others * people[name].to_numpy() / nominal[name]
+        columns[name] = np.r_[np.full(4, nominal[name]), others]
+    return columns
+
+
 @lru_cache(maxsize=64)
 def view(choices: Choices) -> View:
     """Run a scenario: the person, the same person untreated, the ends of the effect range, and other people.
@@ -175,8 +192,7 @@ def view(choices: Choices) -> View:
     person, doses = model(choices), regimen(choices)
     system = equations(person)
     emax = emax_range(choices.mechanism)
-    people = candidates(person, PEOPLE, np.random.default_rng(8))
-    table = {n: np.r_[np.full(4, person.values[n]), people[n].to_numpy()] for n in SPREAD}
+    table = _people(person)
     table["MN_Emax"] = np.r_[emax[1], emax[1], emax[0], emax[2], np.full(PEOPLE, emax[1])]
     outputs = [*system.states, *system.reactions, "cbl_plasma", "alsfrs_r"]
     end = choices.weeks * HOURS_PER_WEEK

@@ -86,10 +86,13 @@ def layout() -> Layout:
     Raises
     ------
     ModelError
-        If a path names something that is neither a node nor a point.
+        If the file is no TOML, or a path names something that is neither a node nor a point.
     """
     with (models_dir() / "flux_map.toml").open("rb") as handle:
-        raw = tomllib.load(handle)
+        try:
+            raw = tomllib.load(handle)
+        except tomllib.TOMLDecodeError as error:
+            raise ModelError(f"flux_map.toml cannot be read: {error}.") from None
     nodes = {
         k: Node(k, (n["at"][0], n["at"][1]), n["label"], n.get("status", False), n.get("key", False))
         for k, n in raw["nodes"].items()

@@ -12,6 +12,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from metabolism.effects import scenarios
@@ -93,6 +94,21 @@ def test_the_view_is_what_a_direct_simulation_gives():
     assert shown.treated["hcy_plasma"][-1] == pytest.approx(float(direct["hcy_plasma"][-1]), rel=1e-3)
     assert shown.treated["alsfrs_r"][-1] == pytest.approx(float(direct["alsfrs_r"][-1]), rel=1e-4)
     assert shown.low["alsfrs_r"][-1] < shown.treated["alsfrs_r"][-1] < shown.high["alsfrs_r"][-1]
+
+
+def test_bands_widen_when_draws_of_a_fit_ship_with_the_model(monkeypatch, tmp_path, model):
+    from metabolism import draws, explorer_model
+
+    choices = Choices(weeks=1.0, dose=0.0)
+    alone = view(choices)
+    row = model.table["HCY_EXPORT_tissue_CL"]
+    lines = [row.id, *(f"{row.value * f:.6g}" for f in (0.6, 0.8, 1.0, 1.2, 1.4) * 4)]
+    (tmp_path / "posterior.csv").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setattr(explorer_model, "models_dir", lambda: tmp_path)
+    monkeypatch.setattr(draws, "models_dir", lambda: tmp_path)
+    drawn = explorer_model.view.__wrapped__(choices)
+    np.testing.assert_allclose(drawn.treated["hcy_plasma"], alone.treated["hcy_plasma"], rtol=1e-9)
+    assert (drawn.low["hcy_plasma"] != alone.low["hcy_plasma"]).all()
 
 
 def test_words_state_what_is_known_and_assumed():
