@@ -101,8 +101,8 @@ def test_bands_widen_when_draws_of_a_fit_ship_with_the_model(monkeypatch, tmp_pa
 
     choices = Choices(weeks=1.0, dose=0.0)
     alone = view(choices)
-    row = model.table["HCY_EXPORT_tissue_CL"]
-    lines = [row.id, *(f"{row.value * f:.6g}" for f in (0.6, 0.8, 1.0, 1.2, 1.4) * 4)]
+    row = model.table["MTHFR_Ki_sam"]
+    lines = [row.id, *(f"{row.value * f:.6g}" for f in (0.8, 0.9, 1.0, 1.1, 1.2) * 4)]
     (tmp_path / "posterior.csv").write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.setattr(explorer_model, "models_dir", lambda: tmp_path)
     monkeypatch.setattr(draws, "models_dir", lambda: tmp_path)
