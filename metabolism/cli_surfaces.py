@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from metabolism.errors import InvalidValue
@@ -12,6 +13,13 @@ from metabolism.errors import InvalidValue
 def add_commands(commands: Any) -> None:
     """Register the subcommands; each carries the function that runs it as ``run``."""
     raw = argparse.RawDescriptionHelpFormatter
+    reporting = commands.add_parser(
+        "report", help="one page over the newest run of every experiment", formatter_class=raw,
+        epilog="examples:\n  metabolism report\n  metabolism report --out results",
+    )  # fmt: skip
+    reporting.add_argument("--out", default="results", help="folder of results (default: results)")
+    reporting.set_defaults(run=_report)
+
     exploring = commands.add_parser(
         "explore", help="open the model as a web page on this machine", formatter_class=raw,
         epilog="examples:\n  metabolism explore\n  metabolism explore --port 8080",
@@ -21,6 +29,21 @@ def add_commands(commands: Any) -> None:
     )
     exploring.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     exploring.set_defaults(run=_explore)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from metabolism.fluxmap import resting_map
+    from metabolism.model import load
+    from metabolism.registry import experiment_names, get_experiment, known_gaps
+    from metabolism.report import write_index
+
+    model = load()
+    drawing = resting_map(
+        model.with_set("als_patient"), model, "A person with ALS at rest, untreated", "the healthy reference at rest"
+    )
+    questions = {name: get_experiment(name).question for name in experiment_names()}
+    print(f"report: {write_index(Path(arguments.out), questions, known_gaps(), [drawing])}")
+    return 0
 
 
 def _explore(arguments: argparse.Namespace) -> int:
