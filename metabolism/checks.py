@@ -9,17 +9,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from metabolism.annotations import (
+    coverage_problems,
+    description_problems,
+    read_annotations,
+    row_problems,
+    source_annotation_problems,
+)
 from metabolism.effects import scenarios
 from metabolism.equations import equations
 from metabolism.errors import MetabolismError
 from metabolism.literature import read_data, source, sources
-from metabolism.model import (
-    Model,
-    load,
-    messages,
-    model_settings,
-    read_annotations,
-)
+from metabolism.model import Model, load, messages, model_settings
 from metabolism.parameters import MODEL_KINDS, ParameterTable, models_dir, parameter_table, read_set, set_names
 from metabolism.provenance import bibliography
 from metabolism.reference_state import stale_rows
@@ -226,8 +227,21 @@ def _data_files_are_intact() -> list[str]:
     return problems
 
 
-@_check("every compartment, species, reaction and rule has an SBO term")
+@_check("every element has a name, a unit, an SBO term and, if it is a thing or a process, an identifier")
 def _annotations_are_complete() -> list[str]:
-    system, rows = equations(load()), read_annotations()
-    wanted = {*system.states, *system.reactions, *system.rules, *system.volume.values()}
-    return [f"'{e}' has no SBO term in annotations.csv" for e in sorted(wanted) if not rows.get(e, {}).get("sbo")]
+    return coverage_problems(load().sbml)
+
+
+@_check("every identifier is well formed and says how it was verified")
+def _identifiers_are_verified() -> list[str]:
+    return row_problems(read_annotations())
+
+
+@_check("every parameter with a published source carries its DOI or PMID in the SBML")
+def _parameters_carry_their_sources() -> list[str]:
+    return source_annotation_problems(load().sbml, parameter_table())
+
+
+@_check("the SBML states its title, limits of use, licence, creators, dates, taxon, disease and units")
+def _model_is_described() -> list[str]:
+    return description_problems(load().sbml)

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     simulating.add_argument("--regimen", help='e.g. "50 mg im every 3.5 d x 32"')
     simulating.add_argument("--until", default="16 weeks", help="end of the run (default: 16 weeks)")
     simulating.add_argument("--output", action="append", metavar="ID", help="what to report; may be repeated")
+    simulating.add_argument("--uncertainty", type=int, metavar="N", help="90 %% band from N draws of the parameters")
     simulating.add_argument("--csv", metavar="FILE", help="write all time points here")
     simulating.add_argument("--engine", default="auto", help="auto, roadrunner, scipy or fast")
     _model_options(simulating)
@@ -212,16 +213,19 @@ def _do_simulate(arguments: argparse.Namespace) -> int:
     from metabolism.units import label
 
     result = simulate(
-        _model(arguments), arguments.regimen, arguments.until, outputs=arguments.output, engine=arguments.engine
-    )
-    frame = result.frame()
+        _model(arguments), arguments.regimen, arguments.until, outputs=arguments.output, engine=arguments.engine,
+        uncertainty=arguments.uncertainty, workers=os.cpu_count() or 1,
+    )  # fmt: skip
+    frame = result.frame() if arguments.uncertainty is None else result.bands()
     if arguments.csv:
-        heads = {n: f"{n} [{result[n].attrs['units']}]" for n in result.outputs} | {"time": "time [h]"}
+        heads = {c: f"{c} [{result[c.split(' ')[0]].attrs['units']}]" for c in frame.columns if c != "time"}
+        heads["time"] = "time [h]"
         write_atomically(arguments.csv, lambda part: frame.rename(columns=heads).to_csv(part, index=False))
         print(f"{len(frame)} time points written to {arguments.csv}")
     else:
         rows = frame.iloc[sorted({round(i * (len(frame) - 1) / 14) for i in range(15)})]
-        heads_ = ["time [h]", *(f"{n} [{label(result[n].attrs['units']) or '-'}]" for n in result.outputs)]
+        names = [c for c in frame.columns if c != "time"]
+        heads_ = ["time [h]", *(f"{c} [{label(result[c.split(' ')[0]].attrs['units']) or '-'}]" for c in names)]
         table = [heads_, *([f"{v:.5g}" for v in row] for row in rows.to_numpy())]
         widths = [max(len(r[i]) for r in table) for i in range(len(heads_))]
         for row in table:

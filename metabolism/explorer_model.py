@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism import draws
-from metabolism.effects import Scenario, direct_maximum, scenarios
+from metabolism.effects import Scenario, scenarios, typical_response
 from metabolism.equations import equations
 from metabolism.errors import InvalidValue, SolverFailed
 from metabolism.explorer_choices import Choices
@@ -22,7 +22,7 @@ from metabolism.fluxmap import mean_fluxes
 from metabolism.literature import read_data
 from metabolism.model import Model, load
 from metabolism.parameters import models_dir
-from metabolism.population import HOURS_PER_MONTH, HOURS_PER_WEEK, candidates
+from metabolism.patients import HOURS_PER_MONTH, HOURS_PER_WEEK, candidates
 from metabolism.regimen import Regimen
 from metabolism.resting import steady_state
 from metabolism.result import Result
@@ -98,10 +98,9 @@ def emax_range(mechanism: str) -> tuple[float, float, float]:
     if scenario.effect is None:
         return (0.0, 0.0, 0.0)
     sd = scenario.effect_sd or 0.0
-    patient = load().with_set("als_patient").with_values(MN_beta_hcy=scenario.beta_hcy, MN_Emax=0.0)
-    found = [
-        direct_maximum(patient, scenario.effect + z * sd, Regimen.parse(TRIAL)) for z in (-1.96, 0.0, 1.96)
-    ]  # fmt: skip
+    rate, product = typical_response(load().with_set("als_patient"), scenario.beta_hcy, Regimen.parse(TRIAL))
+    # the closed form of `effects.with_scenario`
+    found = [(rate - 1 + scenario.effect + z * sd) / product for z in (-1.96, 0.0, 1.96)]
     low, middle, high = (float(np.clip(e, 0.0, 1.0)) for e in found)
     return low, middle, high
 
@@ -165,9 +164,16 @@ def _healthy() -> dict[str, float]:
     return steady_state(load()).values
 
 
+@lru_cache(maxsize=1)
+def _spread() -> dict[str, Array]:
+    """Factors by which `PEOPLE` virtual people differ from the typical one, from the cohort's distributions."""
+    typical = load().with_set("als_patient")
+    people = candidates(typical, PEOPLE, np.random.default_rng(8))
+    return {name: people[name].to_numpy() / typical.values[name] for name in SPREAD}
+
+
 def _people(person: Model) -> dict[str, Array]:
     """Columns of four rows of the person itself and `PEOPLE` others: as people differ, on draws of the fit if there are any."""
-    people = candidates(person, PEOPLE, np.random.default_rng(8))
     nominal = person.values
     drawn = draws.draws(person, PEOPLE) if (models_dir() / draws.FILE).is_file() else None
     fitted = [] if drawn is None else [str(c) for c in drawn if str(c) in equations(person).parameters]
@@ -175,7 +181,7 @@ def _people(person: Model) -> dict[str, Array]:
     for name in dict.fromkeys([*SPREAD, *fitted]):
         others = drawn[name].to_numpy() if drawn is not None and name in fitted else np.full(PEOPLE, nominal[name])
         if name in SPREAD:
-            others = others * people[name].to_numpy() / nominal[name]
+            others = others * _spread()[name]
         columns[name] = np.r_[np.full(4, nominal[name]), others]
     return columns
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metabolism.draws import draws
 from metabolism.engines import Array, Problem, Solution, get_engine
-from metabolism.errors import MetabolismError, SolverFailed
+from metabolism.errors import MetabolismError, SolverFailed, UsageError
 from metabolism.model import Model
 from metabolism.regimen import Regimen
 from metabolism.request import prepare
@@ -31,6 +32,7 @@ def simulate(
     times: ArrayLike | None = None,
     patients: Mapping[str, ArrayLike] | pd.DataFrame | None = None,
     own_baseline: Mapping[str, str] | None = None,
+    uncertainty: int | None = None,
     start: str = "rest",
     dose_scale: ArrayLike | None = None,
     engine: str = "auto",
@@ -56,6 +58,9 @@ def simulate(
         in a DataFrame and refused in a mapping.
     own_baseline : mapping of str to str, optional
         Parameters to set to a resting value of the same patient, e.g. ``{"MN_hcy_ref": "hcy_plasma"}``.
+    uncertainty : int, optional
+        Run this many draws of the fitted parameters instead of `patients`; `Result.band` gives the interval. They
+        are one person under uncertain parameters, not a population.
     start : {"rest", "initial"}
         Start each patient at its own resting state, or at the table's initial values.
     dose_scale : array_like, shape (patients, boluses), optional
@@ -81,6 +86,10 @@ def simulate(
     SolverFailed
         If a single run fails; in a run of many patients failures are flagged in the result instead.
     """
+    if uncertainty is not None:
+        if patients is not None:
+            raise UsageError("give either patients or uncertainty: draws of parameters are no patients.")
+        patients = draws(model, uncertainty)
     ready = prepare(
         model, regimen, until, outputs=outputs, times=times, patients=patients, own_baseline=own_baseline, start=start,
         dose_scale=dose_scale, engine=engine, rtol=rtol,
@@ -91,7 +100,8 @@ def simulate(
     if not many and (solution.failures or unrested):
         message = unrested.get(0) or solution.failures[0].message
         raise SolverFailed(message, *(_where(solution)))
-    return Result(_dataset(problem, solution, unrested, ready.manifest, many, model))
+    entries = {**ready.manifest, "uncertainty": uncertainty}
+    return Result(_dataset(problem, solution, unrested, entries, many, model))
 
 
 def scan(
