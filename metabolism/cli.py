@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from metabolism import cli_fit, cli_qualify
+from metabolism import cli_fit, cli_help, cli_output, cli_qualify
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
+    cli_help.finish(parser, commands)
     return parser
 
 
@@ -175,6 +176,7 @@ def _do_list(arguments: argparse.Namespace) -> int:
     if arguments.what not in _LISTS:
         raise UnknownName("list", arguments.what, _LISTS)
     rows = _LISTS[arguments.what]()
+    arguments.payload = [{"id": name, "text": text} for name, text in rows]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:<{width}}  {text}")
@@ -183,7 +185,7 @@ def _do_list(arguments: argparse.Namespace) -> int:
 
 def _do_run(arguments: argparse.Namespace) -> int:
     from metabolism.registry import known_gaps, run
-    from metabolism.report import number, verdict
+    from metabolism.report import number, read_manifest, verdict
 
     if arguments.workers < 1:
         raise InvalidValue(f"--workers {arguments.workers} must be at least 1.")
@@ -203,6 +205,7 @@ def _do_run(arguments: argparse.Namespace) -> int:
             f"{word:<9}  {claim.statement}: predicted {number(claim.predicted)}, published {number(claim.published)} "
             f"{claim.unit} (band {number(claim.low)} to {number(claim.high)})"
         )
+    arguments.payload = read_manifest(folder) | {"folder": str(folder)}
     print(f"\nreport: {folder / 'report.html'}")
     return 0
 
@@ -230,6 +233,9 @@ def _do_simulate(arguments: argparse.Namespace) -> int:
         widths = [max(len(r[i]) for r in table) for i in range(len(heads_))]
         for row in table:
             print("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)))
+    units = {name: result[name].attrs["units"] for name in result.outputs}
+    arguments.payload = {"columns": {c: frame[c].to_numpy() for c in frame.columns}, "units": {"time": "h", **units},
+                         "ledger_umol": result.ledger.to_dict("index"), "manifest": result.manifest}  # fmt: skip
     for target, line in result.ledger.iterrows():
         print(f"dose ledger: {target} asked {line['asked']:.9g} umol, delivered {line['delivered']:.9g} umol")
     return 0
@@ -269,8 +275,10 @@ def _do_check(arguments: argparse.Namespace) -> int:
         load.cache_clear()
         write_text(models_dir() / "build" / build_path(), load().sbml)
     failed = 0
+    arguments.payload = []
     for check in checks():
         problems = check.problems()
+        arguments.payload.append({"check": check.name, "expectation": check.expectation, "problems": problems})
         failed += bool(problems)
         print(f"{'FAIL' if problems else 'ok  '}  {check.name}: {check.expectation}")
         for problem in problems[:10]:
@@ -327,10 +335,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = parser.parse_args(argv)
         if arguments.command is None:
-            parser.print_help()
+            print(cli_help.GREETING)
             return 0
-        command: Callable[[argparse.Namespace], int] = getattr(arguments, "run", None) or _COMMANDS[arguments.command]
-        return command(arguments)
+        return cli_output.carry_out(getattr(arguments, "run", None) or _COMMANDS[arguments.command], arguments)
     except MetabolismError as error:
         print(f"metabolism: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code

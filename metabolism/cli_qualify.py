@@ -1,9 +1,8 @@
-"""The command `metabolism qualify`: options, the printed board, the JSON file, the exit code."""
+"""The command `metabolism qualify`: options, the printed board, the exit code."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -23,7 +22,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cases", action="append", metavar="FILE", help="case file; may be repeated (default: all shipped)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the board here")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument(
         "--uncertainty", type=int, metavar="N", help="add 90 %% intervals from N draws of the parameters"
@@ -36,7 +34,6 @@ def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
     from metabolism.cases import read_cases
     from metabolism.predict import arms_of
     from metabolism.qualify import qualify
-    from metabolism.result import write_text
 
     if arguments.workers < 1:
         raise InvalidValue(f"--workers {arguments.workers} must be at least 1.")
@@ -58,9 +55,7 @@ def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
         print()
         print(peer_text(peers, board))
         data["peers"] = [p.as_json() for p in peers]
-    if arguments.json:
-        write_text(arguments.json, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        print(f"board written to {arguments.json}")
+    arguments.payload = data
     return 0 if board.passed else 1
 
 
