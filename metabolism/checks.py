@@ -16,6 +16,7 @@ from metabolism.annotations import (
     row_problems,
     source_annotation_problems,
 )
+from metabolism.calibration import fit_problems
 from metabolism.effects import scenarios
 from metabolism.equations import equations
 from metabolism.errors import MetabolismError
@@ -111,6 +112,11 @@ def source_problems(table: ParameterTable, keys: set[str]) -> list[str]:
         if p.confidence not in tuple("ABCD"):
             problems.append(f"{p.id} has confidence '{p.confidence}', not A-D")
     return problems
+
+
+@_check("every value that cites a fit is what the fit gave (remedy: metabolism fit --adopt)")
+def _fits_are_current() -> list[str]:
+    return fit_problems()
 
 
 @_check("every derived value is what its formula gives (remedy: make generated)")
