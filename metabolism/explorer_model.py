@@ -165,6 +165,12 @@ def _healthy() -> dict[str, float]:
 
 
 @lru_cache(maxsize=1)
+def _drawn() -> pd.DataFrame | None:
+    """Draws of the fitted parameters, if they ship with the model."""
+    return draws.draws(load(), PEOPLE) if (models_dir() / draws.FILE).is_file() else None
+
+
+@lru_cache(maxsize=1)
 def _spread() -> dict[str, Array]:
     """Factors by which `PEOPLE` virtual people differ from the typical one, from the cohort's distributions."""
     typical = load().with_set("als_patient")
@@ -175,8 +181,11 @@ def _spread() -> dict[str, Array]:
 def _people(person: Model) -> dict[str, Array]:
     """Columns of four rows of the person itself and `PEOPLE` others: as people differ, on draws of the fit if there are any."""
     nominal = person.values
-    drawn = draws.draws(person, PEOPLE) if (models_dir() / draws.FILE).is_file() else None
-    fitted = [] if drawn is None else [str(c) for c in drawn if str(c) in equations(person).parameters]
+    drawn = _drawn()
+    # what this person was given stays the same in every draw
+    fitted = (
+        [] if drawn is None else [c for c in drawn if c in equations(person).parameters and c not in person.changed]
+    )
     columns: dict[str, Array] = {}
     for name in dict.fromkeys([*SPREAD, *fitted]):
         others = drawn[name].to_numpy() if drawn is not None and name in fitted else np.full(PEOPLE, nominal[name])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -13,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from metabolism.doctor import browser
 from metabolism.effects import scenarios
 from metabolism.explorer_app import exposure_warning
 from metabolism.explorer_choices import Choices, Number, choice_names, controls, parse
@@ -96,19 +97,17 @@ def test_the_view_is_what_a_direct_simulation_gives():
     assert shown.low["alsfrs_r"][-1] < shown.treated["alsfrs_r"][-1] < shown.high["alsfrs_r"][-1]
 
 
-def test_bands_widen_when_draws_of_a_fit_ship_with_the_model(monkeypatch, tmp_path, model):
-    from metabolism import draws, explorer_model
+def test_bands_follow_the_draws_of_a_fit_and_the_middle_does_not(monkeypatch, model):
+    from metabolism import explorer_model
 
     choices = Choices(weeks=1.0, dose=0.0)
-    alone = view(choices)
-    row = model.table["MTHFR_Ki_sam"]
-    lines = [row.id, *(f"{row.value * f:.6g}" for f in (0.8, 0.9, 1.0, 1.1, 1.2) * 4)]
-    (tmp_path / "posterior.csv").write_text("\n".join(lines), encoding="utf-8")
-    monkeypatch.setattr(explorer_model, "models_dir", lambda: tmp_path)
-    monkeypatch.setattr(draws, "models_dir", lambda: tmp_path)
-    drawn = explorer_model.view.__wrapped__(choices)
-    np.testing.assert_allclose(drawn.treated["hcy_plasma"], alone.treated["hcy_plasma"], rtol=1e-9)
-    assert (drawn.low["hcy_plasma"] != alone.low["hcy_plasma"]).all()
+    bands = {}
+    for name, factors in (("none", None), ("draws", np.tile([0.8, 0.9, 1.1, 1.2], explorer_model.PEOPLE // 4))):
+        table = None if factors is None else pd.DataFrame({"MTHFR_Ki_sam": model.values["MTHFR_Ki_sam"] * factors})
+        monkeypatch.setattr(explorer_model, "_drawn", lambda table=table: table)
+        bands[name] = explorer_model.view.__wrapped__(choices)
+    np.testing.assert_allclose(bands["none"].treated["hcy_plasma"], bands["draws"].treated["hcy_plasma"], rtol=1e-9)
+    assert (bands["none"].low["hcy_plasma"] != bands["draws"].low["hcy_plasma"]).all()
 
 
 def test_words_state_what_is_known_and_assumed():
@@ -129,7 +128,7 @@ def test_only_another_address_is_warned_about():
 
 @pytest.fixture(scope="module")
 def chromium():
-    path = shutil.which("chromium") or shutil.which("google-chrome")
+    path = browser()
     if path is None:
         message = "no Chromium on this machine: the explorer was not opened (apt-get install chromium)"
         if os.environ.get("CI"):
