@@ -137,9 +137,9 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+        opened_browser = tool.chromium.launch(executable_path=path, args=FLAGS)
+        yield opened_browser
+        opened_browser.close()
 
 
 @pytest.fixture(scope="module")
