@@ -24,6 +24,7 @@ html_title = "als-methionine"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_sidebars = {page: [] for page in ("index", "start", "tutorials")}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
