@@ -44,7 +44,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", default="results", help="folder for results (default: results); makes the study resumable"
     )
-    parser.add_argument("--bodies", type=int, default=256, help="virtual bodies run through the coupled model (default: 256)")
+    parser.add_argument(
+        "--bodies", type=int, default=256, help="virtual bodies run through the coupled model (default: 256)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
 
