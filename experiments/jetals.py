@@ -33,7 +33,7 @@ def run(ctx):
     chosen = scenarios()
     tick = ctx.progress("JETALS patients", len(patients.people) * (1 + len(chosen)))
     options = {"until": "16 weeks", "outputs": OUTPUTS, "times": _times(), "patients": patients.columns, "own_baseline": OWN,
-                   "engine": "auto", "workers": ctx.workers, "progress": tick}  # fmt: skip
+                   "engine": ctx.engine, "workers": ctx.workers, "progress": tick}  # fmt: skip
     runs = {"placebo": simulate(model, None, **options)}
     emax = {}
     for name in chosen:

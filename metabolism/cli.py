@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from metabolism.cli_design import add_parser as add_design_parser
+from metabolism import cli_design, cli_fit, cli_qualify
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   metabolism simulate --set b12_deficient --regimen "1 mg hydroxocobalamin im weekly x 8"
   metabolism show MS_liver                   equation, values and sources of one reaction
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
+  metabolism qualify                         every study case: observed, simulated, pass or fail
   metabolism check                           every check of model, numbers and data
 """
 
@@ -52,12 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--out", default="results", help="folder for results (default: results)")
     running.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
     running.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    running.add_argument("--engine", default="auto", help="auto (fast for many patients), roadrunner, scipy or fast")
     _model_options(running)
 
     simulating = commands.add_parser("simulate", help="simulate one patient")
     simulating.add_argument("--regimen", help='e.g. "50 mg im every 3.5 d x 32"')
     simulating.add_argument("--until", default="16 weeks", help="end of the run (default: 16 weeks)")
     simulating.add_argument("--output", action="append", metavar="ID", help="what to report; may be repeated")
+    simulating.add_argument("--uncertainty", type=int, metavar="N", help="90 %% band from N draws of the parameters")
     simulating.add_argument("--csv", metavar="FILE", help="write all time points here")
     simulating.add_argument("--engine", default="auto", help="auto, roadrunner, scipy or fast")
     _model_options(simulating)
@@ -74,7 +77,20 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--force", action="store_true", help="overwrite an existing file")
     _model_options(exporting)
 
-    add_design_parser(commands)
+    fitting = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
+    cli_fit.options(fitting)
+    _model_options(fitting)
+
+    qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
+    cli_qualify.options(qualifying)
+    _model_options(qualifying)
+
+    designing = commands.add_parser(
+        "design", help="power, assurance and overstatement of a trial design", epilog=cli_design.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    cli_design.options(designing)
+    _model_options(designing)
 
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
@@ -181,7 +197,7 @@ def _do_run(arguments: argparse.Namespace) -> int:
     with _progress() as progress:
         outcome, folder = run(
             arguments.name, _model(arguments), out=arguments.out, quick=arguments.quick, seed=arguments.seed,
-            workers=arguments.workers, progress=progress,
+            workers=arguments.workers, progress=progress, engine=arguments.engine,
         )  # fmt: skip
     print(outcome.answer)
     gaps = known_gaps()
@@ -202,16 +218,19 @@ def _do_simulate(arguments: argparse.Namespace) -> int:
     from metabolism.units import label
 
     result = simulate(
-        _model(arguments), arguments.regimen, arguments.until, outputs=arguments.output, engine=arguments.engine
-    )
-    frame = result.frame()
+        _model(arguments), arguments.regimen, arguments.until, outputs=arguments.output, engine=arguments.engine,
+        uncertainty=arguments.uncertainty, workers=os.cpu_count() or 1,
+    )  # fmt: skip
+    frame = result.frame() if arguments.uncertainty is None else result.bands()
     if arguments.csv:
-        heads = {n: f"{n} [{result[n].attrs['units']}]" for n in result.outputs} | {"time": "time [h]"}
+        heads = {c: f"{c} [{result[c.split(' ')[0]].attrs['units']}]" for c in frame.columns if c != "time"}
+        heads["time"] = "time [h]"
         write_atomically(arguments.csv, lambda part: frame.rename(columns=heads).to_csv(part, index=False))
         print(f"{len(frame)} time points written to {arguments.csv}")
     else:
         rows = frame.iloc[sorted({round(i * (len(frame) - 1) / 14) for i in range(15)})]
-        heads_ = ["time [h]", *(f"{n} [{label(result[n].attrs['units']) or '-'}]" for n in result.outputs)]
+        names = [c for c in frame.columns if c != "time"]
+        heads_ = ["time [h]", *(f"{c} [{label(result[c.split(' ')[0]].attrs['units']) or '-'}]" for c in names)]
         table = [heads_, *([f"{v:.5g}" for v in row] for row in rows.to_numpy())]
         widths = [max(len(r[i]) for r in table) for i in range(len(heads_))]
         for row in table:
@@ -266,11 +285,16 @@ def _do_check(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _do_design(arguments: argparse.Namespace) -> int:
-    from metabolism.cli_design import run_design
+def _do_fit(arguments: argparse.Namespace) -> int:
+    return cli_fit.run(arguments, _model(arguments), _progress)
 
-    with _progress() as progress:
-        return run_design(arguments, progress)
+
+def _do_qualify(arguments: argparse.Namespace) -> int:
+    return cli_qualify.run(arguments, _model(arguments), _progress)
+
+
+def _do_design(arguments: argparse.Namespace) -> int:
+    return cli_design.run(arguments, _model(arguments), _progress)
 
 
 _COMMANDS = {
@@ -279,6 +303,8 @@ _COMMANDS = {
     "simulate": _do_simulate,
     "show": _do_show,
     "export": _do_export,
+    "fit": _do_fit,
+    "qualify": _do_qualify,
     "check": _do_check,
     "design": _do_design,
 }

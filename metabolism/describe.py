@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from metabolism.annotations import read_annotations
 from metabolism.equations import equations
 from metabolism.errors import UnknownName
-from metabolism.model import Model, read_annotations
+from metabolism.model import Model
 from metabolism.provenance import citation
 from metabolism.units import label
 

@@ -1,11 +1,10 @@
 """Model text to model: joins the Antimony fragments with the table of numbers into one flat SBML document.
 
-This is the only module that touches antimony and libsbml and the `.ant` files.
+This is the only module that touches antimony and the `.ant` files.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from metabolism.annotations import annotate
 from metabolism.errors import ModelError, SetConflict, UnknownName
 from metabolism.parameters import (
     MODEL_KINDS,
@@ -161,7 +161,7 @@ def build_sbml(table: ParameterTable) -> str:
     ModelError
         For any message of libAntimony, or a symbol without a value.
     """
-    return _annotate(sbml_from_antimony(antimony_text(table)), table)
+    return annotate(sbml_from_antimony(antimony_text(table)), table, model_settings())
 
 
 def sbml_from_antimony(text: str) -> str:
@@ -202,73 +202,3 @@ def messages(sbml: str) -> list[str]:
     document.checkConsistency()
     errors = [document.getError(i) for i in range(document.getNumErrors())]
     return [f"{e.getErrorId()} line {e.getLine()}: {' '.join(e.getMessage().split())}" for e in errors]
-
-
-def read_annotations() -> dict[str, dict[str, str]]:
-    """Return ``models/annotations.csv`` by element id: name, SBO term, qualifier and identifiers."""
-    with (models_dir() / "annotations.csv").open(newline="", encoding="utf-8") as handle:
-        return {row["id"]: row for row in csv.DictReader(handle)}
-
-
-def _annotate(sbml: str, table: ParameterTable) -> str:
-    import libsbml
-
-    settings = model_settings()
-    document = libsbml.readSBMLFromString(sbml)
-    model = document.getModel()
-    model.setName(settings["title"])
-    notes = f"<p>{settings['title']}, version {settings['version']}. {settings['limits']}</p>"
-    model.setNotes(f'<body xmlns="http://www.w3.org/1999/xhtml">{notes}</body>')
-    _describe_model(model, settings)
-    for p in table.values():
-        element = model.getElementBySId(p.id)
-        if element is None:
-            if p.kind in MODEL_KINDS:
-                raise ModelError(f"'{p.id}' has a row in parameters.csv but is no symbol of the equations.")
-            continue
-        element.setName(p.name)
-    for key, row in read_annotations().items():
-        element = model.getElementBySId(key)
-        if element is None:
-            raise ModelError(f"'{key}' has a row in annotations.csv but is no symbol of the equations.")
-        if row["name"]:
-            element.setName(row["name"])
-        if row["sbo"]:
-            element.setSBOTerm(row["sbo"])
-        if row["identifiers"]:
-            element.setMetaId(f"meta_{key}")
-            for qualified in row["identifiers"].split(";"):
-                qualifier, uri = qualified.strip().split(" ", 1)
-                term = libsbml.CVTerm(libsbml.BIOLOGICAL_QUALIFIER)
-                term.setBiologicalQualifierType(qualifier)
-                term.addResource(f"http://identifiers.org/{uri}")
-                element.addCVTerm(term)
-    text: str = libsbml.writeSBMLToString(document)
-    return text
-
-
-def _describe_model(model: Any, settings: Mapping[str, Any]) -> None:
-    import libsbml
-
-    model.setMetaId(f"meta_{settings['id']}")
-    history = libsbml.ModelHistory()
-    for person in settings["creators"]:
-        creator = libsbml.ModelCreator()
-        creator.setFamilyName(person["family"])
-        creator.setGivenName(person["given"])
-        history.addCreator(creator)
-    history.setCreatedDate(libsbml.Date(settings["created"]))
-    history.setModifiedDate(libsbml.Date(settings["created"]))
-    model.setModelHistory(history)
-    for kind, qualifier, uri in (
-        (libsbml.BIOLOGICAL_QUALIFIER, libsbml.BQB_HAS_TAXON, f"taxonomy/{settings['taxon']}"),
-        (libsbml.BIOLOGICAL_QUALIFIER, libsbml.BQB_HAS_PROPERTY, "mondo/MONDO:0004976"),
-    ):
-        term = libsbml.CVTerm(kind)
-        term.setBiologicalQualifierType(qualifier)
-        term.addResource(f"http://identifiers.org/{uri}")
-        model.addCVTerm(term)
-    licence = libsbml.CVTerm(libsbml.MODEL_QUALIFIER)
-    licence.setModelQualifierType(libsbml.BQM_IS_DESCRIBED_BY)
-    licence.addResource(settings["licence_url"])
-    model.addCVTerm(licence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
@@ -22,6 +23,18 @@ def bibliography() -> dict[str, Entry]:
         return dict(parse_file(str(models_dir() / "references.bib"), bib_format="bibtex").entries)
     except PybtexError as error:
         raise ProvenanceError(f"references.bib cannot be read: {error}") from None
+
+
+@cache
+def publication_ids() -> dict[str, str]:
+    """Return ``doi/...`` or ``pubmed/...`` of every reference that has one, read without parsing whole entries."""
+    text = (models_dir() / "references.bib").read_text(encoding="utf-8")
+    found = {}
+    for key, body in re.findall(r"^@\w+\{(\w+),\n(.*?)^\}", text, flags=re.M | re.S):
+        fields = dict(re.findall(r"^\s*(doi|pmid) = \{(.+?)\},?$", body, flags=re.M))
+        if fields:
+            found[key] = f"doi/{fields['doi']}" if "doi" in fields else f"pubmed/{fields['pmid']}"
+    return found
 
 
 def citation(key: str) -> str:
