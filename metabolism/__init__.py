@@ -32,7 +32,8 @@ _PUBLIC = {
     "Outcome": "registry",
     "export": "exporters",
 }
-_NAMESPACES = ("endpoints", "effects", "population", "plotting")
+_NAMESPACES = ("analysis", "design", "endpoints", "effects", "mmrm", "patients", "plotting", "population", "power", "replicates",
+               "slowing", "trial")  # fmt: skip
 
 __all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "endpoints_of", "experiment", "export", "load", "run",
            "scan", "sensitivities", "simulate", "steady_state", "steady_states"]  # fmt: skip
