@@ -80,7 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
     cli_qualify.options(qualifying)
     _model_options(qualifying)
-    cli_design.add_parser(commands)
+    designing = commands.add_parser(
+        "design", help="power, assurance and overstatement of a trial design", epilog=cli_design.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    cli_design.options(designing)
+    _model_options(designing)
 
     scanning = commands.add_parser("scan", help="run a grid, table, cohort or posterior draws into a resumable store")
     cli_sweep.scan_options(scanning)
@@ -286,10 +291,7 @@ def _do_qualify(arguments: argparse.Namespace) -> int:
 
 
 def _do_design(arguments: argparse.Namespace) -> int:
-    from metabolism.cli_design import run_design
-
-    with _progress() as progress:
-        return run_design(arguments, progress)
+    return cli_design.run(arguments, _model(arguments), _progress)
 
 
 _COMMANDS = {
