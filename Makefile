@@ -31,9 +31,10 @@ types: $(STAMP)
 check: $(STAMP)
 	$(BIN)/metabolism check
 
-# write derived values and the committed SBML build afresh after a change in models/
+# write derived values, the committed SBML build and the fingerprint afresh after a change in models/
 generated: $(STAMP)
 	$(BIN)/metabolism check --rewrite
+	$(BIN)/metabolism fingerprint --json docs/fingerprints/als_methionine.json --force
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "als-methionine needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
