@@ -22,7 +22,7 @@ def run(ctx):
     data = ctx.data("literature/pharmacokinetics")
     doses = {"25 mg im": 25.0, "50 mg im": 50.0, "0.5 mg im": 0.5, "0.5 mg iv": 0.5}
     outputs = ["cbl_free", "cbl_plasma", "cbl_urine", "tc_saturation"]
-    runs = {text: simulate(ctx.model, text, 144, outputs=outputs, times=DENSE) for text in doses}
+    runs = {text: simulate(ctx.model, text, 144, outputs=outputs, times=DENSE, engine=ctx.engine) for text in doses}
     claims, rows = [], []
 
     def add(id_, statement, predicted, published, low, high, unit, source, note=""):

@@ -22,6 +22,9 @@ _PUBLIC = {
     "simulate": "simulation",
     "scan": "simulation",
     "steady_state": "resting",
+    "endpoints_of": "ensembles",
+    "sensitivities": "ensembles",
+    "steady_states": "ensembles",
     "Result": "result",
     "run": "registry",
     "experiment": "registry",
@@ -31,8 +34,8 @@ _PUBLIC = {
 }
 _NAMESPACES = ("endpoints", "effects", "population", "plotting")
 
-__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "experiment", "export", "load", "run", "scan",
-           "simulate", "steady_state"]  # fmt: skip
+__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "endpoints_of", "experiment", "export", "load", "run",
+           "scan", "sensitivities", "simulate", "steady_state", "steady_states"]  # fmt: skip
 __version__ = _version("als-methionine")
 
 

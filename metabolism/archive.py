@@ -23,8 +23,9 @@ from metabolism.model import Model, model_settings
 from metabolism.parameters import COLUMNS, models_dir
 from metabolism.plotting import COLOURS, axis_label, new_figure, save_figure
 from metabolism.regimen import Regimen
+from metabolism.request import DEFAULT_OUTPUTS
 from metabolism.sbml_export import sbml_text
-from metabolism.simulation import DEFAULT_OUTPUTS, simulate
+from metabolism.simulation import simulate
 from metabolism.units import label, magnitude
 
 if TYPE_CHECKING:

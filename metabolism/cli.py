@@ -1,4 +1,4 @@
-"""The command line: list, run, simulate, show, export, check."""
+"""The command line: list, run, simulate, show, export, design, check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from metabolism import cli_release
+from metabolism import cli_design, cli_fit, cli_qualify, cli_release
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   metabolism simulate --set b12_deficient --regimen "1 mg hydroxocobalamin im weekly x 8"
   metabolism show MS_liver                   equation, values and sources of one reaction
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
+  metabolism qualify                         every study case: observed, simulated, pass or fail
   metabolism check                           every check of model, numbers and data
 """
 
@@ -52,12 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--out", default="results", help="folder for results (default: results)")
     running.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
     running.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    running.add_argument("--engine", default="auto", help="auto (fast for many patients), roadrunner, scipy or fast")
     _model_options(running)
 
     simulating = commands.add_parser("simulate", help="simulate one patient")
     simulating.add_argument("--regimen", help='e.g. "50 mg im every 3.5 d x 32"')
     simulating.add_argument("--until", default="16 weeks", help="end of the run (default: 16 weeks)")
     simulating.add_argument("--output", action="append", metavar="ID", help="what to report; may be repeated")
+    simulating.add_argument("--uncertainty", type=int, metavar="N", help="90 %% band from N draws of the parameters")
     simulating.add_argument("--csv", metavar="FILE", help="write all time points here")
     simulating.add_argument("--engine", default="auto", help="auto, roadrunner, scipy or fast")
     _model_options(simulating)
@@ -65,6 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     showing = commands.add_parser("show", help="explain any reaction, species, derived quantity or parameter")
     showing.add_argument("id")
     _model_options(showing)
+
+    fitting = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
+    cli_fit.options(fitting)
+    _model_options(fitting)
+
+    qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
+    cli_qualify.options(qualifying)
+    _model_options(qualifying)
+    cli_design.add_parser(commands)
 
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
@@ -172,7 +184,7 @@ def _do_run(arguments: argparse.Namespace) -> int:
     with _progress() as progress:
         outcome, folder = run(
             arguments.name, _model(arguments), out=arguments.out, quick=arguments.quick, seed=arguments.seed,
-            workers=arguments.workers, progress=progress,
+            workers=arguments.workers, progress=progress, engine=arguments.engine,
         )  # fmt: skip
     print(outcome.answer)
     gaps = known_gaps()
@@ -193,16 +205,19 @@ def _do_simulate(arguments: argparse.Namespace) -> int:
     from metabolism.units import label
 
     result = simulate(
-        _model(arguments), arguments.regimen, arguments.until, outputs=arguments.output, engine=arguments.engine
-    )
-    frame = result.frame()
+        _model(arguments), arguments.regimen, arguments.until, outputs=arguments.output, engine=arguments.engine,
+        uncertainty=arguments.uncertainty, workers=os.cpu_count() or 1,
+    )  # fmt: skip
+    frame = result.frame() if arguments.uncertainty is None else result.bands()
     if arguments.csv:
-        heads = {n: f"{n} [{result[n].attrs['units']}]" for n in result.outputs} | {"time": "time [h]"}
+        heads = {c: f"{c} [{result[c.split(' ')[0]].attrs['units']}]" for c in frame.columns if c != "time"}
+        heads["time"] = "time [h]"
         write_atomically(arguments.csv, lambda part: frame.rename(columns=heads).to_csv(part, index=False))
         print(f"{len(frame)} time points written to {arguments.csv}")
     else:
         rows = frame.iloc[sorted({round(i * (len(frame) - 1) / 14) for i in range(15)})]
-        heads_ = ["time [h]", *(f"{n} [{label(result[n].attrs['units']) or '-'}]" for n in result.outputs)]
+        names = [c for c in frame.columns if c != "time"]
+        heads_ = ["time [h]", *(f"{c} [{label(result[c.split(' ')[0]].attrs['units']) or '-'}]" for c in names)]
         table = [heads_, *([f"{v:.5g}" for v in row] for row in rows.to_numpy())]
         widths = [max(len(r[i]) for r in table) for i in range(len(heads_))]
         for row in table:
@@ -242,12 +257,30 @@ def _do_check(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _do_fit(arguments: argparse.Namespace) -> int:
+    return cli_fit.run(arguments, _model(arguments), _progress)
+
+
+def _do_qualify(arguments: argparse.Namespace) -> int:
+    return cli_qualify.run(arguments, _model(arguments), _progress)
+
+
+def _do_design(arguments: argparse.Namespace) -> int:
+    from metabolism.cli_design import run_design
+
+    with _progress() as progress:
+        return run_design(arguments, progress)
+
+
 _COMMANDS = {
     "list": _do_list,
     "run": _do_run,
     "simulate": _do_simulate,
     "show": _do_show,
+    "fit": _do_fit,
+    "qualify": _do_qualify,
     "check": _do_check,
+    "design": _do_design,
 }
 
 

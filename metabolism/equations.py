@@ -61,6 +61,7 @@ class Equations:
     rules: dict[str, Any]
     reactions: dict[str, Reaction]
     rate_rules: dict[str, Any]
+    _slopes: dict[str, Callable[[Any, Any], list[float]]] = field(default_factory=dict, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # compiled functions do not pickle; a worker reads the document again (and only once)
@@ -138,6 +139,15 @@ class Equations:
     def jacobian_entries(self) -> Callable[[Any, Any], list[float]]:
         """Compiled non-zero Jacobian entries, in the order of `jacobian`."""
         return _compile(self._arguments, list(self.jacobian.values()))
+
+    def parameter_slope(self, parameter: str) -> Callable[[Any, Any], list[float]]:
+        """Return the compiled derivative of the right-hand side by one parameter ``(x, p) -> (states,)``."""
+        if parameter not in self._slopes:
+            symbol = sp.Symbol(parameter)
+            self._slopes[parameter] = _compile(
+                self._arguments, [sp.diff(e, symbol) if e.has(symbol) else sp.Integer(0) for e in self.rhs]
+            )
+        return self._slopes[parameter]
 
     @cached_property
     def derived(self) -> Callable[[Any, Any], list[float]]:

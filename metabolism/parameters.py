@@ -43,7 +43,7 @@ class Parameter:
     value, lower, upper : float
         Nominal value and bounds, in `unit`.
     source : str
-        BibTeX keys separated by ``;``, or ``assumed`` or ``derived``.
+        BibTeX keys separated by ``;``, ``assumed`` or ``derived``; ``fit:<id>`` first where a fit gave the value.
     confidence : str
         A (human, direct) to D (assumed).
     derivation : str
@@ -72,8 +72,8 @@ class Parameter:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """BibTeX keys of the source; empty when the value is assumed or derived."""
-        return () if self.source in ("assumed", "derived") else tuple(self.source.split(";"))
+        """BibTeX keys of the source; empty when the value is assumed, derived or fitted."""
+        return tuple(k for k in self.source.split(";") if k not in ("assumed", "derived") and not k.startswith("fit:"))
 
 
 class ParameterTable(Mapping[str, Parameter]):

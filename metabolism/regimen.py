@@ -22,7 +22,7 @@ from metabolism.units import magnitude
 EXAMPLE = "write e.g. '50 mg im every 3.5 d x 32' or '400 ug folic acid oral daily x 84'"
 _ROUTES = {
     "im": "im", "intramuscular": "im", "sc": "sc", "subcutaneous": "sc", "iv": "iv", "intravenous": "iv",
-    "oral": "oral", "orally": "oral", "po": "oral", "by mouth": "oral",
+    "oral": "oral", "orally": "oral", "po": "oral", "by mouth": "oral", "intrathecal": "intrathecal",
 }  # fmt: skip
 _INTERVALS = {"daily": 24.0, "weekly": 168.0, "twice weekly": 84.0, "twice daily": 12.0, "monthly": 730.5}
 _CLAUSES = {"over": "duration", "every": "interval", "x": "count", "from": "start"}

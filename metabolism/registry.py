@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metabolism.engines import check_engine
 from metabolism.errors import MetabolismError, ModelError, OutputError, UnknownName
 from metabolism.literature import experiments_dir, read_data
 from metabolism.literature import source as data_source
@@ -88,13 +89,14 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What an experiment may use: the model, the data, a seed and a progress bar."""
+    """What an experiment may use: the model, the data, a seed, an engine and a progress bar."""
 
     model: Model
     quick: bool
     seed: int
     workers: int
     progress: Progress
+    engine: str = "auto"
     used_data: dict[str, str] = field(default_factory=dict)
 
     def data(self, name: str) -> pd.DataFrame:
@@ -182,6 +184,7 @@ def run(
     seed: int = 1,
     workers: int = 1,
     progress: Progress = silent,
+    engine: str = "auto",
 ) -> tuple[Outcome, Path]:
     """Run an experiment and write its folder: manifest, netCDF, CSV tables, figures, report.
 
@@ -195,6 +198,8 @@ def run(
         Folder for results; ``results`` in the working directory by default.
     quick : bool
         The same code path on a smaller cohort.
+    engine : str
+        Passed to `simulate`: ``"auto"``, ``"roadrunner"``, ``"scipy"`` or ``"fast"``.
 
     Returns
     -------
@@ -205,10 +210,11 @@ def run(
     from metabolism.report import write_report
 
     chosen = get_experiment(name)
+    check_engine(engine)
     base = Path(out or "results") / name
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S_%fZ")
     with _complete_or_nothing(base / stamp) as folder:
-        context = Context(model or load(), quick, seed, workers, progress)
+        context = Context(model or load(), quick, seed, workers, progress, engine)
         begun = datetime.now(UTC)
         outcome = chosen.answer(context)
         manifest = {
@@ -216,6 +222,7 @@ def run(
             "quick": quick,
             "seed": seed,
             "workers": workers,
+            "engine": engine,
             "model": context.model.id,
             "model_hash": context.model.structure_hash,
             "parameter_hash": context.model.parameter_hash,

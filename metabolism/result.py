@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.errors import OutputError, UnknownName
+from metabolism.errors import InvalidValue, OutputError, UnknownName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,39 @@ class Result:
             return {}
         failed = self.data["failed"].values.astype(bool)
         return {int(i): float(self.data["failure_time"].values[i]) for i in failed.nonzero()[0]}
+
+    def band(self, name: str, level: float = 0.9) -> xr.Dataset:
+        """Return the median and the central interval of an output over patients or draws [unit of the output].
+
+        Parameters
+        ----------
+        level : float
+            Probability inside the interval.
+
+        Raises
+        ------
+        InvalidValue
+            If the result holds one patient, or the level is not between 0 and 1.
+        """
+        import xarray as xr
+
+        curve = self[name]
+        if "patient" not in curve.dims or not 0 < level < 1:
+            raise InvalidValue("a band needs many patients or draws (simulate(uncertainty=200)) and a level in 0-1.")
+        tail = (1 - level) / 2
+        found = curve.quantile([tail, 0.5, 1 - tail], dim="patient", skipna=True)
+        parts = [found.isel(quantile=i, drop=True).assign_attrs(curve.attrs) for i in range(3)]
+        return xr.Dataset(dict(zip(("low", "median", "high"), parts, strict=True)))
+
+    def bands(self, level: float = 0.9) -> pd.DataFrame:
+        """Return `band` of every output as a table with columns ``<output> low``, ``median`` and ``high``."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {"time": self.data["time"].values}
+        for name in self.outputs:
+            found = self.band(name, level)
+            columns |= {f"{name} {part}": found[part].values for part in ("low", "median", "high")}
+        return pd.DataFrame(columns)
 
     def frame(self) -> pd.DataFrame:
         """Return the outputs as a tidy table, one row per time (and patient)."""

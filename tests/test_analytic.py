@@ -104,11 +104,11 @@ def test_an_infusion_delivers_its_amount_at_constant_rate(model):
 
 
 def test_nitrous_oxide_inactivates_methionine_synthase_at_the_stated_rate(model):
-    rate = 0.9
-    regimen = mb.Regimen().expose("N2O_inactivation_k", rate, "0 h", "4 h")
+    inspired = 0.6
+    regimen = mb.Regimen().expose("N2O_inspired", inspired, "0 h", "4 h")
     result = mb.simulate(model, regimen, 100, outputs=["ms_active", "hcy_plasma"], times=[0, 4, 28, 100], **TIGHT)
     v = model.values
-    r, o = v["MS_reactivation_k"], v["MS_oxidation_k"] + rate
+    r, o = v["MS_reactivation_k"], v["MS_oxidation_k"] + v["N2O_inactivation_k"] * inspired
     start = v["MS_reactivation_k"] / (v["MS_reactivation_k"] + v["MS_oxidation_k"])
     end = r / (r + o) + (start - r / (r + o)) * np.exp(-(r + o) * 4)
     assert float(result["ms_active"][1]) == pytest.approx(end, rel=1e-7)

@@ -123,6 +123,17 @@ def engine_names() -> list[str]:
     return list(_ENGINES)
 
 
+def check_engine(name: str) -> None:
+    """Refuse a name that is neither an engine nor ``"auto"``.
+
+    Raises
+    ------
+    UnknownName
+    """
+    if name not in ("auto", *_ENGINES):
+        raise UnknownName("engine", name, ["auto", *_ENGINES])
+
+
 def get_engine(name: str) -> Engine:
     """Return an engine by name; its library is imported now, not before.
 

@@ -15,6 +15,7 @@ from llvmlite import ir
 from metabolism.engines.fast_ir import POINTER, VOID, Emitter
 from metabolism.engines.fast_symbols import CONSTANT, Exp, Hoister, Log, eliminate, lower, prepare
 from metabolism.equations import Equations
+from metabolism.errors import ModelError
 
 
 class Scope:
@@ -30,10 +31,14 @@ class Scope:
     def __init__(self, emitter: Emitter, places: dict[str, tuple[Any, int]]) -> None:
         self.e, self.places, self.values = emitter, places, dict[str, Any]()
         self.constants: Any = None
+        #: Expressions that are emitted at first use, so that values live in registers for a short while only.
+        self.waiting = dict[str, Any]()
 
     def symbol(self, name: str) -> Any:
         """Return the value of a symbol."""
-        if name not in self.values:
+        if name in self.waiting:
+            self.values[name] = self.emit(self.waiting.pop(name))
+        elif name not in self.values:
             place = self.places.get(name) or (self.constants, int(name.removeprefix(CONSTANT)))
             self.values[name] = self.e.load(*place)
         return self.values[name]
@@ -55,7 +60,10 @@ class Scope:
             return e.exp(self.emit(expression.args[0]))
         if isinstance(expression, Log):
             return e.log(self.emit(expression.args[0]))
-        raise NotImplementedError(f"no code for {expression.func}")
+        raise ModelError(
+            f"the fast engine has no code for '{expression.func}' ({expression}); use engine='roadrunner', or write the "
+            "rate with sums, products, powers, exp and ln."
+        )
 
     def _sum(self, terms: Sequence[Any]) -> Any:
         minus = [t for t in terms if t.is_Mul and t.args[0] == -1]
@@ -184,14 +192,12 @@ class ModelCode:
         return scope
 
     def _emit(self, scope: Scope, named: dict[str, Any]) -> None:
-        """Emit expressions with their common subexpressions, and bind their values to names."""
+        """Bind expressions and their common subexpressions to names; they are emitted when they are asked for."""
         shared, reduced = sp.cse(
             [lower(self.hoist(e)) for e in named.values()], symbols=sp.numbered_symbols("shared_"), order="none"
         )
-        for symbol, expression in shared:
-            scope.values[symbol.name] = scope.emit(expression)
-        for name, expression in zip(named, reduced, strict=True):
-            scope.values[name] = scope.emit(expression)
+        scope.waiting |= {symbol.name: expression for symbol, expression in shared}
+        scope.waiting |= dict(zip(named, reduced, strict=True))
 
     def _weighted(self, scope: Scope, terms: Sequence[tuple[str, float]]) -> Any:
         """Sum of bound values with coefficients, gains before losses."""

@@ -41,10 +41,12 @@ NEWTON_FIELDS = ("patients", "parameters", "states", "step", "weights", "rates",
 KINDS = ("final", "max", "min", "auc", "time_above")
 #: Status of a patient: finished; its step became too small; it took too many steps.
 DONE, TOO_SMALL, TOO_MANY = 0, 1, 2
+#: Compiled models that are kept on disk.
+KEPT = 30
 _MAGIC = b"als-methionine kernel 1\n"
 _GENERATOR = (
-    "fast_codegen.py", "fast_compile.py", "fast_driver.py", "fast_endpoints.py", "fast_ir.py", "fast_symbols.py",
-    "rodas.py",
+    "fast_codegen.py", "fast_compile.py", "fast_control.py", "fast_driver.py", "fast_endpoints.py", "fast_ir.py",
+    "fast_newton.py", "fast_symbols.py", "rodas.py",
 )  # fmt: skip
 _kernels: dict[str, Kernel] = {}
 _lock = threading.Lock()
@@ -82,29 +84,25 @@ class Kernel:
         return owner, owner.ctypes.data + (-owner.ctypes.data) % (8 * self.lanes)
 
 
-def kernel(equations: Equations, notify: Callable[[str], None] | None = None) -> Kernel:
+def kernel(equations: Equations) -> Kernel:
     """Return the compiled kernel of a model: from memory, from disk, or built now.
 
-    Parameters
-    ----------
-    equations : Equations
-    notify : callable, optional
-        Called with a message before a build, which takes a few seconds.
+    A build takes a few seconds, so it is announced as a warning of the logger ``metabolism``, which Python
+    writes to stderr unless told otherwise.
     """
     with _lock:
         if equations.sbml not in _kernels:
-            _kernels[equations.sbml] = _load(equations, notify)
+            _kernels[equations.sbml] = _load(equations)
         return _kernels[equations.sbml]
 
 
-def _load(equations: Equations, notify: Callable[[str], None] | None) -> Kernel:
+def _load(equations: Equations) -> Kernel:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features()
-    # as many lanes as a register holds; AVX-512 only with its 64-bit integer operations
-    lanes = 8 if features.get("avx512dq") else 4 if features.get("avx2") else 2
+    lanes = _lanes(features)
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=2, jit=True
     )
@@ -112,10 +110,7 @@ def _load(equations: Equations, notify: Callable[[str], None] | None) -> Kernel:
     place = _entry(key)
     found = _read(place, key) if place else None
     if found is None:
-        message = "compiling the model for the fast engine (once; a few seconds)"
-        _log.info(message)
-        if notify:
-            notify(message)
+        _log.warning("compiling the model for the fast engine (once for this model; a few seconds)")
         begin = time.perf_counter()
         found = _build(equations, machine, lanes)
         _log.info("compiled in %.1f s", time.perf_counter() - begin)
@@ -128,6 +123,11 @@ def _load(equations: Equations, notify: Callable[[str], None] | None) -> Kernel:
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
     run, newton = (kind(engine.get_function_address(name)) for name in ("run", "newton"))
     return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], run, newton, engine)
+
+
+def _lanes(features: dict[str, bool]) -> int:
+    """As many patients as a vector register holds; AVX-512 only with its 64-bit integer operations."""
+    return 8 if features.get("avx512dq") else 4 if features.get("avx2") else 2
 
 
 def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, Any], bytes]:
@@ -222,6 +222,13 @@ def _read(place: Path, key: str) -> tuple[dict[str, Any], bytes] | None:
     return (meta, body[8 + size :]) if meta.pop("key") == key else None
 
 
+def _prune(folder: Path) -> None:
+    """Remove all but the newest entries: every change of model or generator leaves one behind."""
+    entries = sorted(folder.glob("*.kernel"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in entries[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
 def _write(place: Path, key: str, meta: dict[str, Any], code: bytes) -> None:
     """Write an entry so that a reader sees all of it or nothing."""
     text = json.dumps({"key": key, **meta}).encode()
@@ -232,6 +239,7 @@ def _write(place: Path, key: str, meta: dict[str, Any], code: bytes) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(_MAGIC + hashlib.sha256(body).digest() + body)
             os.replace(name, place)
+            _prune(place.parent)
         except OSError:
             os.unlink(name)
             raise

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,27 +22,16 @@ from metabolism.resting import RESIDUAL, RUNAWAY
 Integers = NDArray[np.int64]
 Request = tuple[str, str] | tuple[str, str, float]
 Tick = Callable[[int], None]
-#: Steps after which a patient is given up.
-LIMIT = 200_000
-#: Relative parameter step of a sensitivity: its square is the truncation error, rounding over it the noise.
-NUDGE = 1e-4
+#: Steps after which a patient is given up, for each dose or setting and for the start.
+LIMIT = 50_000
 #: How often progress is reported [s].
 _REPORT = 0.1
 
 
 class FastEngine:
-    """Rodas5P on generated vector code, compiled once per model and processor.
-
-    Parameters
-    ----------
-    notify : callable, optional
-        Called with a message before the model is compiled.
-    """
+    """Rodas5P on generated vector code, compiled once per model and processor."""
 
     name = "fast"
-
-    def __init__(self, notify: Callable[[str], None] | None = None) -> None:
-        self.notify = notify
 
     def solve(self, problem: Problem, tick: Tick | None = None, workers: int = 1) -> Solution:
         """Integrate every patient.
@@ -56,11 +44,11 @@ class FastEngine:
         workers : int
             Threads.
         """
-        return _Run(problem, kernel(problem.equations, self.notify)).solve(tick, workers)
+        return Run(problem, kernel(problem.equations)).solve(tick, workers)
 
     def endpoints(
         self, problem: Problem, requests: Sequence[Request], workers: int = 1, tick: Tick | None = None
-    ) -> Array:
+    ) -> Solution:
         """Compute endpoints of every patient without storing trajectories.
 
         Parameters
@@ -75,47 +63,44 @@ class FastEngine:
 
         Returns
         -------
-        ndarray, shape (patients, requests)
-            NaN where the integration failed.
+        Solution
+            Its `values`, shape (patients, 1, requests), are the endpoints; NaN where the integration failed.
 
         Raises
         ------
         UnknownName, InvalidValue
             For a request that does not exist, or a time above without a level.
         """
-        return _Run(problem, kernel(problem.equations, self.notify)).endpoints(requests, tick, workers)
-
-    def sensitivities(
-        self, problem: Problem, parameters: Sequence[str], initial: Array | None = None, workers: int = 1
-    ) -> tuple[Solution, Array]:
-        """Differentiate the outputs by parameters along the steps of the unperturbed patient.
-
-        Central differences over a step sequence that does not change with the parameter are smooth (internal
-        numerical differentiation, Bock 1981, doi:10.1007/978-3-642-68220-9_8), so the error is that of the
-        solution itself and not the tolerance over the step in the parameter.
-
-        Parameters
-        ----------
-        problem : Problem
-        parameters : sequence of str
-            Parameter ids; their values must not be 0.
-        initial : ndarray, shape (patients, parameters, states), optional
-            Derivative of the initial states by each parameter; by default they are fixed.
-        workers : int
-            Threads.
-
-        Returns
-        -------
-        solution : Solution
-            The unperturbed patients.
-        slopes : ndarray, shape (patients, parameters, times, outputs)
-            Derivatives [output unit / parameter unit].
-        """
-        return _Run(problem, kernel(problem.equations, self.notify)).sensitivities(parameters, initial, workers)
+        return Run(problem, kernel(problem.equations)).endpoints(requests, tick, workers)
 
 
-class _Run:
-    """One problem laid out for the kernel."""
+def check_requests(requests: Sequence[Request], known: Iterable[str]) -> None:
+    """Refuse endpoints that do not exist, of outputs among `known`.
+
+    Raises
+    ------
+    UnknownName, InvalidValue
+    """
+    names = set(known)
+    if not requests:
+        raise InvalidValue("no endpoint is asked for; ask e.g. for ('max', 'cbl_free').")
+    for kind, output, *level in requests:
+        if kind not in KINDS:
+            raise UnknownName("endpoint", kind, KINDS)
+        if output not in names:
+            raise UnknownName("output", output, names, "List them with `metabolism list outputs`.")
+        if (kind == "time_above") != bool(level):
+            raise InvalidValue(f"{(kind, output, *level)}: 'time_above' needs a level, and nothing else takes one.")
+
+
+class Run:
+    """One problem laid out for the kernel.
+
+    Attributes
+    ----------
+    steps : ndarray, shape (patients,)
+        Steps each patient took, refused ones included, once it has been integrated; 0 before.
+    """
 
     def __init__(self, problem: Problem, compiled: Kernel) -> None:
         self.problem, self.kernel = problem, compiled
@@ -126,8 +111,10 @@ class _Run:
         self.code = {n: i for i, n in enumerate(names)}
         self.stops = np.array(sorted({problem.start, *plan.boundaries, problem.end}))
         self.targets = list(plan.asked)
+        self.steps = np.zeros(len(problem.initial), np.int64)
 
     def solve(self, tick: Tick | None, workers: int, linked: bool = False) -> Solution:
+        """Integrate; with `linked`, every group of lanes takes the steps of its first patient."""
         problem = self.problem
         patients, width = len(problem.initial), len(problem.outputs)
         before = problem.bolus_times
@@ -143,63 +130,27 @@ class _Run:
             times=np.append(problem.times, np.inf), rows=len(problem.times), values=values, pre=pre_dose,
             pres=len(before),
         )  # fmt: skip
-        failures = self._failures(arrays)
+        return self._solution(arrays, values, pre_dose)
+
+    def _solution(self, arrays: dict[str, Any], values: Array, pre_dose: Array) -> Solution:
         delivered = {t: arrays["delivered"][:, i].copy() for i, t in enumerate(self.targets)}
         self._add_infusions(delivered, np.where(arrays["status"] == DONE, np.inf, arrays["failed_at"]))
-        return Solution(values, pre_dose, delivered, arrays["final"], failures)
+        return Solution(values, pre_dose, delivered, arrays["final"], self._failures(arrays))
 
-    def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int) -> Array:
-        for kind, output, *level in requests:
-            if kind not in KINDS:
-                raise UnknownName("endpoint", kind, KINDS)
-            if output not in self.code:
-                raise UnknownName("output", output, self.code)
-            if (kind == "time_above") != bool(level):
-                raise InvalidValue(f"{(kind, output, *level)}: 'time_above' needs a level, and nothing else takes one.")
+    def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int, linked: bool = False) -> Solution:
+        """Compute endpoints; with `linked`, every group of lanes takes the steps of its first patient."""
+        check_requests(requests, self.code)
         outputs = list(dict.fromkeys(output for _, output, *_ in requests))
         none = np.full(len(self.stops), -1)
         results = np.full((len(self.problem.initial), len(requests)), np.nan)
-        self._call(
-            outputs, len(results), workers, tick, False,
+        arrays = self._call(
+            outputs, len(results), workers, tick, linked,
             pre_row=none, out_row=none, out_next=np.zeros(len(self.stops), np.int64), times=np.array([np.inf]), rows=0,
             requests=len(requests), kind=_whole(KINDS.index(kind) for kind, *_ in requests),
             slot=_whole(outputs.index(output) for _, output, *_ in requests),
             level=np.array([float(level[0]) if level else 0.0 for _, _, *level in requests]), results=results,
         )  # fmt: skip
-        return results
-
-    def sensitivities(self, parameters: Sequence[str], initial: Array | None, workers: int) -> tuple[Solution, Array]:
-        for name in parameters:
-            if name not in self.parameter:
-                raise UnknownName("parameter", name, self.parameter)
-        problem, columns = self.problem, [self.parameter[n] for n in parameters]
-        patients, group = len(problem.initial), self.kernel.lanes
-        if (problem.parameters[:, columns] == 0).any():
-            raise InvalidValue("a sensitivity needs parameters that are not 0: a step relative to 0 has no size.")
-        # every group of lanes: the patient as it is, then steps up and down; spare lanes repeat the patient
-        steps = [(k, sign) for k in range(len(columns)) for sign in (1.0, -1.0)]
-        blocks = -(-len(steps) // (group - 1))
-        rows = np.repeat(np.arange(patients), blocks * group)
-        p, x = problem.parameters[rows], problem.initial[rows]
-        where = {}
-        for patient in range(patients):
-            for n, (k, sign) in enumerate(steps):
-                row = where[patient, k, sign] = (patient * blocks + n // (group - 1)) * group + 1 + n % (group - 1)
-                change = sign * NUDGE * problem.parameters[patient, columns[k]]
-                p[row, columns[k]] += change
-                if initial is not None:
-                    x[row] += change * initial[patient, k]
-        wide = _Run(replace(problem, parameters=p, initial=x, dose_scale=problem.dose_scale[rows]), self.kernel)
-        solved = wide.solve(None, workers, linked=True)
-        own = np.arange(patients) * blocks * group
-        slopes = np.empty((patients, len(columns), *solved.values.shape[1:]))
-        for patient in range(patients):
-            for k, column in enumerate(columns):
-                up, down = where[patient, k, 1.0], where[patient, k, -1.0]
-                slopes[patient, k] = (solved.values[up] - solved.values[down]) / (p[up, column] - p[down, column])
-        failures = {i: solved.failures[int(row)] for i, row in enumerate(own) if int(row) in solved.failures}
-        delivered = {t: amounts[own] for t, amounts in solved.delivered.items()}
-        return Solution(solved.values[own], solved.pre_dose[own], delivered, solved.final[own], failures), slopes
+        return self._solution(arrays, results[:, None], np.empty((len(results), 0, len(requests))))
 
     def _call(
         self, outputs: Sequence[str], patients: int, workers: int, tick: Tick | None, linked: bool, **more: Any
@@ -230,10 +181,11 @@ class _Run:
             "values": np.zeros(0), "pre": np.zeros(0), "pres": 0, "final": np.full(problem.initial.shape, np.nan),
             "status": np.full(patients, -1), "failed_at": np.full(patients, problem.start),
             "rates": np.zeros(problem.initial.shape), "steps": np.zeros(patients, np.int64),
-            "rtol": float(problem.rtol), "atol": _real(problem.atol), "limit": LIMIT, "linked": int(linked),
+            "rtol": float(problem.rtol), "atol": _real(problem.atol), "limit": LIMIT * len(self.stops), "linked": int(linked),
             "requests": 0, "kind": np.zeros(0, np.int64), "slot": np.zeros(0, np.int64), "level": np.zeros(0),
             "results": np.zeros(0), **more,
         }  # fmt: skip
+        self.steps = arrays["steps"]
         threads = max(1, min(workers, -(-patients // self.kernel.lanes)))
         if linked:
             # a group of linked lanes must not be torn apart: every thread has its own share and counter
@@ -260,11 +212,12 @@ class _Run:
     def _failures(self, arrays: dict[str, Any]) -> dict[int, Failure]:
         failures = {}
         for patient in np.flatnonzero(arrays["status"] != DONE).tolist():
-            rates = np.abs(arrays["rates"][patient]) / np.maximum(self.problem.atol, 1e-300)
+            with np.errstate(over="ignore"):
+                rates = np.abs(arrays["rates"][patient]) / np.maximum(self.problem.atol, 1e-300)
             # a rate that is not a number is the one to look at
             worst = self.problem.equations.states[int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))]
             time, status = float(arrays["failed_at"][patient]), arrays["status"][patient]
-            reason = "no step is small enough" if status == TOO_SMALL else f"more than {LIMIT} steps"
+            reason = "no step is small enough" if status == TOO_SMALL else f"more than {LIMIT * len(self.stops)} steps"
             message = (
                 f"the fast engine stopped at t = {time:.6g} h in '{worst}' ({reason}); "
                 "try engine='roadrunner' or a looser rtol."

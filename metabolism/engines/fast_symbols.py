@@ -82,13 +82,14 @@ class Hoister:
 
 
 def prepare(expression: Any) -> Any:
-    """Turn real powers and exponentials into the functions of this module."""
+    """Turn real powers, exponentials and logarithms into the functions of this module."""
 
     def real(e: Any) -> bool:
         return bool(e.is_Pow and not (2 * e.exp).is_Integer)
 
-    expression = expression.replace(real, lambda e: Power(e.base, e.exp))
-    return expression.replace(sp.exp, Exp)
+    # what was read from MathML is not evaluated yet: a square root is a power with exponent 2^-1
+    expression = expression.doit().replace(real, lambda e: Power(e.base, e.exp))
+    return expression.replace(sp.exp, Exp).replace(sp.log, Log)
 
 
 def lower(expression: Any) -> Any:
@@ -113,17 +114,21 @@ class Elimination:
 
 
 def eliminate(pattern: Iterable[tuple[int, int]], size: int) -> Elimination:
-    """Choose pivots by Markowitz count (1957, doi:10.1287/mnsc.3.3.255) on the diagonal.
+    """Choose pivots by Markowitz count (1957, doi:10.1287/mnsc.3.3.255) plus depth, on the diagonal.
 
+    The depth of a pivot is the number of pivots it has to wait for: short chains let the processor work on
+    several pivots at once.
     The matrix I / (h gamma) - J has a dominant diagonal for small steps; for large ones the error estimate
     and the residual checks guard the result.
     """
     entries = {*pattern, *((i, i) for i in range(size))}
-    left, order = set(range(size)), []
+    left, order, depth = set(range(size)), [], [0] * size
     while left:
         rows = {k: [j for j in left if j != k and (k, j) in entries] for k in left}
         columns = {k: [i for i in left if i != k and (i, k) in entries] for k in left}
-        pivot = min(left, key=lambda k: (len(rows[k]) * len(columns[k]), k))
+        pivot = min(left, key=lambda k: (len(rows[k]) * len(columns[k]) + depth[k], k))
+        for other in (*rows[pivot], *columns[pivot]):
+            depth[other] = max(depth[other], depth[pivot] + 1)
         entries |= set(itertools.product(columns[pivot], rows[pivot]))
         order.append(pivot)
         left.remove(pivot)

@@ -1,0 +1,57 @@
+"""The command `metabolism fit`: calibrate, profile, sample, report, adopt."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metabolism.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from metabolism.model import Model
+
+Progress = Callable[[], AbstractContextManager[Callable[[str, int], Callable[[int], None]]]]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `fit`."""
+    parser.add_argument("--definition", type=Path, metavar="FILE", help="what to fit (default: models/fit.toml)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/fit"), help="folder; a fit that stopped goes on there"
+    )
+    parser.add_argument("--starts", type=int, help="number of starts (default: the definition's)")
+    parser.add_argument("--proposals", type=int, default=2000, help="candidates for the posterior (default: 2000)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
+    parser.add_argument("--adopt", action="store_true", help="write the fitted values into models/")
+
+
+def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
+    """Fit, write the folder, and print the report; return 0."""
+    from metabolism.calibration import adopt, write_fit
+    from metabolism.fit import Objective, least_squares, read_definition
+    from metabolism.posterior import profiles, sample
+
+    for name, least in (("starts", 1), ("proposals", 100), ("workers", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise InvalidValue(f"--{name} {value} must be at least {least}.")
+    definition = read_definition(arguments.definition)
+    objective = Objective(model, definition, arguments.workers)
+    folder = arguments.out / definition.id
+    with progress() as begin:
+        fit = least_squares(objective, folder / "starts", begin, arguments.starts)
+        found = profiles(objective, fit, tick=begin("profiles", 4))
+        total = arguments.proposals + 2 * max(arguments.proposals // 4, 50)
+        drawn = sample(
+            objective, fit, definition.draws, arguments.proposals, definition.seed, begin("posterior", total)
+        )
+    write_fit(folder, objective, fit, found, drawn)
+    print((folder / "report.md").read_text(encoding="utf-8"))
+    print(f"tables and draws: {folder}")
+    if arguments.adopt:
+        print(f"{adopt(folder)} values adopted; now run `make generated` and `metabolism qualify`.")
+    return 0

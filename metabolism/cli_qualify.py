@@ -1,0 +1,74 @@
+"""The command `metabolism qualify`: options, the printed board, the JSON file, the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metabolism.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from metabolism.model import Model
+
+Progress = Callable[[], AbstractContextManager[Callable[[str, int], Callable[[int], None]]]]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `qualify`."""
+    parser.add_argument(
+        "--cases", action="append", metavar="FILE", help="case file; may be repeated (default: all shipped)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the board here")
+    parser.add_argument("--markdown", metavar="FOLDER", help="write pages for the documentation here")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
+    parser.add_argument(
+        "--uncertainty", type=int, metavar="N", help="add 90 %% intervals from N draws of the parameters"
+    )
+    parser.add_argument("--peers", nargs="+", metavar="FILE|ID", help="run published SBML models beside ours")
+
+
+def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
+    """Run the board and print it; return 0 if every must-pass case passes, else 1."""
+    from metabolism.board_text import board_markdown, board_text, peer_markdown, peer_text
+    from metabolism.cases import read_cases
+    from metabolism.predict import arms_of
+    from metabolism.qualify import qualify
+    from metabolism.result import write_atomically, write_text
+
+    if arguments.workers < 1:
+        raise InvalidValue(f"--workers {arguments.workers} must be at least 1.")
+    rows = read_cases(model, arguments.cases)
+    drawn = None
+    if arguments.uncertainty is not None:
+        from metabolism.draws import draws
+
+        drawn = draws(model, arguments.uncertainty)
+    with progress() as begin:
+        tick = begin("arms simulated", len(arms_of(rows)) * (2 if drawn is not None else 1))
+        board = qualify(model, rows, draws=drawn, workers=arguments.workers, progress=tick)
+    print(board_text(board))
+    data, pages = board.as_json(), {"qualification.md": board_markdown(board)}
+    if arguments.peers:
+        from metabolism.peers import run_peers
+
+        peers = run_peers(model, rows, arguments.peers)
+        print(f"\n{peer_text(peers, board)}")
+        data["peers"] = [p.as_json() for p in peers]
+        pages["published_models.md"] = peer_markdown(peers, board)
+    if arguments.json:
+        write_text(arguments.json, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        print(f"board written to {arguments.json}")
+    if arguments.markdown:
+        from metabolism.board_figure import board_figure
+
+        folder = Path(arguments.markdown)
+        for name, text in pages.items():
+            print(f"page written to {write_text(folder / name, text)}")
+        figure = board_figure(board)
+        write_atomically(folder / "qualification.png", lambda part: figure.savefig(part, format="png", dpi=110))
+    return 0 if board.passed else 1

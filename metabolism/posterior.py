@@ -1,0 +1,207 @@
+"""What a fit leaves open: profile likelihoods with a verdict, and draws weighted by their likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metabolism.engines import Array
+from metabolism.errors import SolverFailed
+from metabolism.fit import Fit, Objective
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: 95 % point of chi-square with one degree of freedom: how far a profile must rise to bound a parameter.
+THRESHOLD = 3.841
+#: Places of a profile, in prior standard deviations from the fit.
+PLACES = (-2.5, -1.75, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 1.75, 2.5)
+#: Degrees of freedom and inflation of the proposal: heavier tails than the target, or weights run away.
+FREEDOM, INFLATION = 7, 1.2
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Minus twice the log likelihood along one parameter, the others re-fitted.
+
+    Attributes
+    ----------
+    values : ndarray
+        Values of the parameter [table units], increasing, the fit among them.
+    rise : ndarray
+        Above the lowest point. The parameter's own prior is left out, those of the others are in.
+    """
+
+    parameter: str
+    values: Array
+    rise: Array
+
+    @property
+    def verdict(self) -> str:
+        """``identified``, ``one-sided: lower`` (or upper) bound only, or ``not identified`` by the data."""
+        low = int(np.argmin(self.rise))
+        below, above = bool((self.rise[:low] > THRESHOLD).any()), bool((self.rise[low + 1 :] > THRESHOLD).any())
+        if below and above:
+            return "identified"
+        return "one-sided: lower bound" if below else "one-sided: upper bound" if above else "not identified"
+
+
+def profiles(objective: Objective, fit: Fit, rounds: int = 4, tick: Tick | None = None) -> list[Profile]:
+    """Profile every parameter of a fit.
+
+    All points of all profiles are re-fitted side by side by Gauss-Newton steps whose Jacobian starts from that of
+    the fit and is updated after each step (Broyden 1965, doi:10.1090/S0025-5718-1965-0198670-6).
+
+    Parameters
+    ----------
+    rounds : int
+        Steps per point.
+    tick : callable, optional
+        Called with the number of rounds finished.
+    """
+    size = len(fit.x)
+    places = [(i, fit.x[i] + z * objective.sd[i]) for i in range(size) for z in PLACES]
+    places = [(i, v) for i, v in places if objective.low[i] <= v <= objective.high[i]]
+    own = len(fit.residuals) - size  # the priors come last
+    x = np.tile(fit.x, (len(places), 1))
+    jacobians, keeps = [], []
+    for n, (i, value) in enumerate(places):
+        keep = np.delete(np.arange(len(fit.residuals)), own + i)
+        free = np.delete(np.arange(size), i)
+        jacobian = fit.jacobian[np.ix_(keep, free)]
+        # the others first move along the valley that the fit's own Jacobian predicts
+        x[n, free] -= np.linalg.lstsq(jacobian, fit.jacobian[keep, i] * (value - fit.x[i]), rcond=None)[0]
+        x[n, i] = value
+        jacobians.append(jacobian)
+        keeps.append((keep, free))
+    x = np.clip(x, objective.low, objective.high)
+    r = objective.residuals(x)
+    best = np.array([float((r[n][keep] ** 2).sum()) for n, (keep, _) in enumerate(keeps)])
+    for done in range(rounds):
+        trial = x.copy()
+        for n, (keep, free) in enumerate(keeps):
+            move = np.linalg.lstsq(jacobians[n], -r[n][keep], rcond=None)[0]
+            trial[n, free] = np.clip(x[n, free] + np.clip(move, -0.5, 0.5), objective.low[free], objective.high[free])
+        moved = objective.residuals(trial)
+        for n, (keep, free) in enumerate(keeps):
+            step = trial[n, free] - x[n, free]
+            if step @ step > 0:
+                miss = moved[n][keep] - r[n][keep] - jacobians[n] @ step
+                jacobians[n] = jacobians[n] + np.outer(miss, step) / (step @ step)
+            cost = float((moved[n][keep] ** 2).sum())
+            if cost < best[n]:
+                x[n], r[n], best[n] = trial[n], moved[n], cost
+        if tick:
+            tick(done + 1)
+    found = []
+    for i, name in enumerate(objective.names):
+        centre = float((np.delete(fit.residuals, own + i) ** 2).sum())
+        points = sorted([(fit.x[i], centre), *((v, best[n]) for n, (j, v) in enumerate(places) if j == i)])
+        values, costs = (np.array(column) for column in zip(*points, strict=True))
+        found.append(Profile(name, np.exp(values), costs - costs.min()))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Draws of the posterior.
+
+    Attributes
+    ----------
+    draws : DataFrame
+        One column per fitted parameter [table units].
+    effective : float
+        Effective sample size of the weights before resampling.
+    proposals : int
+        Candidates evaluated.
+    pareto_k : float
+        Tail index of the weights: below 0.7 the estimate can be trusted (Vehtari et al. 2024, JMLR 25:72).
+    """
+
+    draws: pd.DataFrame
+    effective: float
+    proposals: int
+    pareto_k: float
+
+
+def sample(
+    objective: Objective, fit: Fit, count: int, proposals: int = 2000, seed: int = 1, tick: Tick | None = None
+) -> Sample:
+    """Draw from the posterior by adaptive importance sampling around the fit.
+
+    Two short rounds move the proposal from the Laplace approximation towards the posterior; draws are resampled from
+    the last round in proportion to their weights.
+
+    Parameters
+    ----------
+    count : int
+        Draws wanted.
+    proposals : int
+        Candidates of the last round; each of the two before takes a quarter as many.
+
+    Raises
+    ------
+    SolverFailed
+        If fewer than 10 proposals carry weight.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    centre, covariance = fit.x, fit.covariance * INFLATION
+    # two rounds improve centre and covariance of the proposal, as far as their weights carry
+    for _ in range(2):
+        tried, weights = _round(objective, centre, covariance, max(proposals // 4, 50), rng, tick)
+        trust = min(1.0, _effective(weights) / (4 * len(centre)))
+        moved = weights @ tried
+        spread = ((tried - moved).T * weights) @ (tried - moved)
+        centre = centre + trust * (moved - centre)
+        covariance = (1 - trust) * covariance + trust * INFLATION * spread
+    x, weights = _round(objective, centre, covariance, proposals, rng, tick)
+    if _effective(weights) < 10:
+        raise SolverFailed(
+            f"the posterior cannot be sampled around the fit: {_effective(weights):.1f} effective draws."
+        )
+    # systematic resampling
+    place = (rng.random() + np.arange(count)) / count
+    chosen = np.searchsorted(np.cumsum(weights), place).clip(0, len(x) - 1)
+    draws = pd.DataFrame(np.exp(x[rng.permutation(chosen)]), columns=list(objective.names))
+    return Sample(draws, _effective(weights), objective.evaluations, pareto_k(weights))
+
+
+def _round(
+    objective: Objective, centre: Array, covariance: Array, count: int, rng: np.random.Generator, tick: Tick | None
+) -> tuple[Array, Array]:
+    from scipy.stats import multivariate_t
+
+    proposal = multivariate_t(centre, covariance * (FREEDOM - 2) / FREEDOM, df=FREEDOM, seed=rng)
+    x = np.atleast_2d(proposal.rvs(count))
+    logs = np.full(count, -np.inf)
+    inside = ((x >= objective.low) & (x <= objective.high)).all(axis=1)
+    for part in np.array_split(np.flatnonzero(inside), max(1, math.ceil(inside.sum() / 64))):
+        logs[part] = -0.5 * (objective.residuals(x[part]) ** 2).sum(axis=1)
+        if tick:
+            tick(len(part))
+    logs = logs - proposal.logpdf(x)
+    weights = np.exp(logs - logs.max())
+    return x, weights / weights.sum()
+
+
+def _effective(weights: Array) -> float:
+    return float(1.0 / (weights**2).sum())
+
+
+def pareto_k(weights: Array) -> float:
+    """Tail index of importance weights: generalised Pareto fit to the largest ones (Vehtari et al. 2024)."""
+    from scipy.stats import genpareto
+
+    tail = min(len(weights) // 5, int(3 * math.sqrt(len(weights))))
+    ordered = np.sort(weights)[-tail - 1 :]
+    excess = ordered[1:] - ordered[0]
+    if tail < 5 or not excess.any():
+        return math.inf
+    return float(genpareto.fit(excess / excess.mean(), floc=0.0)[0])
