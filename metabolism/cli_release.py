@@ -63,6 +63,11 @@ def register(commands: Any, model_options: AddModelOptions, load_model: LoadMode
     model_options(comparing)
     comparing.set_defaults(action=lambda arguments: _compare(arguments, load_model))
 
+    proving = commands.add_parser("evidence", help="what supports the model, by the headings of M15, V&V40 and others")
+    proving.add_argument("--out", metavar="PATH", help="write a .md or .html file instead of printing Markdown")
+    proving.add_argument("--force", action="store_true", help="overwrite an existing file")
+    proving.set_defaults(action=_evidence)
+
 
 def _limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=int, default=300, help="time limit of reading a file (300)")
@@ -116,6 +121,21 @@ def _compare(arguments: argparse.Namespace, load_model: LoadModel) -> int:
     until = magnitude(arguments.until, "h", "until")
     theirs = file_fingerprint(arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes)
     print(side_by_side(model_fingerprint(load_model(arguments)), theirs))
+    return 0
+
+
+def _evidence(arguments: argparse.Namespace) -> int:
+    from metabolism.evidence import evidence_text
+    from metabolism.result import write_text
+
+    target = _free(arguments.out, arguments.force)
+    if target is None:
+        print(evidence_text())
+        return 0
+    formats = {".md": "markdown", ".html": "html"}
+    if target.suffix not in formats:
+        raise UsageError(f"'{target}' must end in .md or .html.")
+    print(f"evidence written to {write_text(target, evidence_text(formats[target.suffix], target.parent))}")
     return 0
 
 
