@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   metabolism simulate --set b12_deficient --regimen "1 mg hydroxocobalamin im weekly x 8"
   metabolism show MS_liver                   equation, values and sources of one reaction
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
+  metabolism compare model.xml               a foreign SBML file beside ours
   metabolism qualify                         every study case: observed, simulated, pass or fail
   metabolism check                           every check of model, numbers and data
 """
