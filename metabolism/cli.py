@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   metabolism simulate --set b12_deficient --regimen "1 mg hydroxocobalamin im weekly x 8"
   metabolism show MS_liver                   equation, values and sources of one reaction
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
+  metabolism compare model.xml               a foreign SBML file beside ours
   metabolism qualify                         every study case: observed, simulated, pass or fail
   metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --store results/gfr
   metabolism sensitivity sobol --regimen "50 mg im every 3.5 d x 32" --endpoint hcy_change --n 64
