@@ -34,10 +34,10 @@ class Series:
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Series:
-        return self + (-other)
+        return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> Series:
-        return -self + other
+        return self.__neg__().__add__(other)
 
     def __mul__(self, other: Any) -> Series:
         if not isinstance(other, Series):
