@@ -204,7 +204,8 @@ def _design(arguments: argparse.Namespace, model: Model) -> Any:
 def _cohort(model: Model, count: int, seed: int) -> pd.DataFrame:
     if count < 2:
         raise InvalidValue(f"--cohort {count} must be at least 2.")
-    from metabolism.population import JETALS_RUN_IN, PATIENT_COLUMNS, select
+    from metabolism.patients import PATIENT_COLUMNS
+    from metabolism.population import JETALS_RUN_IN, select
 
     return select(model, count, JETALS_RUN_IN, seed).people[list(PATIENT_COLUMNS)]
 

@@ -84,8 +84,25 @@ def with_scenario(model: Model, name: str, regimen: Regimen, weeks: float = 16) 
     model = model.with_values(MN_beta_hcy=scenario.beta_hcy, MN_Emax=0.0)
     if scenario.effect is None:
         return model
+    mean_rate, mean_product = typical_response(model, scenario.beta_hcy, regimen, weeks)
+    emax = (mean_rate - 1 + scenario.effect) / mean_product
+    if not 0 <= emax <= 1:
+        raise InvalidValue(
+            f"scenario '{name}' needs a direct maximum of {emax:.2f}, outside 0-1; lower MN_EC50 or the effect."
+        )
+    return model.with_values(MN_Emax=emax)
+
+
+def typical_response(model: Model, beta_hcy: float, regimen: Regimen, weeks: float = 16) -> tuple[float, float]:
+    """Time averages of r and r s in the typical patient [fraction]; see `with_scenario`.
+
+    Parameters
+    ----------
+    beta_hcy : float
+        Elasticity of the loss rate to plasma homocysteine.
+    """
     run = simulate(
-        model, regimen, f"{weeks} weeks", outputs=["effect_hcy", "cbl_effect"],
+        model.with_values(MN_beta_hcy=beta_hcy), regimen, f"{weeks} weeks", outputs=["effect_hcy", "cbl_effect"],
         patients={"MN_hcy_ref": [model.values["MN_hcy_ref"]]}, own_baseline={"MN_hcy_ref": "hcy_plasma"},
     )  # fmt: skip
     t = run.data["time"].values
@@ -93,10 +110,4 @@ def with_scenario(model: Model, name: str, regimen: Regimen, weeks: float = 16) 
     site = run["cbl_effect"].values[0]
     saturation = site / (site + model.values["MN_EC50"])
     span = t[-1] - t[0]
-    mean_rate, mean_product = np.trapezoid(rate, t) / span, np.trapezoid(rate * saturation, t) / span
-    emax = float((mean_rate - 1 + scenario.effect) / mean_product)
-    if not 0 <= emax <= 1:
-        raise InvalidValue(
-            f"scenario '{name}' needs a direct maximum of {emax:.2f}, outside 0-1; lower MN_EC50 or the effect."
-        )
-    return model.with_values(MN_Emax=emax)
+    return float(np.trapezoid(rate, t) / span), float(np.trapezoid(rate * saturation, t) / span)

@@ -91,5 +91,9 @@ class SolverFailed(MetabolismError):
         self.time, self.state = time, state
 
 
+class FitFailed(MetabolismError):
+    """A statistical model that could not be fitted to one data set."""
+
+
 class OutputError(MetabolismError):
     """A result that could not be written; nothing half-written is left behind."""

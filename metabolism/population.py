@@ -1,32 +1,40 @@
-"""Virtual ALS patients, and the run-in that selects them the way a trial does.
-
-First version of the cohort model: loss rates and entry scores drawn from moments of JETALS and E0761
-baselines, rounding noise of a rating, and a loss rate that drifts between periods. Distributions are the
-``COHORT_*`` rows of the parameter table.
-"""
+"""The observation period of a trial: it selects patients by how much they fall, and counts who stood at each filter."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metabolism.errors import InvalidValue
 from metabolism.model import Model
-from metabolism.parameters import read_set
+from metabolism.patients import (
+    HOURS_PER_WEEK,
+    PATIENT_COLUMNS,
+    Array,
+    alsfrs_r,
+    candidates,
+    motor_units,
+    plausibility,
+    rate_score,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
-HOURS_PER_WEEK = 168.0
-HOURS_PER_MONTH = 730.5
-#: Parameter columns of a cohort: what differs between patients inside the coupled model.
-PATIENT_COLUMNS = (
-    "MN_k", "motor_units", "FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_K_fad",
-)  # fmt: skip
+__all__ = [
+    "JETALS_RUN_IN",
+    "Cohort",
+    "RunIn",
+    "alsfrs_r",
+    "candidates",
+    "motor_units",
+    "observe",
+    "rate_score",
+    "select",
+]
 
 
 @dataclass(frozen=True)
@@ -55,80 +63,6 @@ class RunIn:
 JETALS_RUN_IN = RunIn(weeks=12, onset_limit=12, drop=(1, 2), floor=36)
 
 
-def alsfrs_r(motor_units: Array, gamma: float, n50: float) -> Array:
-    """ALSFRS-R from motor-unit fraction, as in ``models/motor_neuron.ant`` [points]."""
-    return np.asarray(48 * (1 + n50**gamma) / (1 + (n50 / motor_units) ** gamma))
-
-
-def motor_units(score: Array, gamma: float, n50: float) -> Array:
-    """Motor-unit fraction at an ALSFRS-R score: the inverse of `alsfrs_r` [fraction]."""
-    return np.asarray(n50 / (48 * (1 + n50**gamma) / score - 1) ** (1 / gamma))
-
-
-def rate_score(score: Array, noise: Array) -> Array:
-    """What a rater writes down: the score with noise [points], rounded and kept in 0-48."""
-    return np.clip(np.round(score + noise), 0, 48)
-
-
-def candidates(model: Model, count: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw patients at the start of an observation period, before any selection.
-
-    Parameters
-    ----------
-    model : Model
-        Supplies the ``COHORT_*`` distributions and the values that patients vary around.
-    count : int
-        Number of patients.
-    rng : numpy Generator
-        The only source of randomness.
-
-    Returns
-    -------
-    DataFrame
-        One row per patient: loss rates of the two periods [1/h], motor units, months since onset, ratings,
-        and the model parameters of `PATIENT_COLUMNS`.
-    """
-    import pandas as pd
-    from scipy.stats import truncnorm
-
-    if count < 1:
-        raise InvalidValue(f"a cohort of {count} patients is empty; ask for at least 1.")
-    table, values = model.table, model.values
-    gamma, n50 = values["MN_gamma"], values["MN_n50"]
-
-    def cohort(name: str) -> float:
-        return table[f"COHORT_{name}"].value
-
-    k = cohort("k_median") * np.exp(cohort("k_omega") * rng.standard_normal(count))
-    mean, sd = cohort("entry_mean"), cohort("entry_sd")
-    low, high = (cohort("entry_low") - mean) / sd, (cohort("entry_high") - mean) / sd
-    entry = np.asarray(truncnorm.rvs(low, high, loc=mean, scale=sd, size=count, random_state=rng))
-    units = motor_units(entry, gamma, n50)
-    tau = cohort("k_tau")
-    period = np.exp(tau * rng.standard_normal((2, count)) - tau**2 / 2)
-    tt = rng.random(count) < cohort("tt_frequency")
-
-    def spread(name: str, omega: str) -> Array:
-        return np.asarray(values[name] * np.exp(cohort(omega) * rng.standard_normal(count)))
-
-    return pd.DataFrame(
-        {
-            "k_run_in": k * period[0],
-            "MN_k": k * period[1],
-            "entry_score": entry,
-            "entry_units": units,
-            "onset_months": -np.log(units) / k / HOURS_PER_MONTH,
-            "entry_rating": rate_score(entry, cohort("rater_sd") * rng.standard_normal(count)),
-            "baseline_noise": cohort("rater_sd") * rng.standard_normal(count),
-            "FOLATE_DIET_rate": spread("FOLATE_DIET_rate", "hcy_omega"),
-            "CBL_DIET_rate": spread("CBL_DIET_rate", "cbl_omega"),
-            "CBL_CLf": spread("CBL_CLf", "CLf_omega"),
-            "IM_LARGE_ka": spread("IM_LARGE_ka", "ka_omega"),
-            "MTHFR_K_fad": np.where(tt, read_set("mthfr_677tt").values["MTHFR_K_fad"], values["MTHFR_K_fad"]),
-        }
-    )
-
-
 def observe(model: Model, people: pd.DataFrame, run_in: RunIn) -> pd.DataFrame:
     """Run the untreated observation period and mark who passes each criterion.
 
@@ -142,17 +76,30 @@ def observe(model: Model, people: pd.DataFrame, run_in: RunIn) -> pd.DataFrame:
         ``recent_onset``, ``above_floor``, ``in_window``, ``eligible``.
     """
     values = model.values
-    result = people.copy()
-    hours = run_in.weeks * HOURS_PER_WEEK
-    result["motor_units"] = people["entry_units"] * np.exp(-people["k_run_in"] * hours)
-    score = alsfrs_r(result["motor_units"].to_numpy(), values["MN_gamma"], values["MN_n50"])
-    result["baseline_rating"] = rate_score(score, people["baseline_noise"].to_numpy())
-    result["drop"] = result["entry_rating"] - result["baseline_rating"]
-    result["recent_onset"] = result["onset_months"] <= run_in.onset_limit
-    result["above_floor"] = result["baseline_rating"] >= run_in.floor
-    result["in_window"] = result["drop"].between(*run_in.drop)
-    result["eligible"] = result["recent_onset"] & result["above_floor"] & result["in_window"]
-    return result
+    score_map = values["MN_gamma"], values["MN_n50"]
+    return people.assign(**observed_columns(score_map, {str(c): people[c].to_numpy() for c in people}, run_in))
+
+
+def observed_columns(score_map: tuple[float, float], people: Mapping[str, Any], run_in: RunIn) -> dict[str, Any]:
+    """Baseline columns and flags from the columns of candidates; see `observe`.
+
+    Parameters
+    ----------
+    score_map : tuple of float
+        Exponent and half-score fraction of `metabolism.patients.alsfrs_r`.
+    """
+    units = people["entry_units"] * np.exp(-people["k_run_in"] * run_in.weeks * HOURS_PER_WEEK)
+    # without an observation period the rating at entry is the baseline
+    rating = rate_score(alsfrs_r(units, *score_map), people["baseline_noise"])
+    rating = rating if run_in.weeks else people["entry_rating"]
+    drop = people["entry_rating"] - rating
+    flags = {
+        "recent_onset": people["onset_months"] <= run_in.onset_limit,
+        "above_floor": rating >= run_in.floor,
+        "in_window": (drop >= run_in.drop[0]) & (drop <= run_in.drop[1]),
+    }
+    eligible = flags["recent_onset"] & flags["above_floor"] & flags["in_window"]
+    return {"motor_units": units, "baseline_rating": rating, "drop": drop, **flags, "eligible": eligible}
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,16 +132,17 @@ def select(model: Model, count: int, run_in: RunIn, seed: int) -> Cohort:
 
     rng = np.random.default_rng(seed)
     parts: list[pd.DataFrame] = []
-    counts = {"observed": 0, "onset within limit": 0, "above the score floor": 0, "in run-in window": 0}
+    counts = {"plausible": 0, "onset within limit": 0, "above the score floor": 0, "in run-in window": 0}
     while sum(len(p) for p in parts) < count:
-        seen = observe(model, candidates(model, max(4 * count, 1000), rng), run_in)
+        drawn = candidates(model, max(4 * count, 1024), rng)
+        seen = observe(model, drawn[plausibility(drawn).keep], run_in)
         near = seen["recent_onset"]
-        counts["observed"] += len(seen)
+        counts["plausible"] += len(seen)
         counts["onset within limit"] += int(near.sum())
         counts["above the score floor"] += int((near & seen["above_floor"]).sum())
         counts["in run-in window"] += int(seen["eligible"].sum())
         parts.append(seen[seen["eligible"]])
-        if counts["observed"] >= 1000 and counts["in run-in window"] < counts["observed"] / 1000:
+        if counts["plausible"] >= 1000 and counts["in run-in window"] < counts["plausible"] / 1000:
             raise InvalidValue(f"the run-in leaves almost nobody: {counts}; widen the window, floor or onset limit.")
     people = pd.concat(parts, ignore_index=True).iloc[:count].reset_index(drop=True)
     return Cohort(people, counts)

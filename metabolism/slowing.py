@@ -1,0 +1,175 @@
+"""How a regimen slows the loss of motor units in each virtual patient: coupled runs, then exact reuse.
+
+In ``models/motor_neuron.ant`` motor units fall at the rate ``MN_k (1 - effect_hcy)(1 - effect_direct)``, and neither
+effect depends on ``MN_k`` or on the motor units. So with the relative loss ``G(t)``, the integral of
+``(1 - effect_hcy)(1 - effect_direct)``, motor units are ``N(0) exp(-MN_k G(t))`` for any loss rate, and because the
+direct effect is linear in its maximum, ``G = A - Emax B`` for any size of effect. A few hundred coupled runs, cobalamin
+to motor units, therefore serve any number of trials exactly; a test compares this with the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabolism.effects import Scenario, typical_response
+from metabolism.errors import InvalidValue
+from metabolism.model import Model
+from metabolism.patients import BODY, BODY_PARAMETERS, Generator, normals, plausibility
+from metabolism.regimen import Regimen, plan
+from metabolism.simulation import simulate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+#: Spacing of the relative-loss grid [h].
+STEP = 84.0
+#: Relative tolerance of the coupled runs; the trial endpoint is rounded to whole points.
+RTOL = 1e-6
+OWN_BASELINE = {"MN_hcy_ref": "hcy_plasma"}
+#: Regimen at which a scenario's total effect is defined.
+REFERENCE_REGIMEN = "50 mg im every 3.5 d x 32"
+
+
+@dataclass(frozen=True, eq=False)
+class Bodies:
+    """Virtual patients without a disease, at rest.
+
+    Attributes
+    ----------
+    people : DataFrame
+        Demographics, parameters and the resting ``hcy_plasma`` and ``cbl_plasma`` [µM].
+    drawn : int
+        How many were drawn.
+    refused : dict of str to int
+        How many each plausibility rule refused, and how many found no rest.
+    """
+
+    people: pd.DataFrame
+    drawn: int
+    refused: dict[str, int]
+
+    @property
+    def acceptance(self) -> float:
+        """Share of drawn bodies that were plausible and found rest."""
+        return len(self.people) / self.drawn
+
+
+def bodies(model: Model, count: int, seed: int, table: str | None = None) -> Bodies:
+    """Draw bodies, bring each to rest, and keep the plausible ones.
+
+    Parameters
+    ----------
+    count : int
+        Number drawn, not number kept.
+    table : str, optional
+        Path of a user's means and SDs; see `metabolism.patients.Generator.of`.
+    """
+    drawn = Generator.of(model, table).bodies(normals(count, len(BODY), seed))
+    rest = simulate(
+        model, None, STEP, outputs=["hcy_plasma", "cbl_plasma"], times=[0.0], patients=drawn[list(BODY_PARAMETERS)], rtol=RTOL
+    )  # fmt: skip
+    for name in ("hcy_plasma", "cbl_plasma"):
+        drawn[name] = rest[name].values[:, 0]
+    failed = rest.data["failed"].values != 0
+    rules = plausibility(drawn)
+    refused = rules.refused | {"no resting state": int(failed.sum())}
+    return Bodies(drawn[rules.keep & ~failed].reset_index(drop=True), count, refused)
+
+
+@dataclass(frozen=True, eq=False)
+class Slowing:
+    """Relative loss of motor units under one regimen, per body: ``G = homocysteine - Emax x direct``.
+
+    Attributes
+    ----------
+    homocysteine, direct : ndarray, shape (bodies, times)
+        The integrals A and B [h] on a grid with spacing `STEP` from 0.
+    failed : ndarray of bool, shape (bodies,)
+        Bodies whose coupled run failed.
+    """
+
+    homocysteine: Array
+    direct: Array
+    failed: NDArray[np.bool_]
+
+    def loss(self, maximum: float) -> Array:
+        """Relative loss G for a maximum of the direct effect, shape (bodies, times) [h]."""
+        return self.homocysteine - maximum * self.direct
+
+
+def untreated(count: int, hours: float) -> Slowing:
+    """Relative loss without treatment: time itself, because a patient at rest stays at rest."""
+    grid = _grid(hours)
+    return Slowing(np.tile(grid, (count, 1)), np.zeros((count, len(grid))), np.zeros(count, dtype=bool))
+
+
+def _grid(hours: float) -> Array:
+    return np.arange(0.0, np.ceil(hours / STEP) * STEP + 1, STEP)
+
+
+def slowing(
+    model: Model, regimen: str, beta_hcy: float, people: pd.DataFrame, hours: float, *, missed: float = 0.0,
+    seed: int = 1, workers: int = 1, progress: Callable[[int], None] | None = None,
+) -> Slowing:  # fmt: skip
+    """Run bodies through the coupled model and record their relative loss.
+
+    Parameters
+    ----------
+    regimen : str
+    beta_hcy : float
+        Elasticity of the loss rate to plasma homocysteine.
+    people : DataFrame
+        Bodies with the columns of `metabolism.patients.BODY_PARAMETERS`.
+    hours : float
+        Length of treatment [h].
+    missed : float
+        Probability that a dose is missed.
+    """
+    if not 0 <= missed < 1:
+        raise InvalidValue(f"the probability of a missed dose, {missed}, must lie in [0, 1).")
+    grid = _grid(hours)
+    doses = Regimen.parse(regimen).until(float(grid[-1]))
+    kept = (
+        np.random.default_rng([seed, 77]).random((len(people), len(plan(doses, 0.0, float(grid[-1])).boluses)))
+        >= missed
+    )
+    probe = 0.5
+    losses, failed = [], np.zeros(len(people), dtype=bool)
+    for maximum in (0.0, probe):
+        run = simulate(
+            model.with_values(MN_beta_hcy=beta_hcy, MN_Emax=maximum), doses, float(grid[-1]), outputs=["motor_units"],
+            times=grid, patients=people[list(BODY_PARAMETERS)], own_baseline=OWN_BASELINE, dose_scale=kept.astype(float),
+            rtol=RTOL, workers=workers, progress=progress,
+        )  # fmt: skip
+        units = run["motor_units"].values
+        losses.append(np.log(units[:, :1] / units) / model.values["MN_k"])
+        failed |= run.data["failed"].values != 0
+    return Slowing(losses[0], (losses[0] - losses[1]) / probe, failed)
+
+
+_TYPICAL: dict[tuple[str, str, float, str, float], tuple[float, float]] = {}
+
+
+def direct_maximum(
+    model: Model, effect: float, beta_hcy: float, regimen: str = REFERENCE_REGIMEN, weeks: float = 16
+) -> float:
+    """Maximum of the direct path at which a regimen's total effect in the typical patient is `effect`.
+
+    Unlike a scenario's, the result may lie outside 0-1 (a negative one means harm); the trial engine is linear in it.
+    """
+    key = (model.structure_hash, model.parameter_hash, beta_hcy, regimen, weeks)
+    if key not in _TYPICAL:
+        _TYPICAL[key] = typical_response(model, beta_hcy, Regimen.parse(regimen), weeks)
+    rate, product = _TYPICAL[key]
+    return (rate - 1 + effect) / product
+
+
+def scenario_maximum(model: Model, scenario: Scenario) -> float:
+    """Maximum of the direct path of a scenario; 0 where homocysteine acts alone."""
+    return 0.0 if scenario.effect is None else direct_maximum(model, scenario.effect, scenario.beta_hcy)
