@@ -1,4 +1,4 @@
-"""The command line: list, run, simulate, show, export, check."""
+"""The command line: list, run, simulate, show, export, design, check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from metabolism import cli_fit, cli_help, cli_output, cli_qualify
+from metabolism import cli_design, cli_fit, cli_help, cli_output, cli_qualify, cli_release
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -70,14 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("id")
     _model_options(showing)
 
-    exporting = commands.add_parser("export", help="write the model as SBML or Antimony")
-    exporting.add_argument("format", metavar="{sbml,antimony}")
-    exporting.add_argument("path")
-    exporting.add_argument("--regimen")
-    exporting.add_argument("--until", default="16 weeks")
-    exporting.add_argument("--force", action="store_true", help="overwrite an existing file")
-    _model_options(exporting)
-
     add_commands(commands)
     fitting = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
     cli_fit.options(fitting)
@@ -86,9 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
     cli_qualify.options(qualifying)
     _model_options(qualifying)
+    cli_design.add_parser(commands)
 
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
+    cli_release.register(commands, _model_options, _model)
     cli_help.finish(parser, commands)
     return parser
 
@@ -248,21 +242,6 @@ def _do_show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _do_export(arguments: argparse.Namespace) -> int:
-    from metabolism.exporters import export
-
-    path = export(
-        _model(arguments),
-        arguments.path,
-        arguments.format,
-        regimen=arguments.regimen,
-        until=arguments.until,
-        force=arguments.force,
-    )
-    print(f"{arguments.format} written to {path}")
-    return 0
-
-
 def _do_check(arguments: argparse.Namespace) -> int:
     from metabolism.checks import build_path, checks
     from metabolism.model import load
@@ -296,15 +275,22 @@ def _do_qualify(arguments: argparse.Namespace) -> int:
     return cli_qualify.run(arguments, _model(arguments), _progress)
 
 
+def _do_design(arguments: argparse.Namespace) -> int:
+    from metabolism.cli_design import run_design
+
+    with _progress() as progress:
+        return run_design(arguments, progress)
+
+
 _COMMANDS = {
     "list": _do_list,
     "run": _do_run,
     "simulate": _do_simulate,
     "show": _do_show,
-    "export": _do_export,
     "fit": _do_fit,
     "qualify": _do_qualify,
     "check": _do_check,
+    "design": _do_design,
 }
 
 
@@ -337,7 +323,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             print(cli_help.GREETING)
             return 0
-        return cli_output.carry_out(getattr(arguments, "run", None) or _COMMANDS[arguments.command], arguments)
+        return cli_output.carry_out(getattr(arguments, "action", None) or _COMMANDS[arguments.command], arguments)
     except MetabolismError as error:
         print(f"metabolism: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code

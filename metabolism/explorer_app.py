@@ -324,7 +324,7 @@ def _server(input: Inputs, output: Outputs, session: Session) -> None:
 
     @render.download_link(filename="scenario.xml")
     def scenario_sbml() -> Iterator[str]:
-        from metabolism.exporters import sbml_text
+        from metabolism.sbml_export import sbml_text
 
         choices = current()[0].choices
         yield sbml_text(exact_model(choices), regimen(choices), until=f"{choices.weeks} weeks")
