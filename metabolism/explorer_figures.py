@@ -119,9 +119,6 @@ def sheet(choices: Choices, format: str) -> bytes:
         return _bytes(figure, format)
 
 
-BANDS = f"Shaded: middle 80 % of {PEOPLE} virtual people; for motor units and ALSFRS-R the 95 % range of the assumed effect."
-
-
 def caption(choices: Choices) -> str:
     """Return one line that says which scenario a figure shows."""
     dose = f"{choices.dose:g} mg methylcobalamin {choices.route} every {choices.interval} days"
