@@ -338,8 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             print(cli_help.GREETING)
             return 0
-        command = getattr(arguments, "action", None) or getattr(arguments, "run", None) or _COMMANDS[arguments.command]
-        return cli_output.carry_out(command, arguments)
+        return cli_output.carry_out(getattr(arguments, "action", None) or _COMMANDS[arguments.command], arguments)
     except MetabolismError as error:
         print(f"metabolism: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
