@@ -6,28 +6,31 @@ Every baseline row of the literature table is printed beside the model, also tho
 import numpy as np
 import pandas as pd
 
-from metabolism import Claim, Outcome, experiment, simulate, steady_state
+from metabolism import Claim, Outcome, Regimen, experiment, simulate, steady_state
+from metabolism.equations import equations
+from metabolism.fluxmap import draw
+from metabolism.parameters import read_set
 from metabolism.plotting import COLOURS, new_figure
 
-#: Row of the literature table -> (observable or None, factor to the table's unit, parameter sets, why not).
+#: Row of the literature table -> (observable, factor to the table's unit).
 ROWS = {
-    "C04a": ("hcy_plasma", 1, ()),
-    "C04b": ("hcy_plasma", 1, ()),
-    "C04c": ("hcy_plasma", 1, ()),
-    "C04d": ("met_plasma", 1, ()),
-    "C04e": ("cystathionine_plasma", 1, ()),
-    "C04f": ("sam_plasma", 1000, ()),
-    "C04g": ("sah_plasma", 1000, ()),
-    "C04h": ("betaine_plasma", 1, ()),
-    "C04i": ("choline_plasma", 1, ()),
-    "C04j": ("mma_plasma", 1000, ()),
-    "C04k": ("folate_rbc", 1000, ()),
-    "C04l": ("plp_plasma", 1000, ()),
-    "C04m": ("cysteine_plasma", 1, ()),
-    "C04n": ("holo_tc", 1e6, ()),
-    "C05a": ("transmethylation", 1 / 70, ()),
-    "C05b": ("remethylation", 1 / 70, ()),
-    "C05c": ("transsulfuration", 1 / 70, ()),
+    "C04a": ("hcy_plasma", 1),
+    "C04b": ("hcy_plasma", 1),
+    "C04c": ("hcy_plasma", 1),
+    "C04d": ("met_plasma", 1),
+    "C04e": ("cystathionine_plasma", 1),
+    "C04f": ("sam_plasma", 1000),
+    "C04g": ("sah_plasma", 1000),
+    "C04h": ("betaine_plasma", 1),
+    "C04i": ("choline_plasma", 1),
+    "C04j": ("mma_plasma", 1000),
+    "C04k": ("folate_rbc", 1000),
+    "C04l": ("plp_plasma", 1000),
+    "C04m": ("cysteine_plasma", 1),
+    "C04n": ("holo_tc", 1e6),
+    "C05a": ("transmethylation", 1 / 70),
+    "C05b": ("remethylation", 1 / 70),
+    "C05c": ("transsulfuration", 1 / 70),
 }
 UNITS = {"umol/L": "uM", "nmol/L": "nM"}
 
@@ -40,23 +43,29 @@ UNITS = {"umol/L": "uM", "nmol/L": "nM"}
 def run(ctx):
     table = ctx.data("literature/homocysteine").set_index("id")
     state = steady_state(ctx.model)
+    # the tracer rates were measured after an overnight fast
+    fast = Regimen()
+    for parameter, value in read_set("fasting").values.items():
+        fast = fast.expose(parameter, value, 0)
+    tracer = ["transmethylation", "remethylation", "transsulfuration"]
+    fasted = simulate(ctx.model, fast, "12 h", outputs=tracer, engine=ctx.engine)
     rows, claims = [], []
-    for row, (observable, factor, _) in ROWS.items():
+    for row, (observable, factor) in ROWS.items():
         entry = table.loc[row]
-        predicted = state.values[observable] * factor
+        value = float(fasted[observable][-1]) if row.startswith("C05") else state.values[observable]
+        predicted = value * factor
         low, high, published = (float(entry[c]) for c in ("accept_low", "accept_high", "observed"))
         unit = _unit(entry)
         key = str(entry["reference"]).split(";")[0]
-        note = "fasting tracer value; the model is a 24-hour average without meals" if row.startswith("C05") else ""
+        note = "after 12 h without food; 70 kg" if row.startswith("C05") else ""
         claims.append(
             Claim(row, f"{entry['analyte']} ({entry['population']})", predicted, published, low, high, unit, key, note)
         )
         rows.append({"row": row, "analyte": entry["analyte"], "population": entry["population"], "model": predicted,
                      "published": published, "low": low, "high": high, "unit": unit, "inside": "yes" if low <= predicted <= high else "no"})  # fmt: skip
     levels = pd.DataFrame(rows)
-    states = pd.DataFrame(
-        [{"id": k, "value at rest": v, "unit": _state_unit(ctx.model, k)} for k, v in state.values.items()]
-    )
+    units = equations(ctx.model).units
+    states = pd.DataFrame([{"id": k, "value at rest": v, "unit": units[k]} for k, v in state.values.items()])
     eigenvalues = np.sort(np.real(state.eigenvalues))
     still = simulate(ctx.model, None, "52 weeks", outputs=["hcy_plasma", "cbl_plasma", "mma_plasma"], engine=ctx.engine)
     drift = max(float(np.abs(still[o] / still[o][0] - 1).max()) for o in still.outputs)
@@ -69,7 +78,7 @@ def run(ctx):
             f"{inside} of {len(levels)} published baselines lie inside their bands; the misses are listed with their reasons."
         ),
         claims=claims,
-        results={"year_at_rest": still},
+        results={"year_at_rest": still, "overnight_fast": fasted},
         tables={"baselines": levels, "resting_state": states},
         cited=["Reed2008"],
         notes=[
@@ -85,10 +94,6 @@ def _unit(entry):
         if long in text:
             return short
     return "umol/kg/h" if entry["analyte"].endswith("rate") else text.split("(")[-1].rstrip(")")
-
-
-def _state_unit(model, name):
-    return model.table[name].unit if name in model.table else ""
 
 
 def figures(outcome):
@@ -114,4 +119,6 @@ def figures(outcome):
     axes.minorticks_off()
     axes.set_xlabel("model / published (grey: acceptance band; orange: outside)")
     axes.grid(axis="y", visible=False)
-    return {"1_baselines": figure}
+    rest = outcome.tables["resting_state"].set_index("id")
+    drawing = draw(rest["value at rest"].to_dict(), units=rest["unit"].to_dict(), title="The healthy reference at rest")
+    return {"1_baselines": figure, "2_flux_map_of_the_reference": drawing}

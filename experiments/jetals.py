@@ -60,14 +60,16 @@ def _trials(model, people, placebo, active, rng, replicates):
     usable = np.flatnonzero((placebo.data["failed"].values == 0) & (active.data["failed"].values == 0))
     sd = model.table["COHORT_rater_sd"].value
     sizes = list(ARM_SIZES.values())
+    baseline = people["baseline_rating"].to_numpy()
+    scores = [run["alsfrs_r"].sel(time=VISITS[1:]).values for run in (placebo, active)]
     rows = []
     for replicate in range(replicates):
         drawn = rng.choice(usable, size=sum(sizes), replace=True)
         means = {}
-        for arm, run, who in zip(ARM_SIZES, (placebo, active), np.split(drawn, [sizes[0]]), strict=True):
-            score = run["alsfrs_r"].sel(time=VISITS[1:]).values[who]
+        for arm, own, who in zip(ARM_SIZES, scores, np.split(drawn, [sizes[0]]), strict=True):
+            score = own[who]
             rated = rate_score(score, sd * rng.standard_normal(score.shape))
-            change = rated - people["baseline_rating"].to_numpy()[who, None]
+            change = rated - baseline[who, None]
             means[arm] = change.mean(axis=0)
             means[f"{arm}_sd"] = change[:, -1].std(ddof=1)
         rows.append(

@@ -112,22 +112,14 @@ def _identify(element: Any, pairs: list[tuple[str, str]]) -> None:
 
 
 def _describe_model(model: Any, settings: Mapping[str, Any]) -> None:
-    import libsbml
-
     model.setName(settings["title"])
     model.setNotes(_notes(settings))
     model.setMetaId(f"meta_{settings['id']}")
-    write_history(model, settings)
-    for qualifier, uri in (("hasTaxon", f"taxonomy/{settings['taxon']}"), ("hasProperty", _DISEASE)):
-        _identify(model, [(qualifier, uri)])
-    licence = libsbml.CVTerm(libsbml.MODEL_QUALIFIER)
-    licence.setModelQualifierType(libsbml.BQM_IS_DESCRIBED_BY)
-    licence.addResource(settings["licence_url"])
-    model.addCVTerm(licence)
+    write_identity(model, settings)
 
 
-def write_history(model: Any, settings: Mapping[str, Any]) -> None:
-    """Write creators and dates; a fixed date, so that the same model is always the same file."""
+def write_identity(model: Any, settings: Mapping[str, Any]) -> None:
+    """Write creators, dates, taxon, disease and licence; dates are fixed, so that the same model is the same file."""
     import libsbml
 
     history = libsbml.ModelHistory()
@@ -139,6 +131,12 @@ def write_history(model: Any, settings: Mapping[str, Any]) -> None:
     history.setCreatedDate(libsbml.Date(settings["created"]))
     history.setModifiedDate(libsbml.Date(settings.get("modified", settings["created"])))
     model.setModelHistory(history)
+    for qualifier, uri in (("hasTaxon", f"taxonomy/{settings['taxon']}"), ("hasProperty", _DISEASE)):
+        _identify(model, [(qualifier, uri)])
+    licence = libsbml.CVTerm(libsbml.MODEL_QUALIFIER)
+    licence.setModelQualifierType(libsbml.BQM_IS_DESCRIBED_BY)
+    licence.addResource(settings["licence_url"])
+    model.addCVTerm(licence)
 
 
 def _notes(settings: Mapping[str, Any]) -> str:

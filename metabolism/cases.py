@@ -5,24 +5,22 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metabolism import case_fields as fields
 from metabolism.engines import Array
 from metabolism.equations import equations
-from metabolism.errors import InvalidValue, MetabolismError, UnitMismatch, UnknownName, UsageError
+from metabolism.errors import MetabolismError, UnitMismatch, UnknownName, UsageError
 from metabolism.interventions import Target, Treatment, read_match, read_population, read_treatment
 from metabolism.literature import experiments_dir
 from metabolism.metrics import METRICS, Metric
 from metabolism.model import Model
-from metabolism.provenance import bibliography
-from metabolism.regimen import substance
-from metabolism.units import MODEL_UNITS, magnitude, registry
 
 COLUMNS = (
     "case", "row", "study", "source", "population", "match", "interventions", "against", "reading", "observable", "unit",
@@ -31,8 +29,6 @@ COLUMNS = (
 #: Columns a file may leave out, or leave empty.
 OPTIONAL = ("study", "population", "match", "interventions", "against", "observed", "must_pass", "note")
 ROLES = ("calibration", "check")
-#: A mass concentration is turned into an amount with this substance (the only one measured by mass).
-WEIGHED = "methylcobalamin"
 _POINTS = 161
 
 
@@ -163,6 +159,8 @@ def _records(path: Path) -> list[tuple[int, dict[str, str]]]:
             found = list(reader.fieldnames or ())
             missing = [c for c in COLUMNS if c not in found and c not in OPTIONAL]
             unknown = [c for c in found if c not in COLUMNS]
+            if len(found) == 1 and found[0].count(";") > 5:
+                raise InvalidCase(f"{path.name} line 1: fields are separated by ';'; save the file with commas.")
             if unknown:
                 raise InvalidCase(f"{path.name} line 1: {UnknownName('column', unknown[0], COLUMNS)}")
             if missing:
@@ -213,24 +211,30 @@ class _Builder:
                 self.problem(column, f"is empty{remedy}")
         if not self.good:
             return None
-        sources = self._try("source", lambda: _sources(record["source"]), ())
-        metric = self._try("metric", lambda: _choice("metric", record["metric"], METRICS), None)
+        sources = self._try("source", lambda: fields.sources(record["source"]), ())
+        metric = self._try("metric", lambda: fields.choice("metric", record["metric"], METRICS), None)
         arms = self._arms(metric)
         terms = self._try("observable", self._terms, ())
-        times = self._try("reading", lambda: _reading(record["reading"], metric), ()) if metric else ()
+        times = self._try("reading", lambda: fields.reading(record["reading"], metric), ()) if metric else ()
         weight = arms[0].weight if arms else 70.0
         factor = 1.0
         if metric and terms:
-            factor = self._try("unit", lambda: _factor(record["unit"], metric, self.system.units, terms, weight), 1.0)
-        low = self._try("low", lambda: _number(record["low"]), 0.0)
-        high = self._try("high", lambda: _number(record["high"]), 0.0)
+            factor = self._try(
+                "unit", lambda: fields.factor(record["unit"], metric, self.system.units, terms, weight), 1.0
+            )
+        low = self._try("low", lambda: fields.number(record["low"]), math.nan)
+        high = self._try("high", lambda: fields.number(record["high"]), math.nan)
         if low > high:
             self.problem("low", f"the band {low:g} to {high:g} is upside down")
         observed = (
-            self._try("observed", lambda: _number(record["observed"], False), 0.0) if record["observed"] else math.nan
+            self._try("observed", lambda: fields.number(record["observed"], False), 0.0)
+            if record["observed"]
+            else math.nan
         )
-        role = self._try("role", lambda: _one_of("role", record["role"], ROLES), "")
-        must = self._try("must_pass", lambda: _one_of("must_pass", record["must_pass"] or "no", ("yes", "no")), "")
+        role = self._try("role", lambda: fields.one_of("role", record["role"], ROLES), "")
+        must = self._try(
+            "must_pass", lambda: fields.one_of("must_pass", record["must_pass"] or "no", ("yes", "no")), ""
+        )
         if not self.good:
             return None
         return Row(
@@ -274,92 +278,3 @@ class _Builder:
         if len({self.system.units[n] for _, n in terms}) != 1:
             raise UnitMismatch(f"'{self.record['observable']}' adds outputs of different units.")
         return tuple(terms)
-
-
-def _sources(text: str) -> tuple[str, ...]:
-    sources = tuple(filter(None, (s.strip() for s in text.split(";"))))
-    for source in sources:
-        outside = re.match(r"(doi:\s*10\.|10\.\d|pmid:?\s*\d|https?://)", source, re.IGNORECASE)
-        if not outside and source not in bibliography():
-            raise UnknownName(
-                "reference",
-                source,
-                bibliography(),
-                "Give a key of models/references.bib, or doi:..., PMID:..., https://...",
-            )
-    return sources
-
-
-def _choice(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-    if name not in known:
-        raise UnknownName(kind, name, known, f"Known: {', '.join(known)}.")
-    return known[name]
-
-
-def _one_of(kind: str, name: str, known: Sequence[str]) -> str:
-    if name not in known:
-        raise InvalidValue(f"'{name}' is no {kind}; write {' or '.join(known)}.")
-    return name
-
-
-def _number(text: str, infinite: bool = True) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise InvalidValue(f"'{text}' is not a number.") from None
-    if math.isnan(value) or (not infinite and math.isinf(value)):
-        raise InvalidValue(f"'{text}' is not allowed; give a number{', inf or -inf' if infinite else ''}.")
-    return value
-
-
-def _reading(text: str, metric: Metric) -> tuple[float, ...]:
-    if metric.needs == "window":
-        parts = re.split(r"\s+to\s+", text)
-        if len(parts) != 2:
-            raise InvalidValue(f"this metric reads a window; write e.g. '0 h to 24 h', not '{text}'.")
-        begin, end = (magnitude(p, "h", "reading") for p in parts)
-        if not 0 <= begin < end:
-            raise InvalidValue(f"the window '{text}' must begin at 0 h or later and end after it begins.")
-        return begin, end
-    if re.search(r"\sto\s", text):
-        raise InvalidValue(f"this metric reads single times; write e.g. '12 weeks' or '0 h, 3 h, 6 h', not '{text}'.")
-    times = tuple(0.0 if p.strip() == "rest" else magnitude(p, "h", "reading") for p in text.split(","))
-    if any(t < 0 for t in times):
-        raise InvalidValue(f"the reading '{text}' lies before time 0.")
-    return times
-
-
-@cache
-def _pint(unit: str) -> Any:
-    text = MODEL_UNITS.get(unit, unit)
-    try:
-        return registry().Quantity(1.0, registry().parse_units(text.replace("%", "percent")))
-    except Exception:
-        raise UnitMismatch(f"the unit '{unit}' cannot be read.") from None
-
-
-def _factor(
-    unit: str, metric: Metric, units: Mapping[str, str], terms: Sequence[tuple[float, str]], weight: float
-) -> float:
-    """Factor from the metric in model units to the row's unit."""
-    model_unit = units[terms[0][1]]
-    if unit == "% of dose":
-        if metric.unit or model_unit != "umol":
-            raise UnitMismatch(
-                "'% of dose' needs an amount such as cbl_urine, and a metric with the unit of the observable."
-            )
-        return math.nan
-    source = _pint(model_unit)
-    if metric.unit == "x h":
-        source = source * registry().Quantity(1.0, "hour")
-    elif metric.unit:
-        source = _pint(metric.unit)
-    target = _pint(unit)
-    kg = registry().Quantity(weight, "kg")
-    mass = registry().Quantity(substance(WEIGHED).molar_mass, "g/mol")
-    weighed = all(name.startswith(("cbl_", "holo_")) for _, name in terms)
-    for quantity in (source, source / kg, *([source * mass] if weighed else [])):
-        if quantity.is_compatible_with(target.units):
-            return float(quantity.to(target.units).magnitude)
-    said = metric.unit if metric.unit and metric.unit != "x h" else f"{model_unit}{' x h' if metric.unit else ''}"
-    raise UnitMismatch(f"'{unit}' does not fit: this number is in {said} (or that per kg body weight).")

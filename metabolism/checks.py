@@ -16,9 +16,12 @@ from metabolism.annotations import (
     row_problems,
     source_annotation_problems,
 )
+from metabolism.calibration import fit_problems
+from metabolism.cases import read_cases
 from metabolism.effects import scenarios
 from metabolism.equations import equations
 from metabolism.errors import MetabolismError
+from metabolism.interventions import enzymes
 from metabolism.literature import read_data, source, sources
 from metabolism.model import Model, load, messages, model_settings
 from metabolism.parameters import MODEL_KINDS, ParameterTable, models_dir, parameter_table, read_set, set_names
@@ -111,6 +114,11 @@ def source_problems(table: ParameterTable, keys: set[str]) -> list[str]:
         if p.confidence not in tuple("ABCD"):
             problems.append(f"{p.id} has confidence '{p.confidence}', not A-D")
     return problems
+
+
+@_check("every value that cites a fit is what the fit gave (remedy: metabolism fit --adopt)")
+def _fits_are_current() -> list[str]:
+    return fit_problems()
 
 
 @_check("every derived value is what its formula gives (remedy: make generated)")
@@ -225,6 +233,27 @@ def _data_files_are_intact() -> list[str]:
                 f"{name}: reference '{k}' is not in references.bib" for k in cell.split(";") if k.strip() not in keys
             ]
     return problems
+
+
+@_check("every study case can be read, and those of the homocysteine table have its rows and acceptance bands")
+def _cases_are_as_published() -> list[str]:
+    try:
+        rows = {r.id: r for r in read_cases(load())}
+    except MetabolismError as error:
+        return str(error).split(" | ")
+    problems = []
+    for _, published in read_data("literature/homocysteine").iterrows():
+        own = rows.get(str(published["id"]))
+        band = (float(published["accept_low"]), float(published["accept_high"]))
+        if own is None or (own.low, own.high) != band:
+            problems.append(f"row {published['id']} must be a case with the band {band[0]:g} to {band[1]:g}")
+    return problems
+
+
+@_check("every enzyme of enzymes.csv scales capacities that exist")
+def _enzymes_have_capacities() -> list[str]:
+    known = set(equations(load()).parameters)
+    return [f"{name}: '{p}' is no parameter" for name, own in enzymes().items() for p in own if p not in known]
 
 
 @_check("every element has a name, a unit, an SBO term and, if it is a thing or a process, an identifier")

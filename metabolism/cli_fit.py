@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
     with progress() as begin:
         fit = least_squares(objective, folder / "starts", begin, arguments.starts)
         found = profiles(objective, fit, tick=begin("profiles", 4))
-        total = arguments.proposals + max(arguments.proposals // 3, 50)
+        total = arguments.proposals + 2 * max(arguments.proposals // 4, 50)
         drawn = sample(
             objective, fit, definition.draws, arguments.proposals, definition.seed, begin("posterior", total)
         )

@@ -1,19 +1,18 @@
-"""The command `metabolism qualify`: options, the printed board, the JSON file, the exit code."""
+"""The command `metabolism qualify`: options, the printed board, the exit code."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metabolism.errors import InvalidValue
 
 if TYPE_CHECKING:
     from metabolism.model import Model
-    from metabolism.qualify import Board, Verdict
 
 Progress = Callable[[], AbstractContextManager[Callable[[str, int], Callable[[int], None]]]]
 
@@ -23,7 +22,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cases", action="append", metavar="FILE", help="case file; may be repeated (default: all shipped)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the board here")
+    parser.add_argument("--markdown", metavar="FOLDER", help="write pages for the documentation here")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument(
         "--uncertainty", type=int, metavar="N", help="add 90 %% intervals from N draws of the parameters"
@@ -33,10 +32,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
     """Run the board and print it; return 0 if every must-pass case passes, else 1."""
+    from metabolism.board_text import board_markdown, board_text, peer_markdown, peer_text
     from metabolism.cases import read_cases
     from metabolism.predict import arms_of
     from metabolism.qualify import qualify
-    from metabolism.result import write_text
+    from metabolism.result import write_atomically, write_text
 
     if arguments.workers < 1:
         raise InvalidValue(f"--workers {arguments.workers} must be at least 1.")
@@ -50,66 +50,21 @@ def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
         tick = begin("arms simulated", len(arms_of(rows)) * (2 if drawn is not None else 1))
         board = qualify(model, rows, draws=drawn, workers=arguments.workers, progress=tick)
     print(board_text(board))
-    data = board.as_json()
+    data, pages = board.as_json(), {"qualification.md": board_markdown(board)}
     if arguments.peers:
-        from metabolism.peers import peer_text, run_peers
+        from metabolism.peers import run_peers
 
         peers = run_peers(model, rows, arguments.peers)
-        print()
-        print(peer_text(peers, board))
+        print(f"\n{peer_text(peers, board)}")
         data["peers"] = [p.as_json() for p in peers]
-    if arguments.json:
-        write_text(arguments.json, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        print(f"board written to {arguments.json}")
+        pages["published_models.md"] = peer_markdown(peers, board)
+    arguments.payload = data
+    if arguments.markdown:
+        from metabolism.board_figure import board_figure
+
+        folder = Path(arguments.markdown)
+        for name, text in pages.items():
+            print(f"page written to {write_text(folder / name, text)}")
+        figure = board_figure(board)
+        write_atomically(folder / "qualification.png", lambda part: figure.savefig(part, format="png", dpi=110))
     return 0 if board.passed else 1
-
-
-def board_text(board: Board) -> str:
-    """Return the board as a table, with the counts per role at its end."""
-    heads = ["case", "row", "study", "observed", "simulated", "band", "unit", ""]
-    intervals = any(v.interval for c in board.cases for v in c.verdicts)
-    if intervals:
-        heads.insert(5, "90 % interval")
-    lines, reasons = [], []
-    for case in board.cases:
-        for verdict in case.verdicts:
-            lines.append(_line(verdict, intervals))
-            if verdict.failure:
-                reasons.append(f"{verdict.row.id}: {verdict.failure}")
-    widths = [max(len(line[i]) for line in [heads, *lines]) for i in range(len(heads))]
-    right = {"observed", "simulated"}
-    text = [
-        "  ".join(
-            c.rjust(w) if h in right else c.ljust(w) for c, w, h in zip(line, widths, heads, strict=True)
-        ).rstrip()
-        for line in [heads, *lines]
-    ]
-    if reasons:
-        text += ["", "failed simulations:", *reasons]
-    text.append("")
-    for role, (good, total) in board.counts().items():
-        own = [c for c in board.cases if c.role == role]
-        failed = ", ".join(c.id for c in own if not c.passed)
-        text.append(f"{role}: {good} of {total} cases pass" + (f"; fail: {failed}" if failed else ""))
-    must = [c for c in board.cases if c.must_pass]
-    failed = ", ".join(c.id for c in must if not c.passed)
-    text.append(f"must pass: {sum(c.passed for c in must)} of {len(must)}" + (f"; fail: {failed}" if failed else ""))
-    return "\n".join(text)
-
-
-def _line(verdict: Verdict, intervals: bool) -> list[str]:
-    row = verdict.row
-    cells = [
-        row.case, row.id, row.study if len(row.study) <= 34 else row.study[:33] + "…", _number(row.observed),
-        _number(verdict.simulated), f"{_number(row.low)} to {_number(row.high)}", row.unit if row.unit != "dimensionless" else "-",
-        "pass" if verdict.passed else "no value" if verdict.failure else "FAIL",
-    ]  # fmt: skip
-    if intervals:
-        cells.insert(
-            5, f"{_number(verdict.interval[0])} to {_number(verdict.interval[1])}" if verdict.interval else "-"
-        )
-    return cells
-
-
-def _number(value: float) -> str:
-    return "-" if value != value else f"{value:.4g}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metabolism.equations import equations
 from metabolism.errors import InvalidValue, OutputError
 from metabolism.model import Model
 from metabolism.parameters import MODEL_KINDS, models_dir
@@ -31,7 +32,8 @@ def draws(model: Model, count: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per draw, one column per parameter or state [table units].
+        One row per draw, one column per parameter [table units]. States that come to rest are left out: each draw
+        finds its own.
 
     Raises
     ------
@@ -52,9 +54,11 @@ def draws(model: Model, count: int) -> pd.DataFrame:
         )
     chosen = sample.iloc[np.linspace(0, len(sample) - 1, count).round().astype(int)]
     closed = closure(model.table)
+    resting = set(equations(model).states) - set(model.not_at_rest)
+    kept = {p.id for p in model.table.values() if p.kind in MODEL_KINDS} - resting
     records = []
     for _, row in chosen.iterrows():
         given = {str(k): float(v) for k, v in row.items() if k in model.table}
         values = {**given, **closed.values(given)}
-        records.append({k: v for k, v in values.items() if model.table[k].kind in MODEL_KINDS} | dict(model.changed))
+        records.append({k: v for k, v in {**values, **model.changed}.items() if k in kept})
     return pd.DataFrame(records)

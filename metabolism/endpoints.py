@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from metabolism.errors import InvalidValue
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 Array = NDArray[np.float64]
@@ -102,6 +103,64 @@ def lambda_z(curve: xr.DataArray) -> Any:
     if not np.isfinite(slope).all():
         raise InvalidValue("lambda-z needs three or more positive falling points after the peak; run or sample longer.")
     return _plain(slope)
+
+
+def nca(curve: xr.DataArray, dose: float | None = None, interval: float = 0.9) -> pd.DataFrame:
+    """Non-compartmental analysis of a curve above its baseline.
+
+    Parameters
+    ----------
+    curve : DataArray
+        Over ``time`` [h], with or without patients (or draws of uncertain parameters); subtract a baseline first.
+    dose : float, optional
+        Amount given [umol]; adds apparent clearance and volume for a curve in uM.
+    interval : float
+        Probability between `low` and `high` over the patients.
+
+    Returns
+    -------
+    DataFrame
+        One row per endpoint: ``unit``, ``median``, ``low``, ``high`` (NaN for a single curve) and ``n``, the patients
+        that have a value. Area and slope follow `area` and `lambda_z`.
+
+    Raises
+    ------
+    InvalidValue
+        If the dose or the interval cannot be.
+    """
+    import pandas as pd
+
+    if dose is not None and not (math.isfinite(dose) and dose > 0):
+        raise InvalidValue(f"dose = {dose} must be finite and above 0 umol.")
+    if not 0 < interval < 1:
+        raise InvalidValue(f"interval = {interval} must lie between 0 and 1, e.g. 0.9.")
+    t, y = _unpack(curve)
+    y = np.atleast_2d(y)
+    slope = terminal_slope(t, y)
+    last = area_of(t, y)
+    with np.errstate(invalid="ignore"):
+        whole = last + np.maximum(y[:, -1], 0) / slope
+    unit = str(curve.attrs.get("units", ""))
+    rows: dict[str, tuple[str, Array]] = {
+        "Cmax": (unit, y.max(axis=-1)),
+        "Tmax": ("h", t[y.argmax(axis=-1)]),
+        "AUClast": (f"{unit} h".strip(), last),
+        "AUCinf": (f"{unit} h".strip(), whole),
+        "lambda_z": ("1/h", slope),
+        "half_life": ("h", math.log(2) / slope),
+    }
+    if dose is not None:
+        rows |= {"CL_F": ("L/h", dose / whole), "Vz_F": ("L", dose / whole / slope)}
+    tail = (1 - interval) / 2
+    table = []
+    for name, (own, values) in rows.items():
+        good = values[np.isfinite(values)]
+        low, middle, high = np.quantile(good, [tail, 0.5, 1 - tail]) if len(good) else [math.nan] * 3
+        spread = (low, high) if len(y) > 1 else (math.nan, math.nan)
+        table.append(
+            {"endpoint": name, "unit": own, "median": middle, "low": spread[0], "high": spread[1], "n": len(good)}
+        )
+    return pd.DataFrame(table).set_index("endpoint")
 
 
 def area_of(t: Array, y: Array) -> Array:

@@ -1,24 +1,77 @@
-"""Exports: the model with one patient's values and a regimen as events, as SBML or Antimony.
-
-Doses become events in one place, in the encoding that libRoadRunner and COPASI both deliver: triggers with
-``time >=`` (never ``==``), initial value false, values not fixed at trigger time, explicit priority.
-"""
+"""Exports: one door to every file format, written whole or not at all and never over another file by accident."""
 
 from __future__ import annotations
 
-from itertools import groupby
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metabolism.equations import equations
-from metabolism.errors import OutputError, UnknownName
+from metabolism.archive import archive_parts, parameters_csv, write_archive
+from metabolism.errors import OutputError, UnknownName, UsageError
 from metabolism.model import Model, antimony_from_sbml
-from metabolism.regimen import Plan, Regimen, plan
-from metabolism.resting import steady_state
-from metabolism.result import write_text
-from metabolism.units import magnitude
+from metabolism.model_report import model_report
+from metabolism.petab_export import write_petab
+from metabolism.regimen import Regimen
+from metabolism.result import write_atomically, write_text
+from metabolism.sbml_export import LEVELS, sbml_text
 
-FORMATS = ("sbml", "antimony")
+
+@dataclass(frozen=True)
+class _Request:
+    model: Model
+    regimen: Regimen | str | None
+    until: float | str
+    start: str
+
+    def sbml(self, format: str = "sbml") -> str:
+        return sbml_text(self.model, self.regimen, until=self.until, start=self.start, format=format)
+
+
+def _code(language: str) -> Callable[[_Request], str]:
+    def render(request: _Request) -> str:
+        from sbmlode import OdeSystem
+
+        with tempfile.TemporaryDirectory() as folder:
+            # the name of the file is printed in the code: always the same, so that exports are byte-stable
+            source = Path(folder) / f"{request.model.id}.xml"
+            source.write_text(request.sbml(), encoding="utf-8")
+            text: str = OdeSystem.from_sbml(source).render(language)
+        return text
+
+    return render
+
+
+def _level(name: str) -> Callable[[_Request], str]:
+    return lambda request: request.sbml(name)
+
+
+#: Formats that are one text file, by the function that gives the text.
+_TEXTS: dict[str, Callable[[_Request], str]] = {
+    **{name: _level(name) for name in LEVELS},
+    "antimony": lambda request: antimony_from_sbml(request.sbml()),
+    **{name: _code(name) for name in ("python", "julia", "r", "latex", "markdown")},
+    "report": lambda request: model_report(request.model),
+    "parameters": lambda request: parameters_csv(request.model),
+}
+#: What each format is, in the words of the help text.
+FORMATS = {
+    "sbml": "SBML Level 3 Version 2, doses as events",
+    "sbml-l3v1": "SBML Level 3 Version 1",
+    "sbml-l2v4": "SBML Level 2 Version 4",
+    "antimony": "Antimony",
+    "omex": "COMBINE archive: SBML, SED-ML, curves, parameters, figure, licence",
+    "petab": "folder with PEtab problems of the published single doses (v1) and repeated doses (v2)",
+    "python": "stand-alone Python (numpy, scipy)",
+    "julia": "stand-alone Julia (OrdinaryDiffEq)",
+    "r": "stand-alone R (deSolve)",
+    "latex": "equations as LaTeX",
+    "markdown": "equations as Markdown",
+    "report": "model report as HTML: equations, parameters with sources, limits",
+    "parameters": "CSV of all parameters with units and sources",
+}
 
 
 def export(
@@ -31,152 +84,81 @@ def export(
     start: str = "rest",
     force: bool = False,
 ) -> Path:
-    """Write the model to a file; the file appears complete or not at all.
+    """Write the model for other tools; the file (or folder, for PEtab) appears complete or not at all.
 
     Parameters
     ----------
-    format : {"sbml", "antimony"}
+    path : str or Path
+    format : str
+        A key of `FORMATS`: sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, python, julia, r, latex, markdown,
+        report or parameters.
     regimen : Regimen or str, optional
-        Doses and exposures, written as events.
+        Doses and exposures, written as events. PEtab and parameters take none.
     until : float or str
-        End of the dosing horizon [h or text]; doses after it are refused.
+        End of the dosing horizon and of the packaged time course [h or text]; doses after it are refused.
     start : {"rest", "initial"}
         Initial values: the resting state of this model, or the table's.
     force : bool
         Overwrite an existing file.
 
+    Returns
+    -------
+    Path
+
     Raises
     ------
     UnknownName
         For an unknown format.
+    UsageError
+        If the format cannot hold a regimen.
     OutputError
-        If the file exists and `force` is not given, or cannot be written.
+        If the file exists and `force` is not given, cannot be written, or a library of the extra is missing.
     """
     if format not in FORMATS:
         raise UnknownName("export format", format, FORMATS)
+    if start not in ("rest", "initial"):
+        raise UsageError(f"start = '{start}' must be 'rest' or 'initial'.")
+    if regimen and format in ("petab", "parameters", "report"):
+        raise UsageError(f"the format '{format}' holds no regimen; leave it out, or use sbml or omex.")
     target = Path(path)
     if target.exists() and not force:
         raise OutputError(f"'{target}' exists; give --force (force=True) to overwrite it.")
-    sbml = sbml_text(model, regimen, until=until, start=start)
-    return write_text(target, sbml if format == "sbml" else antimony_from_sbml(sbml))
+    request = _Request(model, regimen, until, start)
+    try:
+        if format == "petab":
+            return _folder(target, lambda folder: write_petab(model, folder))
+        if format == "omex":
+            if start != "rest":
+                raise UsageError("an archive holds the curves of simulate(), which start at rest; leave start out.")
+            parts = archive_parts(model, regimen, until)
+            return write_atomically(target, lambda part: write_archive(part, parts))
+        return write_text(target, _TEXTS[format](request))
+    except ModuleNotFoundError as error:
+        raise OutputError(
+            f"the format '{format}' needs the package '{error.name}': pip install 'als-methionine[exports]'."
+        ) from None
 
 
-def sbml_text(
-    model: Model, regimen: Regimen | str | None = None, *, until: float | str = "16 weeks", start: str = "rest"
-) -> str:
-    """Return SBML L3V2 of a model at its own values, with the regimen as events."""
-    import libsbml
-
-    schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
-    steps = plan(schedule, 0.0, magnitude(until, "h", "until"))
-    values = dict(model.values)
-    if start == "rest":
-        resting = steady_state(model).values
-        values |= {s: resting[s] for s in equations(model).states}
-    document = libsbml.readSBMLFromString(model.sbml)
-    content = document.getModel()
-    for key, value in values.items():
-        _set_value(content, key, value)
-    _add_doses(content, steps)
-    _add_settings(content, steps, values)
-    text: str = libsbml.writeSBMLToString(document)
-    return text
-
-
-def _set_value(content: Any, key: str, value: float) -> None:
-    species = content.getSpecies(key)
-    if species is not None:
-        if species.getHasOnlySubstanceUnits():
-            species.setInitialAmount(value)
-        else:
-            species.setInitialConcentration(value)
-    elif content.getCompartment(key) is not None:
-        content.getCompartment(key).setSize(value)
-    else:
-        content.getParameter(key).setValue(value)
+def _folder(target: Path, write: Callable[[Path], Any]) -> Path:
+    """Write a folder beside its place and move it there when it is complete."""
+    if target.exists() and not (target.is_dir() and _ours(target)):
+        raise OutputError(f"'{target}' is not a folder written by this export; remove it yourself or choose another.")
+    try:
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write '{target}': {error.strerror}; choose a writable folder.") from None
+    try:
+        write(part)
+        part.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write '{target}': {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
 
 
-def _parameter(content: Any, key: str, value: float, unit: str, name: str, constant: bool = True) -> None:
-    parameter = content.createParameter()
-    parameter.setId(key)
-    parameter.setName(name)
-    parameter.setValue(value)
-    parameter.setUnits(unit)
-    parameter.setConstant(constant)
-    parameter.setSBOTerm("SBO:0000002")
-
-
-def _event(content: Any, key: str, trigger: str, assignments: dict[str, str], priority: int) -> None:
-    import libsbml
-
-    event = content.createEvent()
-    event.setId(key)
-    event.setUseValuesFromTriggerTime(False)
-    condition = event.createTrigger()
-    condition.setInitialValue(False)
-    condition.setPersistent(True)
-    condition.setMath(_math(trigger))
-    rank = event.createPriority()
-    literal = libsbml.ASTNode(libsbml.AST_INTEGER)
-    literal.setValue(priority)
-    literal.setUnits("dimensionless")
-    rank.setMath(literal)
-    for variable, formula in assignments.items():
-        assignment = event.createEventAssignment()
-        assignment.setVariable(variable)
-        assignment.setMath(_math(formula))
-
-
-def _math(formula: str) -> Any:
-    import libsbml
-
-    parsed = libsbml.parseL3Formula(formula)
-    if parsed is None:
-        raise OutputError(f"internal: formula '{formula}' is not valid: {libsbml.getLastParseL3Error()}")
-    return parsed
-
-
-def _series(steps: Plan) -> list[tuple[str, float, float, float, int]]:
-    """Group boluses into runs of equal amount and spacing: (target, amount, first, interval, count)."""
-    found: list[tuple[str, float, float, float, int]] = []
-    ordered = sorted(steps.boluses, key=lambda b: (b[1], b[2], b[0]))
-    for (target, amount), group in groupby(ordered, key=lambda b: (b[1], b[2])):
-        times = [b[0] for b in group]
-        while times:
-            gap = times[1] - times[0] if len(times) > 1 else 0.0
-            length = 1
-            while length < len(times) and abs(times[length] - times[length - 1] - gap) < 1e-9 * max(gap, 1.0):
-                length += 1
-            found.append((target, amount, times[0], gap, length))
-            times = times[length:]
-    return found
-
-
-def _add_doses(content: Any, steps: Plan) -> None:
-    for i, (target, amount, first, gap, count) in enumerate(_series(steps), start=1):
-        species = content.getSpecies(target)
-        given, due, last, interval = f"dose_{i}", f"dose_{i}_due", f"dose_{i}_last", f"dose_{i}_interval"
-        _parameter(content, given, amount, "umol", f"amount of each dose {i} to {target}")
-        _parameter(content, due, first, "h", f"time of the next dose {i}", constant=False)
-        # half an interval late, so that rounding of repeated additions cannot lose the last dose
-        _parameter(content, last, first + gap * (count - 0.5), "h", f"no dose {i} after this time")
-        _parameter(content, interval, gap if count > 1 else 1e9, "h", f"interval of dose {i}")
-        rise = given if species.getHasOnlySubstanceUnits() else f"{given} / {species.getCompartment()}"
-        _event(
-            content,
-            f"DOSE_{i}",
-            f"(time >= {due}) && ({due} <= {last})",
-            {target: f"{target} + {rise}", due: f"{due} + {interval}"},
-            priority=100 + i,
-        )
-
-
-def _add_settings(content: Any, steps: Plan, values: dict[str, float]) -> None:
-    for i, (time, parameter, value) in enumerate(steps.settings, start=1):
-        element = content.getParameter(parameter)
-        element.setConstant(False)
-        at, level = f"setting_{i}_time", f"setting_{i}_value"
-        _parameter(content, at, time, "h", f"time of setting {i}")
-        new = values[parameter] if value is None else value
-        _parameter(content, level, new, element.getUnits(), f"value of {parameter} from setting {i} on")
-        _event(content, f"SETTING_{i}", f"time >= {at}", {parameter: level}, priority=len(steps.settings) - i + 1)
+def _ours(folder: Path) -> bool:
+    return not any(folder.iterdir()) or (folder / "problem.yaml").is_file()

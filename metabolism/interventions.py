@@ -150,7 +150,9 @@ def read_population(text: str, table: ParameterTable, known: Collection[str]) ->
     Raises
     ------
     InvalidValue
-        For doses, times, or a weight that is not positive.
+        For times, or a weight that cannot be.
+    InvalidRegimen
+        For doses.
     """
     weight, rest = WEIGHT, []
     for part in filter(None, (p.strip() for p in text.split(";"))):
@@ -160,10 +162,11 @@ def read_population(text: str, table: ParameterTable, known: Collection[str]) ->
             if not 1 <= weight <= 500:
                 raise InvalidValue(f"weight ={value} must lie between 1 and 500 kg.")
         else:
-            rest.append(part if part.casefold().endswith("lifelong") or part == "none" else f"{part} lifelong")
+            _, start, end, timed = _times(part)
+            if timed and (start, end) != (-math.inf, math.inf):
+                raise InvalidValue(f"'{part}' has times, and a population is for life; move it to interventions.")
+            rest.append(part if timed else f"{part} lifelong")
     treatment = read_treatment("; ".join(rest), table, known, weight)
-    if treatment.regimens or any(h.start != -math.inf or h.end != math.inf for h in treatment.holds):
-        raise InvalidValue(f"'{text}' describes people, so it takes no doses and no times; put those in interventions.")
     return treatment, weight
 
 
@@ -240,8 +243,8 @@ def _holds(part: str, table: ParameterTable, known: Collection[str], weight: flo
     if match := _RATE.fullmatch(body):
         return [_supply(match, part, start, end, known, weight)]
     if match := _VALUE.fullmatch(body):
-        name, how, value = match["name"], match["how"].strip(), match["value"]
-        unit = table[_known(name, known)].unit if how != "x" else "dimensionless"
+        name, how, value = _known(match["name"], known), match["how"].strip(), match["value"]
+        unit = table[name].unit if how != "x" else "dimensionless"
         return [Hold(name, how, _positive(magnitude(value, unit, name), part), start, end)]
     return None
 

@@ -237,7 +237,7 @@ def _positive(matrix: Array) -> bool:
 
 
 def _start(moments: Moments, together: Array) -> Array:
-    """Start from residuals about ordinary least squares per visit, correlations halved."""
+    """Start from residuals about ordinary least squares per visit, correlations drawn in a little."""
     zz = np.einsum("pt,pab->tab", moments.observed, moments.zz)
     zy = moments.zy.sum(axis=0).T
     if any(np.linalg.matrix_rank(m) < len(m) for m in zz):
@@ -245,7 +245,7 @@ def _start(moments: Moments, together: Array) -> Array:
     b = np.linalg.solve(zz, zy[:, :, None])[:, :, 0]
     raw = _residual(moments, b).sum(axis=0) / together
     scale = np.sqrt(np.maximum(np.diag(raw), 1e-8 * max(float(np.diag(raw).max()), 1e-300)))
-    correlation = np.clip(raw / np.outer(scale, scale), -0.95, 0.95) * 0.5
+    correlation = np.clip(raw / np.outer(scale, scale), -1, 1) * 0.95
     np.fill_diagonal(correlation, 1.0)
     start = correlation * np.outer(scale, scale)
     return np.asarray(start if _positive(start) else np.diag(scale**2))

@@ -12,7 +12,6 @@ import csv
 import json
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,19 +22,17 @@ import numpy as np
 from metabolism.baseline import outputs_of, rest_patients
 from metabolism.cases import Arm, Row
 from metabolism.equations import equations
-from metabolism.errors import MetabolismError, OutputError, UnknownName
+from metabolism.errors import OutputError, UnknownName
 from metabolism.interventions import Hold
 from metabolism.literature import experiments_dir
 from metabolism.metrics import Reading
 from metabolism.model import Model
-from metabolism.qualify import Board
+from metabolism.peer_worker import Answer
 
-#: Time to rest [h], the largest relative rate that counts as rest [1/h], and when a model is given up [s].
-_SPAN, _REST, _PATIENCE = 5000.0, 1e-6, 120
+#: When a model is given up [s].
+_PATIENCE = 120
 _RELATIVE = ("percent_change", "fold", "percent_difference", "ratio", "ordering", "interaction")
 _LIVER = "liver"
-#: Values of one job before and after its change, or why there are none.
-Answer = list[float] | str
 
 
 @dataclass(eq=False)
@@ -106,38 +103,6 @@ def run_peers(model: Model, rows: Sequence[Row], names: Iterable[str]) -> list[P
         _run(model, peer, path, table[key])
         peers.append(peer)
     return peers
-
-
-def peer_text(peers: Sequence[Peer], board: Board) -> str:
-    """Return a table of the rows any of the models can express, ours beside them, and the counts."""
-    ours = {v.row.id: v for c in board.cases for v in c.verdicts}
-    shown = [r for r in ours if any(r in p.simulated for p in peers)]
-    heads = ["row", "band", "ours", *(p.id for p in peers)]
-    lines = []
-    for key in shown:
-        row, verdict = ours[key].row, ours[key]
-        cells = [key, f"{row.low:.4g} to {row.high:.4g} {row.unit}", _cell(verdict.simulated, verdict.passed)]
-        cells += [_cell(p.simulated[key], p.passes(row)) if key in p.simulated else "-" for p in peers]
-        lines.append(cells)
-    widths = [max(len(line[i]) for line in [heads, *lines]) for i in range(len(heads))]
-    text = [
-        "published models on the rows they can express (liver homocysteine in place of plasma, baselines as they are):"
-    ]
-    text += ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in [heads, *lines]]
-    passed = sum(c.passed for c in board.cases)
-    text += ["", f"ours: expresses {len(board.cases)} of {len(board.cases)} cases, passes {passed}"]
-    for peer in peers:
-        good, whole, total = peer.cases()
-        text.append(
-            f"{peer.id} ({peer.title}): expresses {len(peer.simulated)} of {len(peer.rows)} rows and {whole} of {total} cases "
-            f"in full, passes {good}"
-        )
-        text += [f"    {count} rows: {reason}" for reason, count in Counter(peer.missing.values()).most_common(6)]
-    return "\n".join(text)
-
-
-def _cell(value: float, passed: bool) -> str:
-    return f"{value:.4g} {'pass' if passed else 'FAIL'}"
 
 
 def _table() -> dict[str, list[dict[str, str]]]:
@@ -296,7 +261,7 @@ def _settings(text: str) -> dict[str, float]:
 
 def _worker(path: Path, jobs: list[dict[str, Any]]) -> list[Answer]:
     request = json.dumps({"path": str(path), "jobs": jobs})
-    command = [sys.executable, "-m", "metabolism.peers"]
+    command = [sys.executable, "-m", "metabolism.peer_worker"]
     try:
         done = subprocess.run(command, input=request, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except subprocess.TimeoutExpired:
@@ -306,55 +271,3 @@ def _worker(path: Path, jobs: list[dict[str, Any]]) -> list[Answer]:
         return [f"crashed ({last})"] * len(jobs)
     answers: list[Answer] = json.loads(done.stdout.strip().splitlines()[-1])
     return answers
-
-
-def _serve(request: dict[str, Any]) -> list[Answer]:
-    """Run every job in this process: rest, then the change for its time; read one expression at both ends."""
-    import roadrunner
-
-    roadrunner.Logger.disableLogging()
-    answers: list[Answer] = []
-    try:
-        runner = roadrunner.RoadRunner(request["path"])
-    except RuntimeError as error:
-        return [f"cannot be loaded: {' '.join(str(error).split())[:120]}"] * len(request["jobs"])
-    for job in request["jobs"]:
-        try:
-            runner.resetAll()
-            answers.append(_rest_and_read(runner, job))
-        except (RuntimeError, MetabolismError) as error:
-            answers.append(f"failed: {' '.join(str(error).split())[:120]}")
-    return answers
-
-
-def _rest_and_read(runner: Any, job: dict[str, Any]) -> list[float]:
-    before, after = job["before"], job["after"]
-    nominal = {k: runner.getValue(k) for k in {*before["values"], *before["scale"], *after["values"], *after["scale"]}}
-
-    def change(state: dict[str, dict[str, float]]) -> None:
-        values = nominal | state["values"]
-        for key, value in values.items():
-            runner.setValue(key, value * state["scale"].get(key, 1.0))
-
-    def read() -> float:
-        floating = runner.model.getFloatingSpeciesIds()
-        return float(sum(runner.getValue(f"[{k}]" if k in floating else k) for k in job["read"].split(" + ")))
-
-    runner.integrator.setValue("relative_tolerance", 1e-9)
-    runner.integrator.setValue("maximum_num_steps", 200_000)
-    change(before)
-    runner.simulate(0, _SPAN, 3)
-    level = np.abs(np.array(runner.model.getFloatingSpeciesConcentrations()))
-    rate = np.abs(np.array(runner.model.getFloatingSpeciesConcentrationRates()))
-    moving = float((rate / np.maximum(level, 1e-6)).max())
-    if not moving < _REST:
-        raise MetabolismError(f"not at rest after {_SPAN:g} h (still {moving:.1e} of its size per hour)")
-    first = read()
-    change(after)
-    if job["hours"] > 0:
-        runner.simulate(_SPAN, _SPAN + job["hours"], 3)
-    return [first, read()]
-
-
-if __name__ == "__main__":
-    print(json.dumps(_serve(json.loads(sys.stdin.read()))))

@@ -134,15 +134,15 @@ def sample(
 ) -> Sample:
     """Draw from the posterior by adaptive importance sampling around the fit.
 
-    A first round with the Laplace approximation as proposal improves centre and covariance for the second; draws
-    are resampled from the second in proportion to their weights.
+    Two short rounds move the proposal from the Laplace approximation towards the posterior; draws are resampled from
+    the last round in proportion to their weights.
 
     Parameters
     ----------
     count : int
         Draws wanted.
     proposals : int
-        Candidates of the second round; the first takes a third as many.
+        Candidates of the last round; each of the two before takes a quarter as many.
 
     Raises
     ------
@@ -153,10 +153,14 @@ def sample(
 
     rng = np.random.default_rng(seed)
     centre, covariance = fit.x, fit.covariance * INFLATION
-    first, weights = _round(objective, centre, covariance, max(proposals // 3, 50), rng, tick)
-    if _effective(weights) > 2 * len(centre):
-        centre = weights @ first
-        covariance = INFLATION * ((first - centre).T * weights) @ (first - centre)
+    # two rounds improve centre and covariance of the proposal, as far as their weights carry
+    for _ in range(2):
+        tried, weights = _round(objective, centre, covariance, max(proposals // 4, 50), rng, tick)
+        trust = min(1.0, _effective(weights) / (4 * len(centre)))
+        moved = weights @ tried
+        spread = ((tried - moved).T * weights) @ (tried - moved)
+        centre = centre + trust * (moved - centre)
+        covariance = (1 - trust) * covariance + trust * INFLATION * spread
     x, weights = _round(objective, centre, covariance, proposals, rng, tick)
     if _effective(weights) < 10:
         raise SolverFailed(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from metabolism.cases import ROLES, Row
+from metabolism.literature import experiments_dir
 from metabolism.model import Model
 from metabolism.predict import predict
 from metabolism.result import versions
@@ -105,7 +108,6 @@ class Board:
                 {
                     "case": c.id,
                     "role": c.role,
-                    "must_pass": c.must_pass,
                     "passed": c.passed,
                     "rows": [_row_json(v) for v in c.verdicts],
                 }
@@ -113,6 +115,13 @@ class Board:
             ],
             "model": self.model,
         }
+
+
+@cache
+def known_misfits() -> dict[str, str]:
+    """Return the cause of every shipped row that is known to fail, by row id (``experiments/cases/known_misfits.toml``)."""
+    with (experiments_dir() / "cases" / "known_misfits.toml").open("rb") as handle:
+        return tomllib.load(handle)
 
 
 def qualify(

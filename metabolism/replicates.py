@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metabolism.analysis import analyse
 from metabolism.design import Design
@@ -20,6 +21,7 @@ from metabolism.trial import Pool, Trial, simulate_trial
 if TYPE_CHECKING:
     import pandas as pd
 
+Array = NDArray[np.float64]
 CHUNK = 25
 Progress = Callable[[int], None]
 
@@ -55,7 +57,7 @@ class Replicates:
 
 
 def replicate(
-    pool: Pool, design: Design, maximum: float, count: int, *, seed: int = 1, analyses: tuple[str, ...] | None = None,
+    pool: Pool, design: Design, maximum: float | Array, count: int, *, seed: int = 1, analyses: tuple[str, ...] | None = None,
     folder: str | Path | None = None, workers: int = 1, progress: Progress | None = None, shuffle: bool = False,
 ) -> Replicates:  # fmt: skip
     """Run and analyse replicates of a trial.
@@ -63,8 +65,8 @@ def replicate(
     Parameters
     ----------
     pool : Pool
-    maximum : float
-        Maximum of the direct path (Emax).
+    maximum : float or ndarray, shape (count,)
+        Maximum of the direct path (Emax); one for each replicate where the effect itself is uncertain.
     count : int
         Number of replicates; replicate ``i`` depends on ``(seed, i)`` alone, so neither chunks nor processes matter.
     analyses : tuple of str, optional
@@ -86,16 +88,17 @@ def replicate(
     if count < 1:
         raise InvalidValue(f"{count} replicates are none; ask for at least 1.")
     chosen = analyses or (design.primary,)
+    maxima = np.broadcast_to(np.asarray(maximum, dtype=float), count)
     place = Path(folder) if folder is not None else None
     if place is not None:
-        _claim(place, _request(pool, design, maximum, seed, chosen, shuffle))
+        _claim(place, request_hash(pool, design, np.asarray(maximum, dtype=float), seed, chosen, shuffle))
     bounds = [(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
     done = {b: frame for b in bounds if place is not None and (frame := _read(place, b)) is not None}
     resumed = sum(len(f) for f in done.values())
     if progress:
         progress(resumed)
     todo = [b for b in bounds if b not in done]
-    work = (delayed(_chunk)(pool, design, maximum, seed, chosen, b, shuffle, place) for b in todo)
+    work = (delayed(_chunk)(pool, design, maxima, seed, chosen, b, shuffle, place) for b in todo)
     # starting a process costs more than a few chunks do
     jobs = min(workers, len(todo) // 8)
     finished = Parallel(n_jobs=jobs, return_as="generator")(work) if jobs > 1 else (f(*a, **k) for f, a, k in work)
@@ -108,7 +111,7 @@ def replicate(
 
 
 def _chunk(
-    pool: Pool, design: Design, maximum: float, seed: int, analyses: tuple[str, ...], bound: tuple[int, int], shuffle: bool,
+    pool: Pool, design: Design, maxima: Array, seed: int, analyses: tuple[str, ...], bound: tuple[int, int], shuffle: bool,
     folder: Path | None,
 ) -> pd.DataFrame:  # fmt: skip
     import pandas as pd
@@ -116,7 +119,7 @@ def _chunk(
     rows = []
     for number in range(*bound):
         rng = np.random.default_rng([seed, number])
-        trial = simulate_trial(pool, design, maximum, rng)
+        trial = simulate_trial(pool, design, float(maxima[number]), rng)
         if shuffle:
             trial = replace(trial, arm=rng.permutation(trial.arm))
         rows.append(_row(number, trial, analyses))
@@ -146,11 +149,13 @@ def _row(number: int, trial: Trial, analyses: tuple[str, ...]) -> dict[str, floa
     return row
 
 
-def _request(pool: Pool, design: Design, maximum: float, seed: int, analyses: tuple[str, ...], shuffle: bool) -> str:
-    """Everything a table depends on, as one hash."""
+def request_hash(
+    pool: Pool, design: Design, maximum: Array, seed: int, analyses: tuple[str, ...], shuffle: bool
+) -> str:
+    """Hash of everything a table of replicates depends on."""
     digest = hashlib.sha256()
     model = pool.generator.model
-    digest.update(json.dumps([model.structure_hash, model.parameter_hash, design.text(), maximum, seed, analyses, shuffle,
+    digest.update(json.dumps([model.structure_hash, model.parameter_hash, design.text(), maximum.tolist(), seed, analyses, shuffle,
                               sorted(pool.generator.values.items())]).encode())  # fmt: skip
     for array in (pool.bodies.people.select_dtypes("number").to_numpy(dtype=float), *(a for s in pool.slowings for a in (s.homocysteine, s.direct))):  # fmt: skip
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -29,6 +29,7 @@ def call(capsys, *arguments):
         (["run", "jetals", "--seed", "x"], 2, "--seed"),
         (["run", "jetals", "--seed", "-1"], 2, "--seed"),
         (["run", "jetals", "--workers", "0"], 2, "--workers"),
+        (["run", "jetals", "--engine", "fats"], 2, "Did you mean 'fast'?"),
         (["run", "pk_im_single_dose", "--out", "/dev/null/x"], 1, "cannot write"),
         (["simulate", "--regimen", "50 mg im every x"], 2, "interval"),
         (["simulate", "--regimen", "-5 mg im"], 2, "negative"),

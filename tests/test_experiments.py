@@ -14,7 +14,7 @@ from metabolism.effects import scenarios, with_scenario
 from metabolism.errors import InvalidValue, ModelError, ProvenanceError, UnknownName
 from metabolism.literature import read_data, source, sources
 from metabolism.population import JETALS_RUN_IN, RunIn, select
-from metabolism.registry import Claim, experiment_names, get_experiment, known_gaps, run
+from metabolism.registry import Claim, Context, experiment_names, get_experiment, known_gaps, run, silent
 from tests.conftest import JETALS
 
 
@@ -73,13 +73,28 @@ def test_jetals_reports_the_published_numbers_and_the_share_of_homocysteine(outc
         assert entry["engine"] in ("roadrunner", "fast")
 
 
-def test_a_quick_run_repeats_to_the_bit_for_one_seed_whatever_the_number_of_processes(tmp_path):
-    tables = []
-    for i, (seed, workers) in enumerate([(5, 1), (5, 2), (6, 1)]):
-        outcome, _ = run("jetals", out=tmp_path / str(i), quick=True, seed=seed, workers=workers)
-        tables.append(outcome.tables["trial_replicates"])
+def test_a_quick_run_repeats_to_the_bit_for_one_seed_whatever_the_number_of_workers(model):
+    answer = get_experiment("jetals").answer
+    tables = [
+        answer(Context(model, True, seed, workers, silent)).tables["trial_replicates"]
+        for seed, workers in [(5, 1), (5, 2), (6, 1)]
+    ]
     pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
     assert not tables[0].equals(tables[2])
+
+
+def test_an_experiment_runs_on_the_engine_that_is_asked_for(model, tmp_path):
+    answers = {}
+    for engine in ("fast", "auto"):
+        outcome, folder = run("pk_im_single_dose", out=tmp_path / engine, engine=engine)
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        assert manifest["engine"] == engine
+        expected = "roadrunner" if engine == "auto" else engine
+        assert {entry["engine"] for entry in manifest["runs"].values()} == {expected}
+        answers[engine] = [claim.predicted for claim in outcome.claims]
+    np.testing.assert_allclose(answers["fast"], answers["auto"], rtol=1e-4)
+    with pytest.raises(UnknownName, match="no engine 'quick'"):
+        run("pk_im_single_dose", out=tmp_path, engine="quick")
 
 
 def test_experiments_state_question_and_source():

@@ -36,8 +36,8 @@ model toy
   J1: depot -> x; c * ka * depot;
   J2: x -> ; c * k * x;
   J3: -> y; c * grow * y^2;
-  x = 1; depot = 0; y = 1; k = 0.5; ka = 2; grow = 0; power = 1.5; one = 1;
-  bent := exp(-x) + ln(one + x) + x^power + sqrt(x);
+  x = 1; depot = 0; y = 1; k = 0.5; ka = 2; grow = 0; bend = 1.5; one = 1;
+  bent := exp(-x) + ln(one + x) + x^bend + sqrt(x);
 end
 """
 
@@ -48,7 +48,7 @@ def toy():
 
 
 def toy_problem(toy, rtol=1e-8, times=(0.0, 1.0, 4.0), outputs=("x",), plan=None, **columns):
-    defaults = dict(x=1.0, depot=0.0, y=1.0, c=1.0, k=0.5, ka=2.0, grow=0.0, power=1.5, one=1.0)
+    defaults = {"x": 1.0, "depot": 0.0, "y": 1.0, "c": 1.0, "k": 0.5, "ka": 2.0, "grow": 0.0, "bend": 1.5, "one": 1.0}
     count = max((len(v) for v in columns.values()), default=1)
     rows = {n: np.broadcast_to(columns.get(n, v), count) for n, v in defaults.items()}
     plan = plan or Plan()
@@ -136,7 +136,7 @@ def test_the_dense_output_has_its_order_inside_the_step(method, order):
 @pytest.mark.parametrize("method", [RODAS5P, RODAS4], ids=lambda m: m.name)
 def test_the_method_is_l_stable(method):
     """|R(iy)| <= 1 on the imaginary axis, no pole on the left, and R = 0 at infinity."""
-    alpha, beta, b = method.classical()
+    _, beta, b = method.classical()
     one = np.ones(method.stages)
 
     def r(z):
@@ -155,15 +155,15 @@ def _square(rows):
 
 
 def test_errors_fall_with_the_fifth_power_of_the_step_on_a_closed_form(toy):
-    """y' = y^2 from 1/8 over 4 h: y = 1 / (8 - t)."""
+    """y' = y^2 from 1 / 4.1 over 4 h: y = 1 / (4.1 - t)."""
     errors, steps = [], []
-    for rtol in (1e-4, 1e-6, 1e-8, 1e-10):
-        run = Run(toy_problem(toy, rtol, (4.0,), ("y",), y=[0.125], grow=[1.0], x=[0.0]), kernel(toy))
-        errors.append(abs(run.solve(None, 1).values[0, 0, 0] * (8 - 4.0) - 1))
+    for rtol in (1e-7, 1e-8, 1e-9, 1e-10):
+        run = Run(toy_problem(toy, rtol, (4.0,), ("y",), y=[1 / 4.1], grow=[1.0], x=[0.0]), kernel(toy))
+        errors.append(abs(run.solve(None, 1).values[0, 0, 0] * 0.1 - 1))
         steps.append(run.steps[0])
     order = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
-    assert 4.5 < order < 6.5
-    assert errors[-1] < 1e-9
+    assert 4.5 < order < 5.5
+    assert errors[-1] < 1e-8
 
 
 def test_exponentials_logarithms_and_powers_are_those_of_numpy(toy):
@@ -207,7 +207,7 @@ def test_a_trial_patient_agrees_with_tight_cvode_in_the_order_of_the_tolerance(m
             assert float(error) < 10 * rtol, (rtol, output)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     st.lists(st.floats(-0.5, 0.5), min_size=len(VARIED), max_size=len(VARIED)),
     st.sampled_from(["50 mg im every 24 h x 2", "0.5 mg iv", "5 mg iv over 2 h", "0.8 mg folic acid oral daily x 2"]),
@@ -320,13 +320,9 @@ def test_a_patient_does_not_depend_on_batch_position_or_threads(model):
 
 def test_a_value_does_not_depend_on_which_others_are_asked_for(model):
     patients = population(model, 5)
-    coarse = mb.simulate(model, JETALS, 400, patients=patients, outputs=["hcy_plasma"], times=[100, 400])
-    fine = mb.simulate(model, JETALS.replace("32", "5"), 400, patients=patients, outputs=OUTPUTS,
-                       times=np.arange(0, 400.1, 0.5)) if False else mb.simulate(
-        model, JETALS.replace("32", "4"), 400, patients=patients, outputs=OUTPUTS, times=np.arange(0, 400.1, 0.5))  # fmt: skip
-    coarse = mb.simulate(
-        model, JETALS.replace("32", "4"), 400, patients=patients, outputs=["hcy_plasma"], times=[100, 400]
-    )
+    regimen = "50 mg im every 3.5 d x 4"
+    coarse = mb.simulate(model, regimen, 400, patients=patients, outputs=["hcy_plasma"], times=[100, 400])
+    fine = mb.simulate(model, regimen, 400, patients=patients, outputs=OUTPUTS, times=np.arange(0, 400.1, 0.5))
     np.testing.assert_array_equal(fine["hcy_plasma"].sel(time=[100, 400]).values, coarse["hcy_plasma"].values)
 
 
@@ -444,11 +440,15 @@ def test_endpoints_are_those_of_the_stored_curves(model):
         model, regimen, "1 week", patients=patients, times=grid, outputs=["cbl_free", "hcy_plasma", "alsfrs_r"]
     )
     np.testing.assert_array_equal(frame["end"], result["alsfrs_r"][:, -1])
-    np.testing.assert_allclose(frame["Cmax"], mb.endpoints.peak(result["cbl_free"]), rtol=1e-4)
+    # the peak lies between the points of any grid
+    np.testing.assert_allclose(frame["Cmax"], mb.endpoints.peak(result["cbl_free"]), rtol=1e-3)
+    tight = mb.endpoints_of(model, wanted, regimen, "1 week", patients=patients, rtol=1e-10)
+    np.testing.assert_allclose(frame["Cmax"], tight["Cmax"], rtol=1e-6)
+    np.testing.assert_allclose(frame["above"], tight["above"], rtol=1e-5)
     assert (frame["Cmax"].to_numpy() >= mb.endpoints.peak(result["cbl_free"]) * (1 - 1e-6)).all()
     np.testing.assert_allclose(frame["low"], result["hcy_plasma"].min("time"), rtol=1e-6)
     np.testing.assert_allclose(frame["AUC"], mb.endpoints.area(result["hcy_plasma"]), rtol=1e-6)
-    above = np.trapezoid(result["cbl_free"].values > 1.0, grid, axis=1)
+    above = np.trapezoid((result["cbl_free"].values > 1.0).astype(float), grid, axis=1)
     np.testing.assert_allclose(frame["above"], above, atol=0.2)
     assert frame.attrs["units"] == {"Cmax": "uM", "low": "uM", "AUC": "uM h", "end": "dimensionless", "above": "h"}
     assert frame.attrs["manifest"]["engine"] == "fast"
@@ -562,6 +562,20 @@ def test_compiled_code_is_kept_and_used_again(cache):
     assert entry.parent.stat().st_mode & 0o077 == 0
 
 
+def test_only_the_newest_entries_are_kept(cache, monkeypatch):
+    import os
+
+    entry, _ = cache
+    old = [entry.with_name(f"{n}.kernel") for n in "ab"]
+    for n, path in enumerate(old):
+        path.write_bytes(b"")
+        os.utime(path, (n, n))
+    monkeypatch.setattr(fast_compile, "KEPT", 2)
+    fast_compile._prune(entry.parent)
+    assert entry.exists()
+    assert [p.exists() for p in old] == [False, True]
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "foreign format"])
 def test_a_damaged_entry_is_rebuilt_and_never_run(cache, damage, caplog):
     entry, load = cache
@@ -621,9 +635,6 @@ def test_the_first_compilation_is_announced_on_stderr(tmp_path):
         "kernel(read_equations(sbml_from_antimony('model m; x = 1; k = 1; x -> ; k*x; end')))"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path), "HOME": str(tmp_path)}
-    first, second = (
-        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-        for _ in range(2)
-    )
-    assert "compiling the model for the fast engine" in first.stderr
-    assert second.stderr == ""
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr.startswith("compiling the model for the fast engine")
+    assert done.stdout == ""

@@ -41,10 +41,12 @@ NEWTON_FIELDS = ("patients", "parameters", "states", "step", "weights", "rates",
 KINDS = ("final", "max", "min", "auc", "time_above")
 #: Status of a patient: finished; its step became too small; it took too many steps.
 DONE, TOO_SMALL, TOO_MANY = 0, 1, 2
+#: Compiled models that are kept on disk.
+KEPT = 30
 _MAGIC = b"als-methionine kernel 1\n"
 _GENERATOR = (
-    "fast_codegen.py", "fast_compile.py", "fast_driver.py", "fast_endpoints.py", "fast_ir.py", "fast_symbols.py",
-    "rodas.py",
+    "fast_codegen.py", "fast_compile.py", "fast_control.py", "fast_driver.py", "fast_endpoints.py", "fast_ir.py",
+    "fast_newton.py", "fast_symbols.py", "rodas.py",
 )  # fmt: skip
 _kernels: dict[str, Kernel] = {}
 _lock = threading.Lock()
@@ -220,6 +222,13 @@ def _read(place: Path, key: str) -> tuple[dict[str, Any], bytes] | None:
     return (meta, body[8 + size :]) if meta.pop("key") == key else None
 
 
+def _prune(folder: Path) -> None:
+    """Remove all but the newest entries: every change of model or generator leaves one behind."""
+    entries = sorted(folder.glob("*.kernel"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in entries[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
 def _write(place: Path, key: str, meta: dict[str, Any], code: bytes) -> None:
     """Write an entry so that a reader sees all of it or nothing."""
     text = json.dumps({"key": key, **meta}).encode()
@@ -230,6 +239,7 @@ def _write(place: Path, key: str, meta: dict[str, Any], code: bytes) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(_MAGIC + hashlib.sha256(body).digest() + body)
             os.replace(name, place)
+            _prune(place.parent)
         except OSError:
             os.unlink(name)
             raise

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
 from metabolism.engines.fast_codegen import ModelCode
 from metabolism.engines.fast_compile import DONE, FIELDS, NEWTON_FIELDS, TOO_MANY, TOO_SMALL
+from metabolism.engines.fast_control import emit_error, emit_wanted
 from metabolism.engines.fast_endpoints import NODES, emit_accumulate, emit_begin, points, totals
-from metabolism.engines.fast_ir import DOUBLE, I32, I64, POINTER, Function
+from metabolism.engines.fast_ir import DOUBLE, I64, POINTER, Function
+from metabolism.engines.fast_newton import emit_newton
 from metabolism.engines.rodas import Rosenbrock
 
 #: A step is too small below this [h] x max(1, |t|).
 SMALLEST = 1e-13
-#: Factors on the step size: safety, least, most; and the least error the predictive controller remembers.
-SAFETY, SHRINK, GROW, LEAST = 0.9, 0.2, 8.0, 1e-2
 #: First step of a patient [h]; after a later dose, the first step accepted after the dose before.
 FIRST = 1e-4
-#: A state may undershoot zero by this many absolute tolerances before the step is taken again, smaller.
-UNDERSHOOT = 100.0
 #: What happened to a lane in a step: it arrived at a stop; the step became too small; too many steps.
 _ARRIVED, _SMALL, _MANY = 1.0, 2.0, 3.0
 
@@ -73,7 +69,7 @@ class Driver:
         self._step = self._emit_step()
         self._events = self._emit_events()
         self._emit_run()
-        self._emit_newton()
+        emit_newton(self._new("newton", fields=NEWTON_FIELDS, export=True), code)
 
     def _new(self, name: str, *more: Any, fields: tuple[str, ...] = FIELDS, export: bool = False) -> Function:
         return Function(self.module, name, more, self.regions, fields, self.lanes, export)
@@ -300,52 +296,6 @@ class Driver:
         b.ret_void()
         return g.f
 
-    def _error(self, g: Function) -> Any:
-        """Complete the new state and return its error norm: root mean square, infinite where negative."""
-        b, e = g.b, g.e
-        rtol = e.splat(g.field("rtol", DOUBLE))
-        squares, lowest = b.alloca(e.vector), b.alloca(e.vector)
-        b.store(e.const(0.0), squares)
-        b.store(e.const(0.0), lowest)
-        with g.loop(g.i(0), g.i(self.size)) as i:
-            last, old, atol = (e.load(g.region(n), i) for n in (self.stages[-1], "x", "atol"))
-            new = e.add(e.load(g.region("y"), i), last)
-            e.store(new, g.region("y"), i)
-            size = e.call("maxnum", e.call("fabs", old), e.call("fabs", new))
-            ratio = e.div(last, e.add(atol, e.mul(rtol, size)))
-            b.store(e.add(b.load(squares, typ=e.vector), e.mul(ratio, ratio)), squares)
-            under = e.add(new, e.mul(atol, e.const(UNDERSHOOT)))
-            b.store(e.call("minnum", under, b.load(lowest, typ=e.vector)), lowest)
-        error = e.call("sqrt", e.mul(b.load(squares, typ=e.vector), e.const(1.0 / self.size)))
-        negative = b.fcmp_ordered("<", b.load(lowest, typ=e.vector), e.const(0.0))
-        error = b.select(negative, e.const(float("inf")), error)
-        # linked lanes take the steps of the first one, so that differences between them are smooth
-        linked = b.icmp_signed("!=", g.field("linked"), g.i(0))
-        return b.select(linked, e.splat(b.extract_element(error, ir.Constant(I32, 0))), error)
-
-    def _wanted(self, g: Function, error: Any, good: Any, h: Any) -> Any:
-        """Next step size: elementary and predictive (Gustafsson 1994, doi:10.1145/198429.198437) controllers."""
-        b, e = g.b, g.e
-        one, zero = e.const(1.0), e.const(0.0)
-
-        def root(value: Any) -> Any:
-            return e.exp(e.mul(e.const(-1.0 / self.method.order), e.log(value)))
-
-        plain = e.mul(e.const(SAFETY), root(error))
-        before, previous = e.load(g.region("last_error"), 0), e.load(g.region("last_h"), 0)
-        guess = e.mul(e.mul(plain, e.div(h, previous)), e.div(root(error), root(before)))
-        usable = b.and_(b.and_(b.fcmp_ordered(">", before, zero), good), b.fcmp_ordered("<", guess, plain))
-        factor = e.call("minnum", b.select(usable, guess, plain), e.const(GROW))
-        # an error that is not a number ends at the smallest factor
-        bounded = b.fcmp_ordered("<", error, e.const(float("inf")))
-        factor = b.select(b.and_(bounded, b.fcmp_ordered(">", factor, e.const(SHRINK))), factor, e.const(SHRINK))
-        refused = b.fcmp_ordered(">", e.load(g.region("refused"), 0), zero)
-        floored = e.call("maxnum", error, e.const(LEAST))
-        e.store(b.select(good, floored, before), g.region("last_error"), 0)
-        e.store(b.select(good, h, previous), g.region("last_h"), 0)
-        e.store(b.select(good, zero, one), g.region("refused"), 0)
-        return e.mul(h, b.select(refused, e.call("minnum", factor, one), factor))
-
     def _emit_run(self) -> None:
         g = self._new("run", export=True)
         b, e = g.b, g.e
@@ -357,13 +307,13 @@ class Driver:
             b.call(self._pull, [g.context, g.work, lane])
         with g.repeat(lambda: g.any(b.fcmp_ordered(">", e.load(g.region("active"), 0), zero))):
             b.call(self._step, [g.context, g.work])
-            error = self._error(g)
+            error = emit_error(g, self.size, self.stages[-1])
             t, h, end, active, settled, first = (
                 e.load(g.region(n), 0) for n in ("t", "h", "end", "active", "settled", "first")
             )
             alive = b.fcmp_ordered(">", active, zero)
             good = b.and_(b.fcmp_ordered("<=", error, one), alive)
-            wanted = self._wanted(g, error, good, h)
+            wanted = emit_wanted(g, self.method.order, error, good, h)
             fresh = b.and_(good, b.fcmp_ordered("==", settled, zero))
             e.store(b.select(fresh, h, first), g.region("first"), 0)
             e.store(b.select(good, one, settled), g.region("settled"), 0)
@@ -427,32 +377,3 @@ class Driver:
             b.call(self._pull, [g.context, g.work, lane])
         b.ret_void()
         return g.f
-
-    def _emit_newton(self) -> None:
-        """One step of (w / step - J) move = f for every patient; f and move go to the caller."""
-        g = self._new("newton", fields=NEWTON_FIELDS, export=True)
-        b, e = g.b, g.e
-        p, c, x, u, lu, w = (g.region(n) for n in ("p", "c", "x", "u0", "lu", "w"))
-        parameters = g.i(len(self.code.parameters))
-        with g.loop(g.i(0), g.i(self.size)) as i:
-            e.store(e.splat(g.read("weights", i)), w, i)
-        groups = b.sdiv(b.add(g.field("patients"), g.i(self.lanes - 1)), g.i(self.lanes))
-        with g.loop(g.i(0), groups) as group:
-            first = b.mul(group, g.i(self.lanes))
-            room = b.sub(g.field("patients"), first)
-            used = b.select(b.icmp_signed("<", room, g.i(self.lanes)), room, g.i(self.lanes))
-            with g.loop(g.i(0), used) as lane:
-                patient = b.add(first, lane)
-                g.put(g.read("step", patient), "h", lane)
-                for name, array, count in (("p", "parameters", parameters), ("x", "states", g.i(self.size))):
-                    with g.loop(g.i(0), count) as i:
-                        g.put(g.read(array, g.madd(patient, count, i)), name, lane, i)
-            self._prologue(g)
-            shift = e.div(e.const(1.0), e.load(g.region("h"), 0))
-            b.call(self.code.factor, [p, c, x, u, lu, w, shift])
-            for array in ("rates", "moves"):
-                with g.loop(g.i(0), used) as lane, g.loop(g.i(0), g.i(self.size)) as i:
-                    g.write(g.get("u0", lane, i), array, g.madd(b.add(first, lane), g.i(self.size), i))
-                if array == "rates":
-                    b.call(self.code.solve, [lu, u])
-        b.ret_void()

@@ -22,8 +22,8 @@ from metabolism.resting import RESIDUAL, RUNAWAY
 Integers = NDArray[np.int64]
 Request = tuple[str, str] | tuple[str, str, float]
 Tick = Callable[[int], None]
-#: Steps after which a patient is given up.
-LIMIT = 200_000
+#: Steps after which a patient is given up, for each dose or setting and for the start.
+LIMIT = 50_000
 #: How often progress is reported [s].
 _REPORT = 0.1
 
@@ -181,7 +181,7 @@ class Run:
             "values": np.zeros(0), "pre": np.zeros(0), "pres": 0, "final": np.full(problem.initial.shape, np.nan),
             "status": np.full(patients, -1), "failed_at": np.full(patients, problem.start),
             "rates": np.zeros(problem.initial.shape), "steps": np.zeros(patients, np.int64),
-            "rtol": float(problem.rtol), "atol": _real(problem.atol), "limit": LIMIT, "linked": int(linked),
+            "rtol": float(problem.rtol), "atol": _real(problem.atol), "limit": LIMIT * len(self.stops), "linked": int(linked),
             "requests": 0, "kind": np.zeros(0, np.int64), "slot": np.zeros(0, np.int64), "level": np.zeros(0),
             "results": np.zeros(0), **more,
         }  # fmt: skip
@@ -212,11 +212,12 @@ class Run:
     def _failures(self, arrays: dict[str, Any]) -> dict[int, Failure]:
         failures = {}
         for patient in np.flatnonzero(arrays["status"] != DONE).tolist():
-            rates = np.abs(arrays["rates"][patient]) / np.maximum(self.problem.atol, 1e-300)
+            with np.errstate(over="ignore"):
+                rates = np.abs(arrays["rates"][patient]) / np.maximum(self.problem.atol, 1e-300)
             # a rate that is not a number is the one to look at
             worst = self.problem.equations.states[int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))]
             time, status = float(arrays["failed_at"][patient]), arrays["status"][patient]
-            reason = "no step is small enough" if status == TOO_SMALL else f"more than {LIMIT} steps"
+            reason = "no step is small enough" if status == TOO_SMALL else f"more than {LIMIT * len(self.stops)} steps"
             message = (
                 f"the fast engine stopped at t = {time:.6g} h in '{worst}' ({reason}); "
                 "try engine='roadrunner' or a looser rtol."

@@ -87,7 +87,8 @@ def prepare(expression: Any) -> Any:
     def real(e: Any) -> bool:
         return bool(e.is_Pow and not (2 * e.exp).is_Integer)
 
-    expression = expression.replace(real, lambda e: Power(e.base, e.exp))
+    # what was read from MathML is not evaluated yet: a square root is a power with exponent 2^-1
+    expression = expression.doit().replace(real, lambda e: Power(e.base, e.exp))
     return expression.replace(sp.exp, Exp).replace(sp.log, Log)
 
 

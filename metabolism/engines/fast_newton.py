@@ -1,0 +1,38 @@
+"""One step of the search for a resting state, as vector LLVM IR."""
+
+from __future__ import annotations
+
+from metabolism.engines.fast_codegen import ModelCode
+from metabolism.engines.fast_ir import Function
+
+
+def emit_newton(g: Function, code: ModelCode) -> None:
+    """Fill in the body of ``newton(context, work)``: one step of (w / step - J) move = f for every patient.
+
+    The rates f and the move go to the caller.
+    """
+    b, e, size = g.b, g.e, len(code.states)
+    p, c, x, u, lu, w = (g.region(n) for n in ("p", "c", "x", "u0", "lu", "w"))
+    parameters = g.i(len(code.parameters))
+    with g.loop(g.i(0), g.i(size)) as i:
+        e.store(e.splat(g.read("weights", i)), w, i)
+    groups = b.sdiv(b.add(g.field("patients"), g.i(g.lanes - 1)), g.i(g.lanes))
+    with g.loop(g.i(0), groups) as group:
+        first = b.mul(group, g.i(g.lanes))
+        room = b.sub(g.field("patients"), first)
+        used = b.select(b.icmp_signed("<", room, g.i(g.lanes)), room, g.i(g.lanes))
+        with g.loop(g.i(0), used) as lane:
+            patient = b.add(first, lane)
+            g.put(g.read("step", patient), "h", lane)
+            for name, array, count in (("p", "parameters", parameters), ("x", "states", g.i(size))):
+                with g.loop(g.i(0), count) as i:
+                    g.put(g.read(array, g.madd(patient, count, i)), name, lane, i)
+        b.call(code.prologue, [p, c])
+        shift = e.div(e.const(1.0), e.load(g.region("h"), 0))
+        b.call(code.factor, [p, c, x, u, lu, w, shift])
+        for array in ("rates", "moves"):
+            with g.loop(g.i(0), used) as lane, g.loop(g.i(0), g.i(size)) as i:
+                g.write(g.get("u0", lane, i), array, g.madd(b.add(first, lane), g.i(size), i))
+            if array == "rates":
+                b.call(code.solve, [lu, u])
+    b.ret_void()
