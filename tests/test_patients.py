@@ -10,6 +10,7 @@ import metabolism as mb
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.patients import (
     BODY,
+    BODY_PARAMETERS,
     DISEASE,
     Generator,
     balance,
@@ -160,7 +161,7 @@ def test_the_relative_loss_gives_the_engines_motor_units_for_any_rate_and_effect
         run = mb.simulate(
             patient.with_values(MN_beta_hcy=0.4, MN_Emax=maximum), regimen, 28 * 24, outputs=["motor_units"],
             times=np.arange(0, 28 * 24 + 1, STEP), own_baseline={"MN_hcy_ref": "hcy_plasma"}, engine="fast",
-            patients=people[["FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_K_fad", "GFR_rel", "central"]].assign(MN_k=rate, motor_units=0.6),
+            patients=people[list(BODY_PARAMETERS)].assign(MN_k=rate, motor_units=0.6),
         )["motor_units"].values  # fmt: skip
         np.testing.assert_allclose(0.6 * np.exp(-rate * found.loss(maximum)), run, rtol=1e-6)
 
@@ -168,7 +169,7 @@ def test_the_relative_loss_gives_the_engines_motor_units_for_any_rate_and_effect
 def test_untreated_bodies_lose_at_their_own_rate_in_the_engine_too(patient, pool):
     run = mb.simulate(
         patient.with_values(MN_beta_hcy=0.67), None, "4 weeks", outputs=["motor_units"], times=[0, 672], engine="fast",
-        own_baseline={"MN_hcy_ref": "hcy_plasma"}, patients=pool.people.iloc[:3],
+        own_baseline={"MN_hcy_ref": "hcy_plasma"}, patients=pool.people[list(BODY_PARAMETERS)].iloc[:3],
     )["motor_units"].values  # fmt: skip
     loss = np.log(run[:, 0] / run[:, 1]) / patient.values["MN_k"]
     np.testing.assert_allclose(loss, untreated(3, 672).homocysteine[:, -1], rtol=1e-6)
