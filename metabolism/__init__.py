@@ -20,7 +20,8 @@ _PUBLIC = {
     "Dose": "regimen",
     "Regimen": "regimen",
     "simulate": "simulation",
-    "scan": "simulation",
+    "scan": "sweep",
+    "Sweep": "store",
     "steady_state": "resting",
     "endpoints_of": "ensembles",
     "sensitivities": "ensembles",
@@ -32,10 +33,11 @@ _PUBLIC = {
     "Outcome": "registry",
     "export": "exporters",
 }
-_NAMESPACES = ("endpoints", "effects", "population", "plotting")
+_NAMESPACES = ("analysis", "design", "endpoints", "effects", "identifiability", "local_sensitivity", "mmrm", "patients",
+               "plotting", "population", "power", "replicates", "sensitivity", "slowing", "trial")  # fmt: skip
 
-__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "endpoints_of", "experiment", "export", "load", "run",
-           "scan", "sensitivities", "simulate", "steady_state", "steady_states"]  # fmt: skip
+__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "Sweep", "endpoints_of", "experiment", "export", "load",
+           "run", "scan", "sensitivities", "simulate", "steady_state", "steady_states"]  # fmt: skip
 __version__ = _version("als-methionine")
 
 

@@ -7,7 +7,7 @@ amount for a ``hasOnlySubstanceUnits`` species, and the value itself for a param
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -153,6 +153,10 @@ class Equations:
     def derived(self) -> Callable[[Any, Any], list[float]]:
         """Compiled rules and reaction rates, in the order of `expanded`."""
         return _compile(self._arguments, list(self.expanded.values()))
+
+    def function(self, names: Sequence[str]) -> Callable[[Any, Any], list[float]]:
+        """Compile some states, parameters, rules or reactions as a function of (states, parameters)."""
+        return _compile(self._arguments, [self.expanded.get(name, sp.Symbol(name)) for name in names])
 
     def f(self, x: Array, p: Array) -> Array:
         """Evaluate dx/dt at one point: shapes (states,), (parameters,) -> (states,)."""

@@ -52,6 +52,11 @@ class Model:
     sets: tuple[str, ...] = ()
     set_ids: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # read-only views do not pickle; a worker gets plain copies and makes its own views
+        parts = (self.id, self.sbml, self.table, self.not_at_rest, dict(self.changed), self.sets, dict(self.set_ids))
+        return _restore, parts
+
     @property
     def values(self) -> dict[str, float]:
         """Nominal values with all changes applied [table units]."""
@@ -115,6 +120,11 @@ class Model:
                 raise UnknownName("parameter", key, known, "List them with `metabolism list parameters`.")
             checked[key] = check_value(self.table[key], value)
         return replace(self, changed=MappingProxyType({**self.changed, **checked}))
+
+
+def _restore(*parts: Any) -> Model:
+    key, sbml, table, held, changed, sets, set_ids = parts
+    return Model(key, sbml, table, held, MappingProxyType(changed), sets, MappingProxyType(set_ids))
 
 
 def model_settings() -> dict[str, Any]:

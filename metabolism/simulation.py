@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -102,30 +101,6 @@ def simulate(
         raise SolverFailed(message, *(_where(solution)))
     entries = {**ready.manifest, "uncertainty": uncertainty}
     return Result(_dataset(problem, solution, unrested, entries, many, model))
-
-
-def scan(
-    model: Model, values: Mapping[str, Sequence[float]], regimen: Regimen | str | None = None, **options: Any
-) -> Result:
-    """Simulate every combination of some parameter values.
-
-    Parameters
-    ----------
-    values : mapping of str to sequence of float
-        Values of each parameter [model units]; all combinations are run.
-    **options
-        Passed to `simulate`.
-
-    Returns
-    -------
-    Result
-        One patient per combination, in row-major order, with the values as coordinates.
-    """
-    combinations = list(itertools.product(*values.values()))
-    columns = {name: np.array([c[i] for c in combinations]) for i, name in enumerate(values)}
-    result = simulate(model, regimen, patients=columns, **options)
-    coordinates = {name: ("patient", column) for name, column in columns.items()}
-    return Result(result.data.assign_coords(coordinates))
 
 
 def _asked(problem: Problem) -> dict[str, Array]:

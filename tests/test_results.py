@@ -113,14 +113,6 @@ def test_a_missed_dose_is_neither_asked_nor_delivered(model):
     np.testing.assert_allclose(some.data["delivered"], some.data["asked"], rtol=1e-9)
 
 
-def test_a_scan_runs_every_combination_in_order(model):
-    result = mb.scan(model, {"GFR_rel": [0.5, 1.0], "CBS_activity": [1.0, 0.5]}, None, until=1, outputs=["hcy_plasma"])
-    assert result.data["GFR_rel"].values.tolist() == [0.5, 0.5, 1.0, 1.0]
-    first = result["hcy_plasma"].isel(time=0).values
-    assert first[0] > first[2]
-    assert first[3] > first[2]
-
-
 def test_patients_start_at_their_own_rest_and_baseline(model):
     patients = {"FOLATE_DIET_rate": np.array([0.5, 1.0]) * model.values["FOLATE_DIET_rate"]}
     result = mb.simulate(

@@ -1,0 +1,270 @@
+"""The commands `metabolism scan` and `metabolism sensitivity`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metabolism.errors import InvalidValue, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metabolism.factors import Factors
+    from metabolism.model import Model
+
+#: Methods of `metabolism sensitivity` that are not global.
+LOCAL = ("tornado", "slopes", "control")
+GLOBAL = ("sobol", "morris", "efast", "pawn", "delta", "prcc")
+
+
+def _shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--regimen", help='e.g. "50 mg im every 3.5 d x 32"')
+    parser.add_argument("--until", default="16 weeks", help="end of each run (default: 16 weeks)")
+    parser.add_argument(
+        "--endpoint", action="append", metavar="TEXT",
+        help="hcy_change, sam_sah, mma, cobalamin_auc, alsfrs_change, treatment_difference, or e.g. "
+        "'max(cbl_plasma)', 'change(alsfrs_r) vs untreated'; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--own-baseline", action="append", default=[], metavar="ID=OUTPUT",
+        help="set a parameter to each run's own resting value, e.g. MN_hcy_ref=hcy_plasma",
+    )  # fmt: skip
+    parser.add_argument(
+        "--closed", action="store_true", help="derive capacities anew, so that the reference state rests"
+    )
+    parser.add_argument("--engine", default="auto", help="auto (fast), fast, roadrunner or scipy")
+    parser.add_argument("--store", type=Path, metavar="DIR", help="keep runs here; an unfinished store is continued")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://10.0.0.1:8786")
+
+
+def scan_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `scan`."""
+    _shared(parser)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--grid", action="append", metavar="ID=A:B:N|V,V,..", help="values of a parameter; may be repeated"
+    )
+    what.add_argument("--design", type=Path, metavar="FILE", help="one run per row of a .csv or .parquet file")
+    what.add_argument("--cohort", type=int, metavar="N", help="N virtual patients of the JETALS run-in")
+    what.add_argument("--draws", type=int, metavar="N", help="N draws of the fitted parameters")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the cohort (default: 1)")
+    parser.add_argument("--chunk", type=int, help="runs per part file")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the whole table here")
+
+
+def sensitivity_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `sensitivity`."""
+    parser.add_argument("method", metavar="METHOD", help=", ".join([*GLOBAL, *LOCAL]))
+    _shared(parser)
+    parser.add_argument("--factor", action="append", default=[], metavar="ID[=LOW:HIGH]", help="may be repeated")
+    for name in ("module", "kind", "confidence"):
+        parser.add_argument(f"--{name}", action="append", help=f"only parameters of this {name}; may be repeated")
+    parser.add_argument("--spread", type=float, help="vary by this fraction about the present value, not by prior")
+    parser.add_argument("--cohort", type=int, metavar="N", help="take N virtual patients as the distribution")
+    parser.add_argument("--n", type=int, help="base sample size (default: that of the method)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write tables and figures here")
+
+
+def scan(arguments: argparse.Namespace, model: Model) -> int:
+    """Run a sweep and print what came out; return 0, or 1 if every run failed."""
+    from metabolism.result import write_atomically
+    from metabolism.sweep import scan as run
+
+    found = run(
+        model, _design(arguments, model), arguments.regimen, arguments.until, endpoints=arguments.endpoint,
+        store=arguments.store, workers=arguments.workers, cluster=arguments.cluster, chunk=arguments.chunk,
+        progress=True, own_baseline=_pairs(arguments.own_baseline), engine=arguments.engine, closed=arguments.closed,
+    )  # fmt: skip
+    table = found.frame()
+    print(_text(_summary(table, found.endpoints, found.units)))
+    failed = found.failures
+    print(f"{len(found)} runs on engine '{found.manifest['study']['engine']}', {len(failed)} failed")
+    for _, row in failed.head(3).iterrows():
+        print(f"  run {row['run']}: {row['failure']}")
+    if arguments.csv:
+        write_atomically(arguments.csv, lambda part: table.to_csv(part, index=False))
+        print(f"table: {arguments.csv}")
+    if arguments.store:
+        print(f"store: {arguments.store}")
+    return 1 if len(failed) == len(found) else 0
+
+
+def sensitivity(arguments: argparse.Namespace, model: Model) -> int:
+    """Run a sensitivity study, print and write it; return 0."""
+    from metabolism.errors import UnknownName
+
+    if arguments.method not in (*GLOBAL, *LOCAL):
+        raise UnknownName("sensitivity method", arguments.method, (*GLOBAL, *LOCAL))
+    if arguments.n is not None and arguments.method in LOCAL:
+        raise UsageError(f"--n is for samples; '{arguments.method}' takes none.")
+    work = {"tornado": _tornado, "slopes": _slopes, "control": _control}.get(arguments.method, _global)
+    tables, figures = work(arguments, model, _factors(arguments, model))
+    if arguments.out:
+        from metabolism.plotting import save_figure
+
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            table.to_csv(arguments.out / f"{name}.csv", index=table.index.dtype == object)
+        for name, figure in figures.items():
+            save_figure(figure, arguments.out / name)
+        print(f"tables and figures: {arguments.out}")
+    return 0
+
+
+def _global(arguments: argparse.Namespace, model: Model, factors: Factors | None) -> Any:
+    from metabolism import sensitivity_plots as plots
+    from metabolism.sensitivity import METHODS_BY_NAME
+
+    size = {} if arguments.n is None else {"n": arguments.n}
+    found = METHODS_BY_NAME[arguments.method](
+        model, arguments.regimen, arguments.until, factors=factors, endpoints=arguments.endpoint, seed=arguments.seed,
+        store=arguments.store, workers=arguments.workers, cluster=arguments.cluster, progress=True,
+        own_baseline=_pairs(arguments.own_baseline), engine=arguments.engine, closed=arguments.closed, **size,
+    )  # fmt: skip
+    figures = {"heat": plots.heat(found)} if found.table["endpoint"].nunique() > 1 else {}
+    for i, endpoint in enumerate(dict.fromkeys(found.table["endpoint"]), start=1):
+        print(f"\n{endpoint}: {found.main} with {found.confidence:.0%} intervals")
+        print(_text(found.ranking(endpoint)[["factor", "value", "low", "high"]].head(20)))
+        print(found.converged(endpoint))
+        figures[f"{i}_indices"] = plots.bars(found, endpoint)
+        figures[f"{i}_convergence"] = plots.convergence(found, endpoint)
+    print(f"\n{found.runs} runs, {len(found.failed)} failed, seed {found.seed}")
+    for note in found.notes:
+        print(f"note: {note}")
+    tables = {"indices": found.table, "interactions": found.interactions, "convergence": found.convergence,
+              "factors": found.factors.frame(), "failed": found.failed}  # fmt: skip
+    return {k: t for k, t in tables.items() if len(t)}, figures
+
+
+def _tornado(arguments: argparse.Namespace, model: Model, factors: Factors | None) -> Any:
+    from metabolism import sensitivity_plots as plots
+    from metabolism.local_sensitivity import tornado
+
+    found = tornado(
+        model, arguments.regimen, arguments.until, factors=factors, endpoints=arguments.endpoint,
+        store=arguments.store, workers=arguments.workers, cluster=arguments.cluster, progress=True,
+        own_baseline=_pairs(arguments.own_baseline), engine=arguments.engine, closed=arguments.closed,
+    )  # fmt: skip
+    figures = {}
+    for i, (endpoint, part) in enumerate(found.groupby("endpoint", sort=False), start=1):
+        print(f"\n{endpoint}: {part['base'].iloc[0]:.5g} as it is; each factor alone at its 10 and 90 % point")
+        print(_text(part[["factor", "low", "high", "at_low", "at_high", "swing"]].head(20)))
+        figures[f"{i}_tornado"] = plots.tornado(found, str(endpoint))
+    return {"tornado": found}, figures
+
+
+def _slopes(arguments: argparse.Namespace, model: Model, factors: Factors | None) -> Any:
+    from metabolism.local_sensitivity import slopes
+
+    if factors is None:
+        raise UsageError("name parameters for slopes with --factor, --module, --kind or --confidence.")
+    found = slopes(
+        model, factors.names, arguments.regimen, arguments.until, endpoints=arguments.endpoint,
+        own_baseline=_pairs(arguments.own_baseline),
+    )  # fmt: skip
+    for endpoint, part in found.groupby("endpoint", sort=False):
+        print(f"\n{endpoint}: {part['value'].iloc[0]:.5g}; change when a parameter rises by 1 %")
+        ordered = part.sort_values("per_percent", key=abs, ascending=False)
+        print(_text(ordered[["parameter", "slope", "per_percent", "elasticity"]].head(20)))
+    return {"slopes": found}, {}
+
+
+def _control(arguments: argparse.Namespace, model: Model, factors: Factors | None) -> Any:
+    from metabolism.local_sensitivity import reference_control
+
+    found = reference_control(model, parameters=factors.names if factors else None)
+    print(_text(found["theorems"]))
+    tall: pd.Series[float] = found["response"].stack()  # type: ignore[assignment]
+    flat = tall.rename("coefficient").rename_axis(["output", "parameter"]).reset_index()
+    print("\nlargest response coefficients d ln output / d ln parameter of the resting state")
+    print(_text(flat.sort_values("coefficient", key=abs, ascending=False).head(20)))
+    return found, {}
+
+
+def _design(arguments: argparse.Namespace, model: Model) -> Any:
+    if arguments.design is not None:
+        return arguments.design
+    if arguments.cohort is not None:
+        return _cohort(model, arguments.cohort, arguments.seed)
+    if arguments.draws is not None:
+        from metabolism.draws import draws
+
+        return draws(model, arguments.draws)
+    return dict(_grid(text) for text in arguments.grid)
+
+
+def _cohort(model: Model, count: int, seed: int) -> pd.DataFrame:
+    from metabolism.patients import PATIENT_COLUMNS
+    from metabolism.population import JETALS_RUN_IN, select
+
+    return select(model, count, JETALS_RUN_IN, seed).people[list(PATIENT_COLUMNS)]
+
+
+def _grid(text: str) -> tuple[str, list[float]]:
+    import numpy as np
+
+    name, separator, values = text.partition("=")
+    try:
+        if ":" in values:
+            low, high, count = values.split(":")
+            if int(count) < 2:
+                raise ValueError
+            return name, np.linspace(float(low), float(high), int(count)).tolist()
+        found = [float(v) for v in values.split(",")]
+    except ValueError:
+        separator = ""
+    if not separator or not name:
+        raise UsageError(f"--grid '{text}' must read ID=LOW:HIGH:COUNT or ID=VALUE,VALUE, e.g. GFR_rel=0.3:1:8.")
+    return name, found
+
+
+def _factors(arguments: argparse.Namespace, model: Model) -> Factors | None:
+    from metabolism.factors import choose, from_cohort
+
+    names, ranges = [], {}
+    for text in arguments.factor:
+        name, separator, span = text.partition("=")
+        names.append(name)
+        if separator:
+            try:
+                low, high = (float(v) for v in span.split(":"))
+            except ValueError:
+                raise UsageError(f"--factor '{text}' must read ID or ID=LOW:HIGH.") from None
+            ranges[name] = (low, high)
+    filters = {k: getattr(arguments, k) for k in ("module", "kind", "confidence") if getattr(arguments, k)}
+    if arguments.cohort is not None:
+        if filters or ranges or arguments.spread is not None:
+            raise UsageError("--cohort brings its own distributions; leave out filters, ranges and --spread.")
+        if arguments.cohort < 2:
+            raise InvalidValue(f"--cohort {arguments.cohort} must be at least 2.")
+        return from_cohort(model, _cohort(model, arguments.cohort, arguments.seed), names or None)
+    if not names and not filters and arguments.spread is None:
+        return None
+    return choose(model, names or None, ranges=ranges, spread=arguments.spread, **filters)
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, separator, output = text.partition("=")
+        if not separator or not output:
+            raise UsageError(f"--own-baseline '{text}' must read ID=OUTPUT, e.g. MN_hcy_ref=hcy_plasma.")
+        found[name] = output
+    return found
+
+
+def _summary(table: pd.DataFrame, endpoints: list[str], units: dict[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    values = table[endpoints]
+    quantiles = values.quantile([0.0, 0.05, 0.5, 0.95, 1.0]).T
+    quantiles.columns = ["lowest", "5 %", "median", "95 %", "highest"]
+    return pd.concat([pd.Series(units, name="unit"), quantiles], axis=1).rename_axis("endpoint").reset_index()
+
+
+def _text(table: pd.DataFrame) -> str:
+    return table.to_string(index=False, float_format=lambda v: f"{v:.4g}")
