@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench clean
+.PHONY: run test check lint types quick generated bench docs clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -31,14 +31,20 @@ types: $(STAMP)
 check: $(STAMP)
 	$(BIN)/metabolism check
 
-# write derived values, the committed SBML build and the board's page afresh after a change in models/
+# write derived values, the committed SBML build, the fingerprint and the board's page afresh after a change in models/
 generated: $(STAMP)
 	$(BIN)/metabolism check --rewrite
+	$(BIN)/metabolism fingerprint --json docs/fingerprints/als_methionine.json --force
 	$(BIN)/metabolism qualify --markdown docs/evidence || test $$? -eq 1
 
 # measure the fast engine against other tools and write docs/performance.md; WITH="amici desolve" adds those
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py $(foreach tool,$(WITH),--with $(tool))
+
+# the site, without a single warning: docs/_build/html/index.html
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "site: docs/_build/html/index.html"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "als-methionine needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
@@ -48,4 +54,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) results docs/_build docs/_generated .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

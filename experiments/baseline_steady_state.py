@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from metabolism import Claim, Outcome, Regimen, experiment, simulate, steady_state
+from metabolism.equations import equations
+from metabolism.fluxmap import draw
 from metabolism.parameters import read_set
 from metabolism.plotting import COLOURS, new_figure
 
@@ -62,9 +64,8 @@ def run(ctx):
         rows.append({"row": row, "analyte": entry["analyte"], "population": entry["population"], "model": predicted,
                      "published": published, "low": low, "high": high, "unit": unit, "inside": "yes" if low <= predicted <= high else "no"})  # fmt: skip
     levels = pd.DataFrame(rows)
-    states = pd.DataFrame(
-        [{"id": k, "value at rest": v, "unit": _state_unit(ctx.model, k)} for k, v in state.values.items()]
-    )
+    units = equations(ctx.model).units
+    states = pd.DataFrame([{"id": k, "value at rest": v, "unit": units[k]} for k, v in state.values.items()])
     eigenvalues = np.sort(np.real(state.eigenvalues))
     still = simulate(ctx.model, None, "52 weeks", outputs=["hcy_plasma", "cbl_plasma", "mma_plasma"], engine=ctx.engine)
     drift = max(float(np.abs(still[o] / still[o][0] - 1).max()) for o in still.outputs)
@@ -95,10 +96,6 @@ def _unit(entry):
     return "umol/kg/h" if entry["analyte"].endswith("rate") else text.split("(")[-1].rstrip(")")
 
 
-def _state_unit(model, name):
-    return model.table[name].unit if name in model.table else ""
-
-
 def figures(outcome):
     """Each baseline relative to its published value, with its band."""
     levels = outcome.tables["baselines"]
@@ -122,4 +119,6 @@ def figures(outcome):
     axes.minorticks_off()
     axes.set_xlabel("model / published (grey: acceptance band; orange: outside)")
     axes.grid(axis="y", visible=False)
-    return {"1_baselines": figure}
+    rest = outcome.tables["resting_state"].set_index("id")
+    drawing = draw(rest["value at rest"].to_dict(), units=rest["unit"].to_dict(), title="The healthy reference at rest")
+    return {"1_baselines": figure, "2_flux_map_of_the_reference": drawing}

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from metabolism import cli_design, cli_fit, cli_qualify, cli_release, cli_sweep
+from metabolism import cli_design, cli_fit, cli_help, cli_output, cli_qualify, cli_release, cli_sweep
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   metabolism simulate --set b12_deficient --regimen "1 mg hydroxocobalamin im weekly x 8"
   metabolism show MS_liver                   equation, values and sources of one reaction
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
+  metabolism compare model.xml               a foreign SBML file beside ours
   metabolism qualify                         every study case: observed, simulated, pass or fail
   metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --store results/gfr
   metabolism sensitivity sobol --regimen "50 mg im every 3.5 d x 32" --endpoint hcy_change --n 64
@@ -36,6 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     from metabolism import __version__
+    from metabolism.cli_surfaces import add_commands
 
     parser = _Parser(
         prog="metabolism",
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("id")
     _model_options(showing)
 
+    add_commands(commands)
     fitting = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
     cli_fit.options(fitting)
     _model_options(fitting)
@@ -78,7 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
     cli_qualify.options(qualifying)
     _model_options(qualifying)
-    cli_design.add_parser(commands)
+    designing = commands.add_parser(
+        "design", help="power, assurance and overstatement of a trial design", epilog=cli_design.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    cli_design.options(designing)
+    _model_options(designing)
 
     scanning = commands.add_parser("scan", help="run a grid, table, cohort or posterior draws into a resumable store")
     cli_sweep.scan_options(scanning)
@@ -91,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="check model, numbers, sources and data")
     checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
     cli_release.register(commands, _model_options, _model)
+    cli_help.finish(parser, commands)
     return parser
 
 
@@ -177,6 +186,7 @@ def _do_list(arguments: argparse.Namespace) -> int:
     if arguments.what not in _LISTS:
         raise UnknownName("list", arguments.what, _LISTS)
     rows = _LISTS[arguments.what]()
+    arguments.payload = [{"id": name, "text": text} for name, text in rows]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:<{width}}  {text}")
@@ -185,7 +195,7 @@ def _do_list(arguments: argparse.Namespace) -> int:
 
 def _do_run(arguments: argparse.Namespace) -> int:
     from metabolism.registry import known_gaps, run
-    from metabolism.report import number, verdict
+    from metabolism.report import number, read_manifest, verdict
 
     if arguments.workers < 1:
         raise InvalidValue(f"--workers {arguments.workers} must be at least 1.")
@@ -205,6 +215,7 @@ def _do_run(arguments: argparse.Namespace) -> int:
             f"{word:<9}  {claim.statement}: predicted {number(claim.predicted)}, published {number(claim.published)} "
             f"{claim.unit} (band {number(claim.low)} to {number(claim.high)})"
         )
+    arguments.payload = read_manifest(folder) | {"folder": str(folder)}
     print(f"\nreport: {folder / 'report.html'}")
     return 0
 
@@ -232,6 +243,9 @@ def _do_simulate(arguments: argparse.Namespace) -> int:
         widths = [max(len(r[i]) for r in table) for i in range(len(heads_))]
         for row in table:
             print("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)))
+    units = {name: result[name].attrs["units"] for name in result.outputs}
+    arguments.payload = {"columns": {c: frame[c].to_numpy() for c in frame.columns}, "units": {"time": "h", **units},
+                         "ledger_umol": result.ledger.to_dict("index"), "manifest": result.manifest}  # fmt: skip
     for target, line in result.ledger.iterrows():
         print(f"dose ledger: {target} asked {line['asked']:.9g} umol, delivered {line['delivered']:.9g} umol")
     return 0
@@ -256,8 +270,10 @@ def _do_check(arguments: argparse.Namespace) -> int:
         load.cache_clear()
         write_text(models_dir() / "build" / build_path(), load().sbml)
     failed = 0
+    arguments.payload = []
     for check in checks():
         problems = check.problems()
+        arguments.payload.append({"check": check.name, "expectation": check.expectation, "problems": problems})
         failed += bool(problems)
         print(f"{'FAIL' if problems else 'ok  '}  {check.name}: {check.expectation}")
         for problem in problems[:10]:
@@ -276,10 +292,7 @@ def _do_qualify(arguments: argparse.Namespace) -> int:
 
 
 def _do_design(arguments: argparse.Namespace) -> int:
-    from metabolism.cli_design import run_design
-
-    with _progress() as progress:
-        return run_design(arguments, progress)
+    return cli_design.run(arguments, _model(arguments), _progress)
 
 
 _COMMANDS = {
@@ -323,10 +336,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = parser.parse_args(argv)
         if arguments.command is None:
-            parser.print_help()
+            print(cli_help.GREETING)
             return 0
-        action = getattr(arguments, "action", None) or _COMMANDS[arguments.command]
-        return int(action(arguments))
+        return cli_output.carry_out(getattr(arguments, "action", None) or _COMMANDS[arguments.command], arguments)
     except MetabolismError as error:
         print(f"metabolism: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code

@@ -1,9 +1,8 @@
-"""The command `metabolism qualify`: options, the printed board, the JSON file, the exit code."""
+"""The command `metabolism qualify`: options, the printed board, the exit code."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -23,7 +22,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cases", action="append", metavar="FILE", help="case file; may be repeated (default: all shipped)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the board here")
     parser.add_argument("--markdown", metavar="FOLDER", help="write pages for the documentation here")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument(
@@ -60,9 +58,7 @@ def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
         print(f"\n{peer_text(peers, board)}")
         data["peers"] = [p.as_json() for p in peers]
         pages["published_models.md"] = peer_markdown(peers, board)
-    if arguments.json:
-        write_text(arguments.json, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        print(f"board written to {arguments.json}")
+    arguments.payload = data
     if arguments.markdown:
         from metabolism.board_figure import board_figure
 

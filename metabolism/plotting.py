@@ -21,7 +21,8 @@ COLOURS = {
     "amber": "#E69F00", "black": "#222222", "grey": "#767676",
 }  # fmt: skip
 STYLE: Any = {
-    "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10,
+    "figure.dpi": 110, "savefig.dpi": 160, "font.size": 12, "axes.titlesize": 12, "axes.labelsize": 12,
+    "legend.fontsize": 11, "lines.linewidth": 2.0, "lines.markersize": 7,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6",
     "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False, "figure.constrained_layout.use": True,
     "svg.hashsalt": "als-methionine", "svg.fonttype": "none",
@@ -41,9 +42,13 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 6.4, height: floa
     return figure, axes if rows * columns > 1 else axes[0, 0]
 
 
-def save_figure(figure: Figure, stem: Path) -> None:
-    """Write ``stem.png`` and ``stem.svg``."""
+def save_figure(figure: Figure | str, stem: Path) -> None:
+    """Write ``stem.png`` and ``stem.svg``; a drawing that is SVG text already becomes ``stem.svg`` alone."""
     import matplotlib as mpl
+
+    if isinstance(figure, str):
+        stem.with_suffix(".svg").write_text(figure, encoding="utf-8")
+        return
 
     with mpl.rc_context(STYLE):
         figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import re
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metabolism.engines import check_engine
-from metabolism.errors import MetabolismError, ModelError, OutputError, UnknownName
+from metabolism.errors import ModelError, OutputError, UnknownName
 from metabolism.literature import experiments_dir, read_data
 from metabolism.literature import source as data_source
 from metabolism.model import Model, load
@@ -114,7 +112,7 @@ class Experiment:
     question: str
     source: str
     answer: Callable[[Context], Outcome]
-    figures: Callable[[Outcome], dict[str, Figure]] | None
+    figures: Callable[[Outcome], dict[str, Figure | str]] | None
 
 
 _PENDING: list[dict[str, Any]] = []
@@ -207,7 +205,7 @@ def run(
     folder : Path
         ``<out>/<name>/<stamp>``; it appears only when complete.
     """
-    from metabolism.report import write_report
+    from metabolism.report import previous_run, write_report
 
     chosen = get_experiment(name)
     check_engine(engine)
@@ -219,6 +217,11 @@ def run(
         outcome = chosen.answer(context)
         manifest = {
             "experiment": name,
+            "title": chosen.title,
+            "question": chosen.question,
+            "answer": outcome.answer,
+            "notes": outcome.notes,
+            "tables": list(outcome.tables),
             "quick": quick,
             "seed": seed,
             "workers": workers,
@@ -230,16 +233,14 @@ def run(
             "sets": list(context.model.sets),
             "data_sha256": context.used_data,
             "runs": {key: result.manifest for key, result in outcome.results.items()},
-            "claims": {
-                c.id: {"predicted": c.predicted, "low": c.low, "high": c.high, "holds": c.holds} for c in outcome.claims
-            },
+            "claims": {c.id: {**asdict(c), "holds": c.holds} for c in outcome.claims},
             "citations": citations([*chosen.source.split(";"), *outcome.cited, *(c.source for c in outcome.claims)]),
             "versions": versions(),
             "created": begun.isoformat(timespec="seconds"),
             "seconds": round((datetime.now(UTC) - begun).total_seconds(), 2),
         }
         _write(folder, chosen, outcome, manifest)
-        write_report(folder, chosen, outcome, manifest, known_gaps())
+        write_report(folder, known_gaps(), previous_run(folder))
     return outcome, base / stamp
 
 
@@ -278,18 +279,3 @@ def _complete_or_nothing(target: Path) -> Iterator[Path]:
     finally:
         if part.exists():
             shutil.rmtree(part, ignore_errors=True)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a finished run.
-
-    Raises
-    ------
-    MetabolismError
-        If the folder holds no finished run.
-    """
-    path = folder / "manifest.json"
-    if not path.is_file() or re.match(r"^\.", folder.name):
-        raise MetabolismError(f"'{folder}' is not a finished run.")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found

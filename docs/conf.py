@@ -1,0 +1,55 @@
+"""Sphinx configuration: pages in MyST, generated pages written first by ``generate.py``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import generate
+
+from metabolism import __version__
+
+project = "als-methionine"
+author = "als-methionine contributors"
+copyright = author
+version = release = __version__
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+html_theme = "pydata_sphinx_theme"
+html_title = "als-methionine"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_sidebars = {page: [] for page in ("index", "start", "tutorials")}
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+# links from a page to a file outside docs/ become plain text in `relink`; a test follows every link that is left
+# a block in a language that Pygments does not know (csv) is shown as plain text
+suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure"]
+nb_execution_mode = os.environ.get("DOCS_NOTEBOOKS", "cache")
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+
+generate.write_all()
+
+
+def _relink(app, document, source):
+    source[0] = generate.relink(source[0], Path(app.srcdir) / document)
+
+
+def setup(app):
+    """Connect the rewriting of links."""
+    app.connect("source-read", _relink)

@@ -1,0 +1,345 @@
+"""Generated pages of the site: everything that code knows is written by code, at build time, into ``_generated/``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from collections.abc import Iterable
+from html import escape
+from importlib import import_module
+from pathlib import Path
+
+import metabolism
+from metabolism.model import load
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+OUT = HERE / "_generated"
+#: Pages written by hand that a table of contents names; every other page is found and listed by its folder.
+NAMED = {"index", "start", "tutorials", "event_semantics", "api", "changelog", "cite", "contribute"}
+
+
+def write_all() -> None:
+    """Write every generated page; a page whose text did not change keeps its time stamp."""
+    OUT.mkdir(exist_ok=True)
+    pages = {
+        "equations": equations_page(), "parameters": parameters_page(), "assumptions": assumptions_page(),
+        "flux_map": flux_map_page(), "scenarios": scenarios_page(), "claims": claims_page(), "reference": reference_page(),
+        "commands": commands_page(), "tutorials_list": listing("notebooks", "No notebook ships with this version."),
+        "more_list": more(), "model_folder": adopted(ROOT / "models" / "README.md"),
+        "experiments_folder": adopted(ROOT / "experiments" / "README.md"), "changes": adopted(ROOT / "CHANGELOG.md"),
+    }  # fmt: skip
+    for stale in OUT.glob("*.md"):
+        if stale.stem not in pages:
+            stale.unlink()
+    for name, text in pages.items():
+        path = OUT / f"{name}.md"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def adopted(path: Path) -> str:
+    """Return a page of the repository as a page of the site."""
+    return relink(path.read_text(encoding="utf-8"), path)
+
+
+def relink(text: str, page: Path) -> str:
+    """Point relative links at pages of the site; a link to a file that is none becomes its name."""
+    homes = {
+        (ROOT / "models" / "README.md"): OUT / "model_folder.md",
+        (ROOT / "experiments" / "README.md"): OUT / "experiments_folder.md",
+        (ROOT / "CHANGELOG.md"): OUT / "changes.md",
+        (HERE / "decisions"): HERE / "decisions.md",
+    }
+    base = page.parent if page.is_relative_to(HERE) else OUT
+
+    def replace(match: re.Match[str]) -> str:
+        words, target = match.group(1), match.group(2)
+        if re.match(r"[a-z]+:|#", target) or match.group(0).startswith("!"):
+            return match.group(0)
+        name, _, anchor = target.partition("#")
+        found = (page.parent / name).resolve()
+        found = homes.get(found, found)
+        # a missing file is the business of the test of links between documents
+        if found.is_file() and found.is_relative_to(HERE) and found.suffix in (".md", ".ipynb", ".png", ".svg"):
+            up = Path(*[".."] * len(base.relative_to(HERE).parts))
+            return f"[{words}]({(up / found.relative_to(HERE)).as_posix()}{'#' + anchor if anchor else ''})"
+        return words
+
+    parts = re.split(r"(```.*?```)", text, flags=re.S)
+    return "".join(p if p.startswith("```") else re.sub(r"!?\[([^\]]+)\]\(([^)\s]+)\)", replace, p) for p in parts)
+
+
+def listing(folder: str, empty: str) -> str:
+    """Return a table of contents of the pages in a folder, for inclusion."""
+    found = sorted(
+        p for p in (HERE / folder).rglob("*") if p.suffix in (".md", ".ipynb") and "checkpoint" not in str(p)
+    )
+    return (
+        contents(p.relative_to(HERE).with_suffix("") for p in found)
+        if found
+        else f"---\norphan: true\n---\n\n# {folder.capitalize()}\n\n{empty}\n"
+    )
+
+
+def contents(pages: Iterable[Path]) -> str:
+    """Return a page that is only a table of contents."""
+    entries = "\n".join(f"/{p.as_posix()}" for p in pages)
+    return f"---\norphan: true\n---\n\n# Contents\n\n```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n"
+
+
+def more() -> str:
+    """List pages that no table of contents names, so that a new page is never lost."""
+    top = [
+        p
+        for p in sorted(HERE.glob("*.md"))
+        if p.stem not in {*NAMED, "decisions", "evidence", "science", "howto", "reference"}
+    ]
+    return contents(p.relative_to(HERE).with_suffix("") for p in top) if top else "---\norphan: true\n---\n\n# More\n"
+
+
+def table(heads: list[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return an HTML table; cells are escaped unless they start with ``<``."""
+
+    def cell(value: object) -> str:
+        text = str(value)
+        return text if text.startswith("<") else escape(text)
+
+    body = "".join("<tr>" + "".join(f"<td>{cell(c)}</td>" for c in row) + "</tr>" for row in rows)
+    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
+    return f'<div class="wide"><table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def raw(html: str) -> str:
+    """Return HTML for a MyST page."""
+    return f"```{{raw}} html\n{html}\n```\n"
+
+
+def equations_page() -> str:
+    """Every rate law and rule, read back from the built SBML, as MathML."""
+    from sympy.printing.mathml import mathml
+
+    from metabolism.annotations import read_annotations
+    from metabolism.equations import equations
+    from metabolism.parameters import models_dir
+    from metabolism.units import label
+
+    model = load()
+    system, names = equations(model), read_annotations()
+    owner = _fragments(models_dir())
+
+    def formula(left: str, expression: object) -> str:
+        # dollars would be read as mathematics by the page
+        return f'<div class="eq"><math display="block"><mi>{left}</mi><mo>=</mo>{mathml(expression, printer="presentation")}</math></div>'
+
+    text = ["# Equations", "", f"{len(system.states)} states, {len(system.reactions)} reactions and {len(system.rules)} derived quantities, "
+            "generated from the built SBML. A name under a fraction bar or in an index is the id in `models/parameters.csv`.", ""]  # fmt: skip
+    for fragment in dict.fromkeys(owner.values()):
+        text += [f"## {fragment.replace('_', ' ').capitalize()}", ""]
+        for key, home in owner.items():
+            if home != fragment:
+                continue
+            if key in system.reactions:
+                reaction = system.reactions[key]
+                sides = [" + ".join((f"{abs(c):g} " if abs(c) != 1 else "") + s for s, c in reaction.stoichiometry.items() if c * sign > 0) or "∅"
+                         for sign in (-1, 1)]  # fmt: skip
+                title = names.get(key, {}).get("name") or key
+                text += [f"### {key}", "", f"{title}: `{sides[0]} → {sides[1]}` [µmol/h]" if title != key else f"`{sides[0]} → {sides[1]}` [µmol/h]", "",
+                         raw(formula("v", reaction.rate))]  # fmt: skip
+            elif key in system.rules:
+                text += [
+                    f"### {key}",
+                    "",
+                    f"derived quantity [{label(system.units[key]) or 'dimensionless'}]",
+                    "",
+                    raw(formula(key, system.rules[key])),
+                ]
+            elif key in system.rate_rules:
+                text += [
+                    f"### {key}",
+                    "",
+                    "rate of change [per hour]",
+                    "",
+                    raw(formula(f"d {key} / dt", system.rate_rules[key])),
+                ]
+    return "\n".join(text)
+
+
+def _fragments(folder: Path) -> dict[str, str]:
+    """Fragment that defines each reaction, rule or rate rule, in the order of the files."""
+    from metabolism.model import model_settings
+
+    found = {}
+    for name in model_settings()["fragments"]:
+        for line in (folder / f"{name}.ant").read_text(encoding="utf-8").splitlines():
+            match = re.match(r"\s*(\w+)(?::(?!=)|'\s*=|\s*:=)", line.split("//")[0])
+            if match:
+                found[match.group(1)] = name
+    return found
+
+
+def parameters_page() -> str:
+    """Every number with unit, bounds, source, locator and confidence, by module."""
+    from metabolism.provenance import bibliography, citation
+    from metabolism.units import label
+
+    rows = load().table
+    text = ["# Parameters and where they come from", "",
+            "Confidence: A measured in people, B measured or fitted with care, C indirect, D assumed. `derived` rows are computed "
+            "from others by the formula shown. Generated from `models/parameters.csv`.", ""]  # fmt: skip
+    modules = dict.fromkeys(p.module for p in rows.values())
+    for module in modules:
+        own = [p for p in rows.values() if p.module == module]
+        text += [f"## {module.replace('_', ' ').capitalize()}", "", raw(table(
+            ["id", "what", "value", "unit", "bounds", "kind", "source", "where", "", "how or why"],
+            [[f"<code>{p.id}</code>", p.name, f"{p.value:.5g}", label(p.unit) or "–", f"{p.lower:.3g} to {p.upper:.3g}", p.kind,
+              p.source, p.locator, p.confidence, " ".join(x for x in (p.derivation, p.note) if x)] for p in own],
+        ))]  # fmt: skip
+    used = sorted({k for p in rows.values() for k in p.keys} & bibliography().keys())
+    text += ["## Sources", "", *(f"- **{k}**: {citation(k)}" for k in used), ""]
+    return "\n".join(text)
+
+
+def assumptions_page() -> str:
+    """Every assumed number with what it does to homocysteine, MMA and transmethylation when it is 10 % larger."""
+    from metabolism.simulation import simulate
+    from metabolism.units import label
+
+    model = load()
+    outputs = ["hcy_plasma", "mma_plasma", "sam_liver", "transmethylation"]
+    resting = {*model.not_at_rest}
+    rows = [
+        p for p in model.table.values() if p.confidence == "D" and p.id in model.values and p.kind not in ("initial",)
+    ]
+    rows = [p for p in rows if p.id not in resting and p.value > 0]
+    columns = {p.id: [p.value] * (len(rows) + 1) for p in rows}
+    for i, p in enumerate(rows):
+        columns[p.id][i + 1] = 1.1 * p.value
+    run = simulate(model, None, 1.0, patients=columns, outputs=outputs, times=[0.0])
+    values = {o: run[o].values[:, 0] for o in outputs}
+    change = {o: 100 * (v[1:] / v[0] - 1) for o, v in values.items()}
+    order = sorted(range(len(rows)), key=lambda i: -max(abs(c[i]) for c in change.values()))
+    body = [
+        [f"<code>{rows[i].id}</code>", rows[i].name, f"{rows[i].value:.4g} {label(rows[i].unit)}", *(f"{round(change[o][i], 2) + 0.0:+.2f}" for o in outputs),
+         rows[i].note or rows[i].derivation] for i in order
+    ]  # fmt: skip
+    text = [
+        "# Assumptions and what they do", "",
+        f"{len(rows)} values of confidence D carry the model where nothing was measured. Each row makes one of them 10 % larger, leaves all "
+        "others, and lets the healthy reference come to rest again: the change of each level or rate in percent, largest first. An "
+        "assumption with zeros acts only under treatment, in disease, or not at all at rest.", "",
+        raw(table(["id", "what", "value", "tHcy [%]", "MMA [%]", "liver SAM [%]", "transmethylation [%]", "why"], body)),
+    ]  # fmt: skip
+    return "\n".join(text)
+
+
+def flux_map_page() -> str:
+    """The whole system at rest, and three changes of it."""
+    from metabolism.fluxmap import resting_map
+
+    model = load()
+    maps = (
+        ("The healthy reference", model, "itself"),
+        ("Vitamin B12 deficiency", model.with_set("b12_deficient"), "the healthy reference"),
+        ("MTHFR 677TT", model.with_set("mthfr_677tt"), "the healthy reference"),
+        ("Renal impairment", model.with_set("renal_impairment"), "the healthy reference"),
+    )
+    text = ["# Flux map", "", "Every reaction of the model at rest, from `models/flux_map.toml`. Point at an arrow or a box to read its value; "
+            "`metabolism explore` draws the same map under treatment.", ""]  # fmt: skip
+    for title, changed, against in maps:
+        text += [f"## {title}", "", raw(f'<div class="wide">{resting_map(changed, model, title, against)}</div>')]
+    return "\n".join(text)
+
+
+def scenarios_page() -> str:
+    """Effect scenarios, parameter sets and substances."""
+    from metabolism.effects import scenarios
+    from metabolism.parameters import read_set, set_names
+    from metabolism.regimen import substances
+
+    effect = [
+        [f"<code>{s.id}</code>", s.title, "–" if s.effect is None else f"{s.effect:g} (SD {s.effect_sd:g})", f"{s.beta_hcy:g}",
+         s.source, "yes" if s.uses_e0761 else "no", s.note] for s in scenarios().values()
+    ]  # fmt: skip
+    sets = [
+        [f"<code>{n}</code>", ", ".join(f"{k} = {v:.4g}" for k, v in read_set(n).values.items()) or "(the reference)",
+         ", ".join(dict.fromkeys(r["source"] for r in read_set(n).rows))] for n in set_names()
+    ]  # fmt: skip
+    doses = [[s.name, ", ".join(s.routes), f"{s.molar_mass:g} g/mol"] for s in substances().values()]
+    return "\n".join([
+        "# Scenarios, sets and substances", "", "## Effect scenarios", "",
+        "The size of a drug effect is never hidden in the model: every trial names its scenario.", "",
+        raw(table(["id", "what", "reduction of the loss rate", "elasticity to tHcy", "source", "uses E0761", "note"], effect)),
+        "## Parameter sets", "", raw(table(["id", "values", "source"], sets)),
+        "## Substances", "", raw(table(["substance", "routes", "molar mass"], doses)),
+    ])  # fmt: skip
+
+
+def claims_page() -> str:
+    """Every experiment with its question, and what is known to fail with the reason."""
+    from metabolism.registry import experiment_names, get_experiment, known_gaps
+
+    gaps = known_gaps()
+    text = ["# Experiments, claims and known gaps", "", "An experiment asks one question and states claims: predicted, published, and a band fixed "
+            "before the run. `metabolism run NAME` answers it, `metabolism report` puts all answers on one page. A claim that fails stays, "
+            "with its reason; a test demands that it still fails.", ""]  # fmt: skip
+    for name in experiment_names():
+        chosen = get_experiment(name)
+        text += [f"## {chosen.title}", "", f"`metabolism run {name}`: {chosen.question}", ""]
+        own = {k.split(".", 1)[1]: v for k, v in gaps.items() if k.startswith(f"{name}.")}
+        text += ["Known gaps:", "", *(f"- `{k}`: {v}" for k, v in own.items()), ""] if own else ["No known gap.", ""]
+    return "\n".join(text)
+
+
+def commands_page() -> str:
+    """The command line, from its own help."""
+    from metabolism.cli import _parser
+
+    parser = _parser()
+    choices = next(a.choices for a in parser._actions if isinstance(a.choices, dict))
+    text = [
+        "# Command line",
+        "",
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
+        "",
+        "```text",
+        parser.format_help(),
+        "```",
+        "",
+    ]
+    for name, sub in choices.items():
+        text += [f"## {name}", "", "```text", sub.format_help(), "```", ""]
+    return "\n".join(text)
+
+
+def reference_page() -> str:
+    """API reference from docstrings: public names, then namespaces, then what every module is for."""
+    public = metabolism._PUBLIC
+    lines = [
+        "# API reference",
+        "",
+        "Generated from docstrings. A shorter table is on the [API page](/api.md).",
+        "",
+        "```{eval-rst}",
+    ]
+    for name, module in public.items():
+        thing = getattr(metabolism, name)
+        kind = "autoclass" if inspect.isclass(thing) else "autofunction"
+        lines += [f".. {kind}:: metabolism.{module}.{name}"] + (["   :members:"] if kind == "autoclass" else []) + [""]
+    for name in metabolism._NAMESPACES:
+        lines += [f".. automodule:: metabolism.{name}", "   :members:", ""]
+    lines += ["```", "", "## Modules", ""]
+    modules = sorted(p.stem for p in Path(metabolism.__file__).parent.glob("*.py") if p.stem != "__init__")
+    rows = [
+        [
+            f"<code>{m}</code>",
+            (import_module(f"metabolism.{m}").__doc__ or "").strip().split("\n")[0].replace("``", "").replace("`", ""),
+        ]
+        for m in modules
+    ]
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]["layers"]
+    return "\n".join([*lines, raw(table(["module", "what it is for"], rows)), "Each layer may import only from those below it:", "", "```text",
+                      *(layer.replace("metabolism.", "") for layer in layers), "```", ""])  # fmt: skip

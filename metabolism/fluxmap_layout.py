@@ -1,0 +1,136 @@
+"""Where the flux map draws things: nodes and routes of ``models/flux_map.toml``, checked against the model."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from metabolism.errors import ModelError
+from metabolism.parameters import models_dir
+
+if TYPE_CHECKING:
+    from metabolism.model import Model
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A place on the map: a species, or (status) a quantity that no reaction changes."""
+
+    id: str
+    at: Point
+    label: str
+    status: bool = False
+    key: bool = False
+
+    @property
+    def half(self) -> Point:
+        """Half width and half height of its pill [px]."""
+        return max(38.0, 4.4 * len(self.label) + 9), 19.0
+
+
+@dataclass(frozen=True)
+class Route:
+    """The drawn course of one reaction: one polyline of node ids and points per pair it converts."""
+
+    reaction: str
+    network: str
+    paths: tuple[tuple[str | Point, ...], ...]
+    label: str = ""
+    at: Point | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Everything of ``models/flux_map.toml``.
+
+    Attributes
+    ----------
+    size : tuple of float
+        Width and height of the canvas [px].
+    regions : list of dict
+        Boxes with label.
+    networks : dict of str to str
+        Label of each group of reactions that shares one width scale.
+    """
+
+    size: Point
+    regions: list[dict[str, Any]]
+    nodes: dict[str, Node]
+    routes: dict[str, Route]
+    networks: dict[str, str]
+    influences: list[tuple[str | Point, ...]]
+
+
+def _path(text: str, nodes: Mapping[str, Node]) -> tuple[str | Point, ...]:
+    steps: list[str | Point] = []
+    for word in (w.strip() for w in text.split(">")):
+        if word in nodes:
+            steps.append(word)
+            continue
+        x, comma, y = word.partition(",")
+        if not comma:
+            raise ModelError(f"flux_map.toml: '{word}' in '{text}' is neither a node nor a point x,y.")
+        steps.append((float(x), float(y)))
+    return tuple(steps)
+
+
+@cache
+def layout() -> Layout:
+    """Read ``models/flux_map.toml``.
+
+    Raises
+    ------
+    ModelError
+        If the file is no TOML, or a path names something that is neither a node nor a point.
+    """
+    with (models_dir() / "flux_map.toml").open("rb") as handle:
+        try:
+            raw = tomllib.load(handle)
+        except tomllib.TOMLDecodeError as error:
+            raise ModelError(f"flux_map.toml cannot be read: {error}.") from None
+    nodes = {
+        k: Node(k, (n["at"][0], n["at"][1]), n["label"], n.get("status", False), n.get("key", False))
+        for k, n in raw["nodes"].items()
+    }
+    routes = {}
+    for network, group in raw["networks"].items():
+        for key, entry in group["routes"].items():
+            at = entry.get("at")
+            paths = tuple(_path(p, nodes) for p in entry["path"])
+            routes[key] = Route(key, network, paths, entry.get("label", ""), tuple(at) if at else None)
+    return Layout(
+        (raw["canvas"]["width"], raw["canvas"]["height"]),
+        list(raw["regions"].values()),
+        nodes,
+        routes,
+        {k: g["label"] for k, g in raw["networks"].items()},
+        [_path(p, nodes) for p in raw["influences"].values()],
+    )
+
+
+def layout_problems(model: Model) -> list[str]:
+    """List what the layout lacks for a model: reactions and states without a place, ends that contradict a reaction."""
+    from metabolism.equations import equations
+
+    system, plan = equations(model), layout()
+    remedy = "add it to models/flux_map.toml"
+    problems = [f"reaction {r} has no place: {remedy}" for r in system.reactions if r not in plan.routes]
+    problems += [f"{s} has no place: {remedy}" for s in system.states if s not in plan.nodes]
+    problems += [f"route {r}: the model has no such reaction" for r in plan.routes if r not in system.reactions]
+    known = {*system.states, *system.rules}
+    problems += [f"node {n}: the model has no such species or quantity" for n in plan.nodes if n not in known]
+    for key in plan.routes.keys() & system.reactions.keys():
+        change = system.reactions[key].stoichiometry
+        for path in plan.routes[key].paths:
+            ends = ((path[0], -1, "starts at"), (path[-1], 1, "ends at"))
+            problems += [
+                f"route {key} {words} {end}, which the reaction does not {'use' if sign < 0 else 'make'}"
+                for end, sign, words in ends
+                if isinstance(end, str) and sign * change.get(end, 0) <= 0
+            ]
+    return problems

@@ -1,0 +1,168 @@
+"""The first ten minutes: a greeting, a doctor, examples under every help, completion, and output for scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from metabolism import cli_help, doctor
+from metabolism.checks import checks
+from metabolism.cli import _parser, main
+
+
+def call(capsys, *arguments):
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def subcommands():
+    return next(a.choices for a in _parser()._actions if isinstance(a.choices, dict))
+
+
+def test_no_arguments_greets_with_three_things_that_work(capsys):
+    code, out, _ = call(capsys)
+    assert code == 0
+    offered = [line.split("    ")[0].strip() for line in out.splitlines() if line.startswith("  metabolism")]
+    assert len(offered) == 3
+    for line in offered:
+        _parser().parse_args(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("name", sorted(subcommands()))
+def test_every_help_has_examples_that_parse(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    lines = [line.strip() for line in text.split("examples:")[-1].splitlines() if "metabolism" in line]
+    assert lines, f"{name} has no examples: add them to cli_help.EXAMPLES"
+    for line in lines:
+        if line.startswith("metabolism"):
+            words = shlex.split(line.split(">>")[0])
+            assert _parser().parse_args(words[1:]).command == name
+
+
+def test_json_is_all_of_standard_output_and_strict(capsys):
+    code, out, _ = call(capsys, "list", "scenarios", "--json")
+    assert code == 0
+    assert {"id", "text"} == set(json.loads(out)[0])
+    _, out, _ = call(capsys, "simulate", "--until", "2 h", "--output", "hcy_plasma", "--regimen", "1 mg im", "--json")
+    data = json.loads(out)
+    assert data["units"] == {"time": "h", "hcy_plasma": "uM"}
+    assert len(data["columns"]["time"]) == len(data["columns"]["hcy_plasma"])
+    assert data["ledger_umol"]["depot_small"]["asked"] == pytest.approx(0.7438, rel=1e-3)
+    assert data["manifest"]["regimen"]
+
+
+def test_json_goes_to_a_file_beside_the_text(capsys, tmp_path):
+    path = tmp_path / "doctor.json"
+    code, out, _ = call(capsys, "doctor", "--json", str(path))
+    assert code == 0
+    assert "The installation is sound." in out
+    assert "JSON written to" in out
+    assert {f["state"] for f in json.loads(path.read_text(encoding="utf-8"))} <= {"ok", "note"}
+    code, _, err = call(capsys, "list", "--json", "/nowhere/x.json")
+    assert code == 1
+    assert "cannot write" in err
+
+
+def test_quiet_says_nothing_but_the_exit_code(capsys, monkeypatch):
+    assert call(capsys, "list", "--quiet") == (0, "", "")
+    code, out, err = call(capsys, "list", "sett", "--quiet")
+    assert (code, out) == (2, "")
+    assert "Did you mean" in err
+    bad = checks()[0].__class__("bad", "always fails", lambda: ["wrong"])
+    monkeypatch.setattr("metabolism.checks._CHECKS", [bad])
+    assert call(capsys, "check", "--quiet") == (1, "", "")
+    code, out, _ = call(capsys, "check", "--json")
+    assert (code, json.loads(out)) == (1, [{"check": "bad", "expectation": "always fails", "problems": ["wrong"]}])
+
+
+def test_numbers_that_are_not_finite_become_null():
+    import numpy as np
+
+    from metabolism.cli_output import plain
+
+    assert plain({"a": np.array([1.0, np.nan]), 2: (np.float64(np.inf), np.int64(3), "x")}) == {
+        "a": [1.0, None],
+        "2": [None, 3, "x"],
+    }
+
+
+def test_the_doctor_names_what_is_wrong_and_the_remedy(capsys, monkeypatch, tmp_path):
+    def missing(name):
+        if name in ("pint", "shiny"):
+            raise PackageNotFoundError(name)
+        return "1000"
+
+    monkeypatch.setattr(doctor, "version", missing)
+    monkeypatch.setattr(doctor, "browser", lambda: None)
+    monkeypatch.setattr(doctor, "_solvers", lambda: 1 / 0)
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    code, out, _ = call(capsys, "doctor", "--out", str(blocked / "results"))
+    assert code == 1
+    for words in (
+        "pint is missing",
+        "pip install",
+        "Shiny for Python is not installed",
+        "no Chromium",
+        "division by zero",
+        "write access",
+    ):
+        assert words in out, words
+    assert out.count("remedy:") >= 5
+
+
+def test_the_doctor_sees_engines_that_disagree(monkeypatch):
+    from metabolism import simulation
+
+    real = simulation.simulate
+
+    def skewed(model, *args, engine, **options):
+        run = real(model, *args, engine=engine, **options)
+        return {"cbl_plasma": run["cbl_plasma"] * (2 if engine == "scipy" else 1)}
+
+    monkeypatch.setattr(simulation, "simulate", skewed)
+    assert [f.state for f in doctor._solvers() if f.subject == "solvers agree"] == ["FAIL"]
+
+
+def completed(line):
+    environment = os.environ | {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+                                "_ARGCOMPLETE_COMP_WORDBREAKS": " \t\n", "_ARGCOMPLETE_IFS": "\n"}  # fmt: skip
+    done = subprocess.run(["bash", "-c", f"{sys.executable} -m metabolism.cli 8>&1 9>/dev/null"], env=environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    return {word.strip() for word in done.stdout.split("\n")}
+
+
+def test_the_shell_completes_commands_and_names():
+    assert {"report", "explore", "doctor"} <= completed("metabolism ")
+    assert "jetals" in completed("metabolism run je")
+    assert "b12_deficient" in completed("metabolism simulate --set b12")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_is_for_this_command(capsys, shell):
+    code, out, _ = call(capsys, "completion", shell)
+    assert code == 0
+    assert "metabolism" in out
+
+
+def test_an_unknown_shell_is_a_usage_error(capsys):
+    code, _, err = call(capsys, "completion", "csh")
+    assert code == 2
+    assert "bash" in err
+
+
+def test_every_command_for_scripts_has_both_modes():
+    choices = subcommands()
+    assert set(cli_help.FOR_SCRIPTS) <= choices.keys()
+    for name in cli_help.FOR_SCRIPTS:
+        assert {"--json", "--quiet"} <= set(choices[name]._option_string_actions)

@@ -1,0 +1,144 @@
+"""The site: built without a warning, complete, every internal link followed, searchable, self-contained."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import metabolism as mb
+from metabolism.doctor import browser
+from metabolism.equations import equations
+from metabolism.fluxmap_layout import layout
+from metabolism.registry import experiment_names
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site; notebooks are executed by their own test."""
+    out = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(out / "trees"), str(ROOT / "docs"),
+         str(out / "html")],
+        env=os.environ | {"DOCS_NOTEBOOKS": "off"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return out / "html"
+
+
+class _Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.loaded, self.ids = [], [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids |= {v for k, v in attrs.items() if k in ("id", "name") and v}
+        if tag == "a" and attrs.get("href"):
+            self.links.append(attrs["href"])
+        if tag in ("script", "img", "iframe") and attrs.get("src"):
+            self.loaded.append(attrs["src"])
+        if tag == "link" and attrs.get("rel") in ("stylesheet", "preload") and attrs.get("href"):
+            self.loaded.append(attrs["href"])
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    return {p: _Page(p.read_text(encoding="utf-8")) for p in site.rglob("*.html") if "_static" not in p.parts}
+
+
+def test_every_internal_link_leads_somewhere(site, pages):
+    broken = []
+    for page, content in pages.items():
+        for link in {*content.links, *content.loaded}:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or link in ("#", ""):
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            if not target.exists():
+                broken.append(f"{page.relative_to(site)}: {link}")
+            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
+                broken.append(f"{page.relative_to(site)}: {link} has no such heading")
+    assert broken == []
+
+
+def test_nothing_is_loaded_from_elsewhere(site, pages):
+    foreign = {
+        link for content in pages.values() for link in content.loaded
+        if urlsplit(link).netloc and "mathjax" not in link
+    }  # fmt: skip
+    assert foreign == set()
+
+
+def test_the_science_is_complete(site, model):
+    system = equations(model)
+    text = (site / "_generated/equations.html").read_text(encoding="utf-8")
+    headings = set(re.findall(r"<h3>(\w+)", text))
+    assert {*system.reactions, *system.rules, *system.rate_rules} <= headings
+    assert text.count("<math") == len(headings)
+    text = (site / "_generated/parameters.html").read_text(encoding="utf-8")
+    assert set(re.findall(r"<td><code>(\w+)</code>", text)) == set(model.table)
+    row = model.table["MS_liver_Km_hcy"]
+    assert f"{row.value:.5g}" in text
+    assert row.source.split(";")[0] in text
+    text = (site / "_generated/flux_map.html").read_text(encoding="utf-8")
+    assert text.count('class="fluxmap"') == 4
+    assert all(f'data-reaction="{r}"' in text for r in layout().routes)
+
+
+def test_the_impact_of_an_assumption_is_what_the_model_gives(site, model):
+    text = (site / "_generated/assumptions.html").read_text(encoding="utf-8")
+    name = "PROPIONYL_SUPPLY_rate"
+    row = re.search(rf"<code>{name}</code>.*?</tr>", text, flags=re.S).group()
+    printed = [float(c) for c in re.findall(r"<td>([+-]\d+\.\d\d)</td>", row)]
+    rest = [
+        mb.steady_state(m).values["mma_plasma"] for m in (model, model.with_values({name: 1.1 * model.values[name]}))
+    ]
+    assert printed[1] == pytest.approx(100 * (rest[1] / rest[0] - 1), abs=0.011)
+
+
+def test_evidence_and_reference_are_there(site):
+    text = re.sub(r"<[^>]+>", "", (site / "_generated/claims.html").read_text(encoding="utf-8"))
+    assert all(f"metabolism run {name}" in text for name in experiment_names())
+    assert (site / "evidence/qualification.html").is_file()
+    text = (site / "_generated/reference.html").read_text(encoding="utf-8")
+    assert all(f".{name}" in text for name in mb.__all__)
+    commands = re.sub(r"<[^>]+>", "", (site / "_generated/commands.html").read_text(encoding="utf-8"))
+    assert all(f"metabolism {c}" in commands for c in ("run", "explore", "report", "doctor"))
+    assert (site / "decisions/0001-structure.html").is_file()
+
+
+def test_generated_pages_are_not_committed():
+    tracked = subprocess.run(["git", "ls-files", "docs"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    assert "_generated" not in tracked
+    assert "_build" not in tracked
+
+
+def test_search_finds_what_is_there(site):
+    path = browser()
+    if path is None:
+        message = "no Chromium on this machine: the search of the site was not tried (apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as tool:
+        opened = tool.chromium.launch(executable_path=path, args=["--headless", "--no-sandbox", "--disable-gpu"])
+        page = opened.new_page()
+        page.set_default_timeout(60_000)
+        page.goto((site / "search.html").as_uri() + "?q=ledger")
+        page.wait_for_selector("#search-results li a")
+        found = page.locator("#search-results li a").all_inner_texts()
+        opened.close()
+    assert any("Event semantics" in text for text in found)
