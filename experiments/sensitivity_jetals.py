@@ -83,18 +83,23 @@ def _outcome(ctx, model, swings, found, tried):
     top = found.ranking(DIFFERENCE).head(10).merge(ranges, on="factor")
     # the names carry the meaning for a reader who does not know the ids
     top.insert(2, "meaning", [model.table[n].name for n in top["factor"]])
-    modules = {n: model.table[n].module for n in top["factor"]}
-    disease = [n for n in top["factor"] if modules[n] == "motor_neuron"]
-    falls = found.ranking(FALL).head(3)
+    inside = [model.table[n].module == "motor_neuron" for n in found.ranking(DIFFERENCE)["factor"]]
+    outside = found.ranking(DIFFERENCE)[~np.array(inside)]
+    falls = found.ranking(FALL)
+    falls = falls[falls["value"] > 0.01].head(3)
     words = ", ".join(f"{r.factor} ({r.value:.2f}, 95 % {r.low:.2f} to {r.high:.2f})" for r in top.head(4).itertuples())
     low, middle, high = np.nanquantile(differences, [0.025, 0.5, 0.975])
+    most = (
+        f", of which {outside['factor'].iloc[0]} has the largest total share, {outside['value'].iloc[0]:.3f}"
+        if len(outside)
+        else ""
+    )
     answer = (
         f"By total share of the variance the treatment difference is driven by {words}; then "
-        f"{', '.join(top['factor'][4:])}. {len(disease)} of the ten describe the disease or the assumed effect and were "
-        "never measured under methylcobalamin; all of metabolism and pharmacokinetics together moves the difference little.\n"
+        f"{', '.join(top['factor'][4:])}. {sum(inside[: len(top)])} of these {len(top)} describe the disease or the assumed "
+        f"effect; the others are metabolism and pharmacokinetics{most}.\n"
         f"Under these priors the difference in one typical patient is {middle:.2f} points (95 % {low:.2f} to {high:.2f}); "
-        f"JETALS published {observed[0]:.2f}. The fall of homocysteine is driven by "
-        f"{', '.join(falls['factor'])}, none of which can be read off ALSFRS-R.\n"
+        f"JETALS published {observed[0]:.2f}. The fall of homocysteine is driven by {', '.join(falls['factor'])}.\n"
         f"{found.converged(DIFFERENCE)} {found.runs:,} runs after {tried} parameters were tried alone; {len(found.failed)} failed."
     )
     claim = Claim("prior_median_difference", "Median difference under the stated priors, one typical patient", float(middle),

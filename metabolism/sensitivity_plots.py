@@ -72,7 +72,7 @@ def convergence(found: Indices, endpoint: str | None = None, count: int = 5) -> 
     axes.set_xlabel("base sample size n")
     axes.set_ylabel(NAMES[found.main])
     axes.set_title(name, fontsize=10)
-    axes.legend(fontsize=8.5, ncols=2)
+    axes.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
