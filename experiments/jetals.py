@@ -258,7 +258,7 @@ def figures(outcome):
     for name, row in scenario_table.iterrows():
         rows.append((name.replace("_", " "), row["difference [points]"], row["difference 2.5 % [points]"],
                      row["difference 97.5 % [points]"], colours[name], "o"))  # fmt: skip
-    intervals(axes, rows, "difference of ALSFRS-R change at week 16, 50 mg minus placebo [points]", reference=0)
+    intervals(axes, rows, "50 mg minus placebo: ALSFRS-R change at week 16 [points]", reference=0)
     axes.set_title("Difference under each scenario; bars: 95 % of trials of 64 and 65 patients", fontsize=10)
     drawn["2_treatment_difference"] = figure
 
@@ -270,7 +270,7 @@ def figures(outcome):
     axes[0, 0].axhspan(
         90, 97, color=COLOURS["green"], alpha=0.12, linewidth=0, label="trials of added B12: −7 % (−10 to −3)"
     )
-    axes[0, 0].set_ylabel("plasma homocysteine [% of own baseline]")
+    axes[0, 0].set_ylabel("homocysteine [% of baseline]")
     axes[0, 0].set_ylim(70, 105)
     axes[0, 0].legend(loc="lower left", fontsize=9)
     band(axes[1, 0], active["cbl_plasma"], "blue", "50 mg twice weekly", factor=1e3)

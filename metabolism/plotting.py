@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,15 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 6.4, height: floa
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, squeeze=False)
     return figure, axes if rows * columns > 1 else axes[0, 0]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Everything drawn inside has the project style, legends and lines included."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        yield
 
 
 def save_figure(figure: Figure | str, stem: Path) -> None:

@@ -245,7 +245,7 @@ def run(
 
 
 def _write(folder: Path, chosen: Experiment, outcome: Outcome, manifest: dict[str, Any]) -> None:
-    from metabolism.plotting import save_figure
+    from metabolism.plotting import save_figure, style
 
     write_text(folder / "manifest.json", manifest_text(manifest) + "\n")
     for key, result in outcome.results.items():
@@ -257,8 +257,9 @@ def _write(folder: Path, chosen: Experiment, outcome: Outcome, manifest: dict[st
     if chosen.figures:
         # drawn from what was saved, so that the files alone can reproduce the figures
         outcome.results = {key: Result.load(folder / f"{key}.nc") for key in outcome.results}
-        for key, figure in chosen.figures(outcome).items():
-            save_figure(figure, folder / "figures" / key)
+        with style():
+            for key, figure in chosen.figures(outcome).items():
+                save_figure(figure, folder / "figures" / key)
 
 
 @contextmanager
