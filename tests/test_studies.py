@@ -42,12 +42,6 @@ def test_the_court_reports_weights_sensitivity_and_every_fact_with_its_reason(ou
     assert (gains["about the family [bit]"] <= gains["uncertainty [bit]"]).all()
 
 
-def test_outcomes_of_e0761_reach_no_scenario_that_predicts_it(outcomes):
-    """The court scores on them; its predictions of them leave them out."""
-    claims = {c.id: c for c in outcomes["mechanisms"][0].claims}
-    assert "predicted without E0761" in claims["e0761_itt"].statement
-
-
 def test_numbers_that_are_not_available_stay_empty():
     studies = read_data("studies/studies")
     assert studies.loc[studies["available"] == "not available", "value"].isna().all()
