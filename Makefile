@@ -31,9 +31,10 @@ types: $(STAMP)
 check: $(STAMP)
 	$(BIN)/metabolism check
 
-# write derived values, the committed SBML build and the board's page afresh after a change in models/
+# write derived values, the committed SBML build, the fingerprint and the board's page afresh after a change in models/
 generated: $(STAMP)
 	$(BIN)/metabolism check --rewrite
+	$(BIN)/metabolism fingerprint --json docs/fingerprints/als_methionine.json --force
 	$(BIN)/metabolism qualify --markdown docs/evidence || test $$? -eq 1
 
 # measure the fast engine against other tools and write docs/performance.md; WITH="amici desolve" adds those

@@ -37,7 +37,8 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 # links from a page to a file outside docs/ become plain text in `relink`; a test follows every link that is left
-suppress_warnings = ["myst.xref_missing"]
+# a block in a language that Pygments does not know (csv) is shown as plain text
+suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure"]
 nb_execution_mode = os.environ.get("DOCS_NOTEBOOKS", "cache")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True

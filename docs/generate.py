@@ -30,8 +30,9 @@ def write_all() -> None:
         "more_list": more(), "model_folder": adopted(ROOT / "models" / "README.md"),
         "experiments_folder": adopted(ROOT / "experiments" / "README.md"), "changes": adopted(ROOT / "CHANGELOG.md"),
     }  # fmt: skip
-    if not (HERE / "evidence" / "qualification.md").is_file():
-        pages["board"] = board_page()
+    for stale in OUT.glob("*.md"):
+        if stale.stem not in pages:
+            stale.unlink()
     for name, text in pages.items():
         path = OUT / f"{name}.md"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -273,25 +274,6 @@ def scenarios_page() -> str:
         "## Parameter sets", "", raw(table(["id", "values", "source"], sets)),
         "## Substances", "", raw(table(["substance", "routes", "molar mass"], doses)),
     ])  # fmt: skip
-
-
-def board_page() -> str:
-    """Run every study case and print the board, the failures first among equals."""
-    from metabolism.cases import read_cases
-    from metabolism.qualify import qualify
-
-    model = load()
-    board = qualify(model, read_cases(model))
-    counts = "; ".join(f"{role}: {good} of {total} cases pass" for role, (good, total) in board.counts().items())
-    body = []
-    for case in board.cases:
-        for v in case.verdicts:
-            word = '<span class="pass">pass</span>' if v.passed else '<span class="fail">fail</span>'
-            body.append([case.id, v.row.id, v.row.study, case.role, f"{v.row.observed:.4g}", "no value" if v.failure else f"{v.simulated:.4g}",
-                         f"{v.row.low:.4g} to {v.row.high:.4g}", v.row.unit, word])  # fmt: skip
-    heads = ["case", "row", "study", "role", "observed", "simulated", "band", "unit", ""]
-    return "\n".join(["# Qualification board", "", f"{counts}. A `calibration` row describes data that were used; a `check` row was not used. "
-                      "`metabolism qualify` runs it anew.", "", raw(table(heads, body))])  # fmt: skip
 
 
 def claims_page() -> str:

@@ -33,7 +33,8 @@ _PUBLIC = {
     "Outcome": "registry",
     "export": "exporters",
 }
-_NAMESPACES = ("endpoints", "effects", "identifiability", "local_sensitivity", "plotting", "population", "sensitivity")
+_NAMESPACES = ("analysis", "design", "endpoints", "effects", "identifiability", "local_sensitivity", "mmrm", "patients",
+               "plotting", "population", "power", "replicates", "sensitivity", "slowing", "trial")  # fmt: skip
 
 __all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "Sweep", "endpoints_of", "experiment", "export", "load",
            "run", "scan", "sensitivities", "simulate", "steady_state", "steady_states"]  # fmt: skip

@@ -31,8 +31,8 @@ from metabolism.units import label, magnitude
 if TYPE_CHECKING:
     from metabolism.result import Result
 
-#: Output intervals of the packaged time course.
-STEPS = 336
+#: Output intervals of the packaged time course: every 2 h over 16 weeks, so that no peak after a dose is skipped.
+STEPS = 1344
 _RTOL, _ATOL = 1e-9, 1e-14
 _SBML_NS = "http://www.sbml.org/sbml/level3/version2/core"
 _DATE = (2026, 1, 1, 0, 0, 0)
@@ -70,7 +70,7 @@ def archive_parts(model: Model, regimen: Regimen | str | None, until: float | st
         "data/curves.csv": _curves_csv(result).encode(),
         "data/dose_ledger.csv": ledger.encode(),
         "data/parameters.csv": parameters_csv(model).encode(),
-        "figures/curves.png": _figure(result),
+        "figures/curves.png": _figure(simulate(model, regimen, end)),
         "LICENSE": (models_dir() / "LICENSE").read_bytes(),
         "metadata.rdf": _metadata().encode(),
     }
@@ -205,6 +205,7 @@ def _curves_csv(result: Result) -> str:
 
 
 def _figure(result: Result) -> bytes:
+    names = {key: row["name"] for key, row in read_annotations().items() if row["name"]}
     figure, axes = new_figure(2, 2, width=9.4, height=6.0)
     panels = ("hcy_plasma", "cbl_plasma", "mma_plasma", "alsfrs_r")
     for ax, name in zip(axes.ravel(), panels, strict=True):
@@ -212,8 +213,8 @@ def _figure(result: Result) -> bytes:
         ax.plot(curve["time"] / 24, curve, color=COLOURS["blue"])
         ax.set_xlabel("time [d]")
         unit = "points" if name == "alsfrs_r" else curve.attrs["units"]
-        ax.set_ylabel(axis_label(curve.attrs["long_name"], unit))
-        ax.set_title(name)
+        ax.set_ylabel(axis_label(names.get(name, curve.attrs["long_name"]), unit))
+    axes[0, 1].set_yscale("log")
     with tempfile.TemporaryDirectory() as folder:
         save_figure(figure, Path(folder) / "curves")
         return (Path(folder) / "curves.png").read_bytes()

@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   metabolism simulate --set b12_deficient --regimen "1 mg hydroxocobalamin im weekly x 8"
   metabolism show MS_liver                   equation, values and sources of one reaction
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
+  metabolism compare model.xml               a foreign SBML file beside ours
   metabolism qualify                         every study case: observed, simulated, pass or fail
   metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --store results/gfr
   metabolism sensitivity sobol --regimen "50 mg im every 3.5 d x 32" --endpoint hcy_change --n 64
@@ -80,7 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     qualifying = commands.add_parser("qualify", help="run the study cases and judge the model against them")
     cli_qualify.options(qualifying)
     _model_options(qualifying)
-    cli_design.add_parser(commands)
+    designing = commands.add_parser(
+        "design", help="power, assurance and overstatement of a trial design", epilog=cli_design.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    cli_design.options(designing)
+    _model_options(designing)
 
     scanning = commands.add_parser("scan", help="run a grid, table, cohort or posterior draws into a resumable store")
     cli_sweep.scan_options(scanning)
@@ -286,10 +292,7 @@ def _do_qualify(arguments: argparse.Namespace) -> int:
 
 
 def _do_design(arguments: argparse.Namespace) -> int:
-    from metabolism.cli_design import run_design
-
-    with _progress() as progress:
-        return run_design(arguments, progress)
+    return cli_design.run(arguments, _model(arguments), _progress)
 
 
 _COMMANDS = {
@@ -335,8 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             print(cli_help.GREETING)
             return 0
-        command = getattr(arguments, "action", None) or getattr(arguments, "run", None) or _COMMANDS[arguments.command]
-        return cli_output.carry_out(command, arguments)
+        return cli_output.carry_out(getattr(arguments, "action", None) or _COMMANDS[arguments.command], arguments)
     except MetabolismError as error:
         print(f"metabolism: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from metabolism.model import Model
     from metabolism.registry import Progress
 
 EXAMPLES = """examples:
@@ -24,12 +26,8 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: Any) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "design", help="power, assurance and overstatement of a trial design", epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     parser.add_argument("name", help="a shipped design (jetals, e0761, ...) or a .toml file")
     parser.add_argument("--effect", default="0.25,0.35,0.425", help="true reductions of the loss rate, with commas")
     parser.add_argument("--prior", default="0.27,0.10", help="mean,SD of the effect for the assurance, or none")
@@ -51,10 +49,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
 
 
-def run_design(arguments: argparse.Namespace, progress: Progress) -> int:
-    """Carry the command out."""
+def run(arguments: argparse.Namespace, model: Model, progress: Callable[[], AbstractContextManager[Progress]]) -> int:
+    """Carry the command out; the model is taken as patients' unless it already has a set for them."""
     from metabolism.design import read_design
-    from metabolism.model import load
     from metabolism.plotting import save_figure
     from metabolism.power import power_table
     from metabolism.result import write_atomically
@@ -79,11 +76,14 @@ def run_design(arguments: argparse.Namespace, progress: Progress) -> int:
     for values in choices.values():
         rows *= len(values)
     folder = Path(arguments.out) / f"design_{design.id}"
-    tick = progress(f"trials of {design.id}", rows * arguments.replicates)
-    table = power_table(
-        load().with_set("als_patient"), design, effects, prior=prior, choices=choices, replicates=arguments.replicates,
-        seed=arguments.seed, size=arguments.bodies, folder=folder / "replicates", workers=arguments.workers, progress=tick,
-    )  # fmt: skip
+    if "als_patient" not in model.sets:
+        model = model.with_set("als_patient")
+    with progress() as begin:
+        tick = begin(f"trials of {design.id}", rows * arguments.replicates)
+        table = power_table(
+            model, design, effects, prior=prior, choices=choices, replicates=arguments.replicates, seed=arguments.seed,
+            size=arguments.bodies, folder=folder / "replicates", workers=arguments.workers, progress=tick,
+        )  # fmt: skip
     write_atomically(folder / "power.csv", lambda part: table.to_csv(part, index=False))
     for name, figure in figures(table, design.title).items():
         save_figure(figure, folder / name)

@@ -30,11 +30,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "show": ("metabolism show MS_liver", "metabolism show hcy_plasma", "metabolism show GFR_rel --set renal_impairment"),
     "export": (
         'metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"',
+        "metabolism export omex als.omex",
         "metabolism export antimony als.ant --set mthfr_677tt",
     ),
     "fit": ("metabolism fit", "metabolism fit --starts 2 --out results/fit"),
     "qualify": ("metabolism qualify", "metabolism qualify --json board.json"),
     "check": ("metabolism check", "metabolism check --rewrite", "metabolism check --json"),
+    "scan": ('metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --store results/gfr',),
+    "sensitivity": ('metabolism sensitivity sobol --regimen "50 mg im every 3.5 d x 32" --endpoint hcy_change --n 64',),
     "report": ("metabolism report", "metabolism report --out results"),
     "explore": ("metabolism explore", "metabolism explore --port 8080"),
     "doctor": ("metabolism doctor", "metabolism doctor --json"),
@@ -92,10 +95,16 @@ def _ids() -> Iterable[str]:
     return [*_outputs(), *parameter_table()]
 
 
+def _formats() -> Iterable[str]:
+    from metabolism.exporters import FORMATS
+
+    return FORMATS
+
+
 _NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "name": _experiments, "sets": _sets, "param": _parameters, "output": _outputs, "id": _ids,
     "what": lambda: ("experiments", "sets", "parameters", "outputs", "substances", "scenarios"),
-    "engine": lambda: ("auto", "roadrunner", "scipy", "fast"), "format": lambda: ("sbml", "antimony"),
+    "engine": lambda: ("auto", "roadrunner", "scipy", "fast"), "format": _formats,
 }  # fmt: skip
 
 

@@ -14,23 +14,23 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def add_commands(commands: Any) -> None:
-    """Register the subcommands; each carries the function that runs it as ``run``."""
+    """Register the subcommands; each carries the function that runs it as ``action``."""
     reporting = commands.add_parser("report", help="one page over the newest run of every experiment")
     reporting.add_argument("--out", default="results", help="folder of results (default: results)")
-    reporting.set_defaults(run=_report)
+    reporting.set_defaults(action=_report)
 
     exploring = commands.add_parser("explore", help="open the model as a web page on this machine")
     exploring.add_argument("--port", type=int, default=8000, help="port, 0 for any free one (default: 8000)")
     exploring.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    exploring.set_defaults(run=_explore)
+    exploring.set_defaults(action=_explore)
 
     examining = commands.add_parser("doctor", help="check the installation and say the remedy")
     examining.add_argument("--out", default="results", help="folder that results would go to (default: results)")
-    examining.set_defaults(run=_doctor)
+    examining.set_defaults(action=_doctor)
 
     completing = commands.add_parser("completion", help="print the script that completes commands and names")
     completing.add_argument("shell", metavar="{bash,zsh,fish}")
-    completing.set_defaults(run=_completion)
+    completing.set_defaults(action=_completion)
 
 
 def _report(arguments: argparse.Namespace) -> int:

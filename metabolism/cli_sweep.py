@@ -178,8 +178,12 @@ def _control(arguments: argparse.Namespace, model: Model, factors: Factors | Non
 
     found = reference_control(model, parameters=factors.names if factors else None)
     print(_text(found["theorems"]))
-    tall: pd.Series[float] = found["response"].stack()  # type: ignore[assignment]
-    flat = tall.rename("coefficient").rename_axis(["output", "parameter"]).reset_index()
+    flat = (
+        found["response"]
+        .rename_axis("output")
+        .reset_index()
+        .melt("output", var_name="parameter", value_name="coefficient")
+    )
     print("\nlargest response coefficients d ln output / d ln parameter of the resting state")
     print(_text(flat.sort_values("coefficient", key=abs, ascending=False).head(20)))
     return found, {}
@@ -198,6 +202,8 @@ def _design(arguments: argparse.Namespace, model: Model) -> Any:
 
 
 def _cohort(model: Model, count: int, seed: int) -> pd.DataFrame:
+    if count < 2:
+        raise InvalidValue(f"--cohort {count} must be at least 2.")
     from metabolism.patients import PATIENT_COLUMNS
     from metabolism.population import JETALS_RUN_IN, select
 
@@ -239,8 +245,6 @@ def _factors(arguments: argparse.Namespace, model: Model) -> Factors | None:
     if arguments.cohort is not None:
         if filters or ranges or arguments.spread is not None:
             raise UsageError("--cohort brings its own distributions; leave out filters, ranges and --spread.")
-        if arguments.cohort < 2:
-            raise InvalidValue(f"--cohort {arguments.cohort} must be at least 2.")
         return from_cohort(model, _cohort(model, arguments.cohort, arguments.seed), names or None)
     if not names and not filters and arguments.spread is None:
         return None

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from metabolism.equations import equations
 from metabolism.errors import InvalidValue, MetabolismError, OutputError
 from metabolism.explorer_choices import Choices, Number, choice_names, controls, parse
-from metabolism.explorer_figures import BANDS, panel_svg, sheet
-from metabolism.explorer_model import CURVES, View, exact_model, in_words, regimen, view
+from metabolism.explorer_figures import panel_svg, sheet
+from metabolism.explorer_model import CURVES, View, bands, exact_model, in_words, regimen, view
 from metabolism.fluxmap import draw
 from metabolism.model import load
 from metabolism.result import versions
@@ -175,7 +175,7 @@ def _page(request: Any) -> Any:
             ),
             ui.h2("Curves"),
             ui.p(
-                ui.span("treated", class_="key treated"), ui.span("untreated", class_="key untreated"), BANDS, class_="legend"
+                ui.span("treated", class_="key treated"), ui.span("untreated", class_="key untreated"), bands(), class_="legend"
             ),
             ui.output_ui("curves"),
             ui.h2("In plain words"),

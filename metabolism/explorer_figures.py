@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metabolism.explorer_choices import Choices
-from metabolism.explorer_model import CURVES, EFFECT_BAND, PEOPLE, View, view
+from metabolism.explorer_model import CURVES, EFFECT_BAND, View, bands, view
 from metabolism.plotting import COLOURS, STYLE, new_figure
 
 if TYPE_CHECKING:
@@ -115,11 +115,8 @@ def sheet(choices: Choices, format: str) -> bytes:
         for ax, (key, *_) in zip(axes.ravel(), CURVES, strict=True):
             _panel(ax, shown, key)
         axes[0, 0].legend(loc="upper right", ncols=2)
-        figure.suptitle(f"{caption(choices)}\n{BANDS}\nExploratory research model; not for patient care.", fontsize=9)
+        figure.suptitle(f"{caption(choices)}\n{bands()}\nExploratory research model; not for patient care.", fontsize=9)
         return _bytes(figure, format)
-
-
-BANDS = f"Shaded: middle 80 % of {PEOPLE} virtual people; for motor units and ALSFRS-R the 95 % range of the assumed effect."
 
 
 def caption(choices: Choices) -> str:

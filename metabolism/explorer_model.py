@@ -170,6 +170,12 @@ def _drawn() -> pd.DataFrame | None:
     return draws.draws(load(), PEOPLE) if (models_dir() / draws.FILE).is_file() else None
 
 
+def bands() -> str:
+    """Return what the shaded areas of the curves are."""
+    fitted = ", each on its own draw of the fitted parameters" if _drawn() is not None else ""
+    return f"Shaded: middle 80 % of {PEOPLE} virtual people{fitted}; for motor units and ALSFRS-R the 95 % range of the assumed effect."
+
+
 @lru_cache(maxsize=1)
 def _spread() -> dict[str, Array]:
     """Factors by which `PEOPLE` virtual people differ from the typical one, from the cohort's distributions."""
@@ -179,7 +185,7 @@ def _spread() -> dict[str, Array]:
 
 
 def _people(person: Model) -> dict[str, Array]:
-    """Columns of four rows of the person itself and `PEOPLE` others: as people differ, on draws of the fit if there are any."""
+    """Columns of three rows of the person itself and `PEOPLE` others: as people differ, on draws of the fit if there are any."""
     nominal = person.values
     drawn = _drawn()
     # what this person was given stays the same in every draw
@@ -191,7 +197,7 @@ def _people(person: Model) -> dict[str, Array]:
         others = drawn[name].to_numpy() if drawn is not None and name in fitted else np.full(PEOPLE, nominal[name])
         if name in SPREAD:
             others = others * _spread()[name]
-        columns[name] = np.r_[np.full(4, nominal[name]), others]
+        columns[name] = np.r_[np.full(3, nominal[name]), others]
     return columns
 
 
@@ -208,7 +214,7 @@ def view(choices: Choices) -> View:
     system = equations(person)
     emax = emax_range(choices.mechanism)
     table = _people(person)
-    table["MN_Emax"] = np.r_[emax[1], emax[1], emax[0], emax[2], np.full(PEOPLE, emax[1])]
+    table["MN_Emax"] = np.r_[emax[1], emax[0], emax[2], np.full(PEOPLE, emax[1])]
     outputs = [*system.states, *system.reactions, "cbl_plasma", "alsfrs_r"]
     end = choices.weeks * HOURS_PER_WEEK
     options: dict[str, Any] = {"outputs": outputs, "times": _times(choices.weeks, doses), "rtol": RTOL,
@@ -221,34 +227,43 @@ def view(choices: Choices) -> View:
         other = simulate(person, plain, end, patients={"MN_Emax": [emax[1]]}, **options) if drug else full
     except SolverFailed as error:
         raise InvalidValue(f"this combination has no answer: {error}") from None
-    if set(full.failures) & {0, 2, 3} or other.failures.get(0) is not None:
+    if set(full.failures) & {0, 1, 2} or 0 in other.failures or len(full.failures) > PEOPLE // 2:
         raise InvalidValue("this combination has no answer: the calculation did not finish; choose milder values.")
     return _view(choices, full, other)
 
 
 def _view(choices: Choices, full: Result, other: Result) -> View:
     def curve(result: Result, key: str, who: Any) -> Array:
+        plain = result.data.variables
         factor = next(f for k, _, _, f, _ in CURVES if k == key)
         if key == "sam_sah":
-            found = result["sam_liver"].values[who] / result["sah_liver"].values[who]
+            found = plain["sam_liver"].values[who] / plain["sah_liver"].values[who]
         else:
-            found = factor * result[key].values[who]
+            found = factor * plain[key].values[who]
         return np.asarray(found, dtype=float)
 
+    people = [i for i in range(3, 3 + PEOPLE) if i not in full.failures]
     treated, untreated, low, high = {}, {}, {}, {}
     for key, *_ in CURVES:
         treated[key], untreated[key] = curve(full, key, 0), curve(other, key, 0)
         if key in EFFECT_BAND:
-            ends = np.sort(curve(full, key, [2, 3]), axis=0)
+            ends = np.sort(curve(full, key, [1, 2]), axis=0)
             low[key], high[key] = ends[0], ends[1]
         else:
-            low[key], high[key] = np.nanquantile(curve(full, key, slice(4, None)), [0.1, 0.9], axis=0)
-    one = Result(full.data.isel(patient=0))
-    before = Result(other.data.isel(patient=0))
+            low[key], high[key] = np.quantile(curve(full, key, people), [0.1, 0.9], axis=0)
     end = choices.weeks * HOURS_PER_WEEK
-    reference = _healthy() if choices.against == "healthy" else mean_fluxes(before, 0.0, 0.0)
+    reference = _healthy() if choices.against == "healthy" else mean_fluxes(other, 0.0, 0.0, patient=0)
     weeks = full.data["time"].values / HOURS_PER_WEEK
-    return View(choices, weeks, treated, untreated, low, high, mean_fluxes(one, end - HOURS_PER_WEEK, end), reference)
+    return View(
+        choices,
+        weeks,
+        treated,
+        untreated,
+        low,
+        high,
+        mean_fluxes(full, end - HOURS_PER_WEEK, end, patient=0),
+        reference,
+    )
 
 
 def exact_model(choices: Choices) -> Model:

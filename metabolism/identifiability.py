@@ -103,10 +103,10 @@ class Structure:
             **(fixed or {}),
         }
         kept = {*states, *parameters}
-        constants = {sp.Symbol(n): sp.nsimplify(v, rational=True) for n, v in values.items() if n not in kept}
 
         def cut(expression: Any) -> Any:
-            return expression.xreplace({s: constants[s] for s in expression.free_symbols if s in constants})
+            names = {s.name for s in expression.free_symbols} & values.keys() - kept
+            return expression.xreplace({sp.Symbol(n): sp.Rational(repr(float(values[n]))) for n in names})
 
         given = dict(start or {})
         unknown = {n: model.values[n] for n in parameters}
@@ -117,7 +117,7 @@ class Structure:
                 unknown[value] = values[state]
                 initial[state] = sp.Symbol(value)
             else:
-                initial[state] = sp.nsimplify(value, rational=True)
+                initial[state] = sp.Rational(repr(float(value)))
         rhs = dict(zip(system.states, system.rhs, strict=True))
         found = {o: cut(system.expanded.get(o, sp.Symbol(o))) for o in outputs}
         return cls(title, {s: cut(rhs[s]) for s in states}, found, initial, unknown)

@@ -60,7 +60,7 @@ def model_report(model: Model) -> str:
                 "equation": f"{_side(r.stoichiometry, -1)} → {_side(r.stoichiometry, 1)}",
                 "rate": _math(r.rate),
                 "flux": rest[r.id],
-                "identifiers": notes.get(r.id, {}).get("identifiers", ""),
+                "identifiers": notes.get(r.id, {}).get("identifiers", "").replace(";", "; "),
             }
             for r in system.reactions.values()
         ],
@@ -121,7 +121,8 @@ def _printer() -> Any:
             element.appendChild(self.dom.createTextNode(symbol.name))
             return element
 
-    return Printer()
+    # ids of several letters run together without a visible sign
+    return Printer({"mul_symbol": "dot"})
 
 
 def _math(expression: Any) -> str:

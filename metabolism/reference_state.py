@@ -41,6 +41,11 @@ class Closure:
         self.nominal = {p.id: p.value for p in table.values()}
         self.steps = [(p.id, _step(p.id, p.derivation, equations, table)) for p in table.values() if p.derivation]
 
+    @property
+    def names(self) -> list[str]:
+        """Ids of the derived rows."""
+        return [key for key, _ in self.steps]
+
     def values(
         self, changed: Mapping[str, float] | None = None, tolerance: float = 3e-15, passes: int = 60
     ) -> dict[str, float]:

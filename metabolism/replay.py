@@ -166,7 +166,7 @@ class _Run:
                 rows[i] = self.read()
             if t >= end:
                 break
-            waiting = self.times[[i for i in upcoming if self.times[i] > t]]
+            waiting = self.times[np.array([i for i in upcoming if self.times[i] > t], dtype=int)]
             t, columns, read_at = self.advance(t, end, waiting)
             for moment, x in zip(read_at, columns, strict=True):
                 if moment < t:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.equations import Equations, equations, read_equations
-from metabolism.errors import InvalidValue, UnknownName, UsageError
+from metabolism.errors import InvalidValue, ModelError, UnknownName, UsageError
 from metabolism.model import Model
 from metabolism.reference_state import closure
 from metabolism.regimen import Regimen, plan
@@ -204,9 +204,11 @@ class Study:
         # libsbml and sympy are not made to be started from two threads at once
         with _READING:
             equations(self.model)
-        patients = self._patients(columns, rows)
+        impossible = [""] * len(rows)
+        patients = self._patients(columns, rows, impossible)
         work = self._running if self.engine == "fast" else self._from_curves
         (treated, untreated), reasons = work(patients)
+        reasons = [a or b for a, b in zip(impossible, reasons, strict=True)]
         values = np.full((len(rows), len(self.endpoints)), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             for i, endpoint in enumerate(self.endpoints):
@@ -225,16 +227,23 @@ class Study:
         references = {p.id for p in self.model.table.values() if self.closed and p.kind == "reference"}
         return {*system.parameters, *held, *references}
 
-    def _patients(self, columns: Sequence[str], rows: Array) -> dict[str, Array]:
+    def _patients(self, columns: Sequence[str], rows: Array, reasons: list[str]) -> dict[str, Array]:
+        """Lay out the values of each run; where none can be derived, say so and run the model as it is."""
         given = {name: rows[:, i] for i, name in enumerate(columns)}
         if not self.closed:
             return given
         known = self.inputs() - {p.id for p in self.model.table.values() if p.kind == "reference"}
-        derive = closure(self.model.table)
+        derive, nominal = closure(self.model.table), self.model.values
         records = []
-        for row in rows.tolist():
-            values = {**self.model.changed, **dict(zip(columns, row, strict=True))}
-            records.append({k: v for k, v in derive.values(values).items() if k in known})
+        for row, values in enumerate(rows.tolist()):
+            try:
+                derived = derive.values({**self.model.changed, **dict(zip(columns, values, strict=True))})
+                wrong = [f"'{k}' would have to be {v:.3g}" for k, v in derived.items() if not 0 <= v < np.inf]
+            except ModelError as error:
+                derived, wrong = {}, [str(error)]
+            if wrong:
+                reasons[row], derived = f"no reference state: {wrong[0]}", {}
+            records.append({k: derived.get(k, nominal[k]) for k in derive.names if k in known})
         more = {k: np.array([r[k] for r in records]) for k in records[0]} if records else {}
         return more | {k: v for k, v in given.items() if k in known}
 

@@ -37,7 +37,7 @@ class Series:
         return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> Series:
-        return (-self).__add__(other)
+        return self.__neg__().__add__(other)
 
     def __mul__(self, other: Any) -> Series:
         if not isinstance(other, Series):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import metabolism as mb
-from metabolism.archive import parameters_csv
+from metabolism.archive import STEPS, parameters_csv
 from metabolism.errors import ModelError, OutputError, SolverFailed, UnknownName, UsageError
 from metabolism.exporters import FORMATS
 from metabolism.model import antimony_from_sbml, messages, sbml_from_antimony
@@ -212,7 +212,7 @@ def test_the_sedml_of_the_archive_runs_in_tellurium_and_gives_the_packaged_curve
     with zipfile.ZipFile(archive) as bundle, bundle.open("data/curves.csv") as handle:
         packaged = pd.read_csv(handle).rename(columns=lambda c: c.split(" [")[0])
     assert set(packaged) == set(got)
-    assert len(packaged) == len(got) == 337
+    assert len(packaged) == len(got) == STEPS + 1
     gaps = {c: float((got[c] - packaged[c]).abs().max() / packaged[c].abs().max()) for c in packaged}
     assert max(gaps.values()) < 1e-6, gaps
 

@@ -98,7 +98,10 @@ def test_shell_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
 
 
 def test_every_command_has_help_and_every_make_target_of_the_readme_exists():
-    for name in ("list", "run", "simulate", "show", "export", "scan", "sensitivity", "check"):
+    for name in (
+        "list", "run", "simulate", "show", "export", "scan", "sensitivity", "fit", "qualify", "design", "fingerprint",
+        "compare", "evidence", "report", "explore", "doctor", "check",
+    ):  # fmt: skip
         assert name in _parser().format_help()
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
     text = "".join(

@@ -62,23 +62,24 @@ class TestKnownIndices:
         assert found.runs == 40
 
     def test_pawn_and_delta_rank_factors_and_know_their_noise_floor(self):
-        f = lambda u: 4 * u[:, 0] + u[:, 1]  # noqa: E731
-        for method, index in (("pawn", "median"), ("delta", "delta")):
-            found = sens.of_function(method, f, CUBE, n=512)
+        f = lambda u: 3 * u[:, 0] + 1.5 * u[:, 1]  # noqa: E731
+        pawn, delta = (sens.of_function(method, f, CUBE, n=512) for method in ("pawn", "delta"))
+        for found, index in ((pawn, "median"), (delta, "delta")):
             a, b, c = column(found, index)
-            assert a > 2 * b > 2 * c
-        pawn = sens.of_function("pawn", f, CUBE, n=512)
+            assert a > b > c
         floor = float(next(n for n in pawn.notes if "without any effect" in n).split("median of ")[1].split(" ")[0])
-        assert column(pawn, "median")[2] == pytest.approx(floor, abs=0.05)
+        assert column(pawn, "median")[2] == pytest.approx(floor, abs=0.08)
 
-    def test_delta_of_a_single_cause_is_that_of_theory(self):
-        # the share of the first of two equal uniform terms: delta = 0.306 for a sum of two uniforms on [0, 1]
-        found = sens.of_function("delta", lambda u: u[:, 0] + u[:, 1], CUBE, n=2048)
-        y = np.linspace(0, 2, 4001)
-        triangle = np.minimum(y, 2 - y)
-        exact = np.mean(
-            [0.5 * np.trapezoid(np.abs(triangle - ((y >= x) & (y <= x + 1))), y) for x in np.linspace(0, 1, 201)]
-        )
+    def test_delta_of_two_equal_normal_terms_is_that_of_theory(self):
+        from scipy.stats import norm
+
+        y = np.linspace(-8, 8, 2001)
+        apart = [
+            np.trapezoid(np.abs(norm.pdf(y, 0, 2**0.5) - norm.pdf(y, z)), y)
+            for z in norm.ppf((np.arange(200) + 0.5) / 200)
+        ]
+        exact = 0.5 * np.mean(apart)
+        found = sens.of_function("delta", lambda u: norm.ppf(u[:, 0]) + norm.ppf(u[:, 1]), CUBE, n=1000)
         assert column(found, "delta")[:2] == pytest.approx([exact, exact], abs=0.04)
 
     def test_partial_rank_correlation_sees_through_the_other_factors(self):
@@ -89,8 +90,10 @@ class TestKnownIndices:
         assert a > 0.95
         assert b < -0.8
         assert column(found, "PRCC", "low")[2] < 0 < column(found, "PRCC", "high")[2]
-        plain = np.corrcoef(*[np.argsort(np.argsort(v)) for v in (CUBE.quantile(np.zeros((1, 3)))[:, 0], [0.0])])if False else abs(c)  # fmt: skip
-        assert plain < 0.2
+        assert abs(c) < 0.2
+        # one cause and nothing else: the others have nothing left to explain
+        alone = sens.of_function("prcc", lambda u: u[:, 0] ** 3, CUBE, n=64)
+        assert column(alone, "PRCC") == pytest.approx([1, 0, 0], abs=1e-6)
 
     def test_seeds_repeat_every_number_and_change_it(self):
         def table(seed):
@@ -201,18 +204,18 @@ class TestFactors:
             choose(model, **options)
 
 
+@pytest.fixture(scope="module")
+def factors():
+    return Factors(tuple(Factor(n, "", low, high) for n, low, high in DOSED))
+
+
+@pytest.fixture(scope="module")
+def sobol(model, factors, tmp_path_factory):
+    request = {"factors": factors, "endpoints": ["hcy_change", "cobalamin_auc"], "n": 16, **QUICK}
+    return mb.sensitivity.sobol(model, store=tmp_path_factory.mktemp("sobol") / "s", **request)
+
+
 class TestOnTheModel:
-    @pytest.fixture(scope="class")
-    def factors(self):
-        return Factors(tuple(Factor(n, "", low, high) for n, low, high in DOSED))
-
-    @pytest.fixture(scope="class")
-    def sobol(self, model, factors, tmp_path_factory):
-        self.store = tmp_path_factory.mktemp("sobol")
-        return mb.sensitivity.sobol(
-            model, **QUICK, factors=factors, endpoints=["hcy_change", "cobalamin_auc"], n=16, store=self.store / "s"
-        )
-
     def test_a_study_is_one_call_and_its_runs_are_a_sweep(self, sobol, model, factors):
         assert sobol.runs == 16 * 8
         assert len(sobol.sweep) == sobol.runs
@@ -321,7 +324,7 @@ class TestLocal:
         found = curves(model, ["CBL_CLf"], **QUICK, outputs=["cbl_free"], times=[0.0, 6.0, 48.0])["cbl_free"]
         assert found.dims == ("parameter", "time")
         assert found.attrs["units"] == "dimensionless"
-        assert found.sel(parameter="CBL_CLf", time=48.0) < found.sel(parameter="CBL_CLf", time=6.0) < 0
+        assert found.sel(parameter="CBL_CLf", time=6.0) < found.sel(parameter="CBL_CLf", time=0.0) < 0
 
     def test_control_coefficients_obey_their_theorems(self, model):
         found = reference_control(model, parameters=["MET_DIET_rate", "CBL_CLf"], outputs=["hcy_plasma", "met_plasma"])

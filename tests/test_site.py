@@ -110,7 +110,7 @@ def test_the_impact_of_an_assumption_is_what_the_model_gives(site, model):
 def test_evidence_and_reference_are_there(site):
     text = re.sub(r"<[^>]+>", "", (site / "_generated/claims.html").read_text(encoding="utf-8"))
     assert all(f"metabolism run {name}" in text for name in experiment_names())
-    assert (site / "_generated/board.html").is_file() or (site / "evidence/qualification.html").is_file()
+    assert (site / "evidence/qualification.html").is_file()
     text = (site / "_generated/reference.html").read_text(encoding="utf-8")
     assert all(f".{name}" in text for name in mb.__all__)
     commands = re.sub(r"<[^>]+>", "", (site / "_generated/commands.html").read_text(encoding="utf-8"))

@@ -1,0 +1,56 @@
+"""The benchmark compares like with like: every tool reaches the accuracy it is timed at."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def bench():
+    spec = importlib.util.spec_from_file_location("bench", ROOT / "benchmarks" / "bench.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bench"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["bench"]
+
+
+@pytest.mark.slow
+def test_tools_are_timed_at_an_accuracy_they_reach(bench, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "COMPARED", 1)
+    monkeypatch.setattr(bench, "COUNT", {"fast": 4, "roadrunner": 1})
+    monkeypatch.setattr(bench, "LADDER", (1e-4, 3e-6, 3e-8))
+    problem = bench.trial(4)
+    bench.write_folder(tmp_path, problem, 1)
+    assert (tmp_path / "model.c").read_text(encoding="utf-8").count("ydot[") == len(problem.equations.states)
+    found = bench.measure(["fast", "roadrunner"], {}, 1, tmp_path, problem)
+    for own in found:
+        assert own.rtol in bench.LADDER, own
+        assert own.errors[own.rtol] <= bench.ACCURACY
+        # and not at a tighter tolerance than needed
+        assert all(error > bench.ACCURACY for rtol, error in own.errors.items() if rtol > own.rtol)
+    assert bench.comparison(found, found[0]).count("\n") == 3
+    capsys.readouterr()
+
+
+def test_operations_are_counted_in_the_generated_code(bench):
+    counted = bench.arithmetic(bench.trial(1).equations)
+    size = len(bench.trial(1).equations.states)
+    assert counted["solve"] > 2 * size
+    assert counted["step"] > 8 * counted["solve"] + 7 * counted["rates"]
+
+
+def test_the_page_is_the_one_the_benchmark_writes(bench):
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    for name in bench.NAMES.values():
+        assert name in page
+    assert bench.comparison([], None).splitlines()[0] in page
+    assert re.search(r"Machine: .+ cores", page)
+    assert not re.search(r"/(home|root|work|tmp)/", page)
