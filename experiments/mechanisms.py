@@ -146,7 +146,7 @@ def run(ctx):
     span = ", ".join(f"{f} {100 * kin[f]:.1f} % ({100 * base.loc[f, 'min']:.0f}-{100 * base.loc[f, 'max']:.0f})" for f in FAMILIES if f in kin)  # fmt: skip
     answer = (
         f"Posterior weights by family, with their range over {sensitivity['variant'].nunique()} choices of priors and facts in brackets: {span}. "
-        f"No single mechanism wins: the best, '{ranking.iloc[0]['mechanism']}', has {100 * ranking.iloc[0]['posterior weight']:.0f} %.\n"
+        f"The best single mechanism, '{ranking.iloc[0]['mechanism']}', has {100 * ranking.iloc[0]['posterior weight']:.0f} %.\n"
         f"In the model 50 mg twice weekly lowers homocysteine by {100 * fall.max():.1f} %. Homocysteine then carries {100 * np.median(share):.1f} % of the published "
         f"1.97 points (95 % interval {100 * np.quantile(share, 0.025):.0f} to {100 * np.quantile(share, 0.975):.0f} %), and at most "
         f"{100 * np.quantile(share_deep, 0.975):.0f} % if it fell by 20 %; to carry all of it, the elasticity would have to be {elasticity:.1f}, "
