@@ -32,7 +32,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         'metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"',
         "metabolism export omex als.omex",
         "metabolism export antimony als.ant --set mthfr_677tt",
+        'metabolism export omex als.omex --regimen "50 mg im every 3.5 d x 32"',
     ),
+    "fingerprint": ("metabolism fingerprint", "metabolism fingerprint --json als.json", "metabolism fingerprint --compare a.json b.json"),
+    "compare": ("metabolism compare model.xml",),
+    "evidence": ("metabolism evidence", "metabolism evidence --out evidence.html"),
     "fit": ("metabolism fit", "metabolism fit --starts 2 --out results/fit"),
     "qualify": ("metabolism qualify", "metabolism qualify --json board.json"),
     "check": ("metabolism check", "metabolism check --rewrite", "metabolism check --json"),
@@ -43,7 +47,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "doctor": ("metabolism doctor", "metabolism doctor --json"),
     "completion": ('eval "$(metabolism completion bash)"', "metabolism completion zsh >> ~/.zshrc"),
 }  # fmt: skip
-FOR_SCRIPTS = ("list", "run", "simulate", "qualify", "check", "report", "doctor")
+FOR_SCRIPTS = ("list", "run", "simulate", "qualify", "fingerprint", "compare", "check", "report", "doctor")
 
 
 def finish(parser: argparse.ArgumentParser, commands: Any) -> None:

@@ -44,7 +44,6 @@ def register(commands: Any, model_options: AddModelOptions, load_model: LoadMode
         "fingerprint", help="resting state, fluxes, control coefficients, event ledger as JSON"
     )
     printing.add_argument("file", nargs="?", help="an SBML file; our own model by default")
-    printing.add_argument("--json", metavar="PATH", help="write the document here instead of a summary")
     printing.add_argument(
         "--regimen", help="doses whose ledger is recorded (our model only; four 50 mg doses by default)"
     )
@@ -87,29 +86,26 @@ def _export(arguments: argparse.Namespace, load_model: LoadModel) -> int:
 
 def _fingerprint(arguments: argparse.Namespace, load_model: LoadModel) -> int:
     from metabolism.compare import file_fingerprint, side_by_side
-    from metabolism.fingerprint import REGIMEN, differences, fingerprint_text, model_fingerprint, read_fingerprint
-    from metabolism.result import write_text
+    from metabolism.fingerprint import REGIMEN, differences, model_fingerprint, read_fingerprint
     from metabolism.units import magnitude
 
     if arguments.compare:
         first, second = (read_fingerprint(path) for path in arguments.compare)
         found = differences(first, second, arguments.rtol)
+        arguments.payload = {"differences": found, "rtol": arguments.rtol}
         print("\n".join(found) if found else f"identical to a relative difference of {arguments.rtol:g}")
         return 1 if found else 0
-    target = _free(arguments.json, arguments.force)
+    if arguments.json not in (None, "-"):
+        _free(arguments.json, arguments.force)
     until = magnitude(arguments.until, "h", "until")
     if arguments.file:
         if arguments.sets or arguments.param or arguments.regimen:
             raise UsageError("--set, --param and --regimen change our own model; leave them out with a file.")
-        document = file_fingerprint(
-            arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes
-        )  # fmt: skip
+        document = file_fingerprint(arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes)
     else:
         document = model_fingerprint(load_model(arguments), arguments.regimen or REGIMEN, until)
-    if target is not None:
-        print(f"fingerprint written to {write_text(target, fingerprint_text(document))}")
-    else:
-        print(side_by_side(document))
+    arguments.payload = document
+    print(side_by_side(document))
     return 1 if document["problem"] else 0
 
 
@@ -120,7 +116,9 @@ def _compare(arguments: argparse.Namespace, load_model: LoadModel) -> int:
 
     until = magnitude(arguments.until, "h", "until")
     theirs = file_fingerprint(arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes)
-    print(side_by_side(model_fingerprint(load_model(arguments)), theirs))
+    ours = model_fingerprint(load_model(arguments))
+    arguments.payload = {"ours": ours, "theirs": theirs}
+    print(side_by_side(ours, theirs))
     return 0
 
 
