@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def _relink(app, document, source):
     source[0] = generate.relink(source[0], Path(app.srcdir) / document)
 
 
+def _plain_marks(app, what, name, thing, options, lines):
+    """Escape ``|x|`` and ``*names`` of a docstring, which reStructuredText takes for substitutions and emphasis."""
+    for i, line in enumerate(lines):
+        parts = re.split(r"(``.*?``)", line)
+        for j in range(0, len(parts), 2):
+            parts[j] = parts[j].replace("|", "\\|")
+            if not re.search(r"[\w.]\*(?![\w*])", parts[j]):
+                parts[j] = re.sub(r"(?<![\\*])\*(?=\w)", r"\\*", parts[j])
+        lines[i] = "".join(parts)
+
+
 def setup(app):
-    """Connect the rewriting of links."""
+    """Connect the rewriting of links and of docstrings."""
     app.connect("source-read", _relink)
+    app.connect("autodoc-process-docstring", _plain_marks)
