@@ -136,7 +136,6 @@ def test_the_module_can_be_interrupted_and_leaves_nothing_half_written(tmp_path)
         if folder.exists() and any(folder.iterdir()):
             break
         time.sleep(0.05)
-    time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
