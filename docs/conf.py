@@ -41,6 +41,9 @@ napoleon_use_ivar = True
 # a block in a language that Pygments does not know (csv) is shown as plain text
 suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure"]
 nb_execution_mode = os.environ.get("DOCS_NOTEBOOKS", "cache")
+# progress and warnings of kernels are for the one who runs a notebook, not for its reader
+nb_output_stderr = "remove"
+nb_merge_streams = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 

@@ -26,8 +26,7 @@ def write_all() -> None:
     pages = {
         "equations": equations_page(), "parameters": parameters_page(), "assumptions": assumptions_page(),
         "flux_map": flux_map_page(), "scenarios": scenarios_page(), "claims": claims_page(), "reference": reference_page(),
-        "commands": commands_page(), "tutorials_list": listing("notebooks", "No notebook ships with this version."),
-        "more_list": more(), "model_folder": adopted(ROOT / "models" / "README.md"),
+        "commands": commands_page(), "more_list": more(), "model_folder": adopted(ROOT / "models" / "README.md"),
         "experiments_folder": adopted(ROOT / "experiments" / "README.md"), "changes": adopted(ROOT / "CHANGELOG.md"),
     }  # fmt: skip
     for stale in OUT.glob("*.md"):
@@ -71,22 +70,10 @@ def relink(text: str, page: Path) -> str:
     return "".join(p if p.startswith("```") else re.sub(r"!?\[([^\]]+)\]\(([^)\s]+)\)", replace, p) for p in parts)
 
 
-def listing(folder: str, empty: str) -> str:
-    """Return a table of contents of the pages in a folder, for inclusion."""
-    found = sorted(
-        p for p in (HERE / folder).rglob("*") if p.suffix in (".md", ".ipynb") and "checkpoint" not in str(p)
-    )
-    return (
-        contents(p.relative_to(HERE).with_suffix("") for p in found)
-        if found
-        else f"---\norphan: true\n---\n\n# {folder.capitalize()}\n\n{empty}\n"
-    )
-
-
 def contents(pages: Iterable[Path]) -> str:
     """Return a page that is only a table of contents."""
     entries = "\n".join(f"/{p.as_posix()}" for p in pages)
-    return f"---\norphan: true\n---\n\n# Contents\n\n```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n"
+    return f"---\norphan: true\n---\n\n# More pages\n\n```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n"
 
 
 def more() -> str:
@@ -96,7 +83,11 @@ def more() -> str:
         for p in sorted(HERE.glob("*.md"))
         if p.stem not in {*NAMED, "decisions", "evidence", "science", "howto", "reference"}
     ]
-    return contents(p.relative_to(HERE).with_suffix("") for p in top) if top else "---\norphan: true\n---\n\n# More\n"
+    return (
+        contents(p.relative_to(HERE).with_suffix("") for p in top)
+        if top
+        else "---\norphan: true\n---\n\n# More pages\n"
+    )
 
 
 def table(heads: list[str], rows: Iterable[Iterable[object]]) -> str:
