@@ -151,7 +151,7 @@ def _tornado(arguments: argparse.Namespace, model: Model, factors: Factors | Non
     )  # fmt: skip
     figures = {}
     for i, (endpoint, part) in enumerate(found.groupby("endpoint", sort=False), start=1):
-        print(f"\n{endpoint}: {part['base'].iloc[0]:.5g} as it is; each factor alone at its 10 and 90 % point")
+        print(f"\n{endpoint}: {part['base'].iloc[0]:.5g} as it is; each factor alone at both ends")
         print(_text(part[["factor", "low", "high", "at_low", "at_high", "swing"]].head(20)))
         figures[f"{i}_tornado"] = plots.tornado(found, str(endpoint))
     return {"tornado": found}, figures

@@ -7,7 +7,7 @@ has to know the distributions.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,8 @@ class Factor:
         Of the logarithm, for a log-normal.
     source : str
         Where the distribution comes from.
+    part : tuple of float
+        Probabilities between which the distribution is cut.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Factor:
     sd: float = 0.0
     source: str = "given range"
     sample: tuple[float, ...] = field(default=(), repr=False)
+    part: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.low) and np.isfinite(self.high)):
@@ -66,6 +69,7 @@ class Factor:
 
     def quantile(self, u: Array) -> Array:
         """Return the values at some probabilities [unit]."""
+        u = self.part[0] + u * (self.part[1] - self.part[0])
         if self.shape == "uniform":
             return np.asarray(self.low + u * (self.high - self.low))
         if self.shape == "log-uniform":
@@ -130,12 +134,28 @@ class Factors:
         """Map points of the unit cube to values: shape (runs, factors)."""
         return np.column_stack([f.quantile(u[:, i]) for i, f in enumerate(self.items)])
 
+    def within(self, low: float, high: float) -> Factors:
+        """Cut every distribution at two probabilities, e.g. where its tails leave the model no resting state."""
+        if not 0 <= low < high <= 1:
+            raise InvalidValue(f"{low} and {high} must be two increasing probabilities.")
+        cut = tuple(replace(f, part=(low, high), source=f"{f.source}, {low:.0%} to {high:.0%}") for f in self.items)
+        return replace(self, items=cut)
+
     def frame(self) -> pd.DataFrame:
         """Return the factors as a table."""
         import pandas as pd
 
+        ends = {f.name: f.quantile(np.array([0.0, 1.0])) for f in self.items}
+
         rows: list[dict[str, Any]] = [
-            {"factor": f.name, "unit": f.unit, "shape": f.shape, "low": f.low, "high": f.high, "source": f.source}
+            {
+                "factor": f.name,
+                "unit": f.unit,
+                "shape": f.shape,
+                "low": ends[f.name][0],
+                "high": ends[f.name][1],
+                "source": f.source,
+            }
             for f in self.items
         ]
         return pd.DataFrame(rows)

@@ -122,8 +122,8 @@ def tornado(found: pd.DataFrame, endpoint: str, count: int = 12) -> Figure:
     figure, axes = new_figure(width=7.2, height=1.4 + 0.34 * len(part))
     y = np.arange(len(part))
     for side, colour, text in (
-        ("at_low", "sky", "factor at its 10 % point"),
-        ("at_high", "orange", "at its 90 % point"),
+        ("at_low", "sky", "factor at its low end"),
+        ("at_high", "orange", "at its high end"),
     ):
         axes.barh(y, part[side] - base, left=base, height=0.62, color=COLOURS[colour], label=text)
     axes.axvline(base, color=COLOURS["black"], linewidth=1)

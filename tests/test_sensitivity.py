@@ -160,6 +160,16 @@ class TestFactors:
             [0.8, 1.2]
         )
 
+    def test_a_distribution_can_be_cut_at_its_tails(self, model):
+        whole = choose(model, ["GFR_rel"])
+        cut = whole.within(0.1, 0.9)
+        assert cut.quantile(np.array([[0.0], [1.0]]))[:, 0] == pytest.approx(
+            whole.quantile(np.array([[0.1], [0.9]]))[:, 0]
+        )
+        assert cut.frame()["low"][0] == cut.quantile(np.zeros((1, 1)))[0, 0]
+        with pytest.raises(InvalidValue, match="increasing"):
+            whole.within(0.9, 0.1)
+
     def test_filters_choose_by_module_kind_and_confidence(self, model):
         found = choose(model, module="motor_neuron")
         assert {"MN_gamma", "MN_n50"} <= set(found.names)
