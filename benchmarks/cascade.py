@@ -13,46 +13,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from bench import HOURS, seconds_of, trial
+from bench import HOURS, block, part, seconds_of, trial
 from scipy.interpolate import CubicHermiteSpline
 
 from metabolism.engines import Problem, get_engine
 from metabolism.engines.fast_control import GROW, LEAST, SAFETY, SHRINK
 from metabolism.engines.rodas import RODAS5P
-from metabolism.equations import Equations, Reaction
 from metabolism.regimen import Plan, Regimen, plan
 
 INTERVAL, INTERVALS = 84.0, 4
-
-
-def block(system: Equations, seed: str) -> set[str]:
-    """The state and everything it depends on."""
-    need: dict[str, set[str]] = {s: set() for s in system.states}
-    for row, column in system.jacobian:
-        need[system.states[row]].add(system.states[column])
-    keep, todo = {seed}, [seed]
-    while todo:
-        new = need[todo.pop()] - keep
-        keep |= new
-        todo += new
-    return keep
-
-
-def part(system: Equations, keep: set[str], label: str) -> Equations:
-    """Some states as a model of their own; the others they need become parameters."""
-    reactions = {}
-    for r in system.reactions.values():
-        own = {s: k for s, k in r.stoichiometry.items() if s in keep and k}
-        if own:
-            reactions[r.id] = Reaction(r.id, own, system.expanded[r.id])
-    rules = {k: e.xreplace({s: system.expanded[s.name] for s in e.free_symbols if s.name in system.expanded})
-             for k, e in system.rate_rules.items() if k in keep}  # fmt: skip
-    used = {s.name for e in [*(r.rate for r in reactions.values()), *rules.values()] for s in e.free_symbols}
-    inputs = tuple(s for s in system.states if s in used - keep)
-    return Equations(
-        f"{label}\n{system.sbml}", tuple(s for s in system.states if s in keep), (*system.parameters, *inputs), system.units,
-        {s: v for s, v in system.volume.items() if s in keep}, {}, reactions, rules,
-    )  # fmt: skip
 
 
 def steps_of_the_rest(whole: Problem, fast: list[int], rest: list[int], rtol: float) -> float:

@@ -244,7 +244,7 @@ class _Builder:
 
     def _arms(self, metric: Metric | None) -> tuple[Arm, ...]:
         record, table, known = self.record, self.model.table, self.system.parameters
-        units = {n: self.system.units[n] for n in (*self.system.states, *self.system.expanded)}
+        units = {n: self.system.units[n] for n in (*self.system.states, *self.system.computed)}
         found = self._try(
             "population", lambda: read_population(record["population"], table, known), (Treatment(), 70.0)
         )
@@ -269,7 +269,7 @@ class _Builder:
         return arms
 
     def _terms(self) -> tuple[tuple[float, str], ...]:
-        known = {*self.system.states, *self.system.expanded}
+        known = {*self.system.states, *self.system.computed}
         terms: list[tuple[float, str]] = []
         for sign, name in re.findall(r"([-+]?)\s*([^\s+-]+)", self.record["observable"]):
             if name not in known:

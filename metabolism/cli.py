@@ -157,7 +157,7 @@ def _list_outputs() -> list[tuple[str, str]]:
     from metabolism.model import load
 
     system = equations(load())
-    return [(n, system.units[n]) for n in [*system.states, *system.expanded]]
+    return [(n, system.units[n]) for n in [*system.states, *system.computed]]
 
 
 def _list_substances() -> list[tuple[str, str]]:

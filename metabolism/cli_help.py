@@ -90,7 +90,7 @@ def _outputs() -> Iterable[str]:
     from metabolism.model import load
 
     system = equations(load())
-    return [*system.states, *system.expanded]
+    return [*system.states, *system.computed]
 
 
 def _ids() -> Iterable[str]:

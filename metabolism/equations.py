@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
 from metabolism.errors import ModelError
@@ -31,6 +30,14 @@ class Reaction:
     rate: Any = field(repr=False)
 
 
+class Expressions(NamedTuple):
+    """The mathematics of a document: assignment rules, rate rules and reactions by id."""
+
+    rules: dict[str, Any]
+    rate_rules: dict[str, Any]
+    reactions: dict[str, Reaction]
+
+
 @dataclass(frozen=True, eq=False)
 class Equations:
     """The model as symbols.
@@ -43,29 +50,48 @@ class Equations:
         State ids in solver order.
     parameters : tuple of str
         Constants: parameters and compartment sizes.
+    computed : tuple of str
+        Ids of assignment rules, then of reactions: what follows from states and parameters.
     units : dict of str to str
         SBML unit id of every state, parameter, rule and reaction.
     volume : dict of str to str
         Compartment id of each concentration species (absent for amounts and rate-rule states).
-    rules : dict of str to sympy expression
-        Assignment rules, in an order that can be evaluated.
-    reactions : dict of str to Reaction
-    rate_rules : dict of str to sympy expression
+    given : Expressions, optional
+        Used in place of those of the document.
     """
 
     sbml: str = field(repr=False)
     states: tuple[str, ...]
     parameters: tuple[str, ...]
+    computed: tuple[str, ...]
     units: dict[str, str]
     volume: dict[str, str]
-    rules: dict[str, Any]
-    reactions: dict[str, Reaction]
-    rate_rules: dict[str, Any]
+    given: Expressions | None = field(default=None, repr=False)
     _slopes: dict[str, Callable[[Any, Any], list[float]]] = field(default_factory=dict, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # compiled functions do not pickle; a worker reads the document again (and only once)
         return read_equations, (self.sbml,)
+
+    @cached_property
+    def _math(self) -> Expressions:
+        # read when first asked for: names are enough to run compiled code, and sympy is slow to wake
+        return self.given or _read_math(self.sbml)
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Assignment rules as expressions, in an order that can be evaluated."""
+        return self._math.rules
+
+    @property
+    def rate_rules(self) -> dict[str, Any]:
+        """Rate rules as expressions."""
+        return self._math.rate_rules
+
+    @property
+    def reactions(self) -> dict[str, Reaction]:
+        """Reactions with stoichiometry and rate."""
+        return self._math.reactions
 
     @cached_property
     def expanded(self) -> dict[str, Any]:
@@ -85,6 +111,8 @@ class Equations:
     @cached_property
     def rhs(self) -> list[Any]:
         """Time derivative of each state [state unit / h]."""
+        import sympy as sp
+
         terms: dict[str, Any] = {s: sp.Integer(0) for s in self.states}
         for reaction in self.reactions.values():
             for species, coefficient in reaction.stoichiometry.items():
@@ -99,6 +127,8 @@ class Equations:
     @cached_property
     def jacobian(self) -> dict[tuple[int, int], Any]:
         """Non-zero entries of d(rhs)/d(state)."""
+        import sympy as sp
+
         index = {s: i for i, s in enumerate(self.states)}
         entries: dict[tuple[int, int], Any] = {}
         for row, expression in enumerate(self.rhs):
@@ -121,6 +151,8 @@ class Equations:
 
     def moieties(self) -> list[dict[str, float]]:
         """Return the conserved moieties: weights of amounts whose sum no reaction changes."""
+        import sympy as sp
+
         species = [s for s in self.states if s not in self.rate_rules]
         rows = [i for i, s in enumerate(self.states) if s not in self.rate_rules]
         matrix = sp.Matrix(self.stoichiometry[rows].T.astype(int).tolist())
@@ -128,6 +160,8 @@ class Equations:
 
     @cached_property
     def _arguments(self) -> list[Any]:
+        import sympy as sp
+
         return [sp.symbols(self.states), sp.symbols(self.parameters)]
 
     @cached_property
@@ -142,6 +176,8 @@ class Equations:
 
     def parameter_slope(self, parameter: str) -> Callable[[Any, Any], list[float]]:
         """Return the compiled derivative of the right-hand side by one parameter ``(x, p) -> (states,)``."""
+        import sympy as sp
+
         if parameter not in self._slopes:
             symbol = sp.Symbol(parameter)
             self._slopes[parameter] = _compile(
@@ -156,6 +192,8 @@ class Equations:
 
     def function(self, names: Sequence[str]) -> Callable[[Any, Any], list[float]]:
         """Compile some states, parameters, rules or reactions as a function of (states, parameters)."""
+        import sympy as sp
+
         return _compile(self._arguments, [self.expanded.get(name, sp.Symbol(name)) for name in names])
 
     def f(self, x: Array, p: Array) -> Array:
@@ -179,6 +217,8 @@ class Equations:
 
 
 def _compile(arguments: list[Any], expressions: list[Any]) -> Callable[[Any, Any], list[float]]:
+    import sympy as sp
+
     function: Callable[[Any, Any], list[float]] = sp.lambdify(arguments, expressions, modules="math", cse=True)
     return function
 
@@ -197,8 +237,28 @@ def read_equations(sbml: str) -> Equations:
     ModelError
         If the document uses a construct this reading does not cover (events, algebraic rules, functions).
     """
+    document = _open(sbml)
+    model = document.getModel()
+    changing = {rule.getVariable(): rule.isAssignment() for rule in model.getListOfRules()}
+    units = {e.getId(): e.getUnits() for e in model.getListOfParameters()}
+    units |= {e.getId(): e.getUnits() or "L" for e in model.getListOfCompartments()}
+    states, volume = [], {}
+    for species in model.getListOfSpecies():
+        states.append(species.getId())
+        if not species.getHasOnlySubstanceUnits():
+            volume[species.getId()] = species.getCompartment()
+        units[species.getId()] = "umol" if species.getHasOnlySubstanceUnits() else "uM"
+    reactions = [reaction.getId() for reaction in model.getListOfReactions()]
+    units |= dict.fromkeys(reactions, "umol_per_h")
+    states += sorted(name for name, assigned in changing.items() if not assigned)
+    constants = [e.getId() for e in model.getListOfParameters() if e.getId() not in changing]
+    constants += [e.getId() for e in model.getListOfCompartments()]
+    computed = [name for name, assigned in changing.items() if assigned] + reactions
+    return Equations(sbml, tuple(states), tuple(constants), tuple(computed), units, volume)
+
+
+def _open(sbml: str) -> Any:
     import libsbml
-    from sbmlmath import sbml_math_to_sympy
 
     document = libsbml.readSBMLFromString(sbml)
     model = document.getModel()
@@ -207,6 +267,15 @@ def read_equations(sbml: str) -> Equations:
     for name in ("Events", "InitialAssignments", "FunctionDefinitions", "Constraints"):
         if getattr(model, f"getNum{name}")():
             raise ModelError(f"this SBML has {name}, which the symbolic reading does not cover.")
+    return document
+
+
+def _read_math(sbml: str) -> Expressions:
+    import sympy as sp
+    from sbmlmath import sbml_math_to_sympy
+
+    document = _open(sbml)
+    model = document.getModel()
 
     def expression(element: Any) -> Any:
         found = sbml_math_to_sympy(element, ignore_units=True)
@@ -217,14 +286,6 @@ def read_equations(sbml: str) -> Equations:
     rate_rules: dict[str, Any] = {}
     for rule in model.getListOfRules():
         (rules if rule.isAssignment() else rate_rules)[rule.getVariable()] = expression(rule)
-    units = {e.getId(): e.getUnits() for e in model.getListOfParameters()}
-    units |= {e.getId(): e.getUnits() or "L" for e in model.getListOfCompartments()}
-    states, volume = [], {}
-    for species in model.getListOfSpecies():
-        states.append(species.getId())
-        if not species.getHasOnlySubstanceUnits():
-            volume[species.getId()] = species.getCompartment()
-        units[species.getId()] = "umol" if species.getHasOnlySubstanceUnits() else "uM"
     reactions = {}
     for reaction in model.getListOfReactions():
         net: dict[str, float] = {}
@@ -234,8 +295,4 @@ def read_equations(sbml: str) -> Equations:
                 net[key] = net.get(key, 0.0) + sign * reference.getStoichiometry()
         key = reaction.getId()
         reactions[key] = Reaction(key, net, expression(reaction.getKineticLaw()))
-        units[key] = "umol_per_h"
-    states += sorted(rate_rules)
-    constants = [e.getId() for e in model.getListOfParameters() if e.getId() not in {*rules, *rate_rules}]
-    constants += [e.getId() for e in model.getListOfCompartments()]
-    return Equations(sbml, tuple(states), tuple(constants), units, volume, rules, reactions, rate_rules)
+    return Expressions(rules, rate_rules, reactions)

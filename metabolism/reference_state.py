@@ -12,8 +12,6 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-import sympy as sp
-
 from metabolism.equations import Equations, read_equations
 from metabolism.errors import ModelError
 from metabolism.model import Model, build_sbml
@@ -130,6 +128,8 @@ def derived_values(table: ParameterTable) -> dict[str, float]:
 
 def _step(key: str, text: str, equations: Equations, table: ParameterTable) -> Callable[[dict[str, float]], float]:
     """Compile one derivation to a function of all current values."""
+    import sympy as sp
+
     match = _FLUX.match(text)
     body = match.group(2) if match else text.removeprefix("=")
     symbols = {name: sp.Symbol(name) for name in {*table, *equations.reactions}}

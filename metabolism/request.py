@@ -213,11 +213,11 @@ def values_of(system: Equations, names: Sequence[str], x: Array, p: Array) -> li
 def output_names(model: Model) -> list[str]:
     """Return everything that can be reported: states, rules, reactions and parameters."""
     system = equations(model)
-    return [*system.states, *system.expanded, *system.parameters]
+    return [*system.states, *system.computed, *system.parameters]
 
 
 def _check_outputs(names: Sequence[str], system: Equations) -> None:
-    known = {*system.states, *system.expanded, *system.parameters}
+    known = {*system.states, *system.computed, *system.parameters}
     for name in names:
         if name not in known:
             raise UnknownName("output", name, known, "List them with `metabolism list outputs`.")

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +159,11 @@ def _key(equations: Equations, triple: str, lanes: int) -> str:
     """Everything the machine code depends on, as one digest."""
     import llvmlite
     import llvmlite.binding as llvm
-    import sympy
 
     here = Path(__file__).parent
     generator = hashlib.sha256(b"".join((here / name).read_bytes() for name in _GENERATOR)).hexdigest()
     parts = [
-        equations.sbml, generator, llvmlite.__version__, llvm.llvm_version_info, sympy.__version__, triple,
+        equations.sbml, generator, llvmlite.__version__, llvm.llvm_version_info, version("sympy"), triple,
         llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), lanes,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
