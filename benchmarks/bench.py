@@ -521,17 +521,15 @@ def facts_of_fast(quick: bool) -> dict:
     facts["flops"], facts["peak"] = arithmetic(one.equations), peak()
     seconds, steps = seconds_of(one)
     facts["ns_per_step"] = 1e9 * seconds / steps
-    runs = {w: [own_process("--big", str(sizes[0]), str(w)) for _ in range(1 if quick else 2)] for w in (1, 2)}
-    rows = [(sizes[0], w, min(r, key=lambda r: r["wall"])) for w, r in runs.items()]
-    rows.append((sizes[1], 2, own_process("--big", str(sizes[1]), "2")))
+    runs = {(n, w): own_process("--big", str(n), str(w)) for n in sizes for w in (1, 2)}
     facts["big"] = [
         [str(n), str(w), f"{r['wall']:.1f}", f"{r['cpu']:.1f}", f"{r['memory']:.0f}", str(r["failed"])]
-        for n, w, r in rows
+        for (n, w), r in runs.items()
     ]
-    one_, two = (min(r["wall"] for r in runs[w]) for w in (1, 2))
-    work = min(r["cpu"] for r in runs[2]) / min(r["cpu"] for r in runs[1])
+    one_, two = (runs[sizes[1], w]["wall"] for w in (1, 2))
+    work = runs[sizes[1], 2]["cpu"] / runs[sizes[1], 1]["cpu"]
     facts["speedup"] = (
-        f"Two workers are {one_ / two:.2f} times as fast as one "
+        f"With {sizes[1]} patients two workers are {one_ / two:.2f} times as fast as one "
         f"by the wall clock and use {work:.2f} times its CPU time, so two free cores would give up to {2 / work:.2f}."
     )
     model, count = mb.load().with_set("als_patient"), 50 if quick else 500

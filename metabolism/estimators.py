@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Estimate:
     notes: list[str] = field(default_factory=list)
 
 
-class Method:
+class Method(ABC):
     """One way to sample and to estimate.
 
     Attributes
@@ -50,21 +51,21 @@ class Method:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    @abstractmethod
     def refuses(self, n: int, size: int) -> str:
         """Return why a base sample cannot be used, or an empty text."""
-        raise NotImplementedError
 
     def block(self, size: int) -> int:
         """Return the number of consecutive runs that stand or fall together."""
         return 1
 
+    @abstractmethod
     def sample(self, size: int, n: int, seed: int) -> Array:
         """Return points of the unit cube, shape (runs, factors)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def estimate(self, unit: Array, values: Array, numbers: Array, seed: int, confidence: float) -> Estimate:
         """Estimate the indices of one endpoint."""
-        raise NotImplementedError
 
     def parts(self, runs: int, size: int, n: int) -> list[tuple[int, int]]:
         """Return growing parts of a sample that are samples of their own: (runs, base size)."""
