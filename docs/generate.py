@@ -25,7 +25,7 @@ def write_all() -> None:
     OUT.mkdir(exist_ok=True)
     pages = {
         "equations": equations_page(), "parameters": parameters_page(), "assumptions": assumptions_page(),
-        "flux_map": flux_map_page(), "scenarios": scenarios_page(), "claims": claims_page(), "reference": reference_page(),
+        "flux_map": flux_map_page(), "scenarios": scenarios_page(), "claims": claims_page(), "court": court_page(), "reference": reference_page(),
         "commands": commands_page(), "more_list": more(), "model_folder": adopted(ROOT / "models" / "README.md"),
         "experiments_folder": adopted(ROOT / "experiments" / "README.md"), "changes": adopted(ROOT / "CHANGELOG.md"),
     }  # fmt: skip
@@ -281,6 +281,39 @@ def claims_page() -> str:
         own = {k.split(".", 1)[1]: v for k, v in gaps.items() if k.startswith(f"{name}.")}
         text += ["Known gaps:", "", *(f"- `{k}`: {v}" for k, v in own.items()), ""] if own else ["No known gap.", ""]
     return "\n".join(text)
+
+
+def court_page() -> str:
+    """The mechanism court, from a run made while the site is built."""
+    import shutil
+    import tempfile
+
+    from metabolism.registry import get_experiment, run
+
+    with tempfile.TemporaryDirectory() as folder:
+        outcome, results = run("mechanisms", out=folder)
+        figures = sorted((results / "figures").glob("*.png"))
+        for figure in figures:
+            shutil.copy(figure, OUT / f"court_{figure.name}")
+    text = ["# The mechanism court", "", f"**{get_experiment('mechanisms').question}**", "",
+            "`metabolism run mechanisms` writes this verdict with all its tables; here it is as run when this page was built.", "",
+            *(line + "\n" for line in outcome.answer.splitlines())]  # fmt: skip
+    for figure in figures:
+        title = figure.stem.split("_", 1)[1].replace("_", " ")
+        text += [f"![Figure: {title}](court_{figure.name})", ""]
+    ranking = outcome.tables["ranking"]
+    rows = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in ranking.itertuples(index=False)]
+    return "\n".join(
+        [
+            *text,
+            "## Ranking",
+            "",
+            raw(table(list(ranking.columns), rows)),
+            "## Notes",
+            "",
+            *(f"- {n}" for n in outcome.notes),
+        ]
+    )
 
 
 def commands_page() -> str:

@@ -111,6 +111,9 @@ def test_evidence_and_reference_are_there(site):
     text = re.sub(r"<[^>]+>", "", (site / "_generated/claims.html").read_text(encoding="utf-8"))
     assert all(f"metabolism run {name}" in text for name in experiment_names())
     assert (site / "evidence/qualification.html").is_file()
+    text = (site / "_generated/court.html").read_text(encoding="utf-8")
+    assert "Posterior weights by family" in text
+    assert text.count("<img") >= 4
     text = (site / "_generated/reference.html").read_text(encoding="utf-8")
     assert all(f".{name}" in text for name in mb.__all__)
     commands = re.sub(r"<[^>]+>", "", (site / "_generated/commands.html").read_text(encoding="utf-8"))
