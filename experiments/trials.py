@@ -184,7 +184,7 @@ def run(ctx):
     tables["natural_history"] = pd.DataFrame(
         [
             ("ALSFRS-R [points/month]", "mean change to week 26 by time (the claim)", by_26, -1.02),
-            ("ALSFRS-R [points/month]", "mixed-model slope of all visits over 52 weeks", over_52, -1.02),
+            ("ALSFRS-R [points/month]", "mean of each patient's least-squares slope over 52 weeks", over_52, -1.02),
             ("motor units [%/month]", "loss rate, patients followed (the claim)", -at_once, -3.2),
             ("motor units [%/month]", "linear over 15 months, patients followed", -over_15, -3.2),
             ("motor units [%/month]", "linear over 15 months, all candidates", -unselected, -3.2),

@@ -35,7 +35,7 @@ def registry() -> pint.UnitRegistry[float]:
     """Return the one unit registry (month = 30.4375 d; points = ALSFRS-R points)."""
     import pint
 
-    units: pint.UnitRegistry[float] = pint.UnitRegistry(cache_folder=":auto:")
+    units: pint.UnitRegistry[float] = pint.UnitRegistry(cache_folder=None)
     units.define("month = 30.4375 * day")
     units.define("point = [] = points")
     return units

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import statsmodels.api as statsmodels
 from scipy import stats
 
 from metabolism.errors import FitFailed, InvalidValue
@@ -96,7 +97,6 @@ def test_complete_data_give_the_t_test_at_each_visit():
 
 
 def test_one_visit_is_ordinary_least_squares():
-    statsmodels = pytest.importorskip("statsmodels.api")
     rng = np.random.default_rng(4)
     z = np.column_stack([np.ones(40), rng.standard_normal((40, 3))])
     y = z @ [1, 2, 0, -1] + rng.standard_normal(40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -151,3 +152,23 @@ def test_constraints_pin_every_dependency_without_naming_an_index():
         assert name in {*pinned, "als-methionine"}, name
     assert "http" not in pins
     assert "six" in {re.split(r"[>=<]", r)[0] for r in project["project"]["dependencies"]}
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path):
+    (tmp_path / "file").write_text("a file where a folder is wanted")
+    environment = {**os.environ, "HOME": str(tmp_path / "file"), "XDG_CACHE_HOME": str(tmp_path / "file" / "cache")}
+    command = [
+        sys.executable,
+        "-m",
+        "metabolism.cli",
+        "simulate",
+        "--regimen",
+        "50 mg im",
+        "--until",
+        "2 d",
+        "--output",
+        "cbl_plasma",
+    ]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
