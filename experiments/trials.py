@@ -460,8 +460,8 @@ def figures(outcome):
     for _, r in e.iterrows():
         where = "all" if r["group"] == "all" else "early"
         rows.append((f"{r['scenario'].replace('_', ' ')}, {where} ({r['role']})", r["median HR"], r["HR 2.5 %"], r["HR 97.5 %"], {"face_value": "blue", "pooled": "sky", "zero": "grey"}[r["scenario"]], "o"))  # fmt: skip
-    intervals(axes, rows, "hazard ratio of death or full ventilation, 50 mg against placebo", reference=1.0)
-    axes.set_title("E0761: 95 % of virtual trials", fontsize=10)
+    intervals(axes, rows, "hazard ratio, 50 mg : placebo", reference=1.0)
+    axes.set_title("E0761, death or full ventilation: 95 % of virtual trials", fontsize=10)
     axes.set_xscale("log")
     axes.set_xticks([0.25, 0.5, 0.75, 1, 1.5, 2], ["0.25", "0.5", "0.75", "1", "1.5", "2"])
     axes.minorticks_off()
