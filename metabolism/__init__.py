@@ -33,7 +33,7 @@ _PUBLIC = {
     "Outcome": "registry",
     "export": "exporters",
 }
-_NAMESPACES = ("analysis", "design", "effects", "endpoints", "factors", "identifiability", "local_sensitivity", "mmrm", "patients", "plotting", "population", "power", "replicates", "sensitivity", "sensitivity_plots", "slowing", "trial")  # fmt: skip
+_NAMESPACES = ("analysis", "design", "effects", "endpoints", "factors", "fisher_information", "identifiability", "local_sensitivity", "mmrm", "patients", "plotting", "population", "power", "profile_likelihood", "replicates", "sensitivity", "sensitivity_plots", "slowing", "trial")  # fmt: skip
 
 __all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "Sweep", "endpoints_of", "experiment", "export", "load",
            "run", "scan", "sensitivities", "simulate", "steady_state", "steady_states"]  # fmt: skip

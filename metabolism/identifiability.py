@@ -1,6 +1,6 @@
-"""What data can and cannot tell: structural rank, Fisher information and profile likelihood, one verdict per parameter.
+"""Structural identifiability: what perfect data can and cannot tell, one verdict per parameter.
 
-Structural: the time derivatives of the outputs at the start, as functions of the parameters, carry everything that
+The time derivatives of the outputs at the start, as functions of the parameters, carry everything that
 perfect data could show (Pohjanpalo 1978, doi:10.1016/0025-5564(78)90063-9). A parameter that a direction of the null
 space of their Jacobian moves cannot be found by any amount of data of that kind. The rank is taken at random points
 with 60 digits, so that "zero" is not a matter of rounding.
@@ -8,21 +8,21 @@ with 60 digits, so that "zero" is not a matter of rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import mpmath
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
 from metabolism.equations import equations
-from metabolism.errors import InvalidValue, SolverFailed, UnknownName
-from metabolism.local_sensitivity import curves
+from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model
 from metabolism.parameters import read_set
-from metabolism.posterior import THRESHOLD, Profile
 from metabolism.taylor import Series, exponential, solve
 
 if TYPE_CHECKING:
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 #: Digits of the rank computation, and what counts as zero there.
 DIGITS, ZERO = 60, 1e-20
-#: Standard error of the logarithm above which a parameter is only weakly identified: a factor of e either way
-#: covers 95 %.
-WEAK = 0.5
-#: Eigenvalue of the scaled information, relative to the largest, below which a direction is not informed.
-FLAT = 1e-10
 IDENTIFIED, WEAKLY, NOT = "identified", "weakly identified", "not identified"
 
 
@@ -124,16 +119,18 @@ class Structure:
 
     def beside(self, other: Structure, title: str) -> Structure:
         """Observe two experiments that share the parameters of the same name."""
+        taken = {*self.rates, *self.outputs}
+        number = next(n for n in count(2) if not any(name.endswith(f"__{n}") for name in taken))
+        swap = {sp.Symbol(s): sp.Symbol(f"{s}__{number}") for s in other.rates}
 
-        def renamed(part: dict[str, Any]) -> dict[str, Any]:
-            swap = {sp.Symbol(s): sp.Symbol(f"{s}__2") for s in other.rates}
-            return {k: sp.sympify(e).xreplace(swap) for k, e in part.items()}
+        def joined(own: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
+            return own | {f"{k}__{number}": sp.sympify(e).xreplace(swap) for k, e in added.items()}
 
         return Structure(
             title,
-            self.rates | {f"{k}__2": e for k, e in renamed(other.rates).items()},
-            self.outputs | {f"{k}__2": e for k, e in renamed(other.outputs).items()},
-            self.initial | {f"{k}__2": e for k, e in renamed(other.initial).items()},
+            joined(self.rates, other.rates),
+            joined(self.outputs, other.outputs),
+            joined(self.initial, other.initial),
             self.parameters | other.parameters,
         )
 
@@ -153,8 +150,6 @@ class Structure:
         InvalidValue
             If there is nothing to judge.
         """
-        import mpmath
-
         if not self.parameters or not self.outputs:
             raise InvalidValue("a structural analysis needs parameters and outputs.")
         for name, value in self.parameters.items():
@@ -183,8 +178,6 @@ class Structure:
 
     def _derivatives(self, parameters: Sequence[Any], order: int) -> list[Any]:
         """Taylor coefficients of all outputs at one place."""
-        import mpmath
-
         states = solve(self._rates, self._start(*parameters), parameters, order)
         found = []
         for series in self._outputs(*states, *parameters):
@@ -241,8 +234,6 @@ class Structural:
 
 def _null_space(matrix: Any, place: Sequence[Any]) -> tuple[int, Array]:
     """Rank and null space of a Jacobian by elimination with full pivoting, columns scaled to relative changes."""
-    import mpmath
-
     rows, columns = matrix.rows, matrix.cols
     m = [[matrix[i, j] * place[j] for j in range(columns)] for i in range(rows)]
     for row in m:
@@ -277,177 +268,6 @@ def _null_space(matrix: Any, place: Sequence[Any]) -> tuple[int, Array]:
     return rank, null
 
 
-@dataclass(frozen=True, eq=False)
-class Information:
-    """Fisher information of the logarithms of some parameters.
-
-    Attributes
-    ----------
-    matrix : ndarray, shape (parameters, parameters)
-    """
-
-    parameters: tuple[str, ...]
-    matrix: Array
-
-    @property
-    def spectrum(self) -> tuple[Array, Array]:
-        """Eigenvalues, largest first, and eigenvectors as columns."""
-        values, vectors = np.linalg.eigh(self.matrix)
-        return np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-
-    @property
-    def rank(self) -> int:
-        """Number of directions that the data inform."""
-        values, _ = self.spectrum
-        return int((values > FLAT * values[0]).sum()) if values[0] > 0 else 0
-
-    @property
-    def standard_errors(self) -> Array:
-        """Standard errors of the logarithms; infinite along directions without information."""
-        values, vectors = self.spectrum
-        informed = np.arange(len(values)) < self.rank
-        blind = (np.abs(vectors[:, ~informed]) > 1e-6).any(axis=1)
-        variance = (vectors[:, informed] ** 2 / values[informed]).sum(axis=1)
-        return np.where(blind, np.inf, np.sqrt(variance))
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row per parameter: standard error of its logarithm, and verdict."""
-        import pandas as pd
-
-        errors = self.standard_errors
-        verdicts = [NOT if not np.isfinite(e) else WEAKLY if e > WEAK else IDENTIFIED for e in errors]
-        columns = {"parameter": list(self.parameters), "SE of ln": errors, "verdict": verdicts}
-        return pd.DataFrame(columns)
-
-
-def information(jacobian: Array, parameters: Sequence[str]) -> Information:
-    """Return the Fisher information from a Jacobian of residuals.
-
-    Parameters
-    ----------
-    jacobian : ndarray, shape (residuals, parameters)
-        d residual / d ln parameter, residuals in standard deviations; leave out the rows of priors to see what the
-        data alone say.
-    parameters : sequence of str
-    """
-    matrix = np.asarray(jacobian, dtype=float)
-    if matrix.ndim != 2 or matrix.shape[1] != len(parameters):
-        raise InvalidValue(f"the Jacobian must have shape (residuals, {len(parameters)}), not {matrix.shape}.")
-    if not np.isfinite(matrix).all():
-        raise InvalidValue("the Jacobian has values that are not finite.")
-    return Information(tuple(parameters), matrix.T @ matrix)
-
-
-def expected_information(
-    model: Model,
-    parameters: Sequence[str],
-    observed: Mapping[str, tuple[Sequence[float], float]],
-    regimen: Any = None,
-    *,
-    relative: bool = False,
-    own_baseline: Mapping[str, str] | None = None,
-) -> Information:
-    """Return what a planned experiment would tell, from exact sensitivities of the coupled model.
-
-    Parameters
-    ----------
-    observed : mapping of str to (times, standard deviation)
-        Output to observation times [h] and the error of one observation [unit of the output; fraction if `relative`].
-    regimen : Regimen or str, optional
-
-    Raises
-    ------
-    UnknownName, InvalidValue
-    """
-    rows = []
-    for output, (times, sd) in observed.items():
-        if not sd > 0:
-            raise InvalidValue(f"the error of '{output}' must be above 0, not {sd}.")
-        end = float(max(times))
-        found = curves(
-            model, parameters, regimen, end, outputs=[output], times=times, own_baseline=own_baseline, rtol=1e-8
-        )[output]
-        scaled = found.values.T  # d ln output / d ln parameter
-        if not relative:
-            from metabolism.simulation import simulate
-
-            run = simulate(model, regimen, end, outputs=[output], times=times, patients={parameters[0]: [model.values[parameters[0]]]},
-                           own_baseline=own_baseline, rtol=1e-8)  # fmt: skip
-            scaled = scaled * run[output].values[0][:, None]
-        rows.append(scaled / sd)
-    return information(np.concatenate(rows), parameters)
-
-
-def profile(
-    residuals: Callable[[Array], Array],
-    best: Sequence[float],
-    names: Sequence[str],
-    parameter: str,
-    *,
-    low: Sequence[float],
-    high: Sequence[float],
-    points: int = 12,
-) -> Profile:
-    """Profile minus twice the log likelihood along one parameter of any problem, the others re-fitted.
-
-    Parameters
-    ----------
-    residuals : callable
-        Parameters (all above 0) to residuals in standard deviations.
-    best : sequence of float
-        The fit.
-    low, high : sequence of float
-        Bounds of all parameters.
-    points : int
-        Points on each side, evenly spaced on the log scale to the bound; each starts from its neighbour.
-
-    Raises
-    ------
-    UnknownName, InvalidValue
-    SolverFailed
-        If the profile falls below the fit by more than 0.1: the fit was no minimum.
-    """
-    from scipy.optimize import least_squares
-
-    if parameter not in names:
-        raise UnknownName("parameter", parameter, names)
-    x, a, b = (np.asarray(v, dtype=float) for v in (best, low, high))
-    if not ((a > 0) & (a < b) & (a <= x) & (x <= b)).all():
-        raise InvalidValue("bounds must be above 0, increasing, and hold the fit between them.")
-    own = list(names).index(parameter)
-    free = [i for i in range(len(x)) if i != own]
-    base = float((residuals(x) ** 2).sum())
-    found = [(x[own], base)]
-    for bound in (a[own], b[own]):
-        here = np.log(x)
-        for value in np.linspace(np.log(x[own]), np.log(bound), points + 1)[1:]:
-            here[own] = value
-            if free:
-
-                def others(z: Array, value: float = value) -> Array:
-                    full = np.empty(len(x))
-                    full[own], full[free] = value, z
-                    return np.asarray(residuals(np.exp(full)))
-
-                limits = (np.log(a[free]) - 1e-12, np.log(b[free]) + 1e-12)
-                solved = least_squares(
-                    others, np.clip(here[free], *limits), bounds=limits, xtol=1e-12, ftol=1e-12, gtol=1e-12
-                )
-                here[free], cost = solved.x, 2 * float(solved.cost)
-            else:
-                cost = float((residuals(np.exp(here)) ** 2).sum())
-            if cost < base - 0.1:
-                raise SolverFailed(
-                    f"the profile of '{parameter}' falls {base - cost:.2g} below the fit at {np.exp(value):.4g}: the fit "
-                    "was no minimum; fit again from there."
-                )
-            found.append((float(np.exp(value)), cost))
-            if cost > base + 3 * THRESHOLD:
-                break
-    values, costs = (np.array(column) for column in zip(*sorted(found), strict=True))
-    return Profile(parameter, values, np.maximum(costs - costs.min(), 0.0))
-
-
 def disease(model: Model) -> list[Structural]:
     """Judge the parameters of disease progression and of the drug effect under five kinds of data.
 
@@ -464,43 +284,30 @@ def disease(model: Model) -> list[Structural]:
             start={"motor_units": "motor_units_at_baseline"}, fixed={**off, "hcy_plasma": 8.0, "motor_units": 0.55, **fixed},
         )  # fmt: skip
 
-    def arm(title: str, dose: float) -> Structure:
-        keep = [*scores, "MN_Emax", "MN_EC50"]
-        return cut(title, keep, ["alsfrs_r"], cbl_effect=dose)
-
-    def paths(title: str, dose: float) -> Structure:
-        return cut(title, [*scores, "MN_Emax", "MN_beta_hcy"], ["alsfrs_r"], cbl_effect=dose, hcy_plasma=8.0)
+    def arm(dose: float, *unknown: str) -> Structure:
+        return cut("", [*scores, *unknown], ["alsfrs_r"], cbl_effect=dose)
 
     placebo = cut("ALSFRS-R, untreated", scores, ["alsfrs_r"])
     motor = cut("ALSFRS-R and motor-unit count, untreated", scores, ["alsfrs_r", "motor_units"])
-    calm = cut("untreated", scores, ["alsfrs_r"])
-    one = calm.beside(arm("", 0.06), "ALSFRS-R, placebo and one dose")
-    two = one.beside(_renamed(arm("", 0.02), "3"), "ALSFRS-R, placebo and two doses")
-    both = calm.beside(paths("", 0.06), "ALSFRS-R, placebo and one dose that also lowers homocysteine")
+    one = placebo.beside(arm(0.06, "MN_Emax", "MN_EC50"), "ALSFRS-R, placebo and one dose")
+    two = one.beside(arm(0.02, "MN_Emax", "MN_EC50"), "ALSFRS-R, placebo and two doses")
+    both = placebo.beside(
+        arm(0.06, "MN_Emax", "MN_beta_hcy"), "ALSFRS-R, placebo and one dose that also lowers homocysteine"
+    )
     return [s.verdicts() for s in (placebo, motor, one, two, both)]
 
 
 def pharmacokinetics(model: Model) -> list[Structural]:
     """Judge absorption and disposition of free cobalamin after one large intramuscular dose, without carriers."""
     keep = ["IM_LARGE_ka", "central", "peripheral", "CBL_Q", "CBL_CLf", "CBL_CLns"]
-    states = ["depot_large", "transit_large", "cbl_free", "cbl_peripheral"]
-    quiet = {"CBL_DIET_rate": 0.0, "CBL_Tm": 0.0, "depot_large": 37.2}
-    plasma = Structure.from_model(
-        model, "free plasma cobalamin", states=states, outputs=["cbl_free"], parameters=keep, fixed=quiet,
-        start={"depot_large": 37.2, "transit_large": 0.0, "cbl_free": 0.0, "cbl_peripheral": 0.0},
-    )  # fmt: skip
-    urine = Structure.from_model(
-        model, "free plasma cobalamin and rate of excretion in urine", states=states,
-        outputs=["cbl_free", "CBL_EXCRETION"], parameters=keep, fixed=quiet,
-        start={"depot_large": 37.2, "transit_large": 0.0, "cbl_free": 0.0, "cbl_peripheral": 0.0},
-    )  # fmt: skip
+    quiet = {"CBL_DIET_rate": 0.0, "CBL_Tm": 0.0}
+    start = {"depot_large": 37.2, "transit_large": 0.0, "cbl_free": 0.0, "cbl_peripheral": 0.0}
+
+    def cut(title: str, outputs: Sequence[str]) -> Structure:
+        return Structure.from_model(
+            model, title, states=list(start), outputs=outputs, parameters=keep, start=start, fixed=quiet
+        )
+
+    plasma = cut("free plasma cobalamin", ["cbl_free"])
+    urine = cut("free plasma cobalamin and rate of excretion in urine", ["cbl_free", "CBL_EXCRETION"])
     return [s.verdicts() for s in (plasma, urine)]
-
-
-def _renamed(part: Structure, mark: str) -> Structure:
-    swap = {sp.Symbol(s): sp.Symbol(f"{s}__{mark}") for s in part.rates}
-
-    def of(entries: dict[str, Any], rename: bool) -> dict[str, Any]:
-        return {(f"{k}__{mark}" if rename else k): sp.sympify(e).xreplace(swap) for k, e in entries.items()}
-
-    return Structure(part.title, of(part.rates, True), of(part.outputs, True), of(part.initial, True), part.parameters)

@@ -7,9 +7,10 @@ import pytest
 import sympy as sp
 
 import metabolism as mb
-from metabolism import identifiability as ident
 from metabolism.errors import InvalidValue, SolverFailed, UnknownName
-from metabolism.identifiability import IDENTIFIED, NOT, WEAKLY, Structure
+from metabolism.fisher_information import expected_information, information
+from metabolism.identifiability import IDENTIFIED, NOT, WEAKLY, Structure, disease, pharmacokinetics
+from metabolism.profile_likelihood import profile
 
 t = sp.Symbol("t")
 
@@ -72,7 +73,7 @@ class TestStructural:
 
 @pytest.fixture(scope="module")
 def found(model):
-    return {s.title: dict(zip(s.parameters, s.verdicts, strict=True)) for s in ident.disease(model)}
+    return {s.title: dict(zip(s.parameters, s.verdicts, strict=True)) for s in disease(model)}
 
 
 class TestDisease:
@@ -107,7 +108,7 @@ class TestDisease:
             assert abs(float(other["motor_units"][-1] / runs[1]["motor_units"][-1]) - 1) > 0.1
 
     def test_urine_parts_the_two_clearances(self, model):
-        plasma, urine = (dict(zip(s.parameters, s.verdicts, strict=True)) for s in ident.pharmacokinetics(model))
+        plasma, urine = (dict(zip(s.parameters, s.verdicts, strict=True)) for s in pharmacokinetics(model))
         assert [k for k, v in plasma.items() if v == NOT] == ["CBL_CLf", "CBL_CLns"]
         assert set(urine.values()) == {IDENTIFIED}
 
@@ -115,39 +116,39 @@ class TestDisease:
 class TestPractical:
     def test_information_of_a_straight_line_is_the_textbook_one(self):
         x = np.linspace(0, 1, 11)
-        found = ident.information(np.column_stack([np.ones_like(x), x]) / 0.1, ["a", "b"])
+        found = information(np.column_stack([np.ones_like(x), x]) / 0.1, ["a", "b"])
         covariance = 0.01 * np.linalg.inv([[len(x), x.sum()], [x.sum(), (x**2).sum()]])
         np.testing.assert_allclose(found.standard_errors, np.sqrt(np.diag(covariance)), rtol=1e-10)
         assert found.rank == 2
         assert set(found.frame()["verdict"]) == {IDENTIFIED}
 
     def test_a_blind_direction_and_a_weak_one_are_named(self):
-        found = ident.information(np.array([[1.0, 1.0, 0.0], [2.0, 2.0, 0.0], [0.0, 0.0, 1.0]]), ["a", "b", "c"])
+        found = information(np.array([[1.0, 1.0, 0.0], [2.0, 2.0, 0.0], [0.0, 0.0, 1.0]]), ["a", "b", "c"])
         assert found.rank == 2
         assert list(found.frame()["verdict"]) == [NOT, NOT, WEAKLY]
 
     def test_wrong_jacobians_are_refused(self):
         with pytest.raises(InvalidValue, match="shape"):
-            ident.information(np.ones((3, 2)), ["a"])
+            information(np.ones((3, 2)), ["a"])
         with pytest.raises(InvalidValue, match="finite"):
-            ident.information(np.array([[np.nan]]), ["a"])
+            information(np.array([[np.nan]]), ["a"])
         with pytest.raises(InvalidValue, match="above 0"):
-            ident.expected_information(mb.load(), ["MN_k"], {"alsfrs_r": ([24.0], 0.0)})
+            expected_information(mb.load(), ["MN_k"], {"alsfrs_r": ([24.0], 0.0)})
 
     def test_scores_of_the_coupled_model_inform_two_of_three_and_counts_the_third(self, model):
         patient = model.with_set("als_patient")
         weeks = np.arange(0, 105, 13) * 168.0
         names = ["MN_k", "MN_gamma", "MN_n50"]
-        alone = ident.expected_information(patient.with_values(motor_units=1.0), names, {"alsfrs_r": (weeks, 1.0)})
+        alone = expected_information(patient.with_values(motor_units=1.0), names, {"alsfrs_r": (weeks, 1.0)})
         assert alone.rank == 2
-        both = ident.expected_information(
+        both = expected_information(
             patient.with_values(motor_units=1.0), names, {"alsfrs_r": (weeks, 1.0), "motor_units": (weeks, 0.03)}
         )
         assert both.rank == 3
 
     def test_a_profile_finds_the_interval_of_a_known_problem(self):
         # ln a is normal with standard deviation 0.2
-        found = ident.profile(lambda p: (np.log(p) - np.log([3.0, 2.0])) / [0.2, 0.1], [3.0, 2.0], ["a", "b"], "a", low=[0.5, 0.5], high=[20, 20], points=20)  # fmt: skip
+        found = profile(lambda p: (np.log(p) - np.log([3.0, 2.0])) / [0.2, 0.1], [3.0, 2.0], ["a", "b"], "a", low=[0.5, 0.5], high=[20, 20], points=20)  # fmt: skip
         assert found.verdict == "identified"
         np.testing.assert_allclose(found.rise, (np.log(found.values / 3) / 0.2) ** 2, atol=1e-6)
 
@@ -157,19 +158,19 @@ class TestPractical:
         def product(p):
             return (p[0] * p[1] * np.exp(-tau) - 2 * np.exp(-tau)) / 0.05
 
-        flat = ident.profile(product, [1.0, 2.0], ["a", "b"], "a", low=[0.1, 0.01], high=[10, 100])
+        flat = profile(product, [1.0, 2.0], ["a", "b"], "a", low=[0.1, 0.01], high=[10, 100])
         assert flat.verdict == "not identified"
         assert flat.rise.max() < 1e-8
 
         def saturated(p):
             return (1 / (1 + 0.01 / p) - 1) / 0.02
 
-        assert ident.profile(saturated, [2.0], ["k"], "k", low=[1e-3], high=[100.0]).verdict == "one-sided: lower bound"
+        assert profile(saturated, [2.0], ["k"], "k", low=[1e-3], high=[100.0]).verdict == "one-sided: lower bound"
 
     def test_a_fit_that_was_no_minimum_is_said_to_be_none(self):
         with pytest.raises(SolverFailed, match="no minimum"):
-            ident.profile(lambda p: np.log(p) / 0.1, [2.0], ["a"], "a", low=[0.5], high=[4.0])
+            profile(lambda p: np.log(p) / 0.1, [2.0], ["a"], "a", low=[0.5], high=[4.0])
         with pytest.raises(InvalidValue, match="bounds"):
-            ident.profile(lambda p: p, [2.0], ["a"], "a", low=[3.0], high=[4.0])
+            profile(lambda p: p, [2.0], ["a"], "a", low=[3.0], high=[4.0])
         with pytest.raises(UnknownName):
-            ident.profile(lambda p: p, [2.0], ["a"], "b", low=[1.0], high=[4.0])
+            profile(lambda p: p, [2.0], ["a"], "b", low=[1.0], high=[4.0])
