@@ -247,7 +247,7 @@ def scenarios_page() -> str:
     """Effect scenarios, parameter sets and substances."""
     from metabolism.effects import scenarios
     from metabolism.parameters import read_set, set_names
-    from metabolism.regimen import substances
+    from metabolism.substances import substances
 
     effect = [
         [f"<code>{s.id}</code>", s.title, "–" if s.effect is None else f"{s.effect:g} (SD {s.effect_sd:g})", f"{s.beta_hcy:g}",

@@ -11,7 +11,7 @@ from typing import Any
 from metabolism.errors import InvalidValue, UnitMismatch, UnknownName
 from metabolism.metrics import Metric
 from metabolism.provenance import bibliography
-from metabolism.regimen import substance
+from metabolism.substances import substance
 from metabolism.units import MODEL_UNITS, magnitude, registry
 
 #: A mass concentration is turned into an amount with this substance (the only one measured by mass).

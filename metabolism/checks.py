@@ -27,8 +27,8 @@ from metabolism.model import Model, load, messages, model_settings
 from metabolism.parameters import MODEL_KINDS, ParameterTable, models_dir, parameter_table, read_set, set_names
 from metabolism.provenance import bibliography
 from metabolism.reference_state import stale_rows
-from metabolism.regimen import substances
 from metabolism.resting import RESIDUAL, steady_state
+from metabolism.substances import substances
 
 
 @dataclass(frozen=True)

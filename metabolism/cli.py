@@ -161,7 +161,7 @@ def _list_outputs() -> list[tuple[str, str]]:
 
 
 def _list_substances() -> list[tuple[str, str]]:
-    from metabolism.regimen import substances
+    from metabolism.substances import substances
 
     return [(s.name, f"{s.molar_mass:g} g/mol; {', '.join(s.routes)}") for s in substances().values()]
 

@@ -15,7 +15,8 @@ from functools import cache
 
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 from metabolism.parameters import ParameterTable, models_dir, read_set
-from metabolism.regimen import Regimen, substance
+from metabolism.regimen import Regimen
+from metabolism.substances import substance
 from metabolism.units import magnitude
 
 #: A steady supply of a substance is added to this input [umol/h]. Cobalamin and riboflavin are left out: what is

@@ -21,10 +21,11 @@ from metabolism.equations import equations
 from metabolism.errors import ModelError
 from metabolism.literature import read_data
 from metabolism.model import Model
-from metabolism.regimen import Regimen, plan, substance
+from metabolism.regimen import Regimen, plan
 from metabolism.resting import steady_state
 from metabolism.sbml_export import sbml_text
 from metabolism.simulation import simulate
+from metabolism.substances import substance
 
 if TYPE_CHECKING:
     import pandas as pd

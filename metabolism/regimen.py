@@ -1,105 +1,22 @@
-"""Dosing regimens as values: parse, print, add, delay, thin, and turn into a plan for an engine.
+"""Dosing regimens as values: add, delay, thin, and turn into a plan for an engine.
 
 The rules are written down in ``docs/event_semantics.md`` (version 1).
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import groupby, pairwise
 from numbers import Integral
 
-from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
+from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch
+from metabolism.regimen_text import EXAMPLE, read_regimen, write_doses
+from metabolism.substances import Substance, substance
 from metabolism.units import magnitude
-
-EXAMPLE = "write e.g. '50 mg im every 3.5 d x 32' or '400 ug folic acid oral daily x 84'"
-_ROUTES = {
-    "im": "im", "intramuscular": "im", "sc": "sc", "subcutaneous": "sc", "iv": "iv", "intravenous": "iv",
-    "oral": "oral", "orally": "oral", "po": "oral", "by mouth": "oral", "intrathecal": "intrathecal",
-}  # fmt: skip
-_INTERVALS = {"daily": 24.0, "weekly": 168.0, "twice weekly": 84.0, "twice daily": 12.0, "monthly": 730.5}
-_CLAUSES = {"over": "duration", "every": "interval", "x": "count", "from": "start"}
-# the unit must not swallow the next keyword: "every 3.5d x 32" is an interval and a count
-_TIME = r"[-+]?[0-9.]+(?:e[-+]?[0-9]+)?\s*(?!(?:x|over|every|from)\b)[a-z]+"
-_PART = re.compile(
-    r"(?P<amount>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf)\s*(?P<unit>[a-zµμ]+)\s+"
-    r"(?:(?P<substance>[a-z][a-z0-9 ,'-]*?)\s+)?"
-    rf"(?P<route>{'|'.join(sorted(_ROUTES, key=len, reverse=True))})\b"
-    rf"(?:\s+over\s+(?P<over>{_TIME}))?"
-    rf"(?:\s+(?:every\s+(?P<every>{_TIME})|(?P<word>daily|weekly|twice weekly|twice daily|monthly)|q(?P<hours>\d+)h))?"
-    r"(?:\s+x\s*(?P<count>\S+))?"
-    rf"(?:\s+from\s+(?P<start>{_TIME}))?",
-)
-
-
-@dataclass(frozen=True)
-class Substance:
-    """A substance that can be dosed: molar mass [g/mol] and where each route puts it.
-
-    Attributes
-    ----------
-    routes : dict of str to tuple
-        Route to rows of (largest amount [µmol], target species, infusion-rate parameter).
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    molar_mass: float
-    source: str
-    routes: dict[str, tuple[tuple[float, str, str], ...]]
-
-    @property
-    def targets(self) -> list[str]:
-        """Every species a dose of this substance can go to."""
-        return sorted({target for rows in self.routes.values() for _, target, _ in rows})
-
-    def target(self, route: str, amount: float) -> tuple[str, str]:
-        """Return (species, infusion-rate parameter) for an amount [µmol] by a route."""
-        return next((species, rate) for largest, species, rate in self.routes[route] if amount <= largest)
-
-
-@cache
-def substances() -> dict[str, Substance]:
-    """Return all substances of ``models/substances.csv`` by name."""
-    from metabolism.parameters import models_dir
-
-    with (models_dir() / "substances.csv").open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    found: dict[str, Substance] = {}
-    for name in dict.fromkeys(r["substance"] for r in rows):
-        own = [r for r in rows if r["substance"] == name]
-        routes: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
-        for r in own:
-            largest = float(r["max_amount_umol"]) if r["max_amount_umol"] else math.inf
-            routes[r["route"]].append((largest, r["target"], r["rate_parameter"]))
-        found[name] = Substance(
-            name, tuple(filter(None, own[0]["aliases"].split(";"))), float(own[0]["molar_mass"]), own[0]["source"],
-            {route: tuple(sorted(entries)) for route, entries in routes.items()},
-        )  # fmt: skip
-    return found
-
-
-@cache
-def substance(name: str) -> Substance:
-    """Return one substance by name or alias.
-
-    Raises
-    ------
-    UnknownName
-    """
-    known = substances()
-    names = {alias: s for s in known.values() for alias in (s.name, *s.aliases)}
-    key = " ".join(name.casefold().split())
-    if key not in names:
-        raise UnknownName("substance", name, names, "List them with `metabolism list substances`.")
-    return names[key]
 
 
 @dataclass(frozen=True, order=True)
@@ -168,52 +85,10 @@ class Regimen:
         ------
         InvalidRegimen, UnknownName, UnitMismatch
         """
-        # the plus of "1e+16 h" joins nothing
-        parts = [p.strip() for p in re.split(r"(?<![0-9.][eE])\+|;", text)]
-        if not any(parts):
-            raise InvalidRegimen(f"the regimen is empty; {EXAMPLE}, or leave it out for no treatment.")
-        if not all(parts):
-            raise InvalidRegimen(f"'{text}' has a '+' or ';' with no dose beside it; {EXAMPLE}.")
         regimen = cls()
-        for part in parts:
-            regimen += cls._parse_part(part)
+        for arguments in read_regimen(text):
+            regimen += cls.of(**arguments)
         return regimen
-
-    @classmethod
-    def _parse_part(cls, part: str) -> Regimen:
-        folded = " ".join(part.casefold().split())
-        match = _PART.match(folded)
-        if not match:
-            raise InvalidRegimen(f"cannot read '{part}'; {EXAMPLE}.")
-        rest = folded[match.end() :].strip()
-        if rest:
-            clause = _CLAUSES.get(rest.split()[0])
-            kind, order = (f"the {clause} ", " (the order is over, every, x, from)") if clause else ("", "")
-            raise InvalidRegimen(f"cannot read {kind}'{rest}' at the end of '{part}'{order}; {EXAMPLE}.")
-        found = match.groupdict()
-        route = _ROUTES[found["route"]]
-        if not found["substance"] and route == "oral":
-            raise InvalidRegimen(f"'{part}' does not say which substance is taken; {EXAMPLE}.")
-        every: float | str | None = found["every"]
-        if found["word"]:
-            every = _INTERVALS[found["word"]]
-        elif found["hours"]:
-            every = float(found["hours"])
-        if every is not None and not found["count"]:
-            raise InvalidRegimen(f"'{part}' repeats without end; add how often, e.g. 'x 32'.")
-        if every is None and found["count"]:
-            raise InvalidRegimen(f"'{part}' says how often but not how far apart; add e.g. 'every 3.5 d'.")
-        if found["count"] and not re.fullmatch(r"[0-9]{1,6}", found["count"]):
-            raise InvalidRegimen(f"'x {found['count']}' in '{part}' must be a whole number from 1 to 100000.")
-        return cls.of(
-            f"{found['amount']} {found['unit']}",
-            found["substance"] or "methylcobalamin",
-            route,
-            every=every,
-            count=int(found["count"] or 1),
-            start=found["start"] or 0.0,
-            duration=found["over"] or 0.0,
-        )
 
     @classmethod
     def of(
@@ -316,13 +191,8 @@ class Regimen:
         for d in self.doses:
             groups[d.amount, d.substance, d.route, d.duration].append(d.time)
         parts: list[tuple[float, str]] = []
-        for (amount, name, route, duration), times in groups.items():
-            for first, gap, count in _runs(times):
-                text = f"{amount!r} umol {name} {route}"
-                text += f" over {duration!r} h" if duration else ""
-                text += f" every {gap!r} h x {count}" if count > 1 else ""
-                text += f" from {first!r} h" if first else ""
-                parts.append((first, text))
+        for kind, times in groups.items():
+            parts += write_doses(*kind, times)
         parts += [
             (e.start, f"hold {e.parameter} at {e.value!r} from {e.start!r} h to {e.end!r} h") for e in self.exposures
         ]
@@ -341,19 +211,6 @@ def _amount(amount: float | str, chosen: Substance) -> float:
     if value == 0:
         raise InvalidRegimen("an amount of 0 is no dose; leave it out, or use no regimen for no treatment.")
     return value
-
-
-def _runs(times: list[float]) -> list[tuple[float, float, int]]:
-    """Split times into runs that ``first + i * gap`` gives back exactly: (first, gap, count)."""
-    runs, i = [], 0
-    while i < len(times):
-        gap = times[i + 1] - times[i] if i + 1 < len(times) else 0.0
-        count = 1
-        while gap > 0 and i + count < len(times) and times[i] + count * gap == times[i + count]:
-            count += 1
-        runs.append((times[i], gap if count > 1 else 0.0, count))
-        i += count
-    return runs
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
-from metabolism.regimen import Dose, Regimen, plan, substances
+from metabolism.regimen import Dose, Regimen, plan
+from metabolism.substances import substances
 
 MECBL = 1000 / 1344.38  # umol per mg
 
