@@ -5,29 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metabolism.cli_common import add_model_options, chosen_model, progress_bar
 from metabolism.errors import InvalidValue
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from metabolism.model import Model
-    from metabolism.registry import Progress
 
-EXAMPLES = """examples:
-  metabolism design jetals --effect 0.25,0.35,0.425
-  metabolism design jetals --effect 0.2,0.3 --patients 130,260,520 --weeks 16,24
-  metabolism design my_trial.toml --effect 0.27 --run-in 1-2,1-4,none --onset-limit 12,24
-  metabolism design jetals --effect 0.3 --dose "25 mg,50 mg" --interval "3.5 d,7 d" --hcy-min 0,15
-"""
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+def add_commands(commands: Any) -> None:
+    """Add the subcommand, which carries the function that runs it as ``action``."""
+    parser = commands.add_parser("design", help="power, assurance and overstatement of a trial design")
     parser.add_argument("name", help="a shipped design (jetals, e0761, ...) or a .toml file")
     parser.add_argument("--effect", default="0.25,0.35,0.425", help="true reductions of the loss rate, with commas")
     parser.add_argument("--prior", default="0.27,0.10", help="mean,SD of the effect for the assurance, or none")
@@ -47,9 +38,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    add_model_options(parser)
+    parser.set_defaults(action=_design)
 
 
-def run(arguments: argparse.Namespace, model: Model, progress: Callable[[], AbstractContextManager[Progress]]) -> int:
+def _design(arguments: argparse.Namespace) -> int:
     """Carry the command out; the model is taken as patients' unless it already has a set for them."""
     from metabolism.design import read_design
     from metabolism.plotting import save_figure
@@ -76,9 +69,10 @@ def run(arguments: argparse.Namespace, model: Model, progress: Callable[[], Abst
     for values in choices.values():
         rows *= len(values)
     folder = Path(arguments.out) / f"design_{design.id}"
+    model = chosen_model(arguments)
     if "als_patient" not in model.sets:
         model = model.with_set("als_patient")
-    with progress() as begin:
+    with progress_bar() as begin:
         tick = begin(f"trials of {design.id}", rows * arguments.replicates)
         table = power_table(
             model, design, effects, prior=prior, choices=choices, replicates=arguments.replicates, seed=arguments.seed,

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from metabolism.cli_common import add_model_options, chosen_model, progress_bar
 from metabolism.errors import InvalidValue
 
-if TYPE_CHECKING:
-    from metabolism.model import Model
 
-Progress = Callable[[], AbstractContextManager[Callable[[str, int], Callable[[int], None]]]]
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `fit`."""
+def add_commands(commands: Any) -> None:
+    """Add the subcommand, which carries the function that runs it as ``action``."""
+    parser = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
     parser.add_argument("--definition", type=Path, metavar="FILE", help="what to fit (default: models/fit.toml)")
     parser.add_argument(
         "--out", type=Path, default=Path("results/fit"), help="folder; a fit that stopped goes on there"
@@ -27,9 +22,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--proposals", type=int, default=2000, help="candidates for the posterior (default: 2000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument("--adopt", action="store_true", help="write the fitted values into models/")
+    add_model_options(parser)
+    parser.set_defaults(action=_fit)
 
 
-def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
+def _fit(arguments: argparse.Namespace) -> int:
     """Fit, write the folder, and print the report; return 0."""
     from metabolism.calibration import adopt, write_fit
     from metabolism.fit import Objective, least_squares, read_definition
@@ -40,9 +37,9 @@ def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
         if value is not None and value < least:
             raise InvalidValue(f"--{name} {value} must be at least {least}.")
     definition = read_definition(arguments.definition)
-    objective = Objective(model, definition, arguments.workers)
+    objective = Objective(chosen_model(arguments), definition, arguments.workers)
     folder = arguments.out / definition.id
-    with progress() as begin:
+    with progress_bar() as begin:
         fit = least_squares(objective, folder / "starts", begin, arguments.starts)
         found = profiles(objective, fit, tick=begin("profiles", 4))
         total = arguments.proposals + 2 * max(arguments.proposals // 4, 50)

@@ -40,6 +40,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "fit": ("metabolism fit", "metabolism fit --starts 2 --out results/fit"),
     "qualify": ("metabolism qualify", "metabolism qualify --json board.json"),
     "check": ("metabolism check", "metabolism check --rewrite", "metabolism check --json"),
+    "design": (
+        "metabolism design jetals --effect 0.25,0.35,0.425",
+        "metabolism design jetals --effect 0.2,0.3 --patients 130,260,520 --weeks 16,24",
+        "metabolism design my_trial.toml --effect 0.27 --run-in 1-2,1-4,none --onset-limit 12,24",
+        'metabolism design jetals --effect 0.3 --dose "25 mg,50 mg" --interval "3.5 d,7 d" --hcy-min 0,15',
+    ),
     "scan": ('metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --store results/gfr',),
     "sensitivity": ('metabolism sensitivity sobol --regimen "50 mg im every 3.5 d x 32" --endpoint hcy_change --n 64',),
     "report": ("metabolism report", "metabolism report --out results"),

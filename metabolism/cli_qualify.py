@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from metabolism.cli_common import add_model_options, chosen_model, progress_bar
 from metabolism.errors import InvalidValue
 
-if TYPE_CHECKING:
-    from metabolism.model import Model
 
-Progress = Callable[[], AbstractContextManager[Callable[[str, int], Callable[[int], None]]]]
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `qualify`."""
+def add_commands(commands: Any) -> None:
+    """Add the subcommand, which carries the function that runs it as ``action``."""
+    parser = commands.add_parser("qualify", help="run the study cases and judge the model against them")
     parser.add_argument(
         "--cases", action="append", metavar="FILE", help="case file; may be repeated (default: all shipped)"
     )
@@ -28,9 +23,11 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--uncertainty", type=int, metavar="N", help="add 90 %% intervals from N draws of the parameters"
     )
     parser.add_argument("--peers", nargs="+", metavar="FILE|ID", help="run published SBML models beside ours")
+    add_model_options(parser)
+    parser.set_defaults(action=_qualify)
 
 
-def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
+def _qualify(arguments: argparse.Namespace) -> int:
     """Run the board and print it; return 0 if every must-pass case passes, else 1."""
     from metabolism.board_text import board_markdown, board_text, peer_markdown, peer_text
     from metabolism.cases import read_cases
@@ -40,13 +37,14 @@ def run(arguments: argparse.Namespace, model: Model, progress: Progress) -> int:
 
     if arguments.workers < 1:
         raise InvalidValue(f"--workers {arguments.workers} must be at least 1.")
+    model = chosen_model(arguments)
     rows = read_cases(model, arguments.cases)
     drawn = None
     if arguments.uncertainty is not None:
         from metabolism.draws import draws
 
         drawn = draws(model, arguments.uncertainty)
-    with progress() as begin:
+    with progress_bar() as begin:
         tick = begin("arms simulated", len(arms_of(rows)) * (2 if drawn is not None else 1))
         board = qualify(model, rows, draws=drawn, workers=arguments.workers, progress=tick)
     print(board_text(board))

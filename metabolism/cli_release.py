@@ -1,32 +1,21 @@
-"""Commands around a release: export, fingerprint, compare, evidence."""
+"""The commands around a release: check, export, fingerprint, compare, evidence."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from metabolism.cli_common import add_model_options, chosen_model
 from metabolism.errors import OutputError, UsageError
 
-if TYPE_CHECKING:
-    from metabolism.model import Model
 
-    LoadModel = Callable[[argparse.Namespace], Model]
-    AddModelOptions = Callable[[argparse.ArgumentParser], None]
+def add_commands(commands: Any) -> None:
+    """Add the subcommands of this module; each carries the function that runs it as ``action``."""
+    checking = commands.add_parser("check", help="check model, numbers, sources and data")
+    checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
+    checking.set_defaults(action=_check)
 
-
-def register(commands: Any, model_options: AddModelOptions, load_model: LoadModel) -> None:
-    """Add the subparsers of this module; each carries the function that runs it as ``action``.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-    model_options : callable
-        Adds ``--set`` and ``--param``.
-    load_model : callable
-        Gives the model these options describe.
-    """
     exporting = commands.add_parser("export", help="write the model for other tools: SBML, OMEX, PEtab, code, report")
     exporting.add_argument(
         "format",
@@ -37,8 +26,8 @@ def register(commands: Any, model_options: AddModelOptions, load_model: LoadMode
     exporting.add_argument("--until", default="16 weeks", help="end of dosing and of the packaged curves (16 weeks)")
     exporting.add_argument("--start", default="rest", help="initial values: rest (default) or initial (the table's)")
     exporting.add_argument("--force", action="store_true", help="overwrite an existing file")
-    model_options(exporting)
-    exporting.set_defaults(action=lambda arguments: _export(arguments, load_model))
+    add_model_options(exporting)
+    exporting.set_defaults(action=_export)
 
     printing = commands.add_parser(
         "fingerprint", help="resting state, fluxes, control coefficients, event ledger as JSON"
@@ -52,15 +41,15 @@ def register(commands: Any, model_options: AddModelOptions, load_model: LoadMode
     printing.add_argument("--rtol", type=float, default=1e-6, help="largest accepted relative difference (1e-6)")
     printing.add_argument("--force", action="store_true", help="overwrite an existing file")
     _limits(printing)
-    model_options(printing)
-    printing.set_defaults(action=lambda arguments: _fingerprint(arguments, load_model))
+    add_model_options(printing)
+    printing.set_defaults(action=_fingerprint)
 
     comparing = commands.add_parser("compare", help="print the fingerprint of a foreign SBML file beside ours")
     comparing.add_argument("file")
     comparing.add_argument("--until", default="2 weeks", help="end of the run that executes events (2 weeks)")
     _limits(comparing)
-    model_options(comparing)
-    comparing.set_defaults(action=lambda arguments: _compare(arguments, load_model))
+    add_model_options(comparing)
+    comparing.set_defaults(action=_compare)
 
     proving = commands.add_parser("evidence", help="what supports the model, by the headings of M15, V&V40 and others")
     proving.add_argument("--out", metavar="PATH", help="write a .md or .html file instead of printing Markdown")
@@ -73,18 +62,43 @@ def _limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--megabytes", type=int, default=4000, help="memory limit of reading a file (4000)")
 
 
-def _export(arguments: argparse.Namespace, load_model: LoadModel) -> int:
+def _check(arguments: argparse.Namespace) -> int:
+    from metabolism.checks import build_path, checks
+    from metabolism.model import load
+    from metabolism.parameters import models_dir
+    from metabolism.reference_state import rewrite_table
+    from metabolism.result import write_text
+
+    if arguments.rewrite:
+        print(f"{rewrite_table()} derived values rewritten")
+        load.cache_clear()
+        write_text(models_dir() / "build" / build_path(), load().sbml)
+    failed = 0
+    arguments.payload = []
+    for check in checks():
+        problems = check.problems()
+        arguments.payload.append({"check": check.name, "expectation": check.expectation, "problems": problems})
+        failed += bool(problems)
+        print(f"{'FAIL' if problems else 'ok  '}  {check.name}: {check.expectation}")
+        for problem in problems[:10]:
+            print(f"        {problem}")
+        if len(problems) > 10:
+            print(f"        ... and {len(problems) - 10} more")
+    return 1 if failed else 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
     from metabolism.exporters import export
 
     path = export(
-        load_model(arguments), arguments.path, arguments.format, regimen=arguments.regimen, until=arguments.until,
+        chosen_model(arguments), arguments.path, arguments.format, regimen=arguments.regimen, until=arguments.until,
         start=arguments.start, force=arguments.force,
     )  # fmt: skip
     print(f"{arguments.format} written to {path}")
     return 0
 
 
-def _fingerprint(arguments: argparse.Namespace, load_model: LoadModel) -> int:
+def _fingerprint(arguments: argparse.Namespace) -> int:
     from metabolism.compare import file_fingerprint, side_by_side
     from metabolism.fingerprint import REGIMEN, differences, model_fingerprint, read_fingerprint
     from metabolism.units import magnitude
@@ -103,20 +117,20 @@ def _fingerprint(arguments: argparse.Namespace, load_model: LoadModel) -> int:
             raise UsageError("--set, --param and --regimen change our own model; leave them out with a file.")
         document = file_fingerprint(arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes)
     else:
-        document = model_fingerprint(load_model(arguments), arguments.regimen or REGIMEN, until)
+        document = model_fingerprint(chosen_model(arguments), arguments.regimen or REGIMEN, until)
     arguments.payload = document
     print(side_by_side(document))
     return 1 if document["problem"] else 0
 
 
-def _compare(arguments: argparse.Namespace, load_model: LoadModel) -> int:
+def _compare(arguments: argparse.Namespace) -> int:
     from metabolism.compare import file_fingerprint, side_by_side
     from metabolism.fingerprint import model_fingerprint
     from metabolism.units import magnitude
 
     until = magnitude(arguments.until, "h", "until")
     theirs = file_fingerprint(arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes)
-    ours = model_fingerprint(load_model(arguments))
+    ours = model_fingerprint(chosen_model(arguments))
     arguments.payload = {"ours": ours, "theirs": theirs}
     print(side_by_side(ours, theirs))
     return 0

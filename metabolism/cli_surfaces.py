@@ -1,4 +1,4 @@
-"""Subcommands for what people look at: report, explore; and for a good start: doctor, completion."""
+"""The commands for what people look at: report, explore; and for a good start: doctor, completion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def add_commands(commands: Any) -> None:
-    """Register the subcommands; each carries the function that runs it as ``action``."""
+    """Add the subcommands of this module; each carries the function that runs it as ``action``."""
     reporting = commands.add_parser("report", help="one page over the newest run of every experiment")
     reporting.add_argument("--out", default="results", help="folder of results (default: results)")
     reporting.set_defaults(action=_report)

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.errors import InvalidValue, UsageError
+from metabolism.cli_common import add_model_options, chosen_model
+from metabolism.errors import InvalidValue, UnknownName, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,38 @@ if TYPE_CHECKING:
 #: Methods of `metabolism sensitivity` that are not global.
 LOCAL = ("tornado", "slopes", "control")
 GLOBAL = ("sobol", "morris", "efast", "pawn", "delta", "prcc")
+
+
+def add_commands(commands: Any) -> None:
+    """Add the subcommands of this module; each carries the function that runs it as ``action``."""
+    scanning = commands.add_parser("scan", help="run a grid, table, cohort or posterior draws into a resumable store")
+    _shared(scanning)
+    what = scanning.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--grid", action="append", metavar="ID=A:B:N|V,V,..", help="values of a parameter; may be repeated"
+    )
+    what.add_argument("--design", type=Path, metavar="FILE", help="one run per row of a .csv or .parquet file")
+    what.add_argument("--cohort", type=int, metavar="N", help="N virtual patients of the JETALS run-in")
+    what.add_argument("--draws", type=int, metavar="N", help="N draws of the fitted parameters")
+    scanning.add_argument("--seed", type=int, default=1, help="seed of the cohort (default: 1)")
+    scanning.add_argument("--chunk", type=int, help="runs per part file")
+    scanning.add_argument("--csv", type=Path, metavar="FILE", help="also write the whole table here")
+    add_model_options(scanning)
+    scanning.set_defaults(action=_scan)
+
+    sensing = commands.add_parser("sensitivity", help="which inputs drive an endpoint: local, one at a time, global")
+    sensing.add_argument("method", metavar="METHOD", help=", ".join([*GLOBAL, *LOCAL]))
+    _shared(sensing)
+    sensing.add_argument("--factor", action="append", default=[], metavar="ID[=LOW:HIGH]", help="may be repeated")
+    for name in ("module", "kind", "confidence"):
+        sensing.add_argument(f"--{name}", action="append", help=f"only parameters of this {name}; may be repeated")
+    sensing.add_argument("--spread", type=float, help="vary by this fraction about the present value, not by prior")
+    sensing.add_argument("--cohort", type=int, metavar="N", help="take N virtual patients as the distribution")
+    sensing.add_argument("--n", type=int, help="base sample size (default: that of the method)")
+    sensing.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
+    sensing.add_argument("--out", type=Path, metavar="DIR", help="write tables and figures here")
+    add_model_options(sensing)
+    sensing.set_defaults(action=_sensitivity)
 
 
 def _shared(parser: argparse.ArgumentParser) -> None:
@@ -40,41 +73,13 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://10.0.0.1:8786")
 
 
-def scan_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `scan`."""
-    _shared(parser)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--grid", action="append", metavar="ID=A:B:N|V,V,..", help="values of a parameter; may be repeated"
-    )
-    what.add_argument("--design", type=Path, metavar="FILE", help="one run per row of a .csv or .parquet file")
-    what.add_argument("--cohort", type=int, metavar="N", help="N virtual patients of the JETALS run-in")
-    what.add_argument("--draws", type=int, metavar="N", help="N draws of the fitted parameters")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the cohort (default: 1)")
-    parser.add_argument("--chunk", type=int, help="runs per part file")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the whole table here")
-
-
-def sensitivity_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `sensitivity`."""
-    parser.add_argument("method", metavar="METHOD", help=", ".join([*GLOBAL, *LOCAL]))
-    _shared(parser)
-    parser.add_argument("--factor", action="append", default=[], metavar="ID[=LOW:HIGH]", help="may be repeated")
-    for name in ("module", "kind", "confidence"):
-        parser.add_argument(f"--{name}", action="append", help=f"only parameters of this {name}; may be repeated")
-    parser.add_argument("--spread", type=float, help="vary by this fraction about the present value, not by prior")
-    parser.add_argument("--cohort", type=int, metavar="N", help="take N virtual patients as the distribution")
-    parser.add_argument("--n", type=int, help="base sample size (default: that of the method)")
-    parser.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write tables and figures here")
-
-
-def scan(arguments: argparse.Namespace, model: Model) -> int:
+def _scan(arguments: argparse.Namespace) -> int:
     """Run a sweep and print what came out; return 0, or 1 if every run failed."""
     from metabolism.result import write_atomically
-    from metabolism.sweep import scan as run
+    from metabolism.sweep import scan
 
-    found = run(
+    model = chosen_model(arguments)
+    found = scan(
         model, _design(arguments, model), arguments.regimen, arguments.until, endpoints=arguments.endpoint,
         store=arguments.store, workers=arguments.workers, cluster=arguments.cluster, chunk=arguments.chunk,
         progress=True, own_baseline=_pairs(arguments.own_baseline), engine=arguments.engine, closed=arguments.closed,
@@ -93,10 +98,9 @@ def scan(arguments: argparse.Namespace, model: Model) -> int:
     return 1 if len(failed) == len(found) else 0
 
 
-def sensitivity(arguments: argparse.Namespace, model: Model) -> int:
+def _sensitivity(arguments: argparse.Namespace) -> int:
     """Run a sensitivity study, print and write it; return 0."""
-    from metabolism.errors import UnknownName
-
+    model = chosen_model(arguments)
     if arguments.method not in (*GLOBAL, *LOCAL):
         raise UnknownName("sensitivity method", arguments.method, (*GLOBAL, *LOCAL))
     if arguments.n is not None and arguments.method in LOCAL:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from shutil import get_terminal_size
 from typing import TextIO
 
 #: ``progress(label, total)`` returns a function that is called with the number of steps done since its last call.
@@ -87,17 +88,16 @@ def show(
     """
     out = stream or sys.stderr
     in_place = out.isatty() or "ipykernel" in sys.modules
+    # a line that wraps could not be rewritten in place
+    width = max(min(90, get_terminal_size().columns - 24), 20) if out.isatty() else 90
     pace, shown = Pace(total, clock()), [-1e9]
 
-    def tick(steps: int) -> None:
-        now = clock()
-        pace.tick(steps, now)
+    def draw() -> None:
         finished = pace.done >= total
-        if not finished and now - shown[0] < (0.2 if in_place else _LOG_EVERY):
-            return
-        shown[0] = now
         share = pace.done / max(total, 1)
-        text = f"{label}: {pace.done:,} of {total:,} ({share:.0%}), {pace.rate:,.0f}/s"
+        text = f"{label}: {pace.done:,} of {total:,} ({share:.0%})"
+        if pace.done:
+            text += f", {pace.rate:,.0f}/s" if pace.rate >= 1 else f", {pace.rate * 60:,.0f}/min"
         left = pace.left()
         if left and not finished:
             middle, low, high = left
@@ -105,11 +105,21 @@ def show(
             text += f", {duration(middle)} left" + (f" ({duration(low)} to {duration(high)})" if wide else "")
         if in_place:
             bar = "#" * round(20 * share)
-            out.write(f"\r[{bar:<20}] {text:<90}" + ("\n" if finished else ""))
+            out.write(f"\r[{bar:<20}] {text[:width]:<{width}}" + ("\n" if finished else ""))
         else:
             out.write(text + "\n")
         out.flush()
 
+    def tick(steps: int) -> None:
+        now = clock()
+        pace.tick(steps, now)
+        if pace.done >= total or now - shown[0] >= (0.2 if in_place else _LOG_EVERY):
+            shown[0] = now
+            draw()
+
+    if in_place:
+        # the first step may take long
+        draw()
     return tick
 
 

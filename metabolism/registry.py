@@ -17,15 +17,13 @@ from metabolism.errors import ModelError, OutputError, UnknownName
 from metabolism.literature import experiments_dir, read_data
 from metabolism.literature import source as data_source
 from metabolism.model import Model, load
+from metabolism.progress import Progress, silent
 from metabolism.provenance import citations
 from metabolism.result import Result, manifest_text, versions, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-#: ``progress(label, total)`` returns a function that is called with the number of steps done.
-Progress = Callable[[str, int], Callable[[int], None]]
 
 
 @dataclass(frozen=True)
@@ -166,11 +164,6 @@ def known_gaps() -> dict[str, str]:
     with (experiments_dir() / "known_gaps.toml").open("rb") as handle:
         gaps = tomllib.load(handle)
     return {f"{e}.{c}": reason for e, claims in gaps.items() for c, reason in claims.items()}
-
-
-def silent(label: str, total: int) -> Callable[[int], None]:
-    """Progress that says nothing."""
-    return lambda done: None
 
 
 def run(

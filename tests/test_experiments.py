@@ -14,7 +14,8 @@ from metabolism.effects import scenarios, with_scenario
 from metabolism.errors import InvalidValue, ModelError, ProvenanceError, UnknownName
 from metabolism.literature import read_data, source, sources
 from metabolism.population import JETALS_RUN_IN, RunIn, select
-from metabolism.registry import Claim, Context, experiment_names, get_experiment, known_gaps, run, silent
+from metabolism.progress import silent
+from metabolism.registry import Claim, Context, experiment_names, get_experiment, known_gaps, run
 from tests.conftest import JETALS
 
 

@@ -17,7 +17,7 @@ from metabolism.parameters import COLUMNS, set_names
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {
-    "numpy", "scipy", "pandas", "xarray", "sympy", "pint", "matplotlib", "tellurium", "roadrunner", "antimony", "libsbml", "rich",
+    "numpy", "scipy", "pandas", "xarray", "sympy", "pint", "matplotlib", "tellurium", "roadrunner", "antimony", "libsbml",
 }  # fmt: skip
 
 
@@ -79,7 +79,8 @@ def test_python_blocks_of_the_documentation_run(page, tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, page, "exec"), scope)
     if "run" in scope:
-        from metabolism.registry import Context, silent
+        from metabolism.progress import silent
+        from metabolism.registry import Context
 
         context = Context(mb.load(), quick=True, seed=1, workers=1, progress=silent)
         assert scope["run"](context).claims  # type: ignore[operator]

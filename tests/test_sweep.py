@@ -444,6 +444,23 @@ class TestProgress:
         assert lines[-1] == "runs: 100 of 100 (100%), 1/s"
         assert "left" in lines[1]
 
+    def test_a_terminal_sees_a_bar_before_the_first_slow_step(self):
+        import io
+
+        class Terminal(io.StringIO):
+            def isatty(self):
+                return True
+
+        stream, now = Terminal(), [0.0]
+        tick = show("starts", 2, stream=stream, clock=lambda: now[0])
+        assert "starts: 0 of 2 (0%)" in stream.getvalue()
+        for _ in range(2):
+            now[0] += 20.0
+            tick(1)
+        assert stream.getvalue().count("\r") == 3
+        assert stream.getvalue().rstrip().endswith("starts: 2 of 2 (100%), 3/min")
+        assert stream.getvalue().endswith("\n")
+
     def test_parts_cover_every_run_once(self):
         store = Store(Path(), {"chunk": 7, "design": {"runs": 30, "columns": []}, "study": {"endpoints": []}})
         runs = [r for part in range(store.parts) for r in range(*store.span(part))]
