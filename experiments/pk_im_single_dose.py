@@ -140,38 +140,18 @@ def figures(outcome):
     for key, colour, mg in (("dose_25_mg_im", "sky", 25), ("dose_50_mg_im", "blue", 50)):
         curve = outcome.results[key]["cbl_free"] * NG_PER_ML
         axes[0, 0].plot(curve["time"], curve, color=COLOURS[colour], label=f"model, {mg} mg IM")
-    axes[0, 0].errorbar(
-        [2.0],
-        [834],
-        yerr=[133],
-        color=COLOURS["sky"],
-        marker="D",
-        capsize=3,
-        linestyle="none",
-        label="label peak, 25 mg (SD, n = 6)",
-    )
-    axes[0, 0].errorbar(
-        [1.0],
-        [1660],
-        yerr=[309],
-        color=COLOURS["blue"],
-        marker="D",
-        capsize=3,
-        linestyle="none",
-        label="label peak, 50 mg (SD, n = 6)",
-    )
+    for hour, height, sd, colour, mg in ((2.0, 834, 133, "sky", 25), (1.0, 1660, 309, "blue", 50)):
+        axes[0, 0].errorbar([hour], [height], yerr=[sd], color=COLOURS[colour], marker="D", capsize=3, linestyle="none",
+                            label=f"label peak, {mg} mg (SD, n = 6)")  # fmt: skip
     axes[0, 0].set_xlim(-0.5, 36)
     axes[0, 0].set_ylim(0.1, 4000)
     axes[0, 0].set_ylabel("plasma methylcobalamin [ng/mL]")
     for key, colour, text in (("dose_0p5_mg_im", "green", "IM"), ("dose_0p5_mg_iv", "orange", "IV")):
         curve = _above_baseline(outcome.results[key], "cbl_plasma")
         axes[0, 1].plot(curve["time"], curve, color=COLOURS[colour], label=f"model, 0.5 mg {text}")
-    axes[0, 1].plot(
-        [0.9], [22.4], color=COLOURS["green"], marker="D", linestyle="none", label="published peak, IM (n = 12)"
-    )
-    axes[0, 1].plot(
-        [0.05], [85.0], color=COLOURS["orange"], marker="D", linestyle="none", label="published peak, IV (n = 12)"
-    )
+    for hour, height, colour, text in ((0.9, 22.4, "green", "IM"), (0.05, 85.0, "orange", "IV")):
+        label = f"published peak, {text} (n = 12)"
+        axes[0, 1].plot([hour], [height], color=COLOURS[colour], marker="D", linestyle="none", label=label)
     axes[0, 1].set_xlim(-2, 144)
     axes[0, 1].set_ylim(0.02, 200)
     axes[0, 1].set_ylabel("total cobalamin above baseline [ng/mL]")

@@ -23,7 +23,7 @@ from metabolism.literature import read_data
 from metabolism.model import Model
 from metabolism.regimen import Regimen, plan
 from metabolism.resting import steady_state
-from metabolism.sbml_export import sbml_text
+from metabolism.sbml_export import add_parameter, sbml_text
 from metabolism.simulation import simulate
 from metabolism.substances import substance
 
@@ -181,8 +181,8 @@ def _sbml(model: Model) -> str:
     content = document.getModel()
     rest = steady_state(model).values
     for analyte in ("cbl_free", "cbl_plasma"):
-        _parameter(content, f"{analyte}_at_rest", rest[analyte], "uM", f"{analyte} before the dose")
-    _parameter(
+        add_parameter(content, f"{analyte}_at_rest", rest[analyte], "uM", f"{analyte} before the dose")
+    add_parameter(
         content, "mass", substance("methylcobalamin").molar_mass, "dimensionless", "ng/mL per uM methylcobalamin"
     )
     unit = content.createUnitDefinition()
@@ -196,12 +196,12 @@ def _sbml(model: Model) -> str:
         part.setScale(scale)
         part.setMultiplier(multiplier)
     for area, analyte in (("area_free", "cbl_free"), ("area_total", "cbl_plasma")):
-        _parameter(content, area, 0.0, "uM_h", f"area under {analyte} above rest", constant=False)
+        add_parameter(content, area, 0.0, "uM_h", f"area under {analyte} above rest", constant=False)
         rule = content.createRateRule()
         rule.setVariable(area)
         rule.setMath(libsbml.parseL3Formula(f"{analyte} - {analyte}_at_rest"))
     for species in sorted({t for steps in _single_doses().values() for _, t, _ in steps}):
-        _parameter(content, f"dose_{species}", 0.0, "umol", f"dose to {species} at time 0")
+        add_parameter(content, f"dose_{species}", 0.0, "umol", f"dose to {species} at time 0")
         element = content.getSpecies(species)
         start = content.createInitialAssignment()
         start.setSymbol(species)
@@ -211,16 +211,6 @@ def _sbml(model: Model) -> str:
             start.setMath(libsbml.parseL3Formula(f"{species}_at_rest + dose_{species} / {element.getCompartment()}"))
     text: str = libsbml.writeSBMLToString(document)
     return text
-
-
-def _parameter(content: Any, key: str, value: float, unit: str, name: str, constant: bool = True) -> None:
-    parameter = content.createParameter()
-    parameter.setId(key)
-    parameter.setName(name)
-    parameter.setValue(value)
-    parameter.setUnits(unit)
-    parameter.setConstant(constant)
-    parameter.setSBOTerm("SBO:0000002")
 
 
 def _boluses(regimen: str) -> tuple[tuple[float, str, float], ...]:

@@ -107,7 +107,7 @@ def _name_literals(content: Any) -> None:
                 value = node.getValue()
                 key = "number_" + f"{value:g}".replace(".", "p").replace("-", "m").replace("+", "")
                 if content.getParameter(key) is None:
-                    _parameter(content, key, value, node.getUnits() or "dimensionless", f"the number {value:g}")
+                    add_parameter(content, key, value, node.getUnits() or "dimensionless", f"the number {value:g}")
                 node.setType(libsbml.AST_NAME)
                 node.setName(key)
         element.setMath(math)
@@ -126,7 +126,8 @@ def _set_value(content: Any, key: str, value: float) -> None:
         content.getParameter(key).setValue(value)
 
 
-def _parameter(content: Any, key: str, value: float, unit: str, name: str, constant: bool = True) -> None:
+def add_parameter(content: Any, key: str, value: float, unit: str, name: str, constant: bool = True) -> None:
+    """Add a parameter to a libsbml model; `unit` is the id of a unit definition."""
     parameter = content.createParameter()
     parameter.setId(key)
     parameter.setName(name)
@@ -196,10 +197,10 @@ def _add_doses(content: Any, steps: Plan, early: bool) -> None:
                 size = content.getCompartment(species.getCompartment()).getSize()
                 species.setInitialConcentration(species.getInitialConcentration() + amount / size)
             first = gap if count > 1 else _NEVER
-        _parameter(content, given, amount, "umol", f"amount of each dose {i} to {target}")
-        _parameter(content, due, first, "h", f"time of the next dose {i}", constant=False)
-        _parameter(content, last, end, "h", f"no dose {i} after this time")
-        _parameter(content, interval, gap if count > 1 else _NEVER, "h", f"interval of dose {i}")
+        add_parameter(content, given, amount, "umol", f"amount of each dose {i} to {target}")
+        add_parameter(content, due, first, "h", f"time of the next dose {i}", constant=False)
+        add_parameter(content, last, end, "h", f"no dose {i} after this time")
+        add_parameter(content, interval, gap if count > 1 else _NEVER, "h", f"interval of dose {i}")
         rise = given if amounts else f"{given} / {species.getCompartment()}"
         _event(
             content,
@@ -219,6 +220,6 @@ def _add_settings(content: Any, steps: Plan, values: dict[str, float], early: bo
             element.setValue(new)
             continue
         at, level = f"setting_{i}_time", f"setting_{i}_value"
-        _parameter(content, at, time, "h", f"time of setting {i}")
-        _parameter(content, level, new, element.getUnits(), f"value of {parameter} from setting {i} on")
+        add_parameter(content, at, time, "h", f"time of setting {i}")
+        add_parameter(content, level, new, element.getUnits(), f"value of {parameter} from setting {i} on")
         _event(content, f"SETTING_{i}", f"time >= {at}", {parameter: level}, priority=len(steps.settings) - i + 1)

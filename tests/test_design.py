@@ -14,11 +14,6 @@ from metabolism.power import closed_form, power_table, summary, varied
 
 
 @pytest.fixture(scope="module")
-def patient(model):
-    return model.with_set("als_patient")
-
-
-@pytest.fixture(scope="module")
 def design():
     return read_design("jetals")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import subprocess
 import sys
@@ -15,17 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metabolism.doctor import browser
 from metabolism.effects import scenarios
 from metabolism.explorer_app import exposure_warning
 from metabolism.explorer_choices import Choices, Number, choice_names, controls, parse
 from metabolism.explorer_model import CURVES, emax_range, exact_model, in_words, regimen, view
-
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
 
 # without a browser -----------------------------------------------------------------------------------------------
 
@@ -124,22 +116,6 @@ def test_only_another_address_is_warned_about():
 
 
 # in a browser ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = browser()
-    if path is None:
-        message = "no Chromium on this machine: the explorer was not opened (apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as tool:
-        opened_browser = tool.chromium.launch(executable_path=path, args=FLAGS)
-        yield opened_browser
-        opened_browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,6 @@ from metabolism.slowing import STEP, bodies, direct_maximum, slowing, untreated
 
 
 @pytest.fixture(scope="module")
-def patient(model):
-    return model.with_set("als_patient")
-
-
-@pytest.fixture(scope="module")
 def crowd(patient):
     return candidates(patient, 4096, seed=1)
 

@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import metabolism as mb
-from metabolism.doctor import browser
 from metabolism.equations import equations
 from metabolism.fluxmap_layout import layout
 from metabolism.registry import experiment_names
@@ -127,21 +126,10 @@ def test_generated_pages_are_not_committed():
     assert "_build" not in tracked
 
 
-def test_search_finds_what_is_there(site):
-    path = browser()
-    if path is None:
-        message = "no Chromium on this machine: the search of the site was not tried (apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as tool:
-        opened = tool.chromium.launch(executable_path=path, args=["--headless", "--no-sandbox", "--disable-gpu"])
-        page = opened.new_page()
-        page.set_default_timeout(60_000)
-        page.goto((site / "search.html").as_uri() + "?q=ledger")
-        page.wait_for_selector("#search-results li a")
-        found = page.locator("#search-results li a").all_inner_texts()
-        opened.close()
+def test_search_finds_what_is_there(site, chromium):
+    page = chromium.new_page()
+    page.set_default_timeout(60_000)
+    page.goto((site / "search.html").as_uri() + "?q=ledger")
+    page.wait_for_selector("#search-results li a")
+    found = page.locator("#search-results li a").all_inner_texts()
     assert any("Event semantics" in text for text in found)

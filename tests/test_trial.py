@@ -29,11 +29,6 @@ CONTRAST = "methylcobalamin_50mg - placebo"
 
 
 @pytest.fixture(scope="module")
-def patient(model):
-    return model.with_set("als_patient")
-
-
-@pytest.fixture(scope="module")
 def design():
     return read_design("jetals")
 
