@@ -10,14 +10,14 @@ import pandas as pd
 from metabolism import Claim, Outcome, experiment
 from metabolism.analysis import ancova, mmrm, slopes
 from metabolism.design import read_design
-from metabolism.effects import scenarios
+from metabolism.effects import scenario_maximum, scenarios
 from metabolism.errors import FitFailed
 from metabolism.patients import balance, candidates, effective_size, plausibility
 from metabolism.plotting import COLOURS, intervals, new_figure
 from metabolism.population import JETALS_RUN_IN, observe
 from metabolism.power import closed_form, power_table
 from metabolism.replicates import replicate
-from metabolism.slowing import bodies, scenario_maximum
+from metabolism.slowing import bodies
 from metabolism.trial import make_pool, simulate_trial
 
 ACTIVE = "methylcobalamin_50mg"

@@ -17,6 +17,12 @@ from metabolism.parameters import models_dir
 from metabolism.regimen import Regimen
 from metabolism.simulation import simulate
 
+#: Regimen at which a scenario's total effect is defined.
+REFERENCE_REGIMEN = "50 mg im every 3.5 d x 32"
+#: The homocysteine path compares each patient with the resting homocysteine of that patient.
+OWN_BASELINE = {"MN_hcy_ref": "hcy_plasma"}
+_TYPICAL: dict[tuple[str, str, float, str, float], tuple[float, float]] = {}
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -59,10 +65,6 @@ def scenarios() -> dict[str, Scenario]:
 def with_scenario(model: Model, name: str, regimen: Regimen, weeks: float = 16) -> Model:
     """Return the model with the two effect paths set by a scenario.
 
-    The direct path is linear in its maximum: with r(t) the loss rate relative to baseline under the
-    homocysteine path and s(t) the saturation of the effect site, the time average of
-    ``r (1 - Emax s)`` equals ``1 - effect`` for ``Emax = (mean(r) - 1 + effect) / mean(r s)``.
-
     Parameters
     ----------
     regimen : Regimen
@@ -84,8 +86,7 @@ def with_scenario(model: Model, name: str, regimen: Regimen, weeks: float = 16) 
     model = model.with_values(MN_beta_hcy=scenario.beta_hcy, MN_Emax=0.0)
     if scenario.effect is None:
         return model
-    mean_rate, mean_product = typical_response(model, scenario.beta_hcy, regimen, weeks)
-    emax = (mean_rate - 1 + scenario.effect) / mean_product
+    emax = direct_maximum(model, scenario.effect, scenario.beta_hcy, regimen, weeks)
     if not 0 <= emax <= 1:
         raise InvalidValue(
             f"scenario '{name}' needs a direct maximum of {emax:.2f}, outside 0-1; lower MN_EC50 or the effect."
@@ -93,17 +94,42 @@ def with_scenario(model: Model, name: str, regimen: Regimen, weeks: float = 16) 
     return model.with_values(MN_Emax=emax)
 
 
-def typical_response(model: Model, beta_hcy: float, regimen: Regimen, weeks: float = 16) -> tuple[float, float]:
-    """Time averages of r and r s in the typical patient [fraction]; see `with_scenario`.
+def direct_maximum(
+    model: Model, effect: float, beta_hcy: float, regimen: Regimen | str = REFERENCE_REGIMEN, weeks: float = 16
+) -> float:
+    """Maximum of the direct path at which a regimen's total effect in the typical patient is `effect`.
+
+    The direct path is linear in its maximum: with r(t) the loss rate relative to baseline under the
+    homocysteine path and s(t) the saturation of the effect site, the time average of
+    ``r (1 - Emax s)`` equals ``1 - effect`` for ``Emax = (mean(r) - 1 + effect) / mean(r s)``.
+
+    Unlike a scenario's, the result may lie outside 0-1 (a negative one means harm); the trial engine is linear in it.
 
     Parameters
     ----------
+    effect : float
+        Total reduction of the loss rate, averaged over `weeks` [fraction].
     beta_hcy : float
         Elasticity of the loss rate to plasma homocysteine.
     """
+    doses = Regimen.parse(regimen) if isinstance(regimen, str) else regimen
+    key = (model.structure_hash, model.parameter_hash, beta_hcy, str(doses), weeks)
+    if key not in _TYPICAL:
+        _TYPICAL[key] = _typical_response(model, beta_hcy, doses, weeks)
+    rate, product = _TYPICAL[key]
+    return (rate - 1 + effect) / product
+
+
+def scenario_maximum(model: Model, scenario: Scenario) -> float:
+    """Maximum of the direct path of a scenario; 0 where homocysteine acts alone."""
+    return 0.0 if scenario.effect is None else direct_maximum(model, scenario.effect, scenario.beta_hcy)
+
+
+def _typical_response(model: Model, beta_hcy: float, regimen: Regimen, weeks: float) -> tuple[float, float]:
+    """Time averages of r and r s in the typical patient [fraction]; see `direct_maximum`."""
     run = simulate(
         model.with_values(MN_beta_hcy=beta_hcy), regimen, f"{weeks} weeks", outputs=["effect_hcy", "cbl_effect"],
-        patients={"MN_hcy_ref": [model.values["MN_hcy_ref"]]}, own_baseline={"MN_hcy_ref": "hcy_plasma"},
+        patients={"MN_hcy_ref": [model.values["MN_hcy_ref"]]}, own_baseline=OWN_BASELINE,
     )  # fmt: skip
     t = run.data["time"].values
     rate = 1 - run["effect_hcy"].values[0]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism import draws
-from metabolism.effects import Scenario, scenarios, typical_response
+from metabolism.effects import OWN_BASELINE, Scenario, direct_maximum, scenarios
 from metabolism.equations import equations
 from metabolism.errors import InvalidValue, SolverFailed
 from metabolism.explorer_choices import Choices
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
-#: The regimen at which the effect scenarios are defined.
-TRIAL = "50 mg im every 3.5 d x 32"
 PEOPLE = 16
 #: Cohort columns that vary between the people of a band; disease rate and genotype stay as chosen.
 SPREAD = ("FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka")
@@ -98,9 +96,8 @@ def emax_range(mechanism: str) -> tuple[float, float, float]:
     if scenario.effect is None:
         return (0.0, 0.0, 0.0)
     sd = scenario.effect_sd or 0.0
-    rate, product = typical_response(load().with_set("als_patient"), scenario.beta_hcy, Regimen.parse(TRIAL))
-    # the closed form of `effects.with_scenario`
-    found = [(rate - 1 + scenario.effect + z * sd) / product for z in (-1.96, 0.0, 1.96)]
+    person = load().with_set("als_patient")
+    found = [direct_maximum(person, scenario.effect + z * sd, scenario.beta_hcy) for z in (-1.96, 0.0, 1.96)]
     low, middle, high = (float(np.clip(e, 0.0, 1.0)) for e in found)
     return low, middle, high
 
@@ -218,7 +215,7 @@ def view(choices: Choices) -> View:
     outputs = [*system.states, *system.reactions, "cbl_plasma", "alsfrs_r"]
     end = choices.weeks * HOURS_PER_WEEK
     options: dict[str, Any] = {"outputs": outputs, "times": _times(choices.weeks, doses), "rtol": RTOL,
-                               "own_baseline": {"MN_hcy_ref": "hcy_plasma"}}  # fmt: skip
+                               "own_baseline": OWN_BASELINE}  # fmt: skip
     try:
         drug = [d for d in doses.doses if d.substance == "methylcobalamin"]
         full = simulate(person, doses, end, patients=table, **options)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metabolism.design import Design
+from metabolism.effects import direct_maximum
 from metabolism.errors import FitFailed, InvalidValue, UnknownName
 from metabolism.model import Model
 from metabolism.patients import HOURS_PER_WEEK, Generator
 from metabolism.regimen import Regimen
 from metabolism.replicates import replicate, request_hash
-from metabolism.slowing import Bodies, Slowing, bodies, direct_maximum, slowing, untreated
+from metabolism.slowing import Bodies, Slowing, bodies, slowing, untreated
 from metabolism.trial import Pool
 
 if TYPE_CHECKING:

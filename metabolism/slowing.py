@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.effects import Scenario, typical_response
+from metabolism.effects import OWN_BASELINE
 from metabolism.errors import InvalidValue
 from metabolism.model import Model
 from metabolism.patients import BODY, BODY_PARAMETERS, Generator, normals, plausibility
@@ -31,9 +31,6 @@ Array = NDArray[np.float64]
 STEP = 84.0
 #: Relative tolerance of the coupled runs; the trial endpoint is rounded to whole points.
 RTOL = 1e-6
-OWN_BASELINE = {"MN_hcy_ref": "hcy_plasma"}
-#: Regimen at which a scenario's total effect is defined.
-REFERENCE_REGIMEN = "50 mg im every 3.5 d x 32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,25 +148,3 @@ def slowing(
         losses.append(np.log(units[:, :1] / units) / model.values["MN_k"])
         failed |= run.data["failed"].values != 0
     return Slowing(losses[0], (losses[0] - losses[1]) / probe, failed)
-
-
-_TYPICAL: dict[tuple[str, str, float, str, float], tuple[float, float]] = {}
-
-
-def direct_maximum(
-    model: Model, effect: float, beta_hcy: float, regimen: str = REFERENCE_REGIMEN, weeks: float = 16
-) -> float:
-    """Maximum of the direct path at which a regimen's total effect in the typical patient is `effect`.
-
-    Unlike a scenario's, the result may lie outside 0-1 (a negative one means harm); the trial engine is linear in it.
-    """
-    key = (model.structure_hash, model.parameter_hash, beta_hcy, regimen, weeks)
-    if key not in _TYPICAL:
-        _TYPICAL[key] = typical_response(model, beta_hcy, Regimen.parse(regimen), weeks)
-    rate, product = _TYPICAL[key]
-    return (rate - 1 + effect) / product
-
-
-def scenario_maximum(model: Model, scenario: Scenario) -> float:
-    """Maximum of the direct path of a scenario; 0 where homocysteine acts alone."""
-    return 0.0 if scenario.effect is None else direct_maximum(model, scenario.effect, scenario.beta_hcy)

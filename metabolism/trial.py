@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.design import Design
-from metabolism.effects import Scenario
+from metabolism.effects import Scenario, direct_maximum, scenario_maximum
 from metabolism.errors import InvalidValue
 from metabolism.model import Model
 from metabolism.patients import DISEASE, HOURS_PER_MONTH, HOURS_PER_WEEK, Generator, alsfrs_r, body_latents, rate_score
 from metabolism.population import observed_columns
-from metabolism.slowing import STEP, Bodies, Slowing, bodies, direct_maximum, scenario_maximum, slowing, untreated
+from metabolism.slowing import STEP, Bodies, Slowing, bodies, slowing, untreated
 
 Array = NDArray[np.float64]
 #: A table as arrays: pandas would cost more than the simulation.

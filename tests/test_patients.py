@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import metabolism as mb
+from metabolism.effects import direct_maximum
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.patients import (
     BODY,
@@ -21,7 +22,7 @@ from metabolism.patients import (
     plausibility,
 )  # fmt: skip
 from metabolism.population import JETALS_RUN_IN, observe
-from metabolism.slowing import STEP, bodies, direct_maximum, slowing, untreated
+from metabolism.slowing import STEP, bodies, slowing, untreated
 
 
 @pytest.fixture(scope="module")

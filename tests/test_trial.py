@@ -19,10 +19,9 @@ from metabolism.analysis import (
     survival,
 )  # fmt: skip
 from metabolism.design import Arm, design_names, parse_design, read_design
-from metabolism.effects import scenarios
+from metabolism.effects import scenario_maximum, scenarios
 from metabolism.errors import FitFailed, InvalidValue, UnknownName, UsageError
 from metabolism.replicates import replicate
-from metabolism.slowing import scenario_maximum
 from metabolism.trial import make_pool, randomise, screen, simulate_trial
 
 CONTRAST = "methylcobalamin_50mg - placebo"
