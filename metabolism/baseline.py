@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from metabolism.engines import Array
 from metabolism.equations import Equations, equations
-from metabolism.errors import SolverFailed
 from metabolism.interventions import Target
 from metabolism.model import Model
-from metabolism.resting import rest
+from metabolism.request import bring_to_rest
 from metabolism.units import label
 
 #: The search goes on until every output is this close, relative to its value; rounding may stop it before, and
@@ -51,19 +50,12 @@ def rest_patients(model: Model, parameters: Array, start: Array, failures: dict[
     failures : dict, optional
         Patients that have failed before; they are left out.
     """
-    system, scale = equations(model), _scale(model)
     reasons = dict(failures or {})
     alive = np.array([i for i in range(len(parameters)) if i not in reasons], dtype=int)
     states = np.full(start.shape, np.nan)
     if len(alive):
-        found, ok = _rest(model, parameters[alive], start[alive])
-        states[alive[ok]] = found[ok]
-        # one by one where the batch found no rest: a second try, or the reason
-        for i in alive[~ok].tolist():
-            try:
-                states[i], _, _ = rest(system, start[i], parameters[i], scale, model.not_at_rest)
-            except SolverFailed as error:
-                reasons[i] = str(error)
+        states[alive], why = bring_to_rest(model, parameters[alive], start[alive])
+        reasons |= {int(alive[i]): reason for i, reason in why.items()}
     return Patients(parameters, states, reasons)
 
 
@@ -204,12 +196,9 @@ def _direction(slopes: Array, residual: Array, u: Array, low: Array, high: Array
     return move
 
 
-def _scale(model: Model) -> Array:
-    return np.array([model.table[s].scale for s in equations(model).states])
-
-
 def _rest(model: Model, parameters: Array, start: Array) -> tuple[Array, NDArray[np.bool_]]:
     from metabolism.engines.fast_engine import rest_many
 
-    states, _, ok = rest_many(equations(model), parameters, start, _scale(model), model.not_at_rest)
+    scale = np.array([model.table[s].scale for s in equations(model).states])
+    states, _, ok = rest_many(equations(model), parameters, start, scale, model.not_at_rest)
     return states, ok

@@ -271,11 +271,6 @@ def _round(value: float) -> float:
     return 0.0 if rounded == 0 or not math.isfinite(rounded) else rounded
 
 
-def fingerprint_text(fingerprint: Mapping[str, Any]) -> str:
-    """Return a fingerprint as stable JSON."""
-    return json.dumps(fingerprint, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def read_fingerprint(path: str | Path) -> dict[str, Any]:
     """Read a fingerprint back.
 

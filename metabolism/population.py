@@ -16,25 +16,12 @@ from metabolism.patients import (
     Array,
     alsfrs_r,
     candidates,
-    motor_units,
     plausibility,
     rate_score,
 )  # fmt: skip
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = [
-    "JETALS_RUN_IN",
-    "Cohort",
-    "RunIn",
-    "alsfrs_r",
-    "candidates",
-    "motor_units",
-    "observe",
-    "rate_score",
-    "select",
-]
 
 
 @dataclass(frozen=True)

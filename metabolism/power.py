@@ -15,11 +15,11 @@ from metabolism.design import Design
 from metabolism.effects import direct_maximum
 from metabolism.errors import FitFailed, InvalidValue, UnknownName
 from metabolism.model import Model
-from metabolism.patients import HOURS_PER_WEEK, Generator
+from metabolism.patients import HOURS_PER_WEEK
 from metabolism.regimen import Regimen
 from metabolism.replicates import replicate, request_hash
-from metabolism.slowing import Bodies, Slowing, bodies, slowing, untreated
-from metabolism.trial import Pool
+from metabolism.slowing import Slowing, bodies
+from metabolism.trial import make_pool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,13 +148,13 @@ def power_table(
     grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*(choices or {}).values())]
     # every design is checked before anything runs
     designs = [varied(design, **choice) for choice in grid]
-    crowd, made = bodies(model, size, seed), dict[tuple[Any, ...], Slowing]()
+    crowd, made = bodies(model, size, seed), dict[tuple[str | None, float, float], Slowing]()
     drawn = None
     if prior is not None:
         drawn = prior[0] + prior[1] * np.random.default_rng([seed, 5]).standard_normal(replicates)
     rows = []
     for choice, one in zip(grid, designs, strict=True):
-        pool = _pool(model, one, beta_hcy, crowd, made, seed, workers)
+        pool = make_pool(model, one, beta_hcy, seed=seed, workers=workers, drawn=crowd, done=made)
         cases: list[tuple[str, Any]] = [(f"{e:g}", e) for e in effects]
         if drawn is not None and prior is not None:
             cases.append((f"N({prior[0]:g}, {prior[1]:g})", drawn))
@@ -173,21 +173,6 @@ def power_table(
 def _shown(choice: Mapping[str, Any], design: Design) -> dict[str, Any]:
     shown = {k: f"{v[0]}-{v[1]}" if isinstance(v, tuple) else v for k, v in choice.items()}
     return {"patients": design.patients} | shown
-
-
-def _pool(
-    model: Model, design: Design, beta_hcy: float, crowd: Bodies, made: dict[tuple[Any, ...], Slowing], seed: int, workers: int
-) -> Pool:  # fmt: skip
-    runs = []
-    for arm in design.arms:
-        key = (arm.regimen, design.hours, design.missed_doses)
-        if key not in made:
-            made[key] = untreated(len(crowd.people), design.hours) if arm.regimen is None else slowing(
-                model, arm.regimen, beta_hcy, crowd.people, design.hours, missed=design.missed_doses, seed=seed, workers=workers
-            )  # fmt: skip
-        runs.append(made[key])
-    failed = np.any([s.failed for s in runs], axis=0)
-    return Pool(Generator.of(model), crowd, tuple(runs), np.flatnonzero(~failed))
 
 
 def summary(table: pd.DataFrame, design: Design, failed: int, contrast: str | None = None) -> dict[str, float]:

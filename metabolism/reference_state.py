@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from metabolism.equations import Equations, read_equations
 from metabolism.errors import ModelError
-from metabolism.model import Model, build_sbml
-from metabolism.parameters import COLUMNS, MODEL_KINDS, ParameterTable, models_dir, parameter_table
+from metabolism.model import build_sbml
+from metabolism.parameters import COLUMNS, ParameterTable, models_dir, parameter_table
 
 _FLUX = re.compile(r"^flux\((\w+)\)\s*=\s*(.+)$")
 
@@ -83,49 +83,6 @@ def closure(table: ParameterTable) -> Closure:
     return Closure(table)
 
 
-def reclosed(model: Model, changed: Mapping[str, float]) -> Model:
-    """Return a model whose reference state rests again after reference quantities or kinetics were changed.
-
-    Parameters
-    ----------
-    changed : mapping of str to float
-        Any rows of the table, reference quantities (``ref_*``) included [table units].
-
-    Raises
-    ------
-    UnknownName
-        If a row does not exist.
-    ModelError
-        If the derivations do not settle.
-    """
-    for key in changed:
-        model.table[key]
-    values = {**changed, **closure(model.table).values(changed)}
-    kept = {k: v for k, v in values.items() if model.table[k].kind in MODEL_KINDS and v != model.table[k].value}
-    return model.with_values(kept)
-
-
-def derived_values(table: ParameterTable) -> dict[str, float]:
-    """Evaluate every derivation of the table until nothing changes.
-
-    Parameters
-    ----------
-    table : ParameterTable
-        Supplies the formulas and the values that are not derived.
-
-    Returns
-    -------
-    dict of str to float
-        Value of each derived row [its unit].
-
-    Raises
-    ------
-    ModelError
-        If a formula cannot be read, is not linear in its parameter, or does not settle.
-    """
-    return Closure(table).values()
-
-
 def _step(key: str, text: str, equations: Equations, table: ParameterTable) -> Callable[[dict[str, float]], float]:
     """Compile one derivation to a function of all current values."""
     import sympy as sp
@@ -156,7 +113,7 @@ def _step(key: str, text: str, equations: Equations, table: ParameterTable) -> C
 
 def stale_rows(table: ParameterTable, rtol: float = 1e-12) -> list[str]:
     """Return a line for every derived row whose stored value is not what its formula gives."""
-    fresh = derived_values(table)
+    fresh = Closure(table).values()
     return [
         f"{key}: stored {table[key].value!r}, formula gives {value!r}"
         for key, value in fresh.items()
@@ -168,7 +125,7 @@ def rewrite_table() -> int:
     """Write freshly derived values into ``models/parameters.csv``; return how many rows changed."""
     path = models_dir() / "parameters.csv"
     table = parameter_table()
-    fresh = derived_values(table)
+    fresh = Closure(table).values()
     with path.open(newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     changed = 0

@@ -154,25 +154,40 @@ def _cohort(
         _check_outputs([source], system)
     failures: dict[int, str] = {}
     if start == "rest":
-        scale = np.array([model.table[s].scale for s in system.states])
-        waiting = np.arange(count)
-        if engine == "fast":
-            from metabolism.engines.fast_engine import rest_many
-
-            found, _, ok = rest_many(system, parameters, initial, scale, model.not_at_rest)
-            initial[ok] = found[ok]
-            waiting = np.flatnonzero(~ok)
-        # one by one where the batch found no rest: a second try, or the reason
-        for i in waiting.tolist():
-            try:
-                initial[i], _, _ = rest(system, initial[i], parameters[i], scale, model.not_at_rest)
-            except SolverFailed as error:
-                failures[i] = str(error)
-                initial[i] = np.nan
+        initial, failures = bring_to_rest(model, parameters, initial, batch=engine == "fast")
     for name, source in own_baseline.items():
         for i in set(range(count)) - failures.keys():
             parameters[i, system.parameters.index(name)] = values_of(system, [source], initial[i], parameters[i])[0]
     return _Cohort(parameters, initial, failures)
+
+
+def bring_to_rest(model: Model, parameters: Array, start: Array, batch: bool = True) -> tuple[Array, dict[int, str]]:
+    """Return the resting state of each patient, NaN where there is none, and why.
+
+    Parameters
+    ----------
+    parameters, start : ndarray, shape (patients, parameters), (patients, states)
+    batch : bool
+        Search for all at once on the fast engine before trying one by one.
+    """
+    system = equations(model)
+    scale = np.array([model.table[s].scale for s in system.states])
+    states, waiting = start.copy(), np.arange(len(start))
+    failures: dict[int, str] = {}
+    if batch:
+        from metabolism.engines.fast_engine import rest_many
+
+        found, _, ok = rest_many(system, parameters, start, scale, model.not_at_rest)
+        states[ok] = found[ok]
+        waiting = np.flatnonzero(~ok)
+    # one by one where the batch found no rest: a second try, or the reason
+    for i in waiting.tolist():
+        try:
+            states[i], _, _ = rest(system, start[i], parameters[i], scale, model.not_at_rest)
+        except SolverFailed as error:
+            failures[i] = str(error)
+            states[i] = np.nan
+    return states, failures
 
 
 def _patient_table(

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.design import Design
-from metabolism.effects import Scenario, direct_maximum, scenario_maximum
 from metabolism.errors import InvalidValue
 from metabolism.model import Model
 from metabolism.patients import DISEASE, HOURS_PER_MONTH, HOURS_PER_WEEK, Generator, alsfrs_r, body_latents, rate_score
@@ -75,6 +74,7 @@ class Pool:
 def make_pool(
     model: Model, design: Design, beta_hcy: float, *, size: int = 512, seed: int = 1, workers: int = 1,
     progress: Callable[[int], None] | None = None, table: str | None = None, drawn: Bodies | None = None,
+    done: dict[tuple[str | None, float, float], Slowing] | None = None,
 ) -> Pool:  # fmt: skip
     """Run a pool of bodies through the coupled model under every arm of a design.
 
@@ -90,20 +90,21 @@ def make_pool(
         Path of a user's means and SDs; see `metabolism.patients.Generator.of`.
     drawn : Bodies, optional
         Bodies to use again, so that two pools differ in nothing but the elasticity.
+    done : dict, optional
+        Coupled runs by regimen, length [h] and missed doses, to share between designs with the same bodies, elasticity
+        and seed; new ones are added.
     """
     crowd = drawn or bodies(model, size, seed, table)
-    done: dict[str, Slowing] = {}
+    done = {} if done is None else done
     runs = []
     for arm in design.arms:
-        if arm.regimen is None:
-            runs.append(untreated(len(crowd.people), design.hours))
-            continue
-        if arm.regimen not in done:
-            done[arm.regimen] = slowing(
+        key = (arm.regimen, design.hours, design.missed_doses)
+        if key not in done:
+            done[key] = untreated(len(crowd.people), design.hours) if arm.regimen is None else slowing(
                 model, arm.regimen, beta_hcy, crowd.people, design.hours, missed=design.missed_doses, seed=seed,
                 workers=workers, progress=progress,
             )  # fmt: skip
-        runs.append(done[arm.regimen])
+        runs.append(done[key])
     failed = np.any([s.failed for s in runs], axis=0)
     return Pool(Generator.of(model, table), crowd, tuple(runs), np.flatnonzero(~failed))
 
@@ -149,14 +150,6 @@ class Trial:
     def change(self) -> Array:
         """Change of the rating from baseline, shape (patients, visits) [points]."""
         return np.asarray(self.rated - self.people["baseline_rating"][:, None])
-
-
-def arm_maxima(model: Model, design: Design, scenario: Scenario | None = None, effect: float | None = None,
-               beta_hcy: float = 0.2) -> float:  # fmt: skip
-    """Maximum of the direct path, from a scenario or from a stated total effect at the reference regimen."""
-    if scenario is not None:
-        return scenario_maximum(model, scenario)
-    return direct_maximum(model, effect or 0.0, beta_hcy)
 
 
 def simulate_trial(pool: Pool, design: Design, maximum: float, rng: np.random.Generator) -> Trial:

@@ -9,7 +9,7 @@ import xarray as xr
 import metabolism as mb
 from metabolism.endpoints import area, half_life, peak, time_of_peak
 from metabolism.equations import equations
-from metabolism.population import alsfrs_r, motor_units
+from metabolism.patients import alsfrs_r, motor_units
 
 TIGHT = {"rtol": 1e-10}
 

@@ -17,7 +17,6 @@ from metabolism.fingerprint import (
     REGIMEN,
     UNTIL,
     differences,
-    fingerprint_text,
     model_fingerprint,
     read_fingerprint,
     sbml_fingerprint,
@@ -113,7 +112,7 @@ def test_our_theorems_hold_and_all_doses_are_in_the_ledger(ours):
 def test_the_written_sbml_read_back_in_another_process_is_identical(ours, tmp_path):
     path = mb.export(mb.load(), tmp_path / "als.xml", regimen=REGIMEN, until=UNTIL)
     again = file_fingerprint(path, UNTIL)
-    assert fingerprint_text(again) == fingerprint_text(ours)
+    assert again == json.loads(json.dumps(ours, allow_nan=False))
 
 
 @pytest.mark.slow
@@ -176,8 +175,8 @@ def test_our_committed_fingerprint_is_current(ours):
 
 def test_the_command_writes_once_compares_and_explains(tmp_path, capsys, chain):
     a, b = tmp_path / "a.json", tmp_path / "b.json"
-    a.write_text(fingerprint_text(chain))
-    b.write_text(fingerprint_text(chain | {"fluxes": {**chain["fluxes"], "IN": 2.1}}))
+    a.write_text(json.dumps(chain))
+    b.write_text(json.dumps(chain | {"fluxes": {**chain["fluxes"], "IN": 2.1}}))
     assert main(["fingerprint", "--compare", str(a), str(a)]) == 0
     assert main(["fingerprint", "--compare", str(a), str(b)]) == 1
     assert "fluxes.IN: 2 and 2.1" in capsys.readouterr().out
