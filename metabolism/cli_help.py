@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from metabolism import cli_output
+from metabolism.cli_run import LISTS
 
 GREETING = """metabolism: one-carbon metabolism, methylcobalamin and ALSFRS-R, as an executable model.
 
@@ -113,7 +114,7 @@ def _formats() -> Iterable[str]:
 
 _NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "name": _experiments, "sets": _sets, "param": _parameters, "output": _outputs, "id": _ids,
-    "what": lambda: ("experiments", "sets", "parameters", "outputs", "substances", "scenarios"),
+    "what": lambda: LISTS,
     "engine": lambda: ("auto", "roadrunner", "scipy", "fast"), "format": _formats,
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from metabolism.errors import InvalidValue, UnknownName
 def add_commands(commands: Any) -> None:
     """Add the subcommands of this module; each carries the function that runs it as ``action``."""
     listing = commands.add_parser("list", help="list experiments, sets, parameters, outputs, substances, scenarios")
-    listing.add_argument("what", nargs="?", default="experiments", help=", ".join(_LISTS))
+    listing.add_argument("what", nargs="?", default="experiments", help=", ".join(LISTS))
     listing.set_defaults(action=_list)
 
     running = commands.add_parser("run", help="run an experiment and write its report")
@@ -81,7 +81,8 @@ def _list_scenarios() -> list[tuple[str, str]]:
     return [(s.id, s.title) for s in scenarios().values()]
 
 
-_LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
+#: What ``list`` can show.
+LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "experiments": _list_experiments,
     "sets": _list_sets,
     "parameters": _list_parameters,
@@ -92,9 +93,9 @@ _LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    if arguments.what not in _LISTS:
-        raise UnknownName("list", arguments.what, _LISTS)
-    rows = _LISTS[arguments.what]()
+    if arguments.what not in LISTS:
+        raise UnknownName("list", arguments.what, LISTS)
+    rows = LISTS[arguments.what]()
     arguments.payload = [{"id": name, "text": text} for name, text in rows]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:

@@ -17,7 +17,6 @@ from metabolism.annotations import annotate
 from metabolism.errors import ModelError, SetConflict, UnknownName
 from metabolism.parameters import (
     MODEL_KINDS,
-    Parameter,
     ParameterTable,
     check_value,
     models_dir,
@@ -73,10 +72,6 @@ class Model:
         """SHA-256 of all values of this model."""
         text = "\n".join(f"{k}={v!r}" for k, v in sorted(self.values.items()))
         return hashlib.sha256(text.encode()).hexdigest()
-
-    def parameter(self, name: str) -> Parameter:
-        """Return the table row of one parameter (its nominal value and source)."""
-        return self.table[name]
 
     def with_set(self, name: str) -> Model:
         """Return a new model with a named parameter set applied.
