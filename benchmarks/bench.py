@@ -31,7 +31,7 @@ import numpy as np
 import metabolism as mb
 from metabolism.engines import Problem, get_engine
 from metabolism.engines.fast_compile import kernel
-from metabolism.engines.fast_engine import Run
+from metabolism.engines.fast_run import Run
 from metabolism.equations import Equations, Expressions, Reaction
 from metabolism.exporters import sbml_text
 from metabolism.request import prepare

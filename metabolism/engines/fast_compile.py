@@ -35,7 +35,7 @@ FIELDS = (
     "setting_begin", "setting_parameter", "setting_value", "pre_row", "out_row", "out_next", "times", "rows",
     "codes", "code", "needs", "need", "values", "pre", "pres", "final", "status", "failed_at", "rates", "steps",
     "rtol", "atol", "limit", "linked", "requests", "kind", "slot", "level", "results",
-    "rooms", "keeps", "keep", "begins", "record", "marks", "until",
+    "rooms", "keeps", "keep", "begins", "record", "marks", "until", "finer",
 )  # fmt: skip
 #: What ``newton`` receives.
 NEWTON_FIELDS = ("patients", "parameters", "states", "step", "weights", "rates", "moves")

@@ -56,7 +56,8 @@ class Driver:
             "p": len(code.parameters), "c": code.constants, "lu": len(code.elimination.slots),
             **dict.fromkeys(
                 ("t", "h", "end", "out", "first", "settled", "last_error", "last_h", "refused", "active", "patient",
-                 "stop", "row", "taken", "rowed", "low", "high", "near", "pace"), 1
+                 "stop", "row", "taken", "rowed", "low", "high", "near", "pace", "next",
+                 "from", "span"), 1
             ),
         }  # fmt: skip
         self.regions, self.tail = places(sizes)
@@ -243,6 +244,9 @@ class Driver:
         patient = b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic")
         halted = b.icmp_signed("!=", g.read("halt", g.i(0), I64), g.i(0))
         over = b.or_(halted, b.icmp_signed(">=", patient, g.field("patients")))
+        # a lane at rest goes on reading records, so it must point at one that exists
+        for name, value in (("patient", 0), ("rowed", 0), ("low", 0), ("near", 0), ("high", 1)):
+            g.put(g.i(value), name, lane)
         with b.if_else(over) as (rest, go):
             with rest:
                 g.put(g.d(0.0), "active", lane)
@@ -253,8 +257,6 @@ class Driver:
                 g.put(g.i(0), "stop", lane)
                 g.put(g.i(0), "taken", lane)
                 g.put(g.d(FIRST), "first", lane)
-                for name, value in (("rowed", 0), ("low", 0), ("near", 0), ("high", 1)):
-                    g.put(g.i(value), name, lane)
                 g.put(g.read("stop_times", g.i(0)), "t", lane)
                 for name, array, count in (("p", "parameters", len(self.code.parameters)), ("x", "initial", self.size)):
                     with g.loop(g.i(0), g.i(count)) as i:
@@ -318,18 +320,36 @@ class Driver:
                     g.put(following, "row", lane)
                     g.put(g.read("times", following), "out", lane)
         with b.if_then(b.icmp_signed(">", g.field("requests"), g.i(0))):
-            codes = g.field("codes")
-            for n in range(1, NODES + 1):
-                if n < NODES:
-                    b.call(self._interpolate, [g.context, g.work, e.const(n / NODES)])
-                else:
-                    self._given(g, "y", now)
-                b.call(self._evaluate, [g.context, g.work, g.region("inner" if n < NODES else "y")])
-                with g.loop(g.i(0), codes) as k:
-                    e.store(e.load(g.region("outputs"), k), points(g), g.madd(g.i(n), codes, k))
-            b.call(self._accumulate, [g.context, g.work, accepted])
+            self._emit_stretches(g, accepted, now)
         b.ret_void()
         return g.f
+
+    def _emit_stretches(self, g: Function, accepted: Any, now: Any) -> None:
+        """Running endpoints over the step; in stretches, if outputs hold states that another part took finer steps for."""
+        b, e, codes = g.b, g.e, g.field("codes")
+        t, h = e.load(g.region("t"), 0), e.load(g.region("h"), 0)
+        e.store(t, g.region("from"), 0)
+
+        def left() -> Any:
+            return b.and_(b.fcmp_ordered(">", accepted, e.const(0.0)), b.fcmp_ordered("<", e.load(g.region("from"), 0), now))
+
+        with g.repeat(lambda: g.any(left())):
+            begin, end = e.load(g.region("from"), 0), now
+            if self.driven:
+                b.call(self._follow, [g.context, g.work, g.region("inner"), begin, g.i(0)])
+                finer = b.icmp_signed("!=", g.field("finer"), g.i(0))
+                end = b.select(finer, e.call("minnum", now, e.load(g.region("next"), 0)), now)
+            flag, span = b.select(left(), e.const(1.0), e.const(0.0)), e.sub(end, begin)
+            e.store(span, g.region("span"), 0)
+            for n in range(1, NODES + 1):
+                time = end if n == NODES else e.add(begin, e.mul(span, e.const(n / NODES)))
+                fraction = b.select(b.fcmp_ordered(">=", time, now), e.const(1.0), e.div(e.sub(time, t), h))
+                b.call(self._interpolate, [g.context, g.work, fraction])
+                b.call(self._evaluate, [g.context, g.work, g.region("inner")])
+                with g.loop(g.i(0), codes) as k:
+                    e.store(e.load(g.region("outputs"), k), points(g), g.madd(g.i(n), codes, k))
+            b.call(self._accumulate, [g.context, g.work, flag])
+            e.store(end, g.region("from"), 0)
 
     def _emit_step(self) -> Any:
         """Stages of one step in every lane; the new state lacks only the last stage."""

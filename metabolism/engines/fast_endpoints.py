@@ -1,8 +1,8 @@
 """Running endpoints as vector LLVM IR: extremes, area and time above a level, without stored trajectories.
 
-In every accepted step each output is taken at five equally spaced points of the dense output. The quartic
-through them gives the area (Boole's rule), the extremes (Newton's method from the best point) and the times
-at which a level is crossed (bisection). The points belong to the step, so no output grid enters.
+In every accepted step, or stretch of one, each output is taken at five equally spaced points of the dense output.
+The quartic through them gives the area (Boole's rule), the extremes (Newton's method from the best point) and the
+times at which a level is crossed (bisection). The points belong to the step, so no output grid enters.
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ def _above(g: Function, quartic: _Quartic, level: Any) -> Any:
 
 
 def emit_accumulate(g: Function) -> Any:
-    """Fill in the body of ``accumulate(context, work, accepted)``: add one step to every request."""
+    """Fill in the body of ``accumulate(context, work, accepted)``: add one stretch to every request."""
     b, e, accepted = g.b, g.e, g.f.args[2]
     good = b.fcmp_ordered(">", accepted, e.const(0.0))
-    q, running, codes, h = points(g), totals(g), g.field("codes"), e.load(g.region("h"), 0)
+    q, running, codes, h = points(g), totals(g), g.field("codes"), e.load(g.region("span"), 0)
     with g.loop(g.i(0), g.field("requests")) as r:
         slot, kind = g.read("slot", r, I64), g.read("kind", r, I64)
         values = [e.load(q, g.madd(g.i(n), codes, slot)) for n in range(NODES + 1)]

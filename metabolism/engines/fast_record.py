@@ -8,6 +8,7 @@ are read like any other.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from metabolism.engines.fast_ir import DOUBLE, I64, POINTER, Function
@@ -94,7 +95,7 @@ def emit_follow(g: Function, own: int, slopes: bool = False) -> Any:
     """Fill in the body of ``follow(context, work, y, times, count)``: states of the other part at a time per lane.
 
     The first `count` kept states are written to their places after the `own` states at y; with `slopes` their
-    derivatives go to ``v``. A lane looks only at rows of the stretch between the stops it is in.
+    derivatives go to ``v``, and the beginning of the row after to ``next``. A lane looks only at rows of the stretch between the stops it is in.
     """
     b, e = g.b, g.e
     y, times, count = g.f.args[2:]
@@ -126,6 +127,9 @@ def emit_follow(g: Function, own: int, slopes: bool = False) -> Any:
             b.store(b.sub(here(), g.i(1)), index)
         n = here()
         g.put(n, "near", lane)
+        following = b.add(n, g.i(1))
+        inside = b.icmp_signed("<", following, high)
+        g.put(b.select(inside, begin(b.select(inside, following, n)), g.d(math.inf)), "next", lane)
         row = b.gep(record, [b.mul(b.add(base, n), _width(g))], source_etype=DOUBLE)
         inverse = b.load(row, typ=DOUBLE)
         s = b.fmul(b.fsub(time, begin(n)), inverse)

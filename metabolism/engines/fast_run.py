@@ -25,7 +25,9 @@ Tick = Callable[[int], None]
 #: Steps after which a patient is given up, for each dose or setting and for the start.
 LIMIT = 50_000
 #: Patients that are handled together (a multiple of every number of lanes), and rows of a record per stop to begin with.
-CHUNK, ROWS = 64, 160
+CHUNK, ROWS = 64, 400
+#: Share of the tolerance that a driven part gets.
+DRIVEN = 0.03
 #: How often progress is reported [s].
 _REPORT = 0.1
 #: Arrays with one row per patient.
@@ -153,22 +155,24 @@ class Run:
             "setting_parameter": _whole(self.parameter[name] for _, name, _ in plan.settings),
             "setting_value": _real([np.nan if value is None else value for _, _, value in plan.settings]),
             "codes": len(codes), "code": codes, "needs": len(need), "need": _whole(need), "values": np.zeros(0),
-            "pre": np.zeros(0), "pres": 0, "rtol": float(problem.rtol), "limit": LIMIT * len(self.stops),
+            "pre": np.zeros(0), "pres": 0, "limit": LIMIT * len(self.stops),
             "linked": int(linked), "requests": 0, "kind": np.zeros(0, np.int64), "slot": np.zeros(0, np.int64),
             "level": np.zeros(0), "results": np.zeros(0), "keeps": len(keep), "keep": _whole(keep), "rooms": 0,
             "begins": np.zeros(0), "record": np.zeros(0), "marks": np.zeros(0, np.int64), "until": np.zeros(0),
+            "finer": int(any(n >= own for n in needs)),
         }  # fmt: skip
 
     def _of_part(self, part: Part) -> Arrays:
         """What one part receives."""
         problem, plan, patients = self.problem, self.problem.plan, len(self.problem.initial)
-        names = problem.equations.states
+        names, share = problem.equations.states, DRIVEN if part.inputs else 1.0
         index = {names[state]: n for n, state in enumerate(part.states)}
         own = [n for n, (_, species, _) in enumerate(plan.boluses) if species in index]
         boluses = [plan.boluses[n] for n in own]
         volume = [problem.equations.volume.get(species) for _, species, _ in boluses]
         return {
-            "initial": _real(problem.initial[:, part.states]), "atol": _real(problem.atol[part.states]),
+            "initial": _real(problem.initial[:, part.states]), "rtol": float(problem.rtol * share),
+            "atol": _real(problem.atol[part.states] * share),
             "dose_scale": _real(problem.dose_scale[:, own]), "boluses": len(own),
             "bolus_begin": self._begins([b[0] for b in boluses]),
             "bolus_state": _whole(index[species] for _, species, _ in boluses),
@@ -193,7 +197,8 @@ class Run:
                 arrays = {**shared, **parts[n], **more}
                 arrays |= {name: arrays[name][rows] for name in _PER_PATIENT}
                 arrays |= {"patients": len(arrays["initial"]), "counter": np.zeros(1, np.int64)}
-                self.kernel.parts[n].run(_context(FIELDS, arrays).ctypes.data, address)
+                context = _context(FIELDS, arrays)
+                self.kernel.parts[n].run(context.ctypes.data, address)
                 return arrays
 
             more = records
