@@ -244,8 +244,9 @@ class Driver:
         patient = b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic")
         halted = b.icmp_signed("!=", g.read("halt", g.i(0), I64), g.i(0))
         over = b.or_(halted, b.icmp_signed(">=", patient, g.field("patients")))
-        # a lane at rest goes on reading records, so it must point at one that exists
-        for name, value in (("patient", 0), ("rowed", 0), ("low", 0), ("near", 0), ("high", 1)):
+        # a lane at rest goes on reading and writing records: those of nobody
+        g.put(g.field("patients"), "patient", lane)
+        for name, value in (("rowed", 0), ("low", 0), ("near", 0), ("high", 1)):
             g.put(g.i(value), name, lane)
         with b.if_else(over) as (rest, go):
             with rest:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from metabolism.engines.fast_ir import DOUBLE, I64, POINTER, Function
+from llvmlite import ir
+
+from metabolism.engines.fast_ir import DOUBLE, I32, I64, POINTER, Function
 from metabolism.engines.rodas import Rosenbrock
 
 #: Coefficients of a state in a row.
@@ -51,22 +53,20 @@ def emit_hold(g: Function) -> Any:
 
 
 def emit_record(g: Function, method: Rosenbrock, stages: list[str]) -> Any:
-    """Fill in the body of ``record(context, work, accepted)``: append the step of every lane that accepted one."""
+    """Fill in the body of ``record(context, work, accepted)``: write the step of every lane as its next row.
+
+    A step that was refused is written, too, and then overwritten by the next; a lane at rest has a place of its own.
+    """
     b, e, accepted = g.b, g.e, g.f.args[2]
-    e.store(accepted, g.region("scratch"), 0)
-    e.store(e.div(e.const(1.0), e.load(g.region("h"), 0)), g.region("scratch"), 1)
-
-    def taken(lane: Any) -> Any:
-        return b.fcmp_ordered(">", g.get("scratch", lane, g.i(0)), g.d(0.0))
-
-    with g.each_lane() as lane, b.if_then(taken(lane)):
-        n = g.get("rowed", lane, kind=I64)
-        row = _row(g, lane, n)
-        g.write(g.get("t", lane), "begins", row)
-        base = b.mul(row, _width(g))
-        g.write(g.get("scratch", lane, g.i(1)), "record", base)
-        g.put(b.add(base, g.i(1)), "low", lane)
-        g.put(b.add(n, g.i(1)), "rowed", lane)
+    t, inverse = e.load(g.region("t"), 0), e.div(e.const(1.0), e.load(g.region("h"), 0))
+    record, begins = g.field("record", POINTER), g.field("begins", POINTER)
+    lanes = [ir.Constant(I32, lane) for lane in range(g.lanes)]
+    rows = []
+    for lane in lanes:
+        row = _row(g, g.i(lane.constant), g.get("rowed", g.i(lane.constant), kind=I64))
+        b.store(b.extract_element(t, lane), b.gep(begins, [row], source_etype=DOUBLE))
+        rows.append(b.gep(record, [b.mul(row, _width(g))], source_etype=DOUBLE))
+        b.store(b.extract_element(inverse, lane), rows[-1])
     with g.loop(g.i(0), g.field("keeps")) as k:
         i = g.read("keep", k, I64)
         u = [e.load(g.region(n), i) for n in stages]
@@ -80,13 +80,13 @@ def emit_record(g: Function, method: Rosenbrock, stages: list[str]) -> Any:
             d.append(total)
         moved = e.sub(e.load(g.region("y"), i), x)
         powers = (x, e.add(moved, d[0]), e.sub(d[1], d[0]), e.sub(d[2], d[1]), e.sub(e.const(-0.0), d[2]))
-        for degree, value in enumerate(powers):
-            e.store(value, g.region("scratch"), 1 + degree)
-        shift = b.mul(k, g.i(DEGREES))
-        with g.each_lane() as lane, b.if_then(taken(lane)):
-            place = b.add(g.get("low", lane, kind=I64), shift)
-            for degree in range(DEGREES):
-                g.write(g.get("scratch", lane, g.i(1 + degree)), "record", b.add(place, g.i(degree)))
+        place = g.madd(k, g.i(DEGREES), g.i(1))
+        for lane, row in zip(lanes, rows, strict=True):
+            for degree, value in enumerate(powers):
+                target = b.gep(row, [b.add(place, g.i(degree))], source_etype=DOUBLE)
+                b.store(b.extract_element(value, lane), target)
+    taken = b.zext(b.fcmp_ordered(">", accepted, e.const(0.0)), e.integers)
+    b.store(b.add(b.load(g.region("rowed"), typ=e.integers), taken), g.region("rowed"))
     b.ret_void()
     return g.f
 

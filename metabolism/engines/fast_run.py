@@ -24,8 +24,8 @@ Request = tuple[str, str] | tuple[str, str, float]
 Tick = Callable[[int], None]
 #: Steps after which a patient is given up, for each dose or setting and for the start.
 LIMIT = 50_000
-#: Patients that are handled together (a multiple of every number of lanes), and rows of a record per stop to begin with.
-CHUNK, ROWS = 64, 400
+#: Patients per lane that are handled together, in a model of one part and of two; a record's first rows per stop.
+TOGETHER, ROWS = (32, 4), 400
 #: Share of the tolerance that a driven part gets.
 DRIVEN = 0.03
 #: How often progress is reported [s].
@@ -70,6 +70,7 @@ class Run:
         self.code = {n: i for i, n in enumerate(names)}
         self.stops = np.array(sorted({problem.start, *plan.boundaries, problem.end}))
         self.targets = list(plan.asked)
+        self.chunk = TOGETHER[len(compiled.parts) - 1] * compiled.lanes
         self._counts = [np.zeros(len(problem.initial), np.int64)]
 
     @property
@@ -117,8 +118,8 @@ class Run:
         shared = self._shared(outputs, linked) | more
         parts = [self._of_part(part) for part in self.kernel.parts]
         self._counts = [arrays["steps"] for arrays in parts]
-        chunks = iter(range(0, len(answer), CHUNK))
-        with ThreadPoolExecutor(max(1, min(workers, -(-len(answer) // CHUNK)))) as pool:
+        chunks = iter(range(0, len(answer), self.chunk))
+        with ThreadPoolExecutor(max(1, min(workers, -(-len(answer) // self.chunk)))) as pool:
             jobs = [pool.submit(self._work, shared, parts, chunks) for _ in range(pool._max_workers)]
             _watch(jobs, shared, tick)
         final, rates = (np.full(self.problem.initial.shape, fill) for fill in (np.nan, 0.0))
@@ -191,7 +192,7 @@ class Run:
         records = self._records(shared, rooms)
         # taking from an iterator over a range is atomic
         for begin in chunks:
-            rows = slice(begin, begin + CHUNK)
+            rows = slice(begin, begin + self.chunk)
 
             def integrate(n: int, more: Arrays, rows: slice = rows) -> Arrays:
                 arrays = {**shared, **parts[n], **more}
@@ -220,9 +221,11 @@ class Run:
         """Room for the records of a chunk."""
         if len(self.kernel.parts) == 1:
             return {}
+        # one more than patients, for lanes at rest
+        places = self.chunk + 1
         return {
-            "rooms": rooms, "begins": np.empty((CHUNK, rooms)), "marks": np.zeros((CHUNK, len(self.stops)), np.int64),
-            "record": np.empty((CHUNK, rooms, width(shared["keeps"]))),
+            "rooms": rooms, "begins": np.empty((places, rooms)), "marks": np.zeros((places, len(self.stops)), np.int64),
+            "record": np.empty((places, rooms, width(shared["keeps"]))),
         }  # fmt: skip
 
     def _begins(self, times: Sequence[float]) -> Integers:
