@@ -35,7 +35,7 @@ FIELDS = (
     "setting_begin", "setting_parameter", "setting_value", "pre_row", "out_row", "out_next", "times", "rows",
     "codes", "code", "needs", "need", "values", "pre", "pres", "final", "status", "failed_at", "rates", "steps",
     "rtol", "atol", "limit", "linked", "requests", "kind", "slot", "level", "results",
-    "rooms", "keeps", "keep", "begins", "record", "marks", "until", "finer",
+    "rooms", "keeps", "keep", "begins", "record", "marks", "until", "coarse",
 )  # fmt: skip
 #: What ``newton`` receives.
 NEWTON_FIELDS = ("patients", "parameters", "states", "step", "weights", "rates", "moves")
@@ -48,7 +48,7 @@ KEPT = 30
 _MAGIC = b"als-methionine kernel 1\n"
 _GENERATOR = (
     "fast_codegen.py", "fast_compile.py", "fast_control.py", "fast_driver.py", "fast_endpoints.py", "fast_ir.py",
-    "fast_newton.py", "fast_record.py", "fast_split.py", "fast_symbols.py", "rodas.py",
+    "fast_newton.py", "fast_outputs.py", "fast_record.py", "fast_split.py", "fast_symbols.py", "rodas.py",
 )  # fmt: skip
 _kernels: dict[str, Kernel] = {}
 _lock = threading.Lock()

@@ -14,9 +14,10 @@ import numpy as np
 from metabolism.engines.fast_codegen import ModelCode
 from metabolism.engines.fast_compile import DONE, FIELDS, FULL, TOO_MANY, TOO_SMALL
 from metabolism.engines.fast_control import emit_error, emit_wanted
-from metabolism.engines.fast_endpoints import NODES, emit_accumulate, emit_begin, points, totals
+from metabolism.engines.fast_endpoints import emit_begin, totals
 from metabolism.engines.fast_ir import DOUBLE, I64, POINTER, Function, places
-from metabolism.engines.fast_record import DEGREES, emit_follow, emit_hold, emit_record
+from metabolism.engines.fast_outputs import Outputs
+from metabolism.engines.fast_record import DEGREES, emit_hold, emit_record
 from metabolism.engines.rodas import Rosenbrock
 
 #: A step is too small below this [h] x max(1, |t|).
@@ -49,35 +50,27 @@ class Driver:
     def __init__(self, code: ModelCode, method: Rosenbrock, records: bool = False) -> None:
         self.code, self.method, self.records, self.driven = code, method, records, bool(code.given)
         self.module, self.lanes, self.size = code.module, code.lanes, len(code.states)
-        self.stages = [f"u{j}" for j in range(method.stages)]
+        self.stages = method.names
         sizes = {
             **dict.fromkeys(("x", "y", "inner"), self.size + len(code.given)),
             **dict.fromkeys(("atol", "w", "g", *self.stages), self.size), "v": len(code.inputs), "scratch": 1 + DEGREES,
             "p": len(code.parameters), "c": code.constants, "lu": len(code.elimination.slots),
             **dict.fromkeys(
                 ("t", "h", "end", "out", "first", "settled", "last_error", "last_h", "refused", "active", "patient",
-                 "stop", "row", "taken", "rowed", "low", "high", "near", "pace", "next",
-                 "from", "span"), 1
+                 "stop", "row", "taken", "rowed", "low", "high", "near", "next", "pace", "from", "span"), 1
             ),
         }  # fmt: skip
         self.regions, self.tail = places(sizes)
         self.regions["outputs"] = self.tail
-        if self.driven:
-            more = (POINTER, code.vector, I64)
-            self._follow = emit_follow(self._new("follow", *more), self.size)
-            self._drive = emit_follow(self._new("drive", *more), self.size, slopes=True)
+        self.out = Outputs(code, method, self._new)
         if records:
             self._hold = emit_hold(self._new("hold", I64))
-            self._record = emit_record(self._new("record", code.vector), method, self.stages)
-        self._interpolate = self._emit_interpolate()
-        self._evaluate = self._emit_evaluate()
-        self._begin = emit_begin(self._new("begin", I64), self._evaluate)
+            self._record = emit_record(self._new("record", code.vector), method)
+        self._begin = emit_begin(self._new("begin", I64), self.out.evaluate)
         self._stop = self._emit_stop()
         self._pull = self._emit_pull()
         self._fail = self._emit_fail()
         self._arrive = self._emit_arrive()
-        self._accumulate = emit_accumulate(self._new("accumulate", self.code.vector))
-        self._outputs = self._emit_outputs()
         self._step = self._emit_step()
         self._events = self._emit_events()
         self._emit_run()
@@ -85,72 +78,8 @@ class Driver:
     def _new(self, name: str, *more: Any, export: bool = False) -> Function:
         return Function(self.module, self.code.label + name, more, self.regions, FIELDS, self.lanes, export)
 
-    def _given(self, g: Function, place: str, time: Any) -> None:
-        """Read every kept state of the other part at a time in each lane."""
-        if self.driven:
-            g.b.call(self._follow, [g.context, g.work, g.region(place), time, g.field("keeps")])
-
     def _prologue(self, g: Function) -> None:
         g.b.call(self.code.prologue, [g.region("p"), g.region("c")])
-
-    def _emit_interpolate(self) -> Any:
-        """Dense output at a fraction of the step in each lane, for the states that outputs need."""
-        g = self._new("interpolate", self.code.vector)
-        e, s = g.e, g.f.args[2]
-        rest = e.sub(e.const(1.0), s)
-        with g.loop(g.i(0), g.field("needs")) as k:
-            i = g.read("need", k, I64)
-            u = [e.load(g.region(n), i) for n in self.stages]
-            total = None
-            for row in reversed(self.method.h):
-                if not any(row):
-                    continue
-                d = None
-                for weight, value in zip(row, u, strict=True):
-                    if weight:
-                        term = e.mul(e.const(weight), value)
-                        d = term if d is None else e.add(d, term)
-                total = d if total is None else e.add(d, e.mul(s, total))
-            inner = e.add(e.load(g.region("y"), i), e.mul(rest, total))
-            e.store(e.add(e.mul(rest, e.load(g.region("x"), i)), e.mul(s, inner)), g.region("inner"), i)
-        self._given(g, "inner", e.add(e.load(g.region("t"), 0), e.mul(s, e.load(g.region("h"), 0))))
-        g.b.ret_void()
-        return g.f
-
-    def _emit_evaluate(self) -> Any:
-        """Outputs of every lane from the states at a pointer."""
-        g = self._new("evaluate", POINTER)
-        y, b, e = g.f.args[2], g.b, g.e
-        p, c = g.region("p"), g.region("c")
-        with g.loop(g.i(0), g.field("codes")) as k:
-            code = g.read("code", k, I64)
-            states = self.size + len(self.code.given)
-            target, parameters = g.region("outputs"), g.i(states)
-            derived = g.i(states + len(self.code.parameters))
-            with b.if_else(b.icmp_signed("<", code, parameters)) as (state, other):
-                with state:
-                    e.store(e.load(y, code), target, k)
-                with other, b.if_else(b.icmp_signed("<", code, derived)) as (parameter, rule):
-                    with parameter:
-                        e.store(e.load(p, b.sub(code, parameters)), target, k)
-                    with rule:
-                        after = g.f.append_basic_block()
-                        switch = b.switch(b.sub(code, derived), after)
-                        for n, function in enumerate(self.code.derived):
-                            block = g.f.append_basic_block()
-                            switch.add_case(g.i(n), block)
-                            b.position_at_end(block)
-                            e.store(b.call(function, [p, c, y]), target, k)
-                            b.branch(after)
-                        b.position_at_end(after)
-        b.ret_void()
-        return g.f
-
-    def _scatter(self, g: Function, lane: Any, name: str, row: Any) -> None:
-        """Copy one lane of the outputs to a row of an array of the caller."""
-        codes = g.field("codes")
-        with g.loop(g.i(0), codes) as k:
-            g.write(g.get("outputs", lane, k), name, g.madd(row, codes, k))
 
     def _emit_stop(self) -> Any:
         """Everything that happens to one lane at a stop: outputs before, boluses, settings, outputs after."""
@@ -159,9 +88,9 @@ class Driver:
         patient, stop = g.get("patient", lane, kind=I64), g.get("stop", lane, kind=I64)
         pre = g.read("pre_row", stop, I64)
         with b.if_then(b.icmp_signed(">=", pre, g.i(0))):
-            self._given(g, "x", g.e.load(g.region("t"), 0))
-            b.call(self._evaluate, [g.context, g.work, g.region("x")])
-            self._scatter(g, lane, "pre", g.madd(patient, g.field("pres"), pre))
+            self.out.given(g, "x", g.e.load(g.region("t"), 0))
+            b.call(self.out.evaluate, [g.context, g.work, g.region("x")])
+            self.out.scatter(g, lane, "pre", g.madd(patient, g.field("pres"), pre))
         following = b.add(stop, g.i(1))
         doses = g.read("bolus_begin", stop, I64), g.read("bolus_begin", following, I64)
         with g.loop(*doses) as k:
@@ -190,9 +119,9 @@ class Driver:
             self._emit_stretch(g, lane, patient, stop)
         row = g.read("out_row", stop, I64)
         with b.if_then(b.icmp_signed(">=", row, g.i(0))):
-            self._given(g, "x", g.e.load(g.region("t"), 0))
-            b.call(self._evaluate, [g.context, g.work, g.region("x")])
-            self._scatter(g, lane, "values", g.madd(patient, g.field("rows"), row))
+            self.out.given(g, "x", g.e.load(g.region("t"), 0))
+            b.call(self.out.evaluate, [g.context, g.work, g.region("x")])
+            self.out.scatter(g, lane, "values", g.madd(patient, g.field("rows"), row))
         last = b.icmp_signed("==", following, g.field("stops"))
         upto = b.select(last, now, g.read("stop_times", b.select(last, stop, following)))
         if self.driven:
@@ -221,7 +150,7 @@ class Driver:
         g.put(nearest, "row", lane)
         g.put(g.read("times", nearest), "out", lane)
         with b.if_then(b.icmp_signed(">", g.field("requests"), g.i(0))):
-            self._given(g, "x", g.e.load(g.region("t"), 0))
+            self.out.given(g, "x", g.e.load(g.region("t"), 0))
             b.call(self._begin, [g.context, g.work, lane])
         b.ret_void()
         return g.f
@@ -283,7 +212,7 @@ class Driver:
         rates = g.region("u0")
         with g.loop(g.i(0), g.i(self.size)) as i:
             e.store(e.const(0.0), rates, i)
-        self._given(g, "x", e.load(g.region("t"), 0))
+        self.out.given(g, "x", e.load(g.region("t"), 0))
         b.call(self.code.rates, [g.region("p"), g.region("c"), g.region("x"), rates])
         with g.loop(g.i(0), g.i(self.size)) as i:
             g.write(g.get("u0", lane, i), "rates", g.madd(patient, g.i(self.size), i))
@@ -292,65 +221,6 @@ class Driver:
         b.call(self._pull, [g.context, g.work, lane])
         b.ret_void()
         return g.f
-
-    def _emit_outputs(self) -> Any:
-        """Outputs that lie inside the step just accepted, in every lane that has one, and running endpoints."""
-        g = self._new("outputs", self.code.vector, self.code.vector)
-        b, e, accepted, now = g.b, g.e, g.f.args[2], g.f.args[3]
-        if self.records:
-            b.call(self._record, [g.context, g.work, accepted])
-
-        def pending() -> Any:
-            due = b.fcmp_ordered("<=", e.load(g.region("out"), 0), now)
-            return b.and_(due, b.fcmp_ordered(">", accepted, e.const(0.0)))
-
-        with g.repeat(lambda: g.any(pending())):
-            mask = pending()
-            fraction = e.div(e.sub(e.load(g.region("out"), 0), e.load(g.region("t"), 0)), e.load(g.region("h"), 0))
-            b.call(self._interpolate, [g.context, g.work, fraction])
-            b.call(self._evaluate, [g.context, g.work, g.region("inner")])
-            wide = b.zext(mask, e.integers)
-            place = b.alloca(e.integers)
-            b.store(wide, place)
-            with g.each_lane() as lane:
-                flag = b.load(b.gep(place, [lane], source_etype=I64), typ=I64)
-                with b.if_then(b.icmp_signed("!=", flag, g.i(0))):
-                    row, patient = g.get("row", lane, kind=I64), g.get("patient", lane, kind=I64)
-                    self._scatter(g, lane, "values", g.madd(patient, g.field("rows"), row))
-                    following = b.add(row, g.i(1))
-                    g.put(following, "row", lane)
-                    g.put(g.read("times", following), "out", lane)
-        with b.if_then(b.icmp_signed(">", g.field("requests"), g.i(0))):
-            self._emit_stretches(g, accepted, now)
-        b.ret_void()
-        return g.f
-
-    def _emit_stretches(self, g: Function, accepted: Any, now: Any) -> None:
-        """Running endpoints over the step; in stretches, if outputs hold states that another part took finer steps for."""
-        b, e, codes = g.b, g.e, g.field("codes")
-        t, h = e.load(g.region("t"), 0), e.load(g.region("h"), 0)
-        e.store(t, g.region("from"), 0)
-
-        def left() -> Any:
-            return b.and_(b.fcmp_ordered(">", accepted, e.const(0.0)), b.fcmp_ordered("<", e.load(g.region("from"), 0), now))
-
-        with g.repeat(lambda: g.any(left())):
-            begin, end = e.load(g.region("from"), 0), now
-            if self.driven:
-                b.call(self._follow, [g.context, g.work, g.region("inner"), begin, g.i(0)])
-                finer = b.icmp_signed("!=", g.field("finer"), g.i(0))
-                end = b.select(finer, e.call("minnum", now, e.load(g.region("next"), 0)), now)
-            flag, span = b.select(left(), e.const(1.0), e.const(0.0)), e.sub(end, begin)
-            e.store(span, g.region("span"), 0)
-            for n in range(1, NODES + 1):
-                time = end if n == NODES else e.add(begin, e.mul(span, e.const(n / NODES)))
-                fraction = b.select(b.fcmp_ordered(">=", time, now), e.const(1.0), e.div(e.sub(time, t), h))
-                b.call(self._interpolate, [g.context, g.work, fraction])
-                b.call(self._evaluate, [g.context, g.work, g.region("inner")])
-                with g.loop(g.i(0), codes) as k:
-                    e.store(e.load(g.region("outputs"), k), points(g), g.madd(g.i(n), codes, k))
-            b.call(self._accumulate, [g.context, g.work, flag])
-            e.store(end, g.region("from"), 0)
 
     def _emit_step(self) -> Any:
         """Stages of one step in every lane; the new state lacks only the last stage."""
@@ -372,7 +242,7 @@ class Driver:
                     e.store(e.add(e.load(u[s], i), e.mul(scale, e.load(g.region("g"), i))), u[s], i)
 
         if self.driven:
-            b.call(self._drive, [g.context, g.work, x, t, inputs])
+            b.call(self.out.drive, [g.context, g.work, x, t, inputs])
         b.call(self.code.factor, [p, c, x, u[0], lu, g.region("w"), shift, g.region("v"), g.region("g")])
         drift(0)
         b.call(self.code.solve, [lu, u[0]])
@@ -392,7 +262,7 @@ class Driver:
                 e.store(e.mul(total, inverse), u[s], i)
             if self.driven and nodes[s] != nodes[s - 1]:
                 time = e.add(t, e.mul(h, e.const(nodes[s])))
-                b.call(self._follow, [g.context, g.work, y, time, inputs])
+                b.call(self.out.follow, [g.context, g.work, y, time, inputs])
             b.call(self.code.rates, [p, c, y, u[s]])
             drift(s)
             b.call(self.code.solve, [lu, u[s]])
@@ -424,7 +294,10 @@ class Driver:
             reached = b.fcmp_ordered("<=", e.sub(end, t), h)
             now = b.select(reached, end, e.add(t, h))
             flag = b.select(good, one, zero)
-            b.call(self._outputs, [g.context, g.work, flag, now])
+            if self.records:
+                b.call(self._record, [g.context, g.work, flag])
+            else:
+                b.call(self.out.outputs, [g.context, g.work, flag, now])
             with g.loop(g.i(0), g.i(self.size)) as i:
                 e.store(b.select(good, e.load(g.region("y"), i), e.load(g.region("x"), i)), g.region("x"), i)
             t = b.select(good, now, t)

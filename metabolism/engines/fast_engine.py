@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from metabolism.engines import Array, Problem, Solution
 from metabolism.engines.fast_compile import NEWTON_FIELDS, kernel
-from metabolism.engines.fast_run import Request, Run, Tick, _context, _real
+from metabolism.engines.fast_run import Request, Run, Tick, context, real
 from metabolism.equations import Equations
 from metabolism.resting import RESIDUAL, RUNAWAY
 
@@ -94,7 +94,7 @@ def rest_many(
     keep = np.array([s not in set(held) for s in equations.states])
     # a held state gets an infinite inertia: it does not move, and nothing feels it
     weights, floor = np.where(keep, 1.0, 1e300), 1e-3 * scale
-    x, p = _real(initial).copy(), _real(parameters)
+    x, p = real(initial).copy(), real(parameters)
     step, best = np.ones(len(x)), np.full(len(x), np.inf)
     active = np.flatnonzero(np.isfinite(x).all(axis=1) & np.isfinite(p).all(axis=1))
     _memory, address = compiled.memory()
@@ -103,11 +103,11 @@ def rest_many(
             break
         here, moves, rates = x[active], np.empty((len(active), len(scale))), np.empty((len(active), len(scale)))
         arrays = {
-            "patients": len(active), "parameters": _real(p[active]), "states": here, "step": step[active],
+            "patients": len(active), "parameters": real(p[active]), "states": here, "step": step[active],
             "weights": weights, "rates": rates, "moves": moves,
         }  # fmt: skip
-        context = _context(NEWTON_FIELDS, arrays)
-        compiled.newton(context.ctypes.data, address)
+        words = context(NEWTON_FIELDS, arrays)
+        compiled.newton(words.ctypes.data, address)
         residual = (np.abs(rates) / np.maximum(np.abs(here), floor))[:, keep].max(axis=1)
         best[active] = np.fmin(best[active], residual)
         # near rest, polish until rounding stops the fall

@@ -52,7 +52,7 @@ def emit_hold(g: Function) -> Any:
     return g.f
 
 
-def emit_record(g: Function, method: Rosenbrock, stages: list[str]) -> Any:
+def emit_record(g: Function, method: Rosenbrock) -> Any:
     """Fill in the body of ``record(context, work, accepted)``: write the step of every lane as its next row.
 
     A step that was refused is written, too, and then overwritten by the next; a lane at rest has a place of its own.
@@ -69,7 +69,7 @@ def emit_record(g: Function, method: Rosenbrock, stages: list[str]) -> Any:
         b.store(b.extract_element(inverse, lane), rows[-1])
     with g.loop(g.i(0), g.field("keeps")) as k:
         i = g.read("keep", k, I64)
-        u = [e.load(g.region(n), i) for n in stages]
+        u = [e.load(g.region(n), i) for n in method.names]
         x = e.load(g.region("x"), i)
         d = []
         for weights in method.h:

@@ -76,7 +76,7 @@ class Run:
     @property
     def steps(self) -> Integers:
         """Steps each patient took, of all parts, refused ones included, once it has been integrated; 0 before."""
-        return np.sum(self._counts, axis=0)
+        return np.add.reduce(self._counts).astype(np.int64)
 
     def solve(self, tick: Tick | None, workers: int, linked: bool = False) -> Solution:
         """Integrate; with `linked`, every group of lanes takes the steps of its first patient."""
@@ -89,7 +89,7 @@ class Run:
         found = np.append(problem.times, np.inf)[rows] == self.stops
         return self._call(
             problem.outputs, workers, tick, linked, values, pre_dose,
-            pre_row=_whole(before.index(s) if s in before else -1 for s in self.stops.tolist()),
+            pre_row=whole(before.index(s) if s in before else -1 for s in self.stops.tolist()),
             out_row=np.where(found, rows, -1),
             out_next=np.searchsorted(problem.times, self.stops, side="right"),
             times=np.append(problem.times, np.inf), rows=len(problem.times), values=values, pre=pre_dose,
@@ -99,14 +99,14 @@ class Run:
     def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int, linked: bool = False) -> Solution:
         """Compute endpoints; with `linked`, every group of lanes takes the steps of its first patient."""
         check_requests(requests, self.code)
-        outputs = list(dict.fromkeys(output for _, output, *_ in requests))
+        outputs = sorted(dict.fromkeys(output for _, output, *_ in requests), key=self._fine)
         none = np.full(len(self.stops), -1)
         results = np.full((len(self.problem.initial), len(requests)), np.nan)
         return self._call(
             outputs, workers, tick, linked, results[:, None], np.empty((len(results), 0, len(requests))),
             pre_row=none, out_row=none, out_next=np.zeros(len(self.stops), np.int64), times=np.array([np.inf]), rows=0,
-            requests=len(requests), kind=_whole(KINDS.index(kind) for kind, *_ in requests),
-            slot=_whole(outputs.index(output) for _, output, *_ in requests),
+            requests=len(requests), kind=whole(KINDS.index(kind) for kind, *_ in requests),
+            slot=whole(outputs.index(output) for _, output, *_ in requests),
             level=np.array([float(level[0]) if level else 0.0 for _, _, *level in requests]), results=results,
         )  # fmt: skip
 
@@ -119,49 +119,51 @@ class Run:
         parts = [self._of_part(part) for part in self.kernel.parts]
         self._counts = [arrays["steps"] for arrays in parts]
         chunks = iter(range(0, len(answer), self.chunk))
-        with ThreadPoolExecutor(max(1, min(workers, -(-len(answer) // self.chunk)))) as pool:
-            jobs = [pool.submit(self._work, shared, parts, chunks) for _ in range(pool._max_workers)]
+        threads = max(1, min(workers, -(-len(answer) // self.chunk)))
+        with ThreadPoolExecutor(threads) as pool:
+            jobs = [pool.submit(self._work, shared, parts, chunks) for _ in range(threads)]
             _watch(jobs, shared, tick)
-        final, rates = (np.full(self.problem.initial.shape, fill) for fill in (np.nan, 0.0))
-        status, failed_at = parts[-1]["status"], parts[-1]["failed_at"]
+        final = np.full(self.problem.initial.shape, np.nan)
         for part, arrays in zip(self.kernel.parts, parts, strict=True):
-            final[:, part.states], rates[:, part.states] = arrays["final"], arrays["rates"]
-        if len(parts) > 1:
-            # the part that is driven stops where its inputs end, for the reason they end
-            first = parts[0]["failed_at"] <= failed_at
-            failed = (parts[0]["status"] != DONE) & (status != DONE)
-            status = np.where(failed & first, parts[0]["status"], status)
-            rates[np.ix_(failed & first, self.kernel.parts[1].states)] = 0.0
-            rates[np.ix_(~(failed & first), self.kernel.parts[0].states)] = 0.0
-            final[status != DONE] = np.nan
+            final[:, part.states] = arrays["final"]
+        last = parts[-1]
+        status, failed_at = last["status"], last["failed_at"]
+        final[status != DONE] = np.nan
         delivered = {t: shared["delivered"][:, i].copy() for i, t in enumerate(self.targets)}
         self._add_infusions(delivered, np.where(status == DONE, np.inf, failed_at))
-        return Solution(answer, before, delivered, final, self._failures(status, failed_at, rates))
+        return Solution(answer, before, delivered, final, self._failures(parts))
 
     def _shared(self, outputs: Sequence[str], linked: bool) -> Arrays:
         """What all parts receive."""
         problem, plan, last = self.problem, self.problem.plan, self.kernel.parts[-1]
-        codes = _whole(self.code[o] for o in outputs)
-        own, first = len(last.states), len(self.order) + len(self.parameter)
-        place, feeds = {state: n for n, state in enumerate(self.order)}, list(self.kernel.derived.values())
-        needs = {c for c in codes.tolist() if c < len(self.order)}
-        needs |= {place[s] for c in codes.tolist() if c >= first for s in feeds[c - first]}
-        need = sorted(n for n in needs if n < own)
-        keep = list(dict.fromkeys([*(place[s] - own for s in last.inputs), *sorted(n - own for n in needs if n >= own)]))
+        codes, own = whole(self.code[o] for o in outputs), len(last.states)
+        needs = sorted(set().union(*(self._needs(o) for o in outputs)))
+        need = [n for n in needs if n < own]
+        keep = list(dict.fromkeys(n - own for n in [*map(self.order.index, last.inputs), *needs] if n >= own))
         return {
-            "done": np.zeros(1, np.int64), "halt": np.zeros(1, np.int64), "parameters": _real(problem.parameters),
+            "done": np.zeros(1, np.int64), "halt": np.zeros(1, np.int64), "parameters": real(problem.parameters),
             "stops": len(self.stops), "stop_times": self.stops, "targets": len(self.targets),
             "delivered": np.zeros((len(problem.initial), len(self.targets))),
             "setting_begin": self._begins([s[0] for s in plan.settings]),
-            "setting_parameter": _whole(self.parameter[name] for _, name, _ in plan.settings),
-            "setting_value": _real([np.nan if value is None else value for _, _, value in plan.settings]),
-            "codes": len(codes), "code": codes, "needs": len(need), "need": _whole(need), "values": np.zeros(0),
+            "setting_parameter": whole(self.parameter[name] for _, name, _ in plan.settings),
+            "setting_value": real([np.nan if value is None else value for _, _, value in plan.settings]),
+            "codes": len(codes), "code": codes, "needs": len(need), "need": whole(need), "values": np.zeros(0),
             "pre": np.zeros(0), "pres": 0, "limit": LIMIT * len(self.stops),
             "linked": int(linked), "requests": 0, "kind": np.zeros(0, np.int64), "slot": np.zeros(0, np.int64),
-            "level": np.zeros(0), "results": np.zeros(0), "keeps": len(keep), "keep": _whole(keep), "rooms": 0,
+            "level": np.zeros(0), "results": np.zeros(0), "keeps": len(keep), "keep": whole(keep), "rooms": 0,
             "begins": np.zeros(0), "record": np.zeros(0), "marks": np.zeros(0, np.int64), "until": np.zeros(0),
-            "finer": int(any(n >= own for n in needs)),
+            "coarse": sum(not self._fine(output) for output in outputs),
         }  # fmt: skip
+
+    def _needs(self, output: str) -> set[int]:
+        """Positions in `order` of the states an output holds."""
+        code = self.code[output]
+        held = self.kernel.derived.get(output, [self.order[code]] if code < len(self.order) else [])
+        return set(map(self.order.index, held))
+
+    def _fine(self, output: str) -> bool:
+        """Whether an output holds states that are read from a record, and so moves within a step of the last part."""
+        return max(self._needs(output), default=0) >= len(self.kernel.parts[-1].states)
 
     def _of_part(self, part: Part) -> Arrays:
         """What one part receives."""
@@ -172,14 +174,14 @@ class Run:
         boluses = [plan.boluses[n] for n in own]
         volume = [problem.equations.volume.get(species) for _, species, _ in boluses]
         return {
-            "initial": _real(problem.initial[:, part.states]), "rtol": float(problem.rtol * share),
-            "atol": _real(problem.atol[part.states] * share),
-            "dose_scale": _real(problem.dose_scale[:, own]), "boluses": len(own),
+            "initial": real(problem.initial[:, part.states]), "rtol": float(problem.rtol * share),
+            "atol": real(problem.atol[part.states] * share),
+            "dose_scale": real(problem.dose_scale[:, own]), "boluses": len(own),
             "bolus_begin": self._begins([b[0] for b in boluses]),
-            "bolus_state": _whole(index[species] for _, species, _ in boluses),
-            "bolus_volume": _whole(-1 if v is None else self.parameter[v] for v in volume),
-            "bolus_amount": _real([amount for _, _, amount in boluses]),
-            "bolus_target": _whole(self.targets.index(species) for _, species, _ in boluses),
+            "bolus_state": whole(index[species] for _, species, _ in boluses),
+            "bolus_volume": whole(-1 if v is None else self.parameter[v] for v in volume),
+            "bolus_amount": real([amount for _, _, amount in boluses]),
+            "bolus_target": whole(self.targets.index(species) for _, species, _ in boluses),
             "final": np.full((patients, len(part.states)), np.nan), "status": np.full(patients, -1),
             "failed_at": np.full(patients, problem.start), "rates": np.zeros((patients, len(part.states))),
             "steps": np.zeros(patients, np.int64),
@@ -191,21 +193,20 @@ class Run:
         rooms = ROWS * len(self.stops)
         records = self._records(shared, rooms)
         # taking from an iterator over a range is atomic
-        for begin in chunks:
+        for begin in itertools.takewhile(lambda _: not shared["halt"][0], chunks):
             rows = slice(begin, begin + self.chunk)
 
             def integrate(n: int, more: Arrays, rows: slice = rows) -> Arrays:
                 arrays = {**shared, **parts[n], **more}
                 arrays |= {name: arrays[name][rows] for name in _PER_PATIENT}
                 arrays |= {"patients": len(arrays["initial"]), "counter": np.zeros(1, np.int64)}
-                context = _context(FIELDS, arrays)
-                self.kernel.parts[n].run(context.ctypes.data, address)
+                words = context(FIELDS, arrays)
+                self.kernel.parts[n].run(words.ctypes.data, address)
                 return arrays
 
             more = records
             if len(parts) > 1:
-                silent = {"codes": 0, "requests": 0, "done": np.zeros(1, np.int64), "times": np.array([np.inf]),
-                          "out_next": np.zeros_like(shared["out_next"]),
+                silent = {"codes": 0, "requests": 0, "done": np.zeros(1, np.int64),
                           **dict.fromkeys(("pre_row", "out_row"), np.full(len(self.stops), -1))}  # fmt: skip
                 while True:
                     found = integrate(0, silent | records)
@@ -232,21 +233,26 @@ class Run:
         """First item at each stop, and the number of items."""
         return np.append(np.searchsorted(times, self.stops), len(times)).astype(np.int64)
 
-    def _failures(self, status: Integers, failed_at: Array, all_rates: Array) -> dict[int, Failure]:
+    def _failures(self, parts: list[Arrays]) -> dict[int, Failure]:
         failures = {}
-        for patient in np.flatnonzero(status != DONE).tolist():
+        for patient in np.flatnonzero(parts[-1]["status"] != DONE).tolist():
+            time = float(parts[-1]["failed_at"][patient])
+            # a part that is driven stops where its inputs end: then the reason lies in the part before
+            n, stopped = next(
+                (n, p) for n, p in enumerate(parts) if p["status"][patient] != DONE and p["failed_at"][patient] <= time
+            )
             with np.errstate(over="ignore"):
-                rates = np.abs(all_rates[patient]) / np.maximum(self.problem.atol, 1e-300)
+                rates = np.abs(stopped["rates"][patient]) / np.maximum(stopped["atol"], 1e-300)
             # a rate that is not a number is the one to look at
-            worst = self.problem.equations.states[int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))]
-            time = float(failed_at[patient])
-            small = status[patient] == TOO_SMALL
+            worst = int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))
+            state = self.problem.equations.states[self.kernel.parts[n].states[worst]]
+            small = stopped["status"][patient] == TOO_SMALL
             reason = "no step is small enough" if small else f"more than {LIMIT * len(self.stops)} steps"
             message = (
-                f"the fast engine stopped at t = {time:.6g} h in '{worst}' ({reason}); "
+                f"the fast engine stopped at t = {time:.6g} h in '{state}' ({reason}); "
                 "try engine='roadrunner' or a looser rtol."
             )
-            failures[patient] = Failure(time, worst, message)
+            failures[patient] = Failure(time, state, message)
         return failures
 
     def _add_infusions(self, delivered: dict[str, Array], reached: Array) -> None:
@@ -278,26 +284,28 @@ def _watch(jobs: Sequence[Any], arrays: Arrays, tick: Tick | None) -> None:
         arrays["halt"][0] = 1
 
 
-def _context(fields: Sequence[str], arrays: Arrays) -> Integers:
+def context(fields: Sequence[str], arrays: Arrays) -> Integers:
     """Write addresses, counts and numbers into one word each."""
-    context = np.zeros(len(fields), np.int64)
+    words = np.zeros(len(fields), np.int64)
     for place, name in enumerate(fields):
         value = arrays[name]
         if isinstance(value, np.ndarray):
             # a copy would be written to and lost
             assert value.flags.c_contiguous, name
             assert value.dtype.itemsize == 8, name
-            context[place] = value.ctypes.data
+            words[place] = value.ctypes.data
         elif isinstance(value, float):
-            context[place] = np.float64(value).view(np.int64)
+            words[place] = np.float64(value).view(np.int64)
         else:
-            context[place] = value
-    return context
+            words[place] = value
+    return words
 
 
-def _real(values: Any) -> Array:
+def real(values: Any) -> Array:
+    """Numbers as the kernel reads them."""
     return np.ascontiguousarray(values, dtype=np.float64)
 
 
-def _whole(values: Iterable[int]) -> Integers:
+def whole(values: Iterable[int]) -> Integers:
+    """Indices as the kernel reads them."""
     return np.array(list(values), dtype=np.int64)

@@ -54,6 +54,11 @@ class Rosenbrock:
         return len(self.a)
 
     @property
+    def names(self) -> list[str]:
+        """Names of the stages."""
+        return [f"u{j}" for j in range(self.stages)]
+
+    @property
     def m(self) -> tuple[float, ...]:
         """Weights of the solution: the last row of A, then 1 for the last stage (stiffly accurate)."""
         return (*self.a[-1], 1.0)
