@@ -74,9 +74,17 @@ class Run:
         self._counts = [np.zeros(len(problem.initial), np.int64)]
 
     @property
+    def counts(self) -> list[float]:
+        """Mean number of steps in each part."""
+        return [float(steps.mean()) for steps in self._counts]
+
+    @property
     def steps(self) -> Integers:
         """Steps each patient took, of all parts, refused ones included, once it has been integrated; 0 before."""
-        return np.add.reduce(self._counts).astype(np.int64)
+        total = np.zeros_like(self._counts[0])
+        for steps in self._counts:
+            total += steps
+        return total
 
     def solve(self, tick: Tick | None, workers: int, linked: bool = False) -> Solution:
         """Integrate; with `linked`, every group of lanes takes the steps of its first patient."""
