@@ -12,7 +12,7 @@ import statistics
 from dataclasses import replace
 
 import numpy as np
-from bench import ACCURACY, cpu, error, take, trial
+from bench import cpu, error, take, trial
 
 from metabolism.engines import fast_split
 from metabolism.engines.fast_compile import kernel
@@ -50,7 +50,8 @@ def main() -> None:
                 if len(seconds[name]) == ROUNDS:
                     print(
                         f"rtol {rtol:.0e} {name:<12} error {errors[name, rtol]:.1e} {own} ms {statistics.median(seconds[name]):.2f} "
-                        f"({min(seconds[name]):.2f} to {max(seconds[name]):.2f}) steps {steps[name]}", flush=True
+                        f"({min(seconds[name]):.2f} to {max(seconds[name]):.2f}) steps {steps[name]}",
+                        flush=True,
                     )
 
 

@@ -190,7 +190,10 @@ def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, An
             states, inputs = ([index[s] for s in names] for names in (code.states, code.inputs))
             parts.append({"run": f"{code.label}run", "states": states, "inputs": inputs})
     parsed = llvm.parse_assembly(str(module))
-    passes = llvm.create_pass_builder(machine, llvm.PipelineTuningOptions(speed_level=2))
+    options = llvm.PipelineTuningOptions(speed_level=2)
+    # how far a loop is unrolled depends on the lanes, and then so does which products are fused with a sum
+    options.loop_unrolling = False
+    passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(parsed, passes)
     derived = {
         name: sorted(index[s.name] for s in expression.free_symbols if s.name in index)

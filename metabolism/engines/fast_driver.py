@@ -166,6 +166,12 @@ class Driver:
         g.put(low, "near", lane)
         g.put(b.select(last, b.add(low, g.i(1)), high), "high", lane)
 
+    def _detach(self, g: Function, lane: Any) -> None:
+        """Point a lane at the record of nobody: a lane at rest goes on reading and writing."""
+        g.put(g.field("patients"), "patient", lane)
+        for name, value in (("rowed", 0), ("low", 0), ("near", 0), ("high", 1)):
+            g.put(g.i(value), name, lane)
+
     def _emit_pull(self) -> Any:
         """Load the next patient into a lane, or let the lane rest."""
         g = self._new("pull", I64)
@@ -173,10 +179,7 @@ class Driver:
         patient = b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic")
         halted = b.icmp_signed("!=", g.read("halt", g.i(0), I64), g.i(0))
         over = b.or_(halted, b.icmp_signed(">=", patient, g.field("patients")))
-        # a lane at rest goes on reading and writing records: those of nobody
-        g.put(g.field("patients"), "patient", lane)
-        for name, value in (("rowed", 0), ("low", 0), ("near", 0), ("high", 1)):
-            g.put(g.i(value), name, lane)
+        self._detach(g, lane)
         with b.if_else(over) as (rest, go):
             with rest:
                 g.put(g.d(0.0), "active", lane)
@@ -276,6 +279,8 @@ class Driver:
         with g.loop(g.i(0), g.i(self.size)) as i:
             e.store(e.splat(g.read("atol", i)), g.region("atol"), i)
             e.store(one, g.region("w"), i)
+        with g.each_lane() as lane:
+            self._detach(g, lane)
         with g.each_lane() as lane:
             b.call(self._pull, [g.context, g.work, lane])
         with g.repeat(lambda: g.any(b.fcmp_ordered(">", e.load(g.region("active"), 0), zero))):
