@@ -94,8 +94,9 @@ def emit_record(g: Function, method: Rosenbrock) -> Any:
 def emit_follow(g: Function, own: int, slopes: bool = False) -> Any:
     """Fill in the body of ``follow(context, work, y, times, count)``: states of the other part at a time per lane.
 
-    The first `count` kept states are written to their places after the `own` states at y; with `slopes` their
-    derivatives go to ``v``, and the beginning of the row after to ``next``. A lane looks only at rows of the stretch between the stops it is in.
+    The first `count` kept states are written to their places after the `own` states at y, and the beginning of the
+    row after to ``next``; with `slopes` their derivatives go to ``v``. A lane looks only at the rows between the two
+    stops it is at.
     """
     b, e = g.b, g.e
     y, times, count = g.f.args[2:]

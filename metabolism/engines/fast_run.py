@@ -26,8 +26,11 @@ Tick = Callable[[int], None]
 LIMIT = 50_000
 #: Patients per lane that are handled together, in a model of one part and of two; a record's first rows per stop.
 TOGETHER, ROWS = (32, 4), 400
-#: Share of the tolerance that a driven part gets.
+#: Share of the tolerance that a driven part gets: its steps are as long as its error allows, and none is there for the
+#: sake of another state.
 DRIVEN = 0.03
+#: Memory for the records of one thread beyond which a patient is given up [bytes].
+MEMORY = 2**31
 #: How often progress is reported [s].
 _REPORT = 0.1
 #: Arrays with one row per patient.
@@ -218,7 +221,7 @@ class Run:
                           **dict.fromkeys(("pre_row", "out_row"), np.full(len(self.stops), -1))}  # fmt: skip
                 while True:
                     found = integrate(0, silent | records)
-                    if not np.any(found["status"] == FULL):
+                    if not np.any(found["status"] == FULL) or 2 * records["record"].nbytes > MEMORY:
                         break
                     rooms *= 2
                     records = self._records(shared, rooms)
@@ -255,7 +258,7 @@ class Run:
             worst = int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))
             state = self.problem.equations.states[self.kernel.parts[n].states[worst]]
             small = stopped["status"][patient] == TOO_SMALL
-            reason = "no step is small enough" if small else f"more than {LIMIT * len(self.stops)} steps"
+            reason = "no step is small enough" if small else f"more than {stopped['steps'][patient] - 1} steps"
             message = (
                 f"the fast engine stopped at t = {time:.6g} h in '{state}' ({reason}); "
                 "try engine='roadrunner' or a looser rtol."
