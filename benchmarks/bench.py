@@ -352,7 +352,7 @@ def arithmetic(system: Equations) -> list[dict[str, float]]:
 
     module, found = ir.Module("count"), split(system)
     codes = [ModelCode(system, module, 4)] if found is None else [
-        ModelCode(part(system, found.upper), module, 4, label="upper_"),
+        ModelCode(part(system, found.upper), module, 4, label="upper_", outputs=False),
         ModelCode(part(system, found.lower), module, 4, found.upper, found.inputs, "lower_"),
     ]  # fmt: skip
     body, stages = {f.name: str(f) for f in module.functions}, RODAS5P.stages

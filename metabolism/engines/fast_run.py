@@ -224,8 +224,10 @@ class Run:
                     if not np.any(found["status"] == FULL) or 2 * records["record"].nbytes > MEMORY:
                         break
                     rooms *= 2
-                    records = self._records(shared, rooms)
                     found["delivered"][:] = 0.0
+                    # the old ones go before there are new ones
+                    found = records = {}
+                    records = self._records(shared, rooms)
                 more = records | {"until": np.where(found["status"] == DONE, np.inf, found["failed_at"])}
             integrate(len(parts) - 1, more)
 
