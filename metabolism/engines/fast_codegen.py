@@ -130,6 +130,11 @@ class ModelCode:
         Before the names of all functions.
     outputs : bool
         Whether to emit rules and reactions.
+
+    Attributes
+    ----------
+    moved : list of int
+        States whose rates hold an input, and so change with time by themselves.
     """
 
     def __init__(

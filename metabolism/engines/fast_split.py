@@ -55,11 +55,11 @@ def split(equations: Equations) -> Split | None:
 
 
 def _needs(equations: Equations) -> dict[str, set[str]]:
-    """States that the rate of each state holds."""
-    needs: dict[str, set[str]] = {s: set() for s in equations.states}
-    for row, column in equations.jacobian:
-        needs[equations.states[row]].add(equations.states[column])
-    return needs
+    """States that the rate of each state holds, whether or not their derivative vanishes."""
+    states = set(equations.states)
+    return {
+        s: {x.name for x in rate.free_symbols} & states for s, rate in zip(equations.states, equations.rhs, strict=True)
+    }
 
 
 def _closure(state: str, needs: Mapping[str, set[str]]) -> frozenset[str]:
