@@ -31,7 +31,7 @@ import numpy as np
 import metabolism as mb
 from metabolism.engines import Problem, get_engine
 from metabolism.engines.fast_compile import kernel
-from metabolism.engines.fast_engine import Run
+from metabolism.engines.fast_run import Run
 from metabolism.equations import Equations, Expressions, Reaction
 from metabolism.exporters import sbml_text
 from metabolism.request import prepare
@@ -342,20 +342,29 @@ def scaling() -> dict[str, list[tuple[str, float, float]]]:
     return rows
 
 
-def arithmetic(system: Equations) -> dict[str, float]:
-    """Floating-point operations per step and patient, counted in the generated code."""
+def arithmetic(system: Equations) -> list[dict[str, float]]:
+    """Floating-point operations per step and patient of each part, counted in the generated code."""
     from llvmlite import ir
 
     from metabolism.engines.fast_codegen import ModelCode
+    from metabolism.engines.fast_split import part, split
     from metabolism.engines.rodas import RODAS5P
 
-    module = ir.Module("count")
-    ModelCode(system, module, 4)
-    body = {f.name: str(f) for f in module.functions}
-    per = {n: len(re.findall(r"= f(?:add|sub|mul|div)\b", body[n])) for n in ("rates", "factor", "solve")}
-    size, stages = len(system.states), RODAS5P.stages
-    mixes = sum(2 * s + 2 * sum(map(bool, RODAS5P.a[s])) + 1 for s in range(1, stages)) * size
-    return {**per, "mixes": mixes, "step": per["factor"] + stages * per["solve"] + (stages - 1) * per["rates"] + mixes}
+    module, found = ir.Module("count"), split(system)
+    codes = [ModelCode(system, module, 4)] if found is None else [
+        ModelCode(part(system, found.upper), module, 4, label="upper_", outputs=False),
+        ModelCode(part(system, found.lower), module, 4, found.upper, found.inputs, "lower_"),
+    ]  # fmt: skip
+    body, stages = {f.name: str(f) for f in module.functions}, RODAS5P.stages
+    counted = []
+    for code in codes:
+        names = ("rates", "factor", "solve")
+        per = {n: len(re.findall(r"= f(?:add|sub|mul|div)\b", body[code.label + n])) for n in names}
+        size = len(code.states)
+        mixes = sum(2 * s + 2 * sum(map(bool, RODAS5P.a[s])) + 1 for s in range(1, stages)) * size
+        step = per["factor"] + stages * per["solve"] + (stages - 1) * per["rates"] + mixes
+        counted.append({**per, "states": size, "mixes": mixes, "step": step})
+    return counted
 
 
 def peak() -> float:
@@ -454,8 +463,12 @@ def write_page(found: list[Measured], facts: dict, rows: dict, rounds: int) -> N
     """Write ``docs/performance.md``."""
     fast = next(m for m in found if m.tool == "fast")
     counted, best = facts["flops"], facts["peak"]
-    step = facts["ns_per_step"]
-    share = counted["step"] / (step * 1e-9) / best
+    operations = sum(c["step"] * steps for c, steps in zip(counted, facts["steps"], strict=True))
+    speed = operations / facts["seconds"]
+    rows_of_parts = [
+        [f"{c['states']:.0f}", f"{steps:.0f}", *(f"{c[n]:.0f}" for n in ("rates", "factor", "solve", "mixes", "step"))]
+        for c, steps in zip(counted, facts["steps"], strict=True)
+    ]
     parts = [
         "# Performance",
         "Written by `make bench` (`benchmarks/bench.py`); do not edit. Timings are never asserted in tests.",
@@ -495,10 +508,14 @@ def write_page(found: list[Measured], facts: dict, rows: dict, rounds: int) -> N
         "they are interpolated; doses cost steps because each starts a fast transient. `states` are the parts of the model "
         "that the state named first depends on alone.",
         "## Distance to the limit",
-        f"A step takes {counted['step']:.0f} floating-point operations per patient, counted in the generated code before "
-        f"optimisation: rates {counted['rates']:.0f} (x 7), Jacobian and factors {counted['factor']:.0f}, solve "
-        f"{counted['solve']:.0f} (x 8), combinations of stages {counted['mixes']:.0f}. At {step:.0f} ns per step and patient that is "
-        f"{counted['step'] / step:.2f} GFLOP/s, {100 * share:.0f} % of the {best / 1e9:.1f} GFLOP/s of a dense matrix product on the same core. "
+        "Floating-point operations per patient, counted in the generated code before optimisation, in the part that drives "
+        "and the part that is driven (a step takes rates 7 times and solves 8 times):",
+        table(
+            ["states", "steps", "rates", "Jacobian and factors", "solve", "combinations of stages", "a step"],
+            rows_of_parts,
+        ),
+        f"Together {operations / 1e6:.1f} million in {1e3 * facts['seconds']:.2f} ms: {speed / 1e9:.1f} GFLOP/s, "
+        f"{100 * speed / best:.0f} % of the {best / 1e9:.1f} GFLOP/s of a dense matrix product on the same core.",
         "A matrix product has two fused operations per cycle and no divisions; here sums and products are mostly not fused, "
         "a solve is a chain of dependent operations, and a fifth of the instructions move values between registers and memory.",
         "What was tried to go further is in [decision 5](decisions/0005-fast-engine.md).",
@@ -519,8 +536,9 @@ def facts_of_fast(quick: bool) -> dict:
     one, sizes = trial(32, 1e-5), (200, 400) if quick else (1000, 10000)
     facts["system"] = one.equations
     facts["flops"], facts["peak"] = arithmetic(one.equations), peak()
-    seconds, steps = seconds_of(one)
-    facts["ns_per_step"] = 1e9 * seconds / steps
+    run = Run(one, kernel(one.equations))
+    run.solve(None, 1)
+    facts["seconds"], facts["steps"] = seconds_of(one)[0], run.counts
     runs = {(n, w): own_process("--big", str(n), str(w)) for n in sizes for w in (1, 2)}
     facts["big"] = [
         [str(n), str(w), f"{r['wall']:.1f}", f"{r['cpu']:.1f}", f"{r['memory']:.0f}", str(r["failed"])]

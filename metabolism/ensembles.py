@@ -73,7 +73,8 @@ def endpoints_of(
     """
     import pandas as pd
 
-    from metabolism.engines.fast_engine import FastEngine, check_requests
+    from metabolism.engines.fast_engine import FastEngine
+    from metabolism.engines.fast_run import check_requests
 
     check_requests(list(endpoints.values()), output_names(model))
     ready = prepare(
@@ -135,7 +136,7 @@ def sensitivities(
     """
     import xarray as xr
 
-    from metabolism.engines.fast_engine import check_requests
+    from metabolism.engines.fast_run import check_requests
     from metabolism.engines.fast_sensitivity import slopes
 
     if endpoints is not None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import metabolism as mb
 from metabolism.engines import Problem, fast_compile, get_engine
 from metabolism.engines.fast_compile import kernel
-from metabolism.engines.fast_engine import Run, rest_many
+from metabolism.engines.fast_engine import rest_many
+from metabolism.engines.fast_run import Run
 from metabolism.engines.fast_sensitivity import Direction, slopes
 from metabolism.engines.rodas import RODAS4, RODAS5P
 from metabolism.equations import equations, read_equations

@@ -112,7 +112,8 @@ class ModelCode:
 
     - ``prologue(p, c)``: constants of each patient.
     - ``rates(p, c, y, f)``: adds dy/dt to f.
-    - ``factor(p, c, y, f, lu, w, shift)``: dy/dt and the LU factors of ``diag(w) shift - J``.
+    - ``factor(p, c, y, f, lu, w, shift, v, g)``: dy/dt and the LU factors of ``diag(w) shift - J``; if the model is
+      driven, also the rates' change with time, g, from that of the inputs, v.
     - ``solve(lu, b)``: solve in place.
     - ``derived_<n>(p, c, y)``: rule or reaction n of ``equations.expanded``.
 
@@ -121,21 +122,44 @@ class ModelCode:
     equations : Equations
     module : llvmlite.ir.Module
     lanes : int
+    given : sequence of str
+        States of another part of the model; they stand after the own ones in y.
+    inputs : sequence of str
+        Those of them that rates of this part hold.
+    label : str
+        Before the names of all functions.
+    outputs : bool
+        Whether to emit rules and reactions.
+
+    Attributes
+    ----------
+    moved : list of int
+        States whose rates hold an input, and so change with time by themselves.
     """
 
-    def __init__(self, equations: Equations, module: Any, lanes: int) -> None:
-        self.equations, self.module, self.lanes = equations, module, lanes
+    def __init__(
+        self,
+        equations: Equations,
+        module: Any,
+        lanes: int,
+        given: Sequence[str] = (),
+        inputs: Sequence[str] = (),
+        label: str = "",
+        outputs: bool = True,
+    ) -> None:
+        self.equations, self.module, self.lanes, self.label = equations, module, lanes, label
         self.states, self.parameters = equations.states, equations.parameters
-        self.hoist = Hoister(self.states)
+        self.given, self.inputs = tuple(given), tuple(inputs)
+        self.hoist = Hoister((*self.states, *self.given, *(f"d {name}" for name in self.inputs)))
         self.vector = ir.VectorType(ir.DoubleType(), lanes)
         self.expanded = {k: prepare(e) for k, e in equations.expanded.items()}
         rules = {s: sp.Symbol(s) for s in equations.rules}
         replaced = {symbol: self.expanded[name] for name, symbol in rules.items()}
-        self.flows = {k: self.expanded[k] for k in equations.reactions}
+        self.flows = {k: self.expanded[k] for k, r in equations.reactions.items() if any(r.stoichiometry.values())}
         self.flows |= {f"d_{s}": prepare(e.xreplace(replaced)) for s, e in equations.rate_rules.items()}
         self.elimination = eliminate(self._pattern(), len(self.states))
         self.rates, self.factor, self.solve = self._rates(), self._factor(), self._solve()
-        self.derived = [self._derived(n, e) for n, e in enumerate(self.expanded.values())]
+        self.derived = [self._derived(n, e) for n, e in enumerate(self.expanded.values() if outputs else ())]
         # last: only now every constant is known
         self.prologue = self._prologue()
 
@@ -159,7 +183,7 @@ class ModelCode:
         """Non-zero derivatives of each flow by each state."""
         slopes = {}
         for name, flow in self.flows.items():
-            for state in self.states:
+            for state in (*self.states, *self.inputs):
                 if sp.Symbol(state) in flow.free_symbols:
                     slope = sp.diff(flow, sp.Symbol(state))
                     if slope != 0:
@@ -171,11 +195,12 @@ class ModelCode:
         index = {s: i for i, s in enumerate(self.states)}
         inputs: dict[str, list[int]] = {}
         for name, state in self.slopes:
-            inputs.setdefault(name, []).append(index[state])
+            if state in index:
+                inputs.setdefault(name, []).append(index[state])
         return {(index[s], j) for s, flows in self._feeds().items() for name, _ in flows for j in inputs.get(name, [])}
 
     def _function(self, name: str, arguments: Sequence[Any], result: Any = VOID) -> tuple[Any, Emitter]:
-        function = ir.Function(self.module, ir.FunctionType(result, arguments), name)
+        function = ir.Function(self.module, ir.FunctionType(result, arguments), self.label + name)
         function.linkage = "internal"
         function.attributes.add("noinline")
         for argument in function.args:
@@ -185,7 +210,7 @@ class ModelCode:
 
     def _scope(self, emitter: Emitter, p: Any, c: Any, y: Any) -> Scope:
         places = {name: (p, i) for i, name in enumerate(self.parameters)}
-        places |= {name: (y, i) for i, name in enumerate(self.states)}
+        places |= {name: (y, i) for i, name in enumerate((*self.states, *self.given))}
         scope = Scope(emitter, places)
         # constants are numbered while code is emitted, so they are looked up by name
         scope.constants = c
@@ -232,12 +257,18 @@ class ModelCode:
             e.store(e.add(e.load(f, i), value) if onto else value, f, i)
 
     def _factor(self) -> Any:
-        function, e = self._function("factor", [*[POINTER] * 6, self.vector])
-        p, c, y, f, lu, w, shift = function.args
+        function, e = self._function("factor", [*[POINTER] * 6, self.vector, *[POINTER] * 2])
+        p, c, y, f, lu, w, shift, v, g = function.args
         scope = self._scope(e, p, c, y)
-        moving = {f"{n}/{s}": d for (n, s), d in self.slopes.items() if not self.hoist.fixed(d)}
-        self._emit(scope, {**self.flows, **moving})
+        scope.places |= {f"d {name}": (v, i) for i, name in enumerate(self.inputs)}
+        own, drifts = set(self.states), dict[str, Any]()
+        moving = {f"{n}/{s}": d for (n, s), d in self.slopes.items() if s in own and not self.hoist.fixed(d)}
+        for (n, s), d in self.slopes.items():
+            if s not in own:
+                drifts[n] = drifts.get(n, 0) + d * sp.Symbol(f"d {s}")
+        self._emit(scope, {**self.flows, **moving, **{f"d {n}": d for n, d in drifts.items()}})
         self._store_rates(scope, f)
+        self._store_drift(scope, g, set(drifts))
         matrix = self._matrix(scope)
         for i in range(len(self.states)):
             diagonal = e.mul(e.load(w, i), shift)
@@ -262,6 +293,15 @@ class ModelCode:
             e.store(matrix[key], lu, slot)
         e.b.ret_void()
         return function
+
+    def _store_drift(self, scope: Scope, g: Any, driven: set[str]) -> None:
+        """Change of the rates with time, of the states in `moved` only."""
+        self.moved = []
+        for i, (state, terms) in enumerate(self._feeds().items()):
+            own = [(f"d {n}", k) for n, k in terms if n in driven]
+            if own:
+                self.moved.append(i)
+                scope.e.store(self._per_volume(scope, state, self._weighted(scope, own)), g, i)
 
     def _matrix(self, scope: Scope) -> dict[tuple[int, int], Any]:
         """Jacobian entries as values; entries of parameters alone are constants of the patient."""

@@ -35,22 +35,45 @@ FIELDS = (
     "setting_begin", "setting_parameter", "setting_value", "pre_row", "out_row", "out_next", "times", "rows",
     "codes", "code", "needs", "need", "values", "pre", "pres", "final", "status", "failed_at", "rates", "steps",
     "rtol", "atol", "limit", "linked", "requests", "kind", "slot", "level", "results",
+    "rooms", "keeps", "keep", "begins", "record", "marks", "until", "coarse",
 )  # fmt: skip
 #: What ``newton`` receives.
 NEWTON_FIELDS = ("patients", "parameters", "states", "step", "weights", "rates", "moves")
 #: Endpoints that the kernel computes.
 KINDS = ("final", "max", "min", "auc", "time_above")
-#: Status of a patient: finished; its step became too small; it took too many steps.
-DONE, TOO_SMALL, TOO_MANY = 0, 1, 2
+#: Status of a patient: finished; its step became too small; it took too many steps; its record has no more room.
+DONE, TOO_SMALL, TOO_MANY, FULL = 0, 1, 2, 3
 #: Compiled models that are kept on disk.
 KEPT = 30
 _MAGIC = b"als-methionine kernel 1\n"
 _GENERATOR = (
     "fast_codegen.py", "fast_compile.py", "fast_control.py", "fast_driver.py", "fast_endpoints.py", "fast_ir.py",
-    "fast_newton.py", "fast_symbols.py", "rodas.py",
+    "fast_newton.py", "fast_outputs.py", "fast_record.py", "fast_split.py", "fast_symbols.py", "rodas.py",
 )  # fmt: skip
 _kernels: dict[str, Kernel] = {}
 _lock = threading.Lock()
+
+
+Entry = Callable[[int, int], None]
+
+
+@dataclass(eq=False)
+class Part:
+    """The integration of some states.
+
+    Attributes
+    ----------
+    run : callable
+        Compiled function of two addresses: context and work memory.
+    states : list of int
+        The states it integrates.
+    inputs : list of int
+        States of the part before that its rates hold.
+    """
+
+    run: Entry
+    states: list[int]
+    inputs: list[int]
 
 
 @dataclass(eq=False)
@@ -61,8 +84,10 @@ class Kernel:
     ----------
     lanes : int
         Patients per vector.
-    run, newton : callable
-        Compiled functions of two addresses: context and work memory.
+    parts : list of Part
+        What is integrated, one after the other: the whole model, or a part and then what it drives.
+    newton : callable
+        Compiled function of two addresses: context and work memory.
     tail : int
         Vectors a worker needs besides those for outputs and endpoints.
     per_code : int
@@ -75,8 +100,8 @@ class Kernel:
     tail: int
     per_code: int
     derived: dict[str, list[int]]
-    run: Callable[[int, int], None]
-    newton: Callable[[int, int], None]
+    parts: list[Part]
+    newton: Entry
     _owner: Any
 
     def memory(self, codes: int = 0, requests: int = 0) -> tuple[Any, int]:
@@ -122,8 +147,12 @@ def _load(equations: Equations) -> Kernel:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-    run, newton = (kind(engine.get_function_address(name)) for name in ("run", "newton"))
-    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], run, newton, engine)
+
+    def entry(name: str) -> Entry:
+        return kind(engine.get_function_address(name))
+
+    parts = [Part(entry(p["run"]), p["states"], p["inputs"]) for p in meta["parts"]]
+    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), engine)
 
 
 def _lanes(features: dict[str, bool]) -> int:
@@ -139,20 +168,39 @@ def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, An
     from metabolism.engines.fast_codegen import ModelCode
     from metabolism.engines.fast_driver import Driver
     from metabolism.engines.fast_endpoints import NODES
+    from metabolism.engines.fast_newton import emit_newton
+    from metabolism.engines.fast_split import part, split
     from metabolism.engines.rodas import RODAS5P
 
     module = ir.Module("metabolism")
     module.triple = machine.triple
-    driver = Driver(ModelCode(equations, module, lanes), RODAS5P)
-    parsed = llvm.parse_assembly(str(module))
-    passes = llvm.create_pass_builder(machine, llvm.PipelineTuningOptions(speed_level=2))
-    passes.getModulePassManager().run(parsed, passes)
     index = {s: i for i, s in enumerate(equations.states)}
+    found = split(equations)
+    whole = ModelCode(equations, module, lanes, outputs=found is None)
+    tails = [emit_newton(whole)]
+    parts = []
+    if found is None:
+        tails.append(Driver(whole, RODAS5P).tail)
+        parts.append({"run": "run", "states": list(index.values()), "inputs": []})
+    else:
+        upper = ModelCode(part(equations, found.upper), module, lanes, label="upper_", outputs=False)
+        lower = ModelCode(part(equations, found.lower), module, lanes, found.upper, found.inputs, "lower_")
+        for code in (upper, lower):
+            tails.append(Driver(code, RODAS5P, records=code is upper).tail)
+            states, inputs = ([index[s] for s in names] for names in (code.states, code.inputs))
+            parts.append({"run": f"{code.label}run", "states": states, "inputs": inputs})
+    parsed = llvm.parse_assembly(str(module))
+    options = llvm.PipelineTuningOptions(speed_level=2)
+    # how far a loop is unrolled depends on the lanes, and then so does which products are fused with a sum
+    options.loop_unrolling = False
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(parsed, passes)
     derived = {
         name: sorted(index[s.name] for s in expression.free_symbols if s.name in index)
         for name, expression in equations.expanded.items()
     }
-    return {"tail": driver.tail, "per_code": NODES + 2, "derived": derived}, machine.emit_object(parsed)
+    meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
+    return meta, machine.emit_object(parsed)
 
 
 def _key(equations: Equations, triple: str, lanes: int) -> str:

@@ -1,8 +1,8 @@
 """Running endpoints as vector LLVM IR: extremes, area and time above a level, without stored trajectories.
 
-In every accepted step each output is taken at five equally spaced points of the dense output. The quartic
-through them gives the area (Boole's rule), the extremes (Newton's method from the best point) and the times
-at which a level is crossed (bisection). The points belong to the step, so no output grid enters.
+In every accepted step, or stretch of one, each output is taken at five equally spaced points of the dense output.
+The quartic through them gives the area (Boole's rule), the extremes (Newton's method from the best point) and the
+times at which a level is crossed (bisection). The points belong to the step, so no output grid enters.
 """
 
 from __future__ import annotations
@@ -119,16 +119,22 @@ def _above(g: Function, quartic: _Quartic, level: Any) -> Any:
 
 
 def emit_accumulate(g: Function) -> Any:
-    """Fill in the body of ``accumulate(context, work, accepted)``: add one step to every request."""
-    b, e, accepted = g.b, g.e, g.f.args[2]
+    """Fill in the body of ``accumulate(context, work, accepted, first, last)``.
+
+    One stretch is added to every request for one of the outputs from `first` to before `last`.
+    """
+    b, e = g.b, g.e
+    accepted, first, last = g.f.args[2:]
     good = b.fcmp_ordered(">", accepted, e.const(0.0))
-    q, running, codes, h = points(g), totals(g), g.field("codes"), e.load(g.region("h"), 0)
+    q, running, codes, h = points(g), totals(g), g.field("codes"), e.load(g.region("span"), 0)
     with g.loop(g.i(0), g.field("requests")) as r:
         slot, kind = g.read("slot", r, I64), g.read("kind", r, I64)
         values = [e.load(q, g.madd(g.i(n), codes, slot)) for n in range(NODES + 1)]
         quartic = _Quartic(g, values)
         old = e.load(running, r)
-        after = g.f.append_basic_block()
+        own, after = g.f.append_basic_block(), g.f.append_basic_block()
+        b.cbranch(b.and_(b.icmp_signed(">=", slot, first), b.icmp_signed("<", slot, last)), own, after)
+        b.position_at_end(own)
         switch = b.switch(kind, after)
 
         def case(name: str, old: Any = old, after: Any = after, switch: Any = switch) -> None:
@@ -153,9 +159,9 @@ def emit_accumulate(g: Function) -> Any:
         share = _above(g, quartic, e.splat(g.read("level", r)))
         finish(e.add(old, e.mul(e.mul(h, e.const(1 / NODES)), share)))
         b.position_at_end(after)
-    with g.loop(g.i(0), codes) as k:
-        last = e.load(q, g.madd(g.i(NODES), codes, k))
-        e.store(b.select(good, last, e.load(q, k)), q, k)
+    with g.loop(first, last) as k:
+        end = e.load(q, g.madd(g.i(NODES), codes, k))
+        e.store(b.select(good, end, e.load(q, k)), q, k)
     b.ret_void()
     return g.f
 

@@ -161,6 +161,14 @@ class Emitter:
         return result
 
 
+def places(sizes: dict[str, int]) -> tuple[dict[str, int], int]:
+    """First vector of each region of the work memory, and the number of vectors."""
+    regions, tail = dict[str, int](), 0
+    for name, length in sizes.items():
+        regions[name], tail = tail, tail + length
+    return regions, tail
+
+
 class Function:
     """A function ``name(context, work, ...)`` under construction, with control flow and memory access.
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from metabolism.engines.fast_codegen import ModelCode
-from metabolism.engines.fast_ir import Function
+from metabolism.engines.fast_compile import NEWTON_FIELDS
+from metabolism.engines.fast_ir import Function, places
 
 
-def emit_newton(g: Function, code: ModelCode) -> None:
-    """Fill in the body of ``newton(context, work)``: one step of (w / step - J) move = f for every patient.
+def emit_newton(code: ModelCode) -> int:
+    """Emit ``newton(context, work)``: one step of (w / step - J) move = f for every patient.
 
-    The rates f and the move go to the caller.
+    The rates f and the move go to the caller. Returns the number of vectors of work memory.
     """
-    b, e, size = g.b, g.e, len(code.states)
+    size = len(code.states)
+    regions, tail = places({
+        **dict.fromkeys(("x", "u0", "w"), size), "p": len(code.parameters), "c": code.constants,
+        "lu": len(code.elimination.slots), "h": 1,
+    })  # fmt: skip
+    g = Function(code.module, "newton", (), regions, NEWTON_FIELDS, code.lanes, True)
+    b, e = g.b, g.e
     p, c, x, u, lu, w = (g.region(n) for n in ("p", "c", "x", "u0", "lu", "w"))
     parameters = g.i(len(code.parameters))
     with g.loop(g.i(0), g.i(size)) as i:
@@ -29,10 +36,11 @@ def emit_newton(g: Function, code: ModelCode) -> None:
                     g.put(g.read(array, g.madd(patient, count, i)), name, lane, i)
         b.call(code.prologue, [p, c])
         shift = e.div(e.const(1.0), e.load(g.region("h"), 0))
-        b.call(code.factor, [p, c, x, u, lu, w, shift])
+        b.call(code.factor, [p, c, x, u, lu, w, shift, x, x])
         for array in ("rates", "moves"):
             with g.loop(g.i(0), used) as lane, g.loop(g.i(0), g.i(size)) as i:
                 g.write(g.get("u0", lane, i), array, g.madd(b.add(first, lane), g.i(size), i))
             if array == "rates":
                 b.call(code.solve, [lu, u])
     b.ret_void()
+    return tail

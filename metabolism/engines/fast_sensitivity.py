@@ -14,7 +14,7 @@ import numpy as np
 
 from metabolism.engines import Array, Problem, Solution
 from metabolism.engines.fast_compile import kernel
-from metabolism.engines.fast_engine import Request, Run
+from metabolism.engines.fast_run import Request, Run
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,9 +54,22 @@ class Rosenbrock:
         return len(self.a)
 
     @property
+    def names(self) -> list[str]:
+        """Names of the stages."""
+        return [f"u{j}" for j in range(self.stages)]
+
+    @property
     def m(self) -> tuple[float, ...]:
         """Weights of the solution: the last row of A, then 1 for the last stage (stiffly accurate)."""
         return (*self.a[-1], 1.0)
+
+    def times(self) -> tuple[Array, Array]:
+        """Return, for each stage, the fraction of the step at which rates are taken, and the weight of their change.
+
+        A stage of ``y' = f(t, y)`` takes f at ``t + alpha_i h`` and adds ``h gamma_i df/dt`` (Hairer and Wanner IV.7).
+        """
+        alpha, beta, _ = self.classical()
+        return alpha.sum(axis=1), (beta - alpha).sum(axis=1)
 
     def classical(self) -> tuple[Array, Array, Array]:
         """Return (alpha, beta, b), the coefficients the order conditions are written in.
