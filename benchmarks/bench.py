@@ -46,7 +46,7 @@ ACCURACY = 1e-5
 #: Daily, away from the doses, where the value depends on which side of a dose is meant.
 TIMES = np.arange(7.0, HOURS, 24.0)
 LADDER = (1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7, 1e-7, 3e-8, 1e-8, 1e-9, 1e-10)
-VARIED = ("MN_k", "GFR_rel", "CBL_CLf", "IM_LARGE_ka", "FOLATE_DIET_rate", "CBL_DIET_rate", "MTHFR_K_fad")
+VARIED = ("MN_k", "GFR_rel", "CBL_CLf", "IM_LARGE_ka", "FOLATE_DIET_rate", "CBL_DIET_rate", "MTHFR_genotype")
 BUILT, ASKED = ("fast", "roadrunner", "copasi", "scipy"), ("amici", "desolve")
 #: Patients on whom errors are compared, the same for every tool, and on whom each tool is timed.
 COMPARED = 4

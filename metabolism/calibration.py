@@ -1,7 +1,7 @@
 """What a fit leaves behind: a parameter set with errors and covariance, profiles, draws, a report.
 
 `write_fit` makes a folder of tables; `adopt` puts the fitted values into ``models/parameters.csv`` with
-``fit:<id>`` as their source, and the folder and the draws into ``models/``.
+``fit:<id>`` as their source, and the tables into ``models/fits/<id>``.
 """
 
 from __future__ import annotations
@@ -11,23 +11,34 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metabolism.errors import MetabolismError
 from metabolism.fit import NEAR, Fit, Objective
-from metabolism.parameters import COLUMNS, models_dir, parameter_table
+from metabolism.parameters import models_dir, parameter_table, write_rows
 from metabolism.posterior import Profile, Sample
 from metabolism.reference_state import rewrite_table
 from metabolism.result import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Tables of a fit, by file name.
 TABLES = ("values.csv", "covariance.csv", "profiles.csv", "residuals.csv", "posterior.csv", "report.md")
 
 
-def write_fit(folder: Path, objective: Objective, fit: Fit, found: Sequence[Profile], sample: Sample | None) -> Path:
-    """Write the tables and the report of a fit into a folder; each file appears complete or not at all."""
+def write_fit(
+    folder: Path, objective: Objective, fit: Fit, found: Sequence[Profile], sample: Sample, free: Fit | None = None
+) -> Path:
+    """Write the tables and the report of a fit into a folder; each file appears complete or not at all.
+
+    Parameters
+    ----------
+    free : Fit, optional
+        The fit without the constraints of the must-pass rows: the report says what they cost.
+    """
     import pandas as pd
 
     names, table = list(objective.names), objective.model.table
@@ -50,8 +61,25 @@ def write_fit(folder: Path, objective: Objective, fit: Fit, found: Sequence[Prof
     covariance = pd.DataFrame(fit.covariance, columns=names)
     covariance.insert(0, "parameterId", names)
     lines = [(p.parameter, v, r) for p in found for v, r in zip(p.values, p.rise, strict=True)]
+    residuals = _compared(objective, fit)
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = {
+        "values": values, "covariance": covariance, "residuals": residuals,
+        "profiles": pd.DataFrame(lines, columns=["parameterId", "value", "rise"]),
+    }  # fmt: skip
+    frames["posterior"] = sample.draws
+    for name, frame in frames.items():
+        write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_text(folder / "report.md", _report(objective, fit, values, residuals, sample, free))
+    return folder
+
+
+def _compared(objective: Objective, fit: Fit) -> pd.DataFrame:
+    """Observed and predicted values of the rows, with their bands and residuals."""
+    import pandas as pd
+
     predicted = objective.predictions(fit.x[None]).values[:, 0]
-    residuals = pd.DataFrame(
+    return pd.DataFrame(
         {
             "row": [r.id for r in objective.rows],
             "observed": [r.observed for r in objective.rows],
@@ -62,17 +90,11 @@ def write_fit(folder: Path, objective: Objective, fit: Fit, found: Sequence[Prof
             "residual_sd": objective.data_residuals(predicted[:, None])[0],
         }
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    frames = {
-        "values": values, "covariance": covariance, "residuals": residuals,
-        "profiles": pd.DataFrame(lines, columns=["parameterId", "value", "rise"]),
-    }  # fmt: skip
-    if sample is not None:
-        frames["posterior"] = sample.draws
-    for name, frame in frames.items():
-        write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_text(folder / "report.md", _report(objective, fit, values, residuals, sample))
-    return folder
+
+
+def _outside(compared: pd.DataFrame) -> str:
+    inside = (compared["predicted"] >= compared["low"]) & (compared["predicted"] <= compared["high"])
+    return ", ".join(compared.loc[~inside, "row"]) or "none"
 
 
 def _near_bound(objective: Objective, fit: Fit) -> Any:
@@ -80,19 +102,20 @@ def _near_bound(objective: Objective, fit: Fit) -> Any:
     return np.minimum(fit.x - objective.low, objective.high - fit.x) < NEAR * width
 
 
-def _report(objective: Objective, fit: Fit, values: Any, residuals: Any, sample: Sample | None) -> str:
+def _report(
+    objective: Objective, fit: Fit, values: pd.DataFrame, residuals: pd.DataFrame, sample: Sample, free: Fit | None
+) -> str:
     d, rows = fit.definition, objective.rows
-    outside = residuals[~((residuals["predicted"] >= residuals["low"]) & (residuals["predicted"] <= residuals["high"]))]
-    chi = float((residuals["residual_sd"] ** 2).sum())
+    chi, own = float((residuals["residual_sd"] ** 2).sum()), float((fit.residuals[-len(fit.x) :] ** 2).sum())
     costs = ", ".join(f"{float(s['cost']):.2f}" for s in fit.starts)
     text = [
         f"# Fit {d.id}: {d.title}", "",
         f"{len(d.parameters)} parameters, {len(rows)} rows of role {d.role} from {', '.join(d.cases)}; everything else "
         "is fixed at its value in `parameters.csv`. Half an acceptance band stands for "
         f"{d.band_sd} standard deviations of a residual.", "",
-        f"- Sum of squared residuals: data {chi:.1f}, priors {2 * fit.cost - chi:.1f}.",
+        f"- Sum of squared residuals: data {chi:.1f}, priors {own:.1f}.",
         f"- Starts: {len(fit.starts)}, costs {costs}.",
-        f"- Rows outside their band: {', '.join(outside['row']) or 'none'}.",
+        f"- Rows outside their band: {_outside(residuals)}.",
         f"- Parameters at a bound: {', '.join(values.loc[values['at_bound'], 'parameterId']) or 'none'}.",
     ]  # fmt: skip
     correlation, names = fit.correlation, d.parameters
@@ -103,12 +126,17 @@ def _report(objective: Objective, fit: Fit, values: Any, residuals: Any, sample:
         if abs(correlation[i, j]) > 0.8
     ]
     text.append(f"- Correlations above 0.8 in size: {', '.join(strong) or 'none'}.")
-    if sample is not None:
+    if free is not None:
         text.append(
-            f"- Posterior: {len(sample.draws)} draws resampled from importance weights; effective sample size "
-            f"{sample.effective:.0f}, Pareto k {sample.pareto_k:.2f} (below 0.7 the weights can be trusted), "
-            f"{sample.proposals} candidates evaluated in all."
+            "- Must-pass rows are constraints of the search. Without them the sum of squares, priors included, would be "
+            f"{2 * free.cost:.1f} in place of {chi + own:.1f}, and rows outside their band: "
+            f"{_outside(_compared(objective, free))}."
         )
+    text.append(
+        f"- Posterior: {len(sample.draws)} draws resampled from importance weights; effective sample size "
+        f"{sample.effective:.0f}, Pareto k {sample.pareto_k:.2f} (below 0.7 the weights can be trusted), "
+        f"{sample.proposals} candidates evaluated in all."
+    )
     text += ["", "| parameter | unit | prior (median, log-SD) | fitted | 95 % (Laplace) | verdict of the data alone |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     for v in values.to_dict("records"):
@@ -143,17 +171,12 @@ def adopt(folder: Path) -> int:
             prior = [k for k in row["source"].split(";") if not k.startswith("fit:") and k != "derived"]
             row["nominalValue"] = repr(float(found["value"]))
             row["source"] = ";".join([found["source"], *prior])
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    parameter_table.cache_clear()
+    write_rows(rows)
     name = next(iter(fitted.values()))["source"].removeprefix("fit:")
     target = models_dir() / "fits" / name
     target.mkdir(parents=True, exist_ok=True)
     for table in TABLES:
-        place = models_dir() / table if table == "posterior.csv" else target / table
-        shutil.copyfile(folder / table, place)
+        shutil.copyfile(folder / table, target / table)
     rewrite_table()
     return len(fitted)
 

@@ -14,7 +14,9 @@ from metabolism.errors import InvalidValue
 def add_commands(commands: Any) -> None:
     """Add the subcommand, which carries the function that runs it as ``action``."""
     parser = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
-    parser.add_argument("--definition", type=Path, metavar="FILE", help="what to fit (default: models/fit.toml)")
+    parser.add_argument(
+        "--definition", default="onecarbon2", metavar="FIT", help="a fit of models/fits or a file (default: onecarbon2)"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("results/fit"), help="folder; a fit that stopped goes on there"
     )
@@ -29,7 +31,7 @@ def add_commands(commands: Any) -> None:
 def _fit(arguments: argparse.Namespace) -> int:
     """Fit, write the folder, and print the report; return 0."""
     from metabolism.calibration import adopt, write_fit
-    from metabolism.fit import Objective, least_squares, read_definition
+    from metabolism.fit import Objective, least_squares, read_definition, relaxed
     from metabolism.posterior import profiles, sample
 
     for name, least in (("starts", 1), ("proposals", 100), ("workers", 1)):
@@ -41,12 +43,13 @@ def _fit(arguments: argparse.Namespace) -> int:
     folder = arguments.out / definition.id
     with progress_bar() as begin:
         fit = least_squares(objective, folder / "starts", begin, arguments.starts)
+        free = relaxed(objective, fit)
         found = profiles(objective, fit, tick=begin("profiles", 4))
-        total = arguments.proposals + 2 * max(arguments.proposals // 4, 50)
         drawn = sample(
-            objective, fit, definition.draws, arguments.proposals, definition.seed, begin("posterior", total)
-        )
-    write_fit(folder, objective, fit, found, drawn)
+            objective, fit, definition.draws, arguments.proposals, definition.seed,
+            begin("posterior", arguments.proposals), folder,
+        )  # fmt: skip
+    write_fit(folder, objective, fit, found, drawn, free)
     print((folder / "report.md").read_text(encoding="utf-8"))
     print(f"tables and draws: {folder}")
     if arguments.adopt:

@@ -15,12 +15,23 @@ from metabolism.reference_state import closure
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The posterior sample that ships with the model: one column per fitted parameter [table units], one row per draw.
+#: Each fit's posterior sample in ``models/fits/<id>``: one column per fitted parameter [table units], one row per draw.
 FILE = "posterior.csv"
 
 
+def posterior_sample() -> pd.DataFrame | None:
+    """Return the samples of all adopted fits side by side, or None if there are none.
+
+    Fits share no parameter and each holds the others' at their fitted values, so that their draws are independent.
+    """
+    import pandas as pd
+
+    files = sorted((models_dir() / "fits").glob(f"*/{FILE}"))
+    return pd.concat([pd.read_csv(file) for file in files], axis=1, join="inner") if files else None
+
+
 def draws(model: Model, count: int) -> pd.DataFrame:
-    """Return draws of every value of the model, evenly spaced through the shipped posterior sample.
+    """Return draws of every value of the model, evenly spaced through the posterior samples that ship.
 
     Parameters
     ----------
@@ -44,10 +55,9 @@ def draws(model: Model, count: int) -> pd.DataFrame:
     """
     import pandas as pd
 
-    path = models_dir() / FILE
-    if not path.is_file():
-        raise OutputError(f"there is no posterior sample models/{FILE}; make one with `metabolism fit`.")
-    sample = pd.read_csv(path)
+    sample = posterior_sample()
+    if sample is None:
+        raise OutputError(f"there is no posterior sample models/fits/*/{FILE}; make one with `metabolism fit`.")
     if not 2 <= count <= len(sample):
         raise InvalidValue(
             f"{count} draws cannot be taken: the sample holds {len(sample)}; ask for 2 to {len(sample)}."

@@ -22,6 +22,7 @@ from typing import Any
 
 from metabolism.equations import equations
 from metabolism.errors import OutputError, ProvenanceError
+from metabolism.fit import read_definition, shipped_fits
 from metabolism.literature import experiments_dir
 from metabolism.model import load, model_settings
 
@@ -139,9 +140,8 @@ def _facts(root: Path) -> dict[str, str]:
         for key, label in (("calibration", "calibration"), ("check", "check"), ("must", "must pass")):
             if match := re.search(rf"^- ({label}: .+)$", text, flags=re.M):
                 facts[f"board_{key}"] = match.group(1)
-    definition = root / "models" / "fit.toml"
-    if definition.is_file():
-        facts["fitted"] = str(len(tomllib.loads(definition.read_text(encoding="utf-8"))["parameters"]))
+    if fits := shipped_fits():
+        facts["fitted"] = str(sum(len(read_definition(name).parameters) for name in fits))
     fingerprint = root / "docs" / "fingerprints" / f"{model.id}.json"
     if fingerprint.is_file():
         theorems = json.loads(fingerprint.read_text(encoding="utf-8"))["theorems"]

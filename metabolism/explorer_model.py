@@ -21,7 +21,6 @@ from metabolism.explorer_choices import Choices
 from metabolism.fluxmap import mean_fluxes
 from metabolism.literature import read_data
 from metabolism.model import Model, load
-from metabolism.parameters import models_dir
 from metabolism.patients import HOURS_PER_MONTH, HOURS_PER_WEEK, candidates
 from metabolism.regimen import Regimen
 from metabolism.resting import steady_state
@@ -164,7 +163,7 @@ def _healthy() -> dict[str, float]:
 @lru_cache(maxsize=1)
 def _drawn() -> pd.DataFrame | None:
     """Draws of the fitted parameters, if they ship with the model."""
-    return draws.draws(load(), PEOPLE) if (models_dir() / draws.FILE).is_file() else None
+    return draws.draws(load(), PEOPLE) if draws.posterior_sample() is not None else None
 
 
 def bands() -> str:

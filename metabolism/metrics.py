@@ -59,6 +59,18 @@ def _increment(reading: Reading) -> Array:
     return np.asarray(reading.curve - reading.baseline[:, None])
 
 
+def _time_of_peak(arms: list[Reading]) -> Array:
+    """Vertex of the parabola through the largest value and its neighbours; the end of the window if it lies there."""
+    times, curve = arms[0].times, arms[0].curve
+    top = curve.argmax(axis=1)
+    inner = np.clip(top, 1, len(times) - 2)
+    t, y = times[inner[:, None] + [-1, 0, 1]], np.take_along_axis(curve, inner[:, None] + [-1, 0, 1], axis=1)
+    rise, fall = (np.diff(y, axis=1) / np.diff(t, axis=1)).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        vertex = (t[:, 0] + t[:, 1]) / 2 + rise * (t[:, 2] - t[:, 0]) / 2 / (rise - fall)
+    return np.asarray(np.where((top == inner) & (rise > fall), vertex, times[top]))[:, None]
+
+
 def _half_life(arms: list[Reading]) -> Array:
     found = half_life_of(arms[0].times, _increment(arms[0]))
     return np.asarray(np.where(found > 0, found, np.nan))[:, None]
@@ -98,7 +110,7 @@ METRICS: dict[str, Metric] = {
         lambda a: _increment(a[0]).max(axis=1)[:, None], "window", 1, "", "largest value in the window minus the value before time 0"
     ),
     "time_of_peak": Metric(
-        lambda a: a[0].times[a[0].curve.argmax(axis=1)][:, None], "window", 1, "h", "time of the largest value in the window"
+        _time_of_peak, "window", 1, "h", "time of the largest value in the window, by a parabola through its neighbours"
     ),
     "half_life": Metric(
         _half_life, "window", 1, "h", "half-life of one exponential through the increment over baseline in the window"

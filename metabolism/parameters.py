@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -153,6 +153,21 @@ def read_parameters(path: Path) -> ParameterTable:
 def parameter_table() -> ParameterTable:
     """Return the shipped parameter table (read once per process)."""
     return read_parameters(models_dir() / "parameters.csv")
+
+
+def write_rows(rows: Iterable[Mapping[str, str]]) -> None:
+    """Replace the rows of the shipped parameter table: all of them, or, if one cannot be written, none."""
+    path = models_dir() / "parameters.csv"
+    part = path.with_suffix(".part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    parameter_table.cache_clear()
 
 
 def set_names() -> list[str]:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model
-from metabolism.parameters import read_set
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +27,7 @@ HOURS_PER_WEEK = 168.0
 HOURS_PER_MONTH = 730.5
 #: Parameter columns of a cohort: what differs between patients inside the coupled model.
 BODY_PARAMETERS = (
-    "FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_K_fad", "GFR_rel", "central",
+    "FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_677T", "GFR_rel", "central",
 )  # fmt: skip
 PATIENT_COLUMNS = ("MN_k", "motor_units", *BODY_PARAMETERS)
 BODY = (
@@ -128,7 +127,6 @@ class Generator:
         typical = g["bmi_mean"] * (g["male"] * g["height_men"] + (1 - g["male"]) * g["height_women"]) ** 2
         onset = np.select([u["onset"] < g["bulbar"], u["onset"] < g["bulbar"] + g["upper_limb"]], ["bulbar", "upper limb"], "lower limb")  # fmt: skip
         genotype = np.select([u["genotype"] < g["tt_frequency"], u["genotype"] < g["tt_frequency"] + g["ct_frequency"]], ["TT", "CT"], "CC")  # fmt: skip
-        wild, variant = model.values["MTHFR_K_fad"], read_set("mthfr_677tt").values["MTHFR_K_fad"]
 
         def spread(name: str, omega: str, latent_name: str) -> Array:
             return np.asarray(model.values[name] * np.exp(g[omega] * z[latent_name]))
@@ -150,7 +148,7 @@ class Generator:
                 "CBL_CLf": spread("CBL_CLf", "CLf_omega", "CLf"),
                 "IM_LARGE_ka": spread("IM_LARGE_ka", "ka_omega", "ka"),
                 # CT raises homocysteine by less than 1 uM in most surveys: the typical patient stands for CC and CT
-                "MTHFR_K_fad": np.where(genotype == "TT", variant, wild),
+                "MTHFR_677T": np.where(genotype == "TT", 1.0, 0.0),
                 "central": model.values["central"] * weight / typical,
                 **{f"_{i}": latent[:, i] for i in range(n)},
             }

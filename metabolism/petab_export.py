@@ -244,7 +244,7 @@ def write_petab(model: Model, folder: Path) -> None:
         "value of the mean curve at the published tmax, which understates the mean of the individual peaks.\n"
         f"No error was published for {', '.join(assumed)}: the relative error of the intramuscular value is taken.\n"
         "Half-lives, lower limits and urinary recovery are not measurements here.\n"
-        f"Parameters and priors: module {MODULE} of parameters.csv.\n"
+        f"Parameters and priors: module {MODULE} of parameters.csv, without volumes, which PEtab cannot estimate.\n"
     )
     (folder / "README.txt").write_text(readme, encoding="utf-8")
 
@@ -252,7 +252,8 @@ def write_petab(model: Model, folder: Path) -> None:
 def _parameters(model: Model) -> list[dict[str, Any]]:
     rows = []
     for p in model.table.of(module=MODULE):
-        if not (p.estimate and p.prior == "log-normal"):
+        # PEtab estimates parameters, never the sizes of compartments
+        if not (p.estimate and p.prior == "log-normal") or p.kind == "volume":
             continue
         rows.append(
             {"parameterId": p.id, "parameterName": p.name, "lowerBound": p.lower, "upperBound": p.upper,

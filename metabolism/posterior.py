@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metabolism.engines import Array
 from metabolism.errors import SolverFailed
 from metabolism.fit import Fit, Objective
+from metabolism.result import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
 THRESHOLD = 3.841
 #: Places of a profile, in prior standard deviations from the fit.
 PLACES = (-2.5, -1.75, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 1.75, 2.5)
-#: Degrees of freedom and inflation of the proposal: heavier tails than the target, or weights run away.
+#: Degrees of freedom and inflation of the proposals: heavier tails than the target, or weights run away.
 FREEDOM, INFLATION = 7, 1.2
+#: Rounds of proposals; each is placed by all draws before it.
+ROUNDS = 8
 Tick = Callable[[int], None]
 
 
@@ -130,19 +135,28 @@ class Sample:
 
 
 def sample(
-    objective: Objective, fit: Fit, count: int, proposals: int = 2000, seed: int = 1, tick: Tick | None = None
+    objective: Objective,
+    fit: Fit,
+    count: int,
+    proposals: int = 2000,
+    seed: int = 1,
+    tick: Tick | None = None,
+    folder: Path | None = None,
 ) -> Sample:
-    """Draw from the posterior by adaptive importance sampling around the fit.
+    """Draw from the posterior by adaptive multiple importance sampling around the fit.
 
-    Two short rounds move the proposal from the Laplace approximation towards the posterior; draws are resampled from
-    the last round in proportion to their weights.
+    Rounds of proposals move from the Laplace approximation towards the posterior; every draw of every round is
+    weighted against the mixture of all proposals (Cornuet et al. 2012, doi:10.1111/j.1467-9469.2011.00756.x), and
+    draws are resampled in proportion to their weights.
 
     Parameters
     ----------
     count : int
         Draws wanted.
     proposals : int
-        Candidates of the last round; each of the two before takes a quarter as many.
+        Candidates over all rounds.
+    folder : Path, optional
+        Finished rounds are kept there, and not computed again.
 
     Raises
     ------
@@ -150,18 +164,29 @@ def sample(
         If fewer than 10 proposals carry weight.
     """
     import pandas as pd
+    from scipy.stats import multivariate_t
 
     rng = np.random.default_rng(seed)
     centre, covariance = fit.x, fit.covariance * INFLATION
-    # two rounds improve centre and covariance of the proposal, as far as their weights carry
-    for _ in range(2):
-        tried, weights = _round(objective, centre, covariance, max(proposals // 4, 50), rng, tick)
+    x, logs, weights = np.empty((0, len(centre))), np.empty(0), np.empty(0)
+    used: list[Any] = []
+    sizes = [len(part) for part in np.array_split(np.arange(proposals), ROUNDS)]
+    for number, size in enumerate(sizes):
+        proposal = multivariate_t(centre, covariance * (FREEDOM - 2) / FREEDOM, df=FREEDOM, seed=rng)
+        tried = np.atleast_2d(proposal.rvs(size))
+        kept = None if folder is None else folder / f"round_{number}.npz"
+        x, logs = np.vstack([x, tried]), np.append(logs, _log_posterior(objective, tried, tick, kept))
+        used.append(proposal)
+        shares = np.log(np.array(sizes[: number + 1]) / len(x))
+        mixture = np.logaddexp.reduce([share + past.logpdf(x) for share, past in zip(shares, used, strict=True)])
+        weights = np.exp(logs - mixture - (logs - mixture).max())
+        weights /= weights.sum()
+        # as far as the weights carry, the next proposal takes the mean and the covariance of the draws
         trust = min(1.0, _effective(weights) / (4 * len(centre)))
-        moved = weights @ tried
-        spread = ((tried - moved).T * weights) @ (tried - moved)
+        moved = weights @ x
+        spread = ((x - moved).T * weights) @ (x - moved)
         centre = centre + trust * (moved - centre)
         covariance = (1 - trust) * covariance + trust * INFLATION * spread
-    x, weights = _round(objective, centre, covariance, proposals, rng, tick)
     if _effective(weights) < 10:
         raise SolverFailed(
             f"the posterior cannot be sampled around the fit: {_effective(weights):.1f} effective draws."
@@ -173,22 +198,27 @@ def sample(
     return Sample(draws, _effective(weights), objective.evaluations, pareto_k(weights))
 
 
-def _round(
-    objective: Objective, centre: Array, covariance: Array, count: int, rng: np.random.Generator, tick: Tick | None
-) -> tuple[Array, Array]:
-    from scipy.stats import multivariate_t
-
-    proposal = multivariate_t(centre, covariance * (FREEDOM - 2) / FREEDOM, df=FREEDOM, seed=rng)
-    x = np.atleast_2d(proposal.rvs(count))
-    logs = np.full(count, -np.inf)
+def _log_posterior(objective: Objective, x: Array, tick: Tick | None, kept: Path | None) -> Array:
+    """Log posterior density of candidates up to a constant; minus infinity outside the bounds."""
+    if kept is not None and kept.is_file():
+        with np.load(kept) as stored:
+            if np.array_equal(stored["x"], x):
+                if tick:
+                    tick(len(x))
+                return np.asarray(stored["logs"])
+    logs = np.full(len(x), -np.inf)
     inside = ((x >= objective.low) & (x <= objective.high)).all(axis=1)
     for part in np.array_split(np.flatnonzero(inside), max(1, math.ceil(inside.sum() / 64))):
         logs[part] = -0.5 * (objective.residuals(x[part]) ** 2).sum(axis=1)
         if tick:
             tick(len(part))
-    logs = logs - proposal.logpdf(x)
-    weights = np.exp(logs - logs.max())
-    return x, weights / weights.sum()
+    if tick:
+        tick(int((~inside).sum()))
+    if kept is not None:
+        buffer = io.BytesIO()
+        np.savez(buffer, x=x, logs=logs)
+        write_atomically(kept, lambda part: part.write_bytes(buffer.getvalue()))
+    return logs
 
 
 def _effective(weights: Array) -> float:

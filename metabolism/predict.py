@@ -206,7 +206,8 @@ def _reduce(row: Row, arms: Sequence[Curves]) -> Array:
         factor = 100.0 / total if total else math.nan
     with np.errstate(invalid="ignore", divide="ignore"):
         values = row.metric.compute(readings) * factor
-    # of several readings, the one that is furthest from the band, or nearest its edge from within
-    inside = np.minimum(values - row.low, row.high - values)
+    # of several readings, the one that is furthest from the band, or nearest its edge from within; a limit has one edge
+    above, below = values - row.low, row.high - values
+    inside = above if row.observed == row.low else below if row.observed == row.high else np.minimum(above, below)
     worst = np.where(np.isnan(values), -np.inf, inside).argmin(axis=1)
     return np.asarray(values[np.arange(len(values)), worst])

@@ -15,7 +15,7 @@ from functools import lru_cache
 from metabolism.equations import Equations, read_equations
 from metabolism.errors import ModelError
 from metabolism.model import build_sbml
-from metabolism.parameters import COLUMNS, ParameterTable, models_dir, parameter_table
+from metabolism.parameters import ParameterTable, models_dir, parameter_table, write_rows
 
 _FLUX = re.compile(r"^flux\((\w+)\)\s*=\s*(.+)$")
 
@@ -134,9 +134,5 @@ def rewrite_table() -> int:
         if value is not None and abs(value - float(row["nominalValue"])) > 1e-13 * abs(value):
             row["nominalValue"] = repr(value)
             changed += 1
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    parameter_table.cache_clear()
+    write_rows(rows)
     return changed

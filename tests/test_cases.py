@@ -84,7 +84,9 @@ def test_all_shipped_rows_obey_the_json_schema_and_the_schema_knows_every_column
 def test_the_first_nine_cases_and_the_b12_deficient_state_must_pass(rows):
     must = {r.case for r in rows if r.must_pass and r.file == "homocysteine.csv"}
     assert must == {*(f"C{i:02d}" for i in range(1, 10)), "C12"}
-    assert {r.role for r in rows if r.file == "supplementary.csv"} == {"check"}
+    # S09 is how the published table wants C09c represented
+    fitted = {r.case for r in rows if r.file == "supplementary.csv" and (r.must_pass or r.role != "check")}
+    assert fitted == {"S09"}
 
 
 def test_every_enzyme_scales_capacities_that_exist(model):

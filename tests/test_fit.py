@@ -14,7 +14,7 @@ import pytest
 from metabolism.calibration import adopt, fit_problems, write_fit
 from metabolism.draws import draws
 from metabolism.errors import InvalidValue, MetabolismError, ModelError
-from metabolism.fit import Definition, Objective, least_squares, read_definition
+from metabolism.fit import Definition, Objective, least_squares, read_definition, shipped_fits
 from metabolism.parameters import models_dir
 from metabolism.posterior import Profile, Sample, pareto_k, profiles, sample
 from metabolism.reference_state import closure
@@ -40,6 +40,9 @@ class Linear(Objective):
     def residuals(self, x):
         self.evaluations += len(x)
         return np.hstack([x @ self.a.T - self.b, (x - self.centre) / self.sd])
+
+    def constrained(self, x):
+        return self.residuals(x)
 
     @property
     def exact(self):
@@ -81,6 +84,49 @@ def test_residuals_count_half_a_band_as_the_stated_standard_deviations(objective
 
 def test_a_row_that_cannot_be_simulated_costs_six_standard_deviations(objective):
     assert objective.data_residuals(np.full((len(objective.rows), 1), np.nan)) == pytest.approx(6.0)
+
+
+def test_must_pass_rows_are_walls_of_the_search_and_no_data(objective):
+    """C12 must pass, C14 need not: only leaving a band of C12 costs more than its residual."""
+    x = objective.centre[None]
+    places, low, high = objective.walls
+    assert [objective.rows[i].case for i in places] == ["C12", "C12"]
+    values = objective.predictions(x).values
+    expected = objective.distances(values)[0, places]
+    free, all_ = objective.residuals(x)[0], objective.constrained(x)[0]
+    np.testing.assert_array_equal(all_[: len(free)], free)
+    wall = all_[len(free) :]
+    np.testing.assert_allclose(wall, 8 * (np.maximum(expected - high, 0) + np.minimum(expected - low, 0)))
+    edges = objective.distances(np.array([[r.low, r.high] for r in objective.rows]))[:, places]
+    np.testing.assert_allclose([low - edges[0], edges[1] - high], 0.02 * 2 * 1.645, err_msg="clear of the very edge")
+
+
+def test_a_band_open_on_one_side_asks_nothing_inside_it(model):
+    rows = [
+        r
+        for r in Objective(
+            model, replace(SMALL, cases=("supplementary.csv",), parameters=("MCM_K_cbl",), role="check")
+        ).rows
+        if r.id == "S15a"
+    ]
+    made = Objective(model, SMALL)
+    made.rows = rows
+    assert (rows[0].low, rows[0].high) == (10.0, math.inf)
+    residuals = made.data_residuals(np.array([[1e3, 10.0, 5.0, np.nan]]))[:, 0]
+    np.testing.assert_allclose(residuals, [0, 0, -1.645, 6], atol=1e-12)
+
+
+def test_a_candidate_that_cannot_rest_costs_every_row_and_leaves_its_neighbours_alone(model):
+    definition = replace(SMALL, cases=("pharmacokinetics.csv",), parameters=("HOLOTC_UPTAKE_k", "CBL_CLns"))
+    made = Objective(model, definition)
+    made.rows = [r for r in made.rows if r.case == "P04"]
+    good = np.log([model.values[n] for n in definition.parameters])
+    # so slow an uptake of holotranscobalamin cannot pay for the bile
+    both = np.array([good, np.log([0.05, 0.3])])
+    assert np.isnan(made.columns(both)["CBL_RELEASE_liver_k"]).tolist() == [False, True]
+    residuals = made.residuals(both)[:, : len(made.rows)]
+    assert (residuals[1] == 6).all()
+    np.testing.assert_array_equal(residuals[0], made.residuals(good[None])[0, : len(made.rows)])
 
 
 def test_a_linear_problem_is_solved_exactly_from_every_start(linear, fitted):
@@ -140,6 +186,15 @@ def test_draws_have_the_mean_and_covariance_of_the_exact_posterior(linear, fitte
     np.testing.assert_allclose(np.cov(logs.T), covariance, atol=0.08 * covariance.max())
 
 
+def test_finished_rounds_of_draws_are_not_repeated(linear, fitted, tmp_path):
+    first = sample(linear, fitted, 50, proposals=200, folder=tmp_path)
+    before = linear.evaluations
+    second = sample(linear, fitted, 50, proposals=200, folder=tmp_path)
+    assert linear.evaluations == before
+    assert first.draws.equals(second.draws)
+    assert len(list(tmp_path.glob("round_*.npz"))) == 8
+
+
 def test_pareto_k_tells_light_from_heavy_tails():
     rng = np.random.default_rng(1)
     assert pareto_k(rng.random(2000)) < 0.3
@@ -168,20 +223,24 @@ def test_adopted_values_are_those_of_the_fit_they_cite():
     assert fit_problems() == []
 
 
-def test_the_shipped_fit_has_far_fewer_parameters_than_rows(model):
-    definition = read_definition()
+@pytest.mark.parametrize("name", shipped_fits())
+def test_a_shipped_fit_has_far_fewer_parameters_than_rows(model, name):
+    definition = read_definition(name)
     rows = Objective(model, definition).rows
     assert len(definition.parameters) < 0.5 * len(rows)
     table = model.table
     assert all(f"fit:{definition.id}" in table[name].source for name in definition.parameters)
 
 
-def test_the_shipped_posterior_holds_the_fitted_parameters_and_every_draw_rests(model):
-    definition = read_definition()
-    with (models_dir() / "posterior.csv").open(newline="") as handle:
+@pytest.mark.parametrize("name", shipped_fits())
+def test_a_shipped_posterior_holds_the_fitted_parameters(name):
+    with (models_dir() / "fits" / name / "posterior.csv").open(newline="") as handle:
         lines = list(csv.reader(handle))
-    assert tuple(lines[0]) == definition.parameters
+    assert tuple(lines[0]) == read_definition(name).parameters
     assert len(lines) - 1 >= 500
+
+
+def test_every_draw_of_the_shipped_posterior_rests(model):
     for _, row in draws(model, 5).iterrows():
         state = steady_state(model.with_values(row.to_dict()))
         assert state.residual < 1e-9
