@@ -31,6 +31,8 @@ TOGETHER, ROWS = (32, 4), 400
 DRIVEN = 0.03
 #: Memory for the records of one thread beyond which a patient is given up [bytes].
 MEMORY = 2**31
+#: Memory of records that threads have done with: where pages are slow to come, fresh ones cost as much as the integration.
+_SPARE: list[Array] = []
 #: How often progress is reported [s].
 _REPORT = 0.1
 #: Arrays with one row per patient.
@@ -202,7 +204,7 @@ class Run:
         """Integrate chunks of patients until none is left."""
         _memory, address = self.kernel.memory(shared["codes"], shared["requests"])
         rooms = ROWS * len(self.stops)
-        records = self._records(shared, rooms)
+        records, memory = self._records(shared, rooms)
         # taking from an iterator over a range is atomic
         for begin in itertools.takewhile(lambda _: not shared["halt"][0], chunks):
             rows = slice(begin, begin + self.chunk)
@@ -215,7 +217,7 @@ class Run:
                 self.kernel.parts[n].run(words.ctypes.data, address)
                 return arrays
 
-            more = records
+            more: Arrays = {}
             if len(parts) > 1:
                 silent = {"codes": 0, "requests": 0, "done": np.zeros(1, np.int64),
                           **dict.fromkeys(("pre_row", "out_row"), np.full(len(self.stops), -1))}  # fmt: skip
@@ -227,20 +229,27 @@ class Run:
                     found["delivered"][:] = 0.0
                     # the old ones go before there are new ones
                     found = records = {}
-                    records = self._records(shared, rooms)
+                    del memory
+                    records, memory = self._records(shared, rooms)
                 more = records | {"until": np.where(found["status"] == DONE, np.inf, found["failed_at"])}
             integrate(len(parts) - 1, more)
+        if 0 < memory.nbytes <= MEMORY // 8:
+            _SPARE.append(memory)
 
-    def _records(self, shared: Arrays, rooms: int) -> Arrays:
-        """Room for the records of a chunk."""
+    def _records(self, shared: Arrays, rooms: int) -> tuple[Arrays, Array]:
+        """Room for the records of a chunk, and the memory it lies in."""
         if len(self.kernel.parts) == 1:
-            return {}
+            return {}, np.empty(0)
         # one more than patients, for lanes at rest
-        places = self.chunk + 1
+        places, breadth = self.chunk + 1, width(shared["keeps"])
+        rows = places * rooms
+        memory = _SPARE.pop() if _SPARE else np.empty(0)
+        if memory.size < rows * (1 + breadth):
+            memory = np.empty(rows * (1 + breadth))
         return {
-            "rooms": rooms, "begins": np.empty((places, rooms)), "marks": np.zeros((places, len(self.stops)), np.int64),
-            "record": np.empty((places, rooms, width(shared["keeps"]))),
-        }  # fmt: skip
+            "rooms": rooms, "begins": memory[:rows], "marks": np.zeros((places, len(self.stops)), np.int64),
+            "record": memory[rows : rows * (1 + breadth)],
+        }, memory  # fmt: skip
 
     def _begins(self, times: Sequence[float]) -> Integers:
         """First item at each stop, and the number of items."""
