@@ -79,7 +79,7 @@ def endpoints_of(
     check_requests(list(endpoints.values()), output_names(model))
     ready = prepare(
         model, regimen, until, patients=patients, own_baseline=own_baseline, start=start, dose_scale=dose_scale,
-        engine="fast", rtol=rtol, times=[0.0],
+        engine="fast", rtol=rtol, times=[0.0], workers=workers,
     )  # fmt: skip
     solution = FastEngine().endpoints(ready.problem, list(endpoints.values()), workers, progress)
     verify_doses(ready.problem, solution)
@@ -146,7 +146,7 @@ def sensitivities(
         times = [0.0]
     ready = prepare(
         model, regimen, until, outputs=outputs, times=times, patients=patients, own_baseline=own_baseline, start=start,
-        engine="fast", rtol=rtol,
+        engine="fast", rtol=rtol, workers=workers,
     )  # fmt: skip
     problem = ready.problem
     directions = [_direction(model, ready, name, own_baseline or {}, start) for name in parameters]

@@ -66,6 +66,7 @@ def prepare(
     dose_scale: ArrayLike | None = None,
     engine: str = "auto",
     rtol: float | None = None,
+    workers: int = 1,
 ) -> Prepared:
     """Check a request, bring every patient to rest and lay out the problem; arguments as in `simulate`.
 
@@ -90,7 +91,7 @@ def prepare(
     steps = plan(schedule, 0.0, end)
     _check_plan(steps, system)
     grid = _grid(times, steps, end)
-    cohort = _cohort(model, system, patients, own_baseline or {}, start, engine)
+    cohort = _cohort(model, system, patients, own_baseline or {}, start, engine, workers)
     scale = np.ones((len(cohort.initial), len(steps.boluses)))
     if dose_scale is not None:
         scale = np.broadcast_to(np.asarray(dose_scale, dtype=float), scale.shape).copy()
@@ -135,6 +136,7 @@ def _cohort(
     own_baseline: Mapping[str, str],
     start: str,
     engine: str,
+    workers: int,
 ) -> _Cohort:
     if start not in ("rest", "initial"):
         raise UsageError(f"start = '{start}' must be 'rest' or 'initial'.")
@@ -154,14 +156,16 @@ def _cohort(
         _check_outputs([source], system)
     failures: dict[int, str] = {}
     if start == "rest":
-        initial, failures = bring_to_rest(model, parameters, initial, batch=engine == "fast")
+        initial, failures = bring_to_rest(model, parameters, initial, engine == "fast", workers)
     for name, source in own_baseline.items():
         for i in set(range(count)) - failures.keys():
             parameters[i, system.parameters.index(name)] = values_of(system, [source], initial[i], parameters[i])[0]
     return _Cohort(parameters, initial, failures)
 
 
-def bring_to_rest(model: Model, parameters: Array, start: Array, batch: bool = True) -> tuple[Array, dict[int, str]]:
+def bring_to_rest(
+    model: Model, parameters: Array, start: Array, batch: bool = True, workers: int = 1
+) -> tuple[Array, dict[int, str]]:
     """Return the resting state of each patient, NaN where there is none, and why.
 
     Parameters
@@ -169,6 +173,8 @@ def bring_to_rest(model: Model, parameters: Array, start: Array, batch: bool = T
     parameters, start : ndarray, shape (patients, parameters), (patients, states)
     batch : bool
         Search for all at once on the fast engine before trying one by one.
+    workers : int
+        Threads of the search for all at once.
     """
     system = equations(model)
     scale = np.array([model.table[s].scale for s in system.states])
@@ -177,7 +183,7 @@ def bring_to_rest(model: Model, parameters: Array, start: Array, batch: bool = T
     if batch:
         from metabolism.engines.fast_engine import rest_many
 
-        found, _, ok = rest_many(system, parameters, start, scale, model.not_at_rest)
+        found, _, ok = rest_many(system, parameters, start, scale, model.not_at_rest, workers=workers)
         states[ok] = found[ok]
         waiting = np.flatnonzero(~ok)
     # one by one where the batch found no rest: a second try, or the reason

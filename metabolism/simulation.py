@@ -91,7 +91,7 @@ def simulate(
         patients = draws(model, uncertainty)
     ready = prepare(
         model, regimen, until, outputs=outputs, times=times, patients=patients, own_baseline=own_baseline, start=start,
-        dose_scale=dose_scale, engine=engine, rtol=rtol,
+        dose_scale=dose_scale, engine=engine, rtol=rtol, workers=workers,
     )  # fmt: skip
     problem, unrested, many = ready.problem, ready.failures, patients is not None
     solution = get_engine(ready.engine).solve(problem, progress, workers)

@@ -400,6 +400,18 @@ def test_a_patient_without_rest_is_reported_with_a_reason(model):
     assert found.loc[0, "hcy_plasma"] == found.loc[2, "hcy_plasma"]
 
 
+def test_threads_change_no_bit_of_a_resting_state(model):
+    system = equations(model)
+    x, p = system.vectors(model.values)
+    scale = np.array([model.table[s].scale for s in system.states])
+    many = np.tile(p, (300, 1))
+    many[:, system.parameters.index("FOLATE_DIET_rate")] *= np.linspace(0.5, 2, 300)
+    one, three = (rest_many(system, many, np.tile(x, (300, 1)), scale, model.not_at_rest, workers=w) for w in (1, 3))
+    assert one[2].all()
+    for a, b in zip(one, three, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_singular_start_of_the_search_harms_nobody(model):
     system = equations(model)
     x, p = system.vectors(model.values)

@@ -7,12 +7,13 @@ are, in which order, on how many threads, or at which times outputs are asked fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.engines import Array, Problem, Solution
-from metabolism.engines.fast_compile import NEWTON_FIELDS, kernel
+from metabolism.engines.fast_compile import NEWTON_FIELDS, Kernel, kernel
 from metabolism.engines.fast_run import Request, Run, Tick, context, real
 from metabolism.equations import Equations
 from metabolism.resting import RESIDUAL, RUNAWAY
@@ -64,9 +65,14 @@ class FastEngine:
         return Run(problem, kernel(problem.equations)).endpoints(requests, tick, workers)
 
 
+#: Fewest patients for which another thread is worth its start.
+SHARE = 64
+
+
 def rest_many(
-    equations: Equations, parameters: Array, initial: Array, scale: Array, held: Iterable[str] = (), limit: int = 400
-) -> tuple[Array, Array, NDArray[np.bool_]]:
+    equations: Equations, parameters: Array, initial: Array, scale: Array, held: Iterable[str] = (), limit: int = 400,
+    workers: int = 1,
+) -> tuple[Array, Array, NDArray[np.bool_]]:  # fmt: skip
     """Bring many patients to rest by pseudo-transient continuation, as `metabolism.resting.rest` does for one.
 
     Parameters
@@ -81,6 +87,8 @@ def rest_many(
         States left out; they keep their value.
     limit : int
         Largest number of steps.
+    workers : int
+        Threads.
 
     Returns
     -------
@@ -90,8 +98,20 @@ def rest_many(
     ok : ndarray of bool, shape (patients,)
         Whether the residual is below `metabolism.resting.RESIDUAL`.
     """
-    compiled = kernel(equations)
-    keep = np.array([s not in set(held) for s in equations.states])
+    compiled, held = kernel(equations), set(held)
+    threads = max(1, min(workers, len(initial) // SHARE))
+    shares = [np.array_split(array, threads) for array in (parameters, initial)]
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(lambda p, x: _rest_some(compiled, equations, p, x, scale, held, limit), *shares))
+    states, residuals, ok = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    return states, residuals, ok
+
+
+def _rest_some(
+    compiled: Kernel, equations: Equations, parameters: Array, initial: Array, scale: Array, held: set[str], limit: int
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Bring the patients of one thread to rest."""
+    keep = np.array([s not in held for s in equations.states])
     # a held state gets an infinite inertia: it does not move, and nothing feels it
     weights, floor = np.where(keep, 1.0, 1e300), 1e-3 * scale
     x, p = real(initial).copy(), real(parameters)
