@@ -130,6 +130,8 @@ def test_the_module_can_be_interrupted_and_leaves_nothing_half_written(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "metabolism.cli", "run", "jetals", "--quick", "--workers", "1", "--out", str(tmp_path)],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        # a shell starts background jobs deaf to interrupts, and their children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     folder = tmp_path / "jetals"
     for _ in range(600):
