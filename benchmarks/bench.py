@@ -32,6 +32,7 @@ import metabolism as mb
 from metabolism.engines import Problem, get_engine
 from metabolism.engines.fast_compile import kernel
 from metabolism.engines.fast_run import Run
+from metabolism.engines.fast_split import dependence
 from metabolism.equations import Equations, Expressions, Reaction
 from metabolism.exporters import sbml_text
 from metabolism.request import prepare
@@ -272,32 +273,17 @@ def seconds_of(problem: Problem, repeats: int = 3) -> tuple[float, float]:
     return best / len(problem.initial), float(run.steps.mean())
 
 
-def block(system: Equations, seed: str) -> set[str]:
-    """The state and everything it depends on."""
-    need: dict[str, set[str]] = {s: set() for s in system.states}
-    for row, column in system.jacobian:
-        need[system.states[row]].add(system.states[column])
-    keep, todo = {seed}, [seed]
-    while todo:
-        new = need[todo.pop()] - keep
-        keep |= new
-        todo += new
-    return keep
-
-
-def part(system: Equations, keep: set[str], label: str) -> Equations:
-    """Some states as a model of their own; the others they need become parameters."""
-    reactions = {}
+def piece(system: Equations, seed: str) -> Equations:
+    """The state and everything it depends on, as a model of their own."""
+    keep, reactions = dependence(system)[seed], {}
     for r in system.reactions.values():
         own = {s: k for s, k in r.stoichiometry.items() if s in keep and k}
         if own:
             reactions[r.id] = Reaction(r.id, own, system.expanded[r.id])
     rules = {k: e.xreplace({s: system.expanded[s.name] for s in e.free_symbols if s.name in system.expanded})
              for k, e in system.rate_rules.items() if k in keep}  # fmt: skip
-    used = {s.name for e in [*(r.rate for r in reactions.values()), *rules.values()] for s in e.free_symbols}
-    inputs = tuple(s for s in system.states if s in used - keep)
     return Equations(
-        f"{label}\n{system.sbml}", tuple(s for s in system.states if s in keep), (*system.parameters, *inputs),
+        f"part {seed}\n{system.sbml}", tuple(s for s in system.states if s in keep), system.parameters,
         tuple(reactions), system.units, {s: v for s, v in system.volume.items() if s in keep},
         Expressions({}, rules, reactions),
     )  # fmt: skip
@@ -328,15 +314,15 @@ def scaling() -> dict[str, list[tuple[str, float, float]]]:
     whole = trial(32, 1e-5)
     system = whole.equations
     for seed in ("depot_large", "cbl_free", "holo_tc", None):
-        piece = system if seed is None else part(system, block(system, seed), f"part {seed}")
-        index = [system.states.index(s) for s in piece.states]
+        alone = system if seed is None else piece(system, seed)
+        index = [system.states.index(s) for s in alone.states]
         problem = replace(
-            whole, equations=piece, outputs=piece.states[:1], initial=np.ascontiguousarray(whole.initial[:, index]),
+            whole, equations=alone, outputs=alone.states[:1], initial=np.ascontiguousarray(whole.initial[:, index]),
             atol=whole.atol[index],
         )  # fmt: skip
-        if rows.get("states") and rows["states"][-1][0] == str(len(piece.states)):
+        if rows.get("states") and rows["states"][-1][0] == str(len(alone.states)):
             continue
-        add("states", str(len(piece.states)), problem)
+        add("states", str(len(alone.states)), problem)
     for rtol in (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10):
         add("relative tolerance", f"{rtol:.0e}", trial(32, rtol))
     return rows

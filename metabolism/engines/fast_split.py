@@ -32,8 +32,7 @@ def split(equations: Equations) -> Split | None:
     what the driving core depends on, the core, and what depends on it but not on the other core: such a state
     (an effect compartment, a cofactor) is slow, and so a better input for the other part than what drives it.
     """
-    needs = _needs(equations)
-    within = {s: _closure(s, needs) for s in equations.states}
+    needs, within = _needs(equations), dependence(equations)
     cores: dict[frozenset[str], int] = {}
     for own in within.values():
         cores[own] = cores.get(own, 0) + 1
@@ -60,6 +59,12 @@ def _needs(equations: Equations) -> dict[str, set[str]]:
     return {
         s: {x.name for x in rate.free_symbols} & states for s, rate in zip(equations.states, equations.rhs, strict=True)
     }
+
+
+def dependence(equations: Equations) -> dict[str, frozenset[str]]:
+    """Each state with everything it depends on, itself included."""
+    needs = _needs(equations)
+    return {s: _closure(s, needs) for s in equations.states}
 
 
 def _closure(state: str, needs: Mapping[str, set[str]]) -> frozenset[str]:
