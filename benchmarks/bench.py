@@ -29,14 +29,11 @@ from pathlib import Path
 import numpy as np
 
 import metabolism as mb
-from metabolism.engines import Problem, get_engine
-from metabolism.engines.fast_compile import kernel
-from metabolism.engines.fast_run import Run
-from metabolism.engines.fast_split import dependence
-from metabolism.equations import Equations, Expressions, Reaction
-from metabolism.exporters import sbml_text
-from metabolism.request import prepare
-from metabolism.result import write_text
+from metabolism.engines import Problem, Run, dependence, get_engine, kernel
+from metabolism.exports import sbml_text
+from metabolism.files import write_text
+from metabolism.sbml import Equations, Expressions, Reaction
+from metabolism.simulation import prepare
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -332,9 +329,7 @@ def arithmetic(system: Equations) -> list[dict[str, float]]:
     """Floating-point operations per step and patient of each part, counted in the generated code."""
     from llvmlite import ir
 
-    from metabolism.engines.fast_codegen import ModelCode
-    from metabolism.engines.fast_split import part, split
-    from metabolism.engines.rodas import RODAS5P
+    from metabolism.engines import RODAS5P, ModelCode, part, split
 
     module, found = ir.Module("count"), split(system)
     codes = [ModelCode(system, module, 4)] if found is None else [
@@ -514,8 +509,8 @@ def facts_of_fast(quick: bool) -> dict:
     """Everything the page says about the engine alone."""
     facts: dict = {"load": f"{os.getloadavg()[0]:.1f} busy processes" if hasattr(os, "getloadavg") else "unknown"}
     with tempfile.TemporaryDirectory() as cache:
-        line = ("import metabolism as mb; from metabolism.equations import equations; "
-                "from metabolism.engines.fast_compile import kernel; ")  # fmt: skip
+        line = ("import metabolism as mb; from metabolism.sbml.equations import equations; "
+                "from metabolism.engines.ensemble.compile import kernel; ")  # fmt: skip
         facts["compile"] = fresh(line + "kernel(equations(mb.load()))", Path(cache))
         facts["cached"] = fresh(line + "kernel(equations(mb.load()))", Path(cache), 3)
         facts["reading"] = fresh(line + "equations(mb.load())", Path(cache), 3)

@@ -14,10 +14,9 @@ from dataclasses import replace
 import numpy as np
 from bench import ACCURACY, OUTPUTS, cpu, error, take, trial
 
-from metabolism.engines import Problem, fast_split
-from metabolism.engines.fast_compile import Kernel, kernel
-from metabolism.engines.fast_run import Run
-from metabolism.equations import Expressions
+from metabolism.engines import Kernel, Problem, Run, kernel
+from metabolism.engines import cascade as fast_split
+from metabolism.sbml import Expressions
 
 PATIENTS, ROUNDS = 64, 9
 TOLERANCES = (1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 1e-7)

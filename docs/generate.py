@@ -111,9 +111,8 @@ def equations_page() -> str:
     """Every rate law and rule, read back from the built SBML, as MathML."""
     from sympy.printing.mathml import mathml
 
-    from metabolism.annotations import read_annotations
-    from metabolism.equations import equations
-    from metabolism.parameters import models_dir
+    from metabolism.data import models_dir
+    from metabolism.model import equations, read_annotations
     from metabolism.units import label
 
     model = load()
@@ -172,7 +171,7 @@ def _fragments(folder: Path) -> dict[str, str]:
 
 def parameters_page() -> str:
     """Every number with unit, bounds, source, locator and confidence, by module."""
-    from metabolism.provenance import bibliography, citation
+    from metabolism.model import bibliography, citation
     from metabolism.units import label
 
     rows = load().table
@@ -227,7 +226,7 @@ def assumptions_page() -> str:
 
 def flux_map_page() -> str:
     """The whole system at rest, and three changes of it."""
-    from metabolism.fluxmap import resting_map
+    from metabolism.report import resting_map
 
     model = load()
     maps = (
@@ -245,9 +244,9 @@ def flux_map_page() -> str:
 
 def scenarios_page() -> str:
     """Effect scenarios, parameter sets and substances."""
-    from metabolism.effects import scenarios
-    from metabolism.parameters import read_set, set_names
-    from metabolism.substances import substances
+    from metabolism.dosing import substances
+    from metabolism.model import read_set, set_names
+    from metabolism.trials import scenarios
 
     effect = [
         [f"<code>{s.id}</code>", s.title, "–" if s.effect is None else f"{s.effect:g} (SD {s.effect_sd:g})", f"{s.beta_hcy:g}",
@@ -269,7 +268,7 @@ def scenarios_page() -> str:
 
 def claims_page() -> str:
     """Every experiment with its question, and what is known to fail with the reason."""
-    from metabolism.registry import experiment_names, get_experiment, known_gaps
+    from metabolism.report import experiment_names, get_experiment, known_gaps
 
     gaps = known_gaps()
     text = ["# Experiments, claims and known gaps", "", "An experiment asks one question and states claims: predicted, published, and a band fixed "
@@ -288,7 +287,7 @@ def court_page() -> str:
     import shutil
     import tempfile
 
-    from metabolism.registry import get_experiment, run
+    from metabolism.report import get_experiment, run
 
     with tempfile.TemporaryDirectory() as folder:
         outcome, results = run("mechanisms", out=folder)
@@ -318,9 +317,9 @@ def court_page() -> str:
 
 def commands_page() -> str:
     """The command line, from its own help."""
-    from metabolism.cli import _parser
+    from metabolism.cli import build_parser
 
-    parser = _parser()
+    parser = build_parser()
     choices = next(a.choices for a in parser._actions if isinstance(a.choices, dict))
     text = [
         "# Command line",

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 import metabolism as mb
-from metabolism.store import open_store
-from metabolism.studies import make_study
+from metabolism.simulation import make_study
+from metabolism.sweep import open_store
 
 PAGE = Path(__file__).with_name("cluster.md")
 REGIMEN = "50 mg im every 3.5 d x 32"

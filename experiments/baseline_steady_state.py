@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from metabolism import Claim, Outcome, Regimen, experiment, simulate, steady_state
-from metabolism.equations import equations
-from metabolism.fluxmap import draw
-from metabolism.parameters import read_set
+from metabolism.model import equations, read_set
 from metabolism.plotting import COLOURS, new_figure
+from metabolism.report import draw
 
 #: Row of the literature table -> (observable, factor to the table's unit).
 ROWS = {

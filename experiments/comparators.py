@@ -7,12 +7,9 @@ import numpy as np
 import pandas as pd
 
 from metabolism import Claim, Outcome, experiment
-from metabolism.design import read_design
-from metabolism.effects import scenarios
-from metabolism.patients import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r
+from metabolism.court import large_sample_log_hr
 from metabolism.plotting import COLOURS, new_figure
-from metabolism.population import JETALS_RUN_IN, select
-from metabolism.response import large_sample_log_hr
+from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, JETALS_RUN_IN, alsfrs_r, read_design, scenarios, select
 
 
 @experiment(

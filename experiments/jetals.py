@@ -10,11 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from metabolism import Claim, Outcome, Regimen, experiment, mmrm, simulate
-from metabolism.effects import scenarios, with_scenario
-from metabolism.patients import rate_score
+from metabolism import Claim, Outcome, Regimen, experiment, simulate
 from metabolism.plotting import COLOURS, band, intervals, new_figure
-from metabolism.population import JETALS_RUN_IN, select
+from metabolism.trials import JETALS_RUN_IN, mmrm, rate_score, scenarios, select, with_scenario
 
 REGIMEN = "50 mg im every 3.5 d x 32"
 VISITS = np.array([0.0, 4, 8, 12, 16]) * 168

@@ -10,12 +10,23 @@ import numpy as np
 import pandas as pd
 
 from metabolism import Claim, Outcome, experiment
-from metabolism.court import Facts, information, posterior, resample, score
-from metabolism.design import read_design
-from metabolism.mechanisms import MECHANISMS, PARTS, REGIMENS, Priors, draw, exposures, predictions
+from metabolism.court import (
+    MECHANISMS,
+    PARTS,
+    REGIMENS,
+    Facts,
+    Priors,
+    Response,
+    draw,
+    exposures,
+    information,
+    posterior,
+    predictions,
+    resample,
+    score,
+)
 from metabolism.plotting import COLOURS, new_figure
-from metabolism.population import JETALS_RUN_IN, select
-from metabolism.response import Response
+from metabolism.trials import JETALS_RUN_IN, read_design, select
 
 E0761 = ("e0761_itt", "e0761_early_50", "e0761_early_25")
 #: Families that a reader can tell apart, in order, with their colours.

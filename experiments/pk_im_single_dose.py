@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from metabolism import Claim, Outcome, experiment, simulate
-from metabolism.endpoints import area, half_life, peak, time_of_peak
 from metabolism.plotting import COLOURS, new_figure
+from metabolism.simulation import area, half_life, peak, time_of_peak
 
 NG_PER_ML = 1344.38  # of methylcobalamin, per uM
 DENSE = np.unique(np.concatenate([np.arange(0, 6, 0.02), np.arange(6, 48, 0.1), np.arange(48, 144.5, 0.5)]))

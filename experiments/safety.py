@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from metabolism import Claim, Outcome, endpoints, experiment, simulate
+from metabolism import Claim, Outcome, experiment, simulate
 from metabolism.plotting import COLOURS, intervals, new_figure
+from metabolism.simulation import endpoints
 
 NG_PER_ML = 1344.38  # ng/mL per uM methylcobalamin
 REGIMENS = {"0.5 mg twice weekly": 0.5, "25 mg twice weekly": 25, "50 mg twice weekly": 50}

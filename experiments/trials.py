@@ -8,17 +8,28 @@ import numpy as np
 import pandas as pd
 
 from metabolism import Claim, Outcome, experiment
-from metabolism.analysis import ancova, mmrm, slopes
-from metabolism.design import read_design
-from metabolism.effects import scenario_maximum, scenarios
 from metabolism.errors import FitFailed
-from metabolism.patients import balance, candidates, effective_size, plausibility
 from metabolism.plotting import COLOURS, intervals, new_figure
-from metabolism.population import JETALS_RUN_IN, observe
-from metabolism.power import closed_form, power_table
-from metabolism.replicates import replicate
-from metabolism.slowing import bodies
-from metabolism.trial import make_pool, simulate_trial
+from metabolism.trials import (
+    JETALS_RUN_IN,
+    ancova,
+    balance,
+    bodies,
+    candidates,
+    closed_form,
+    effective_size,
+    make_pool,
+    mixed_model,
+    observe,
+    plausibility,
+    power_table,
+    read_design,
+    replicate,
+    scenario_maximum,
+    scenarios,
+    simulate_trial,
+    slopes,
+)
 
 ACTIVE = "methylcobalamin_50mg"
 CONTRAST = f"{ACTIVE} - placebo"
@@ -355,7 +366,7 @@ def _vpc(trial):
     rows = []
     for i, arm in enumerate(trial.design.arms):
         change = trial.change[trial.arm == i]
-        adjusted = mmrm(trial)[arm.name]
+        adjusted = mixed_model(trial)[arm.name]
         for j, week in enumerate(trial.design.visits):
             low, middle, high = np.nanquantile(change[:, j], [0.05, 0.5, 0.95])
             rows.append({"arm": arm.name, "week": week, "mean": np.nanmean(change[:, j]), "5 %": low, "median": middle, "95 %": high,

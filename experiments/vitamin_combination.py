@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 
 from metabolism import Claim, Outcome, experiment, simulate
-from metabolism.cases import read_cases
-from metabolism.patients import HOURS_PER_WEEK, alsfrs_r
+from metabolism.cases import predict, read_cases
 from metabolism.plotting import COLOURS, new_figure
-from metabolism.population import JETALS_RUN_IN, select
-from metabolism.predict import predict
+from metabolism.trials import HOURS_PER_WEEK, JETALS_RUN_IN, alsfrs_r, select
 
 MECBL, HALF = "50 mg im every 3.5 d x 32", "0.5 mg im every 3.5 d x 32"
 FOLIC, B6 = "0.8 mg folic acid oral daily x 112", "16.5 mg pyridoxine oral daily x 112"

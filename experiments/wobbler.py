@@ -6,8 +6,9 @@ No mouse kinetics of methylcobalamin are published, so human clearance is scaled
 import numpy as np
 import pandas as pd
 
-from metabolism import Claim, Outcome, endpoints, experiment, simulate
+from metabolism import Claim, Outcome, experiment, simulate
 from metabolism.plotting import COLOURS, new_figure
+from metabolism.simulation import endpoints
 
 MOUSE, HUMAN = 0.02, 60.0  # body weight [kg]
 DOSES = [0.3, 1, 3, 10, 30, 100]

@@ -15,28 +15,46 @@ from importlib.metadata import version as _version
 from typing import Any
 
 _PUBLIC = {
-    "load": "model",
-    "Model": "model",
-    "Dose": "regimen",
-    "Regimen": "regimen",
-    "simulate": "simulation",
-    "scan": "sweep",
-    "Sweep": "store",
-    "steady_state": "resting",
-    "endpoints_of": "ensembles",
-    "sensitivities": "ensembles",
-    "steady_states": "ensembles",
-    "Result": "result",
-    "run": "registry",
-    "experiment": "registry",
-    "Claim": "registry",
-    "Outcome": "registry",
-    "export": "exporters",
+    "load": "model.model",
+    "Model": "model.model",
+    "Dose": "dosing.events",
+    "Regimen": "dosing.regimen",
+    "simulate": "simulation.run",
+    "scan": "sweep.workers",
+    "Sweep": "sweep.store",
+    "steady_state": "simulation.rest",
+    "endpoints_of": "simulation.run",
+    "sensitivities": "simulation.run",
+    "steady_states": "simulation.run",
+    "Result": "simulation.result",
+    "run": "report.experiment",
+    "experiment": "report.experiment",
+    "Claim": "report.claims",
+    "Outcome": "report.experiment",
+    "export": "exports.formats",
 }
-_NAMESPACES = ("analysis", "design", "effects", "endpoints", "factors", "fisher_information", "identifiability", "local_sensitivity", "mmrm", "patients", "plotting", "population", "power", "profile_likelihood", "replicates", "sensitivity", "sensitivity_plots", "slowing", "trial")  # fmt: skip
+_NAMESPACES = {
+    "analysis": "trials.analysis",
+    "design": "trials.design",
+    "effects": "trials.effects",
+    "endpoints": "simulation.endpoints",
+    "factors": "sensitivity.factors",
+    "fisher_information": "sensitivity.fisher",
+    "identifiability": "sensitivity.identifiability",
+    "local_sensitivity": "sensitivity.local",
+    "mmrm": "trials.mmrm",
+    "patients": "trials.patients",
+    "plotting": "plotting",
+    "population": "trials.screening",
+    "power": "trials.power",
+    "profile_likelihood": "fit.posterior",
+    "replicates": "trials.replicates",
+    "sensitivity_plots": "sensitivity.plots",
+    "slowing": "trials.pool",
+    "trial": "trials.trial",
+}
 
-__all__ = ["Claim", "Dose", "Model", "Outcome", "Regimen", "Result", "Sweep", "endpoints_of", "experiment", "export", "load",
-           "run", "scan", "sensitivities", "simulate", "steady_state", "steady_states"]  # fmt: skip
+__all__ = [*sorted(_PUBLIC)]
 __version__ = _version("als-methionine")
 
 
@@ -44,7 +62,7 @@ def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(f"metabolism.{_PUBLIC[name]}"), name)
     if name in _NAMESPACES:
-        return import_module(f"metabolism.{name}")
+        return import_module(f"metabolism.{_NAMESPACES[name]}")
     raise AttributeError(f"module 'metabolism' has no attribute '{name}'")
 
 

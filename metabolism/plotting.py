@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+
 #: Okabe and Ito's palette (jfly.uni-koeln.de/color), told apart in every form of colour blindness.
 COLOURS = {
     "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "pink": "#CC79A7", "sky": "#56B4E9",
     "amber": "#E69F00", "black": "#222222", "grey": "#767676",
 }  # fmt: skip
+
+
 STYLE: Any = {
     "figure.dpi": 110, "savefig.dpi": 160, "font.size": 12, "axes.titlesize": 12, "axes.labelsize": 12,
     "legend.fontsize": 11, "lines.linewidth": 2.0, "lines.markersize": 7,

@@ -10,6 +10,8 @@ from typing import TextIO
 
 #: ``progress(label, total)`` returns a function that is called with the number of steps done since its last call.
 Progress = Callable[[str, int], Callable[[int], None]]
+
+
 #: Shortest time between two lines of a log file [s].
 _LOG_EVERY = 30.0
 

@@ -14,6 +14,7 @@ from metabolism.errors import InvalidValue, UnitMismatch
 if TYPE_CHECKING:
     import pint
 
+
 #: Unit names used in ``models/`` (Antimony unit definitions) and the pint expression of each.
 MODEL_UNITS = {
     "dimensionless": "dimensionless",

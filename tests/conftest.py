@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import metabolism as mb
-from metabolism.doctor import browser
+from metabolism.cli import browser
 
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")

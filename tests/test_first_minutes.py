@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from metabolism import cli_help, doctor
-from metabolism.checks import checks
-from metabolism.cli import _parser, main
+from metabolism.cli import build_parser, doctor, main
+from metabolism.cli import help as cli_help
+from metabolism.report import checks
 
 
 def call(capsys, *arguments):
@@ -23,7 +23,7 @@ def call(capsys, *arguments):
 
 
 def subcommands():
-    return next(a.choices for a in _parser()._actions if isinstance(a.choices, dict))
+    return next(a.choices for a in build_parser()._actions if isinstance(a.choices, dict))
 
 
 def test_no_arguments_greets_with_three_things_that_work(capsys):
@@ -32,7 +32,7 @@ def test_no_arguments_greets_with_three_things_that_work(capsys):
     offered = [line.split("    ")[0].strip() for line in out.splitlines() if line.startswith("  metabolism")]
     assert len(offered) == 3
     for line in offered:
-        _parser().parse_args(shlex.split(line)[1:])
+        build_parser().parse_args(shlex.split(line)[1:])
 
 
 @pytest.mark.parametrize("name", sorted(subcommands()))
@@ -46,7 +46,7 @@ def test_every_help_has_examples_that_parse(name, capsys):
     for line in lines:
         if line.startswith("metabolism"):
             words = shlex.split(line.split(">>")[0])
-            assert _parser().parse_args(words[1:]).command == name
+            assert build_parser().parse_args(words[1:]).command == name
 
 
 def test_json_is_all_of_standard_output_and_strict(capsys):
@@ -79,7 +79,7 @@ def test_quiet_says_nothing_but_the_exit_code(capsys, monkeypatch):
     assert (code, out) == (2, "")
     assert "Did you mean" in err
     bad = checks()[0].__class__("bad", "always fails", lambda: ["wrong"])
-    monkeypatch.setattr("metabolism.checks._CHECKS", [bad])
+    monkeypatch.setattr("metabolism.report.checks._CHECKS", [bad])
     assert call(capsys, "check", "--quiet") == (1, "", "")
     code, out, _ = call(capsys, "check", "--json")
     assert (code, json.loads(out)) == (1, [{"check": "bad", "expectation": "always fails", "problems": ["wrong"]}])
@@ -88,7 +88,7 @@ def test_quiet_says_nothing_but_the_exit_code(capsys, monkeypatch):
 def test_numbers_that_are_not_finite_become_null():
     import numpy as np
 
-    from metabolism.cli_output import plain
+    from metabolism.cli import plain
 
     assert plain({"a": np.array([1.0, np.nan]), 2: (np.float64(np.inf), np.int64(3), "x")}) == {
         "a": [1.0, None],
@@ -122,7 +122,7 @@ def test_the_doctor_names_what_is_wrong_and_the_remedy(capsys, monkeypatch, tmp_
 
 
 def test_the_doctor_sees_engines_that_disagree(monkeypatch):
-    from metabolism import simulation
+    from metabolism.simulation import run as simulation
 
     real = simulation.simulate
 
@@ -137,7 +137,7 @@ def test_the_doctor_sees_engines_that_disagree(monkeypatch):
 def completed(line):
     environment = os.environ | {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
                                 "_ARGCOMPLETE_COMP_WORDBREAKS": " \t\n", "_ARGCOMPLETE_IFS": "\n"}  # fmt: skip
-    done = subprocess.run(["bash", "-c", f"{sys.executable} -m metabolism.cli 8>&1 9>/dev/null"], env=environment,
+    done = subprocess.run(["bash", "-c", f"{sys.executable} -m metabolism 8>&1 9>/dev/null"], env=environment,
                           capture_output=True, text=True, check=False)  # fmt: skip
     return {word.strip() for word in done.stdout.split("\n")}
 

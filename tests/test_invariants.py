@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metabolism as mb
-from metabolism.equations import equations
+from metabolism.model import equations
 
 COBALAMIN = [
     "depot_small", "transit_small", "depot_large", "transit_large", "cbl_gut", "cbl_free", "cbl_peripheral", "holo_tc",

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import metabolism as mb
-from metabolism.cli import _parser, main
-from metabolism.parameters import COLUMNS, set_names
+from metabolism.cli import build_parser, main
+from metabolism.model import COLUMNS, set_names
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {
@@ -80,7 +80,7 @@ def test_python_blocks_of_the_documentation_run(page, tmp_path, monkeypatch):
         exec(compile(block, page, "exec"), scope)
     if "run" in scope:
         from metabolism.progress import silent
-        from metabolism.registry import Context
+        from metabolism.report import Context
 
         context = Context(mb.load(), quick=True, seed=1, workers=1, progress=silent)
         assert scope["run"](context).claims  # type: ignore[operator]
@@ -104,7 +104,7 @@ def test_every_command_has_help_and_every_make_target_of_the_readme_exists():
         "list", "run", "simulate", "show", "export", "scan", "sensitivity", "fit", "qualify", "design", "fingerprint",
         "compare", "evidence", "report", "explore", "doctor", "check",
     ):  # fmt: skip
-        assert name in _parser().format_help()
+        assert name in build_parser().format_help()
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
     text = "".join(
         p.read_text(encoding="utf-8")
@@ -161,7 +161,7 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "metabolism.cli",
+        "metabolism",
         "simulate",
         "--regimen",
         "50 mg im",

@@ -13,9 +13,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import metabolism as mb
-from metabolism.equations import equations
-from metabolism.fluxmap_layout import layout
-from metabolism.registry import experiment_names
+from metabolism.model import equations
+from metabolism.report import experiment_names, layout
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow

@@ -1,0 +1,361 @@
+"""Predictions of case rows, for one model or for many candidate parameter vectors at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metabolism.cases.baseline import match
+from metabolism.cases.rows import Arm, InvalidCase, Row
+from metabolism.dosing import Hold, Regimen, Treatment, plan
+from metabolism.engines import Plan, Problem, get_engine, kernel
+from metabolism.errors import InvalidValue, UnknownName
+from metabolism.model import Model, equations
+from metabolism.sbml import Equations
+from metabolism.simulation import ATOL_FRACTION, Patients, Reading, outputs_of, rest_patients, verify_doses
+from metabolism.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Key = tuple[object, ...]
+
+
+@dataclass(eq=False)
+class Predictions:
+    """Simulated values of rows.
+
+    Attributes
+    ----------
+    rows : list of Row
+    values : ndarray, shape (rows, candidates)
+        In the unit of each row. Of several reading times, the value that is furthest outside (or nearest the edge of)
+        the band. NaN where a simulation failed.
+    failures : dict of (row, candidate) to str
+        Why a value is missing.
+    """
+
+    rows: list[Row]
+    values: Array
+    failures: dict[tuple[int, int], str] = field(default_factory=dict)
+
+
+def predict(
+    model: Model,
+    rows: Sequence[Row],
+    columns: Mapping[str, ArrayLike] | pd.DataFrame | None = None,
+    *,
+    workers: int = 1,
+    rtol: float = 1e-7,
+    progress: Callable[[int], None] | None = None,
+    strict: bool = False,
+) -> Predictions:
+    """Simulate every row for every candidate; arms and baselines that rows share are simulated once.
+
+    Parameters
+    ----------
+    model : Model
+    rows : sequence of Row
+        From `metabolism.cases.rows.read_cases`.
+    columns : mapping or DataFrame, optional
+        Parameter or state id to one value per candidate [model units]. ``"set name/parameter"`` replaces what a
+        parameter set says of it.
+    workers : int
+        Threads that share the arms; the result does not depend on it.
+    rtol : float
+        Relative tolerance of the integrations.
+    progress : callable, optional
+        Called with the number of arms finished.
+    strict : bool
+        Refuse a baseline that cannot be met, before any arm is simulated.
+
+    Returns
+    -------
+    Predictions
+
+    Raises
+    ------
+    UnknownName, InvalidValue
+        For columns that are no parameters or states.
+    InvalidCase
+        If `strict` and a baseline cannot be met.
+    """
+    system = equations(model)
+    kernel(system)  # compiled before the threads share it
+    parameters, states, overrides = _candidates(model, columns)
+    wanted = arms_of(rows)
+    groups: dict[Key, list[Arm]] = {}
+    for arm in wanted:
+        groups.setdefault(_group(arm), []).append(arm)
+
+    def people(key: Key) -> Patients:
+        arm = groups[key][0]
+        own = changed(system, parameters, arm.population.holds, overrides)
+        resting = rest_patients(model, own, states)
+        found = match(model, resting, arm.targets)
+        if strict:
+            for i in found.failures.keys() - resting.failures.keys():
+                row = next(r for r in rows if any(_group(a) == key for a in r.arms))
+                raise InvalidCase(
+                    f"{row.where('match')}: {found.failures[i]} Widen the bounds or match by another input."
+                )
+        return found
+
+    def curves(arm: Arm) -> Curves:
+        outputs, times = wanted[arm]
+        found = run_arm(
+            model, matched[_group(arm)], arm.treatment, sorted(outputs), np.array(sorted(times)), overrides, rtol
+        )
+        if progress:
+            progress(1)
+        return found
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        try:
+            matched = dict(zip(groups, pool.map(people, groups), strict=True))
+            found = dict(zip(wanted, pool.map(curves, wanted), strict=True))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    values = np.full((len(rows), len(parameters)), np.nan)
+    failures: dict[tuple[int, int], str] = {}
+    for i, row in enumerate(rows):
+        arms = [found[arm] for arm in row.arms]
+        failed = {k: text for curve in arms for k, text in curve.failures.items()}
+        values[i] = _reduce(row, arms)
+        for k in range(len(parameters)):
+            if k in failed:
+                values[i, k], failures[i, k] = np.nan, failed[k]
+            elif not np.isfinite(values[i, k]):
+                values[i, k], failures[i, k] = (
+                    np.nan,
+                    f"'{row.text['metric']}' has no value: the curve does not allow it",
+                )
+    return Predictions(list(rows), values, failures)
+
+
+def _candidates(
+    model: Model, columns: Mapping[str, ArrayLike] | pd.DataFrame | None
+) -> tuple[Array, Array, SetColumns]:
+    """Parameters and start states per candidate, and what replaces values of parameter sets."""
+    system = equations(model)
+    states, parameters = system.vectors(model.values)
+    given: dict[str, Any] = {} if columns is None else {str(n): columns[n] for n in columns}  # type: ignore[index]
+    table = {n: np.atleast_1d(np.asarray(c, dtype=float)) for n, c in given.items()}
+    count = max((len(c) for c in table.values()), default=1)
+    many, starts = np.tile(parameters, (count, 1)), np.tile(states, (count, 1))
+    overrides: SetColumns = {}
+    for name, column in table.items():
+        if len(column) != count or not np.isfinite(column).all():
+            raise InvalidValue(f"the candidates of '{name}' differ in number from the others, or are not finite.")
+        key = name.rsplit("/", 1)[-1]
+        if "/" in name and key in system.parameters:
+            overrides[name] = column
+        elif name in system.parameters:
+            many[:, system.parameters.index(name)] = column
+        elif name in system.states:
+            starts[:, system.states.index(name)] = column
+        else:
+            raise UnknownName(
+                "parameter", name, {*system.parameters, *system.states}, "Columns are ids of parameters or states."
+            )
+    return many, starts, overrides
+
+
+def _group(arm: Arm) -> Key:
+    return (arm.population, arm.targets)
+
+
+def arms_of(rows: Sequence[Row]) -> dict[Arm, tuple[set[str], set[float]]]:
+    """Return the distinct arms of some rows, with the outputs and times [h] needed of each."""
+    wanted: dict[Arm, tuple[set[str], set[float]]] = {}
+    for row in rows:
+        for arm in row.arms:
+            outputs, times = wanted.setdefault(arm, (set(), set()))
+            outputs.update(name for _, name in row.terms)
+            times.update(row.grid.tolist())
+    return wanted
+
+
+def _reduce(row: Row, arms: Sequence[Curves]) -> Array:
+    """The row's number for each candidate."""
+    readings = []
+    for curves in arms:
+        weights = np.zeros(len(curves.outputs))
+        for sign, name in row.terms:
+            weights[curves.outputs.index(name)] += sign
+        place = np.searchsorted(curves.times, row.grid)
+        empty = np.empty((len(curves.baseline), 0))
+        readings.append(
+            Reading(
+                curves.baseline @ weights,
+                empty if row.window else curves.before[:, place] @ weights,
+                row.grid,
+                curves.after[:, place] @ weights if row.window else empty,
+            )
+        )
+    factor = row.factor
+    if math.isnan(factor):
+        total = sum(arms[0].dosed.values())
+        factor = 100.0 / total if total else math.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = row.metric.compute(readings) * factor
+    # of several readings, the one that is furthest from the band, or nearest its edge from within; a limit has one edge
+    above, below = values - row.low, row.high - values
+    inside = above if row.observed == row.low else below if row.observed == row.high else np.minimum(above, below)
+    worst = np.where(np.isnan(values), -np.inf, inside).argmin(axis=1)
+    return np.asarray(values[np.arange(len(values)), worst])
+
+
+#: Overrides of what a parameter set says, per patient: ``"set name/parameter"`` to values.
+SetColumns = dict[str, Array]
+
+
+@dataclass(eq=False)
+class Curves:
+    """Outputs of one arm over time.
+
+    Attributes
+    ----------
+    baseline : ndarray, shape (patients, outputs)
+        Just before anything of time 0 happens.
+    times : ndarray, shape (times,)
+        [h]
+    before, after : ndarray, shape (patients, times, outputs)
+        Values just before and just after a dose or a change at the same time.
+    dosed : dict of str to float
+        Amount given per substance by the end of the run [umol].
+    failures : dict of int to str
+        Why a patient has no values.
+    """
+
+    outputs: tuple[str, ...]
+    baseline: Array
+    times: Array
+    before: Array
+    after: Array
+    dosed: dict[str, float]
+    failures: dict[int, str] = field(default_factory=dict)
+
+
+def changed(
+    system: Equations, parameters: Array, holds: Iterable[Hold], columns: SetColumns, time: float = -math.inf
+) -> Array:
+    """Return the parameters with every hold in force just after a time applied, in order.
+
+    Parameters
+    ----------
+    parameters : ndarray, shape (patients, parameters)
+        The patients' own values.
+    columns : dict
+        Values that replace those of a parameter set.
+    time : float
+        [h]; minus infinity for what is there for life.
+    """
+    result = parameters.copy()
+    for hold in holds:
+        if hold.start <= time < hold.end:
+            column = system.parameters.index(hold.parameter)
+            value = columns.get(f"{hold.origin}/{hold.parameter}", hold.value)
+            if hold.how == "=":
+                result[:, column] = value
+            elif hold.how == "x":
+                result[:, column] *= value
+            else:
+                result[:, column] += value
+    return result
+
+
+def run_arm(
+    model: Model, people: Patients, treatment: Treatment, outputs: Sequence[str], times: Array, columns: SetColumns,
+    rtol: float = 1e-7,
+) -> Curves:  # fmt: skip
+    """Rest, then dose and change, and read outputs.
+
+    Parameters
+    ----------
+    people : Patients
+        Matched and at rest, before any intervention.
+    times : ndarray
+        Times to read, >= 0 [h].
+
+    Returns
+    -------
+    Curves
+    """
+    system, names = equations(model), tuple(outputs)
+    own = people.parameters
+    lasting = changed(system, own, treatment.holds, columns)
+    if any(h.start == -math.inf for h in treatment.holds):
+        people = rest_patients(model, lasting, people.states, people.failures)
+    times = np.unique(np.append(times, 0.0))
+    begin = treatment.start
+    doses = treatment.regimen(begin, float(times[-1])).doses
+    # an infusion that is still running at the last reading is run to its end
+    end = max([float(times[-1]), *(begin + d.time + d.duration for d in doses)])
+    count, failures = len(people.states), dict(people.failures)
+    before = np.full((count, len(times), len(names)), np.nan)
+    after = before.copy()
+    state = people.states.copy()
+    before[:, times == begin] = outputs_of(system, names, state, lasting)[:, None]
+    after[:, times == begin] = before[:, times == begin]
+    full = plan(Regimen(doses), 0.0, end - begin) if end > begin else Plan()
+    edges = {begin, 0.0, end, *(e for h in treatment.holds for e in (h.start, h.end) if begin < e < end)}
+    for a, b in pairwise(sorted(edges)):
+        now = changed(system, own, treatment.holds, columns, a)
+        alive = np.array([i for i in range(count) if i not in failures], dtype=int)
+        if not len(alive):
+            break
+        inside = (times >= a) & (times <= b)
+        grid = np.unique(np.append(times[inside], b)) - begin
+        steps = _slice(full, a - begin, b - begin)
+        problem = Problem(
+            system, steps, a - begin, b - begin, grid, names, now[alive], state[alive],
+            np.ones((len(alive), len(steps.boluses))), rtol,
+            rtol * ATOL_FRACTION * np.array([model.table[s].scale for s in system.states]),
+        )  # fmt: skip
+        solution = get_engine("fast").solve(problem)
+        verify_doses(problem, solution)
+        for row, failure in solution.failures.items():
+            failures[int(alive[row])] = failure.message
+        state[alive] = solution.final
+        values = solution.values[:, np.searchsorted(grid, times[inside] - begin)]
+        after[np.ix_(alive, inside)] = values
+        pre = values.copy()
+        for i, t in enumerate(problem.bolus_times):
+            pre[:, np.isclose(times[inside] - begin, t, rtol=0, atol=1e-9)] = solution.pre_dose[:, i][:, None]
+        # what is there just before a segment begins belongs to the segment that ends there
+        late = times[inside] > a
+        before[np.ix_(alive, np.flatnonzero(inside)[late])] = pre[:, late]
+    given: dict[str, float] = {}
+    for dose in doses:
+        given[dose.substance] = given.get(dose.substance, 0.0) + dose.amount
+    for i in failures:
+        before[i] = after[i] = np.nan
+    return Curves(names, before[:, times == 0.0][:, 0], times, before, after, given, failures)
+
+
+def _slice(whole: Plan, start: float, end: float) -> Plan:
+    """The part of a plan with start <= time < end, with infusions that run on carried over [h]."""
+    boluses = tuple(b for b in whole.boluses if start <= b[0] < end)
+    running: dict[str, float | None] = {}
+    for time, name, value in whole.settings:
+        if time < start:
+            running[name] = value
+    carried = tuple((start, name, value) for name, value in running.items() if value is not None)
+    settings = tuple(s for s in whole.settings if start <= s[0] < end)
+    carried = tuple(c for c in carried if not any(s[:2] == c[:2] for s in settings))
+    settings = tuple(sorted(carried + settings, key=lambda s: s[:2]))
+    asked: dict[str, float] = {}
+    for _, species, amount in boluses:
+        asked[species] = asked.get(species, 0.0) + amount
+    times = {t for t, *_ in boluses} | {t for t, *_ in settings}
+    return Plan(boluses, settings, asked, {}, tuple(sorted(t for t in times if start < t < end)))

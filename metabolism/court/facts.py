@@ -1,0 +1,228 @@
+"""The court: rival mechanisms scored on the same facts by their marginal likelihood.
+
+A mechanism is judged only through what it predicts. Each draw from its prior gives a prediction of every fact; the mean
+likelihood over draws is the marginal likelihood, its ratios are Bayes factors, and with prior weights it gives
+posterior weights (Kass and Raftery 1995, doi:10.1080/01621459.1995.10476572).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabolism.errors import InvalidValue, UnknownName
+from metabolism.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+#: How a fact speaks: a measured value with an SE; a value that an SE-wide estimate did not fall below; an event.
+KINDS = ("gaussian", "bound", "probability")
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Published facts and how likely each is under a prediction.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Index ``id``; columns ``kind`` (one of `KINDS`), ``value``, ``se``; ``silent_density``, the density of the value
+        under mechanisms that do not predict it (their prediction is NaN); and ``comparisons``, of how many like
+        comparisons the value is the smallest (1: it was not selected).
+    correlation : ndarray, shape (facts, facts)
+        Sampling correlation of the values; only between Gaussian facts.
+    """
+
+    table: pd.DataFrame
+    correlation: Array
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, correlations: pd.DataFrame | None = None) -> Facts:
+        """Keep the scored rows of a table, and fill the correlation matrix from pairs ``a, b, correlation``.
+
+        Raises
+        ------
+        UnknownName
+            For an unknown kind, or a pair that names no scored fact.
+        InvalidValue
+            If the correlations contradict each other, or an SE is not above 0.
+        """
+        rows = table[table["scored"] == "yes"].set_index("id")
+        for kind in rows["kind"]:
+            if kind not in KINDS:
+                raise UnknownName("kind of fact", kind, KINDS)
+        matrix = np.eye(len(rows))
+        for pair in [] if correlations is None else correlations.to_dict("records"):
+            for name in (pair["a"], pair["b"]):
+                if name not in rows.index:
+                    raise UnknownName("scored fact", str(name), rows.index)
+            i, j = rows.index.get_loc(pair["a"]), rows.index.get_loc(pair["b"])
+            matrix[i, j] = matrix[j, i] = pair["correlation"]
+        if np.linalg.eigvalsh(matrix).min() <= 0:
+            raise InvalidValue("the correlations of facts contradict each other: their matrix is not positive.")
+        if not (rows.loc[rows["kind"] != "probability", "se"] > 0).all():
+            raise InvalidValue("every measured fact needs an SE above 0.")
+        return cls(rows, matrix)
+
+    def _kept(self, keep: NDArray[np.bool_]) -> Facts:
+        return Facts(self.table[keep], self.correlation[np.ix_(keep, keep)])
+
+    def without(self, name: str) -> Facts:
+        """Return the facts but one."""
+        self._known(name)
+        return self._kept((self.table.index != name).astype(bool))
+
+    def only(self, name: str) -> Facts:
+        """Return one fact alone."""
+        self._known(name)
+        return self._kept((self.table.index == name).astype(bool))
+
+    def changed(self, name: str, **values: float | str) -> Facts:
+        """Return the facts with some columns of one row changed; a bound has no correlation with others."""
+        self._known(name)
+        table, matrix = self.table.copy(), self.correlation.copy()
+        for column, value in values.items():
+            table.loc[name, column] = value
+        if values.get("kind", "gaussian") != "gaussian":
+            i = table.index.get_loc(name)
+            matrix[i, :] = matrix[:, i] = 0
+            matrix[i, i] = 1
+        return replace(self, table=table, correlation=matrix)
+
+    def _known(self, name: str) -> None:
+        if name not in self.table.index:
+            raise UnknownName("scored fact", name, self.table.index)
+
+    def log_likelihood(self, predicted: Mapping[str, Array]) -> Array:
+        """Log likelihood of all facts under each draw, shape (draws,).
+
+        Parameters
+        ----------
+        predicted : mapping of fact id to ndarray, shape (draws,)
+            In the unit of the fact; the probability of the event for a fact of kind ``probability``; NaN where the
+            mechanism is silent.
+        """
+        from scipy.special import log_ndtr
+
+        draws = len(next(iter(predicted.values())))
+        total = np.zeros(draws)
+        if self.table.empty:
+            return total
+        joint: list[int] = []
+        for i, (name, row) in enumerate(self.table.iterrows()):
+            mean = predicted[str(name)]
+            if row["kind"] == "probability":
+                total += np.log(np.where(row["value"] == 1, mean, 1 - mean))
+            elif row["kind"] == "bound":
+                total += log_ndtr((mean - row["value"]) / row["se"])
+            elif np.isnan(mean).any():
+                if not row["silent_density"] > 0 or np.count_nonzero(self.correlation[i]) > 1:
+                    raise InvalidValue(f"a mechanism is silent on '{name}', which has no density of its own.")
+                total += np.log(row["silent_density"])
+            else:
+                joint.append(i)
+                # the density of the smallest of m: m f(v) (1 - F(v))^(m - 1)
+                if row["comparisons"] > 1:
+                    total += np.log(row["comparisons"]) + (row["comparisons"] - 1) * log_ndtr((mean - row["value"]) / row["se"])  # fmt: skip
+        if joint:
+            se = self.table["se"].to_numpy(dtype=float)[joint]
+            value = self.table["value"].to_numpy(dtype=float)[joint]
+            names = self.table.index[joint]
+            root = np.linalg.cholesky(self.correlation[np.ix_(joint, joint)] * np.outer(se, se))
+            miss = np.linalg.solve(root, np.stack([value[k] - predicted[str(n)] for k, n in enumerate(names)]))
+            total += -0.5 * (miss**2).sum(axis=0) - np.log(np.diag(root)).sum() - len(joint) / 2 * np.log(2 * np.pi)
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """How a mechanism did.
+
+    Attributes
+    ----------
+    log_marginal : float
+        Log of the mean likelihood over the prior.
+    error : float
+        Its Monte-Carlo standard error.
+    effective : float
+        Effective number of prior draws that carry the likelihood.
+    weights : ndarray, shape (draws,)
+        Posterior weights of the draws, with sum 1.
+    """
+
+    log_marginal: float
+    error: float
+    effective: float
+    weights: Array
+
+
+def score(facts: Facts, predicted: Mapping[str, Array]) -> Score:
+    """Score a mechanism from the predictions of its prior draws."""
+    log_l = facts.log_likelihood(predicted)
+    top = log_l.max()
+    relative = np.exp(log_l - top)
+    mean = relative.mean()
+    error = float(relative.std(ddof=1) / mean / np.sqrt(len(relative))) if len(relative) > 1 else 0.0
+    weights = relative / relative.sum()
+    return Score(float(np.log(mean) + top), error, float(1 / (weights**2).sum()), weights)
+
+
+def posterior(scores: Mapping[str, Score], prior: Mapping[str, float]) -> dict[str, float]:
+    """Posterior weights of mechanisms from their scores and prior weights; they sum to 1."""
+    names = list(scores)
+    if any(prior[n] < 0 for n in names) or not sum(prior[n] for n in names) > 0:
+        raise InvalidValue("prior weights must be 0 or more, and not all 0.")
+    log_l = np.array([scores[n].log_marginal for n in names])
+    weight = np.array([prior[n] for n in names]) * np.exp(log_l - log_l.max())
+    return dict(zip(names, (weight / weight.sum()).tolist(), strict=True))
+
+
+def resample(weights: Array, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of `count` draws in proportion to their weights (systematic resampling)."""
+    edges = np.cumsum(weights)
+    return np.minimum(np.searchsorted(edges / edges[-1], (np.arange(count) + rng.random()) / count), len(weights) - 1)
+
+
+def information(
+    means: Mapping[str, Array], weights: Mapping[str, float], covariance: Array, step: float = 0.25
+) -> float:
+    """Expected information about which mechanism is true, from one experiment [nat].
+
+    The mutual information of mechanism and outcome (Lindley 1956, doi:10.1214/aoms/1177728069): the outcome of a
+    mechanism is a mixture of normals around the means of its draws, and the integral runs over a grid in units of the
+    noise, so nothing is sampled.
+
+    Parameters
+    ----------
+    means : mapping of mechanism to ndarray, shape (draws, outcomes)
+        Expected outcome under posterior draws; one or two outcomes.
+    weights : mapping of mechanism to float
+        Current weights with sum 1.
+    covariance : ndarray, shape (outcomes, outcomes)
+        Of the noise of the experiment.
+    step : float
+        Grid spacing in noise SDs.
+    """
+    root = np.linalg.cholesky(np.atleast_2d(covariance))
+    white = {m: np.linalg.solve(root, np.asarray(v, dtype=float).T) for m, v in means.items() if weights[m] > 0}
+    every = np.concatenate(list(white.values()), axis=1)
+    if len(every) > 2:
+        raise InvalidValue("an experiment may have one or two outcomes.")
+    grids = [np.arange(low - 5, high + 5 + step, step) for low, high in zip(every.min(axis=1), every.max(axis=1), strict=True)]  # fmt: skip
+    density = {}
+    for m, z in white.items():
+        kernels = [np.exp(-0.5 * (g[:, None] - row) ** 2) for g, row in zip(grids, z, strict=True)]
+        cells = kernels[0].sum(axis=1) if len(kernels) == 1 else kernels[0] @ kernels[1].T
+        density[m] = cells / cells.sum()
+    mixture = np.sum([weights[m] * d for m, d in density.items()], axis=0)
+    gain = 0.0
+    for m, d in density.items():
+        inside = d > 0
+        gain += weights[m] * float((d[inside] * np.log(d[inside] / mixture[inside])).sum())
+    return max(gain, 0.0)

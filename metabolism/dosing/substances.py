@@ -1,0 +1,73 @@
+"""Substances that can be dosed: names, molar masses, and where each route puts them."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+
+from metabolism.data import models_dir
+from metabolism.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Substance:
+    """A substance that can be dosed: molar mass [g/mol] and where each route puts it.
+
+    Attributes
+    ----------
+    routes : dict of str to tuple
+        Route to rows of (largest amount [µmol], target species, infusion-rate parameter).
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    molar_mass: float
+    source: str
+    routes: dict[str, tuple[tuple[float, str, str], ...]]
+
+    @property
+    def targets(self) -> list[str]:
+        """Every species a dose of this substance can go to."""
+        return sorted({target for rows in self.routes.values() for _, target, _ in rows})
+
+    def target(self, route: str, amount: float) -> tuple[str, str]:
+        """Return (species, infusion-rate parameter) for an amount [µmol] by a route."""
+        return next((species, rate) for largest, species, rate in self.routes[route] if amount <= largest)
+
+
+@cache
+def substances() -> dict[str, Substance]:
+    """Return all substances of ``models/substances.csv`` by name."""
+    with (models_dir() / "substances.csv").open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    found: dict[str, Substance] = {}
+    for name in dict.fromkeys(r["substance"] for r in rows):
+        own = [r for r in rows if r["substance"] == name]
+        routes: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
+        for r in own:
+            largest = float(r["max_amount_umol"]) if r["max_amount_umol"] else math.inf
+            routes[r["route"]].append((largest, r["target"], r["rate_parameter"]))
+        found[name] = Substance(
+            name, tuple(filter(None, own[0]["aliases"].split(";"))), float(own[0]["molar_mass"]), own[0]["source"],
+            {route: tuple(sorted(entries)) for route, entries in routes.items()},
+        )  # fmt: skip
+    return found
+
+
+@cache
+def substance(name: str) -> Substance:
+    """Return one substance by name or alias.
+
+    Raises
+    ------
+    UnknownName
+    """
+    known = substances()
+    names = {alias: s for s in known.values() for alias in (s.name, *s.aliases)}
+    key = " ".join(name.casefold().split())
+    if key not in names:
+        raise UnknownName("substance", name, names, "List them with `metabolism list substances`.")
+    return names[key]

@@ -1,0 +1,11 @@
+from .contract import Engine, Failure, Plan, Problem, Solution, check_engine, get_engine
+from .ensemble.code import cascade
+from .ensemble.code.cascade import dependence, part, split
+from .ensemble.code.kernel import ModelCode
+from .ensemble.compile import Kernel, kernel
+from .ensemble.engine import FastEngine, rest_many
+from .ensemble.loop.method import RODAS5P
+from .ensemble.run import Run, check_requests
+from .ensemble.slopes import Direction, slopes
+
+__all__ = ['Direction', 'Engine', 'Failure', 'FastEngine', 'Kernel', 'ModelCode', 'Plan', 'Problem', 'RODAS5P', 'Run', 'Solution', 'cascade', 'check_engine', 'check_requests', 'dependence', 'get_engine', 'kernel', 'part', 'rest_many', 'slopes', 'split']

@@ -1,0 +1,366 @@
+"""Model kernels as vector LLVM IR: rates, analytic Jacobian with fixed-pattern LU, solves, derived outputs.
+
+Every function works on `lanes` patients at once, one per vector lane, so nothing a lane computes can depend
+on its neighbours. Subexpressions that hold parameters alone are computed once per patient (``prologue``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sympy as sp
+from llvmlite import ir
+
+from metabolism.engines.ensemble.code.ir import POINTER, VOID, Emitter
+from metabolism.engines.ensemble.code.symbols import CONSTANT, Exp, Hoister, Log, eliminate, lower, prepare
+from metabolism.errors import ModelError
+from metabolism.sbml import Equations
+
+
+class Scope:
+    """Values of symbols while a function body is emitted; memory is read at first use.
+
+    Parameters
+    ----------
+    emitter : Emitter
+    places : dict of str to (pointer, int)
+        Where each symbol is stored.
+    """
+
+    def __init__(self, emitter: Emitter, places: dict[str, tuple[Any, int]]) -> None:
+        self.e, self.places, self.values = emitter, places, dict[str, Any]()
+        self.constants: Any = None
+        #: Expressions that are emitted at first use, so that values live in registers for a short while only.
+        self.waiting = dict[str, Any]()
+
+    def symbol(self, name: str) -> Any:
+        """Return the value of a symbol."""
+        if name in self.waiting:
+            self.values[name] = self.emit(self.waiting.pop(name))
+        elif name not in self.values:
+            place = self.places.get(name) or (self.constants, int(name.removeprefix(CONSTANT)))
+            self.values[name] = self.e.load(*place)
+        return self.values[name]
+
+    def emit(self, expression: Any) -> Any:
+        """Emit an expression and return its value."""
+        e = self.e
+        if expression.is_Symbol:
+            return self.symbol(expression.name)
+        if expression.is_Number:
+            return e.const(float(expression))
+        if expression.is_Add:
+            return self._sum(expression.args)
+        if expression.is_Mul:
+            return self._product(expression.args)
+        if expression.is_Pow:
+            return self._power(*expression.args)
+        if isinstance(expression, Exp):
+            return e.exp(self.emit(expression.args[0]))
+        if isinstance(expression, Log):
+            return e.log(self.emit(expression.args[0]))
+        raise ModelError(
+            f"the fast engine has no code for '{expression.func}' ({expression}); use engine='roadrunner', or write the "
+            "rate with sums, products, powers, exp and ln."
+        )
+
+    def _sum(self, terms: Sequence[Any]) -> Any:
+        minus = [t for t in terms if t.is_Mul and t.args[0] == -1]
+        plus = [t for t in terms if t not in minus]
+        if not plus:
+            return self.e.sub(self.e.const(-0.0), self._sum([-t for t in minus]))
+        total = self.emit(plus[0])
+        for term in plus[1:]:
+            total = self.e.add(total, self.emit(term))
+        for term in minus:
+            total = self.e.sub(total, self.emit(-term))
+        return total
+
+    def _product(self, factors: Sequence[Any]) -> Any:
+        over = [f for f in factors if not (f.is_Pow and f.exp.is_Integer and f.exp < 0)]
+        under = [1 / f for f in factors if f not in over]
+        top = self._chain(over)
+        if not under:
+            return top
+        # one division for all the denominators of a product
+        return self.e.div(top if top is not None else self.e.const(1.0), self._chain(under))
+
+    def _chain(self, factors: Sequence[Any]) -> Any:
+        if not factors:
+            return None
+        total = self.emit(factors[0])
+        for factor in factors[1:]:
+            total = self.e.mul(total, self.emit(factor))
+        return total
+
+    def _power(self, base: Any, exponent: Any) -> Any:
+        if exponent.is_Integer and exponent > 0:
+            return self.e.integer_power(self.emit(base), int(exponent))
+        if exponent.is_Integer:
+            return self.e.div(self.e.const(1.0), self._power(base, -exponent) if exponent != -1 else self.emit(base))
+        # only halves are left: other powers became exponentials
+        root = self.e.call("sqrt", self.emit(base))
+        whole = self.e.integer_power(root, abs(int(2 * exponent)))
+        return whole if exponent > 0 else self.e.div(self.e.const(1.0), whole)
+
+
+class ModelCode:
+    """Emits the functions of one model into an IR module.
+
+    Functions (pointers to vectors; parameters p, constants c, states y):
+
+    - ``prologue(p, c)``: constants of each patient.
+    - ``rates(p, c, y, f)``: adds dy/dt to f.
+    - ``factor(p, c, y, f, lu, w, shift, v, g)``: dy/dt and the LU factors of ``diag(w) shift - J``; if the model is
+      driven, also the rates' change with time, g, from that of the inputs, v.
+    - ``solve(lu, b)``: solve in place.
+    - ``derived_<n>(p, c, y)``: rule or reaction n of ``equations.expanded``.
+
+    Parameters
+    ----------
+    equations : Equations
+    module : llvmlite.ir.Module
+    lanes : int
+    given : sequence of str
+        States of another part of the model; they stand after the own ones in y.
+    inputs : sequence of str
+        Those of them that rates of this part hold.
+    label : str
+        Before the names of all functions.
+    outputs : bool
+        Whether to emit rules and reactions.
+
+    Attributes
+    ----------
+    moved : list of int
+        States whose rates hold an input, and so change with time by themselves.
+    """
+
+    def __init__(
+        self,
+        equations: Equations,
+        module: Any,
+        lanes: int,
+        given: Sequence[str] = (),
+        inputs: Sequence[str] = (),
+        label: str = "",
+        outputs: bool = True,
+    ) -> None:
+        self.equations, self.module, self.lanes, self.label = equations, module, lanes, label
+        self.states, self.parameters = equations.states, equations.parameters
+        self.given, self.inputs = tuple(given), tuple(inputs)
+        self.hoist = Hoister((*self.states, *self.given, *(f"d {name}" for name in self.inputs)))
+        self.vector = ir.VectorType(ir.DoubleType(), lanes)
+        self.expanded = {k: prepare(e) for k, e in equations.expanded.items()}
+        rules = {s: sp.Symbol(s) for s in equations.rules}
+        replaced = {symbol: self.expanded[name] for name, symbol in rules.items()}
+        self.flows = {k: self.expanded[k] for k, r in equations.reactions.items() if any(r.stoichiometry.values())}
+        self.flows |= {f"d_{s}": prepare(e.xreplace(replaced)) for s, e in equations.rate_rules.items()}
+        self.elimination = eliminate(self._pattern(), len(self.states))
+        self.rates, self.factor, self.solve = self._rates(), self._factor(), self._solve()
+        self.derived = [self._derived(n, e) for n, e in enumerate(self.expanded.values() if outputs else ())]
+        # last: only now every constant is known
+        self.prologue = self._prologue()
+
+    @property
+    def constants(self) -> int:
+        """Number of constants per patient."""
+        return len(self.hoist.constants)
+
+    def _feeds(self) -> dict[str, list[tuple[str, float]]]:
+        """Which flows change each state, and how much of each."""
+        feeds: dict[str, list[tuple[str, float]]] = {s: [] for s in self.states}
+        for reaction in self.equations.reactions.values():
+            for species, coefficient in reaction.stoichiometry.items():
+                if coefficient:
+                    feeds[species].append((reaction.id, coefficient))
+        for state in self.equations.rate_rules:
+            feeds[state].append((f"d_{state}", 1.0))
+        return feeds
+
+    def _slopes(self) -> dict[tuple[str, str], Any]:
+        """Non-zero derivatives of each flow by each state."""
+        slopes = {}
+        for name, flow in self.flows.items():
+            for state in (*self.states, *self.inputs):
+                if sp.Symbol(state) in flow.free_symbols:
+                    slope = sp.diff(flow, sp.Symbol(state))
+                    if slope != 0:
+                        slopes[name, state] = slope
+        return slopes
+
+    def _pattern(self) -> set[tuple[int, int]]:
+        self.slopes = self._slopes()
+        index = {s: i for i, s in enumerate(self.states)}
+        inputs: dict[str, list[int]] = {}
+        for name, state in self.slopes:
+            if state in index:
+                inputs.setdefault(name, []).append(index[state])
+        return {(index[s], j) for s, flows in self._feeds().items() for name, _ in flows for j in inputs.get(name, [])}
+
+    def _function(self, name: str, arguments: Sequence[Any], result: Any = VOID) -> tuple[Any, Emitter]:
+        function = ir.Function(self.module, ir.FunctionType(result, arguments), self.label + name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        for argument in function.args:
+            if argument.type == POINTER:
+                argument.add_attribute("noalias")
+        return function, Emitter(ir.IRBuilder(function.append_basic_block()), self.lanes)
+
+    def _scope(self, emitter: Emitter, p: Any, c: Any, y: Any) -> Scope:
+        places = {name: (p, i) for i, name in enumerate(self.parameters)}
+        places |= {name: (y, i) for i, name in enumerate((*self.states, *self.given))}
+        scope = Scope(emitter, places)
+        # constants are numbered while code is emitted, so they are looked up by name
+        scope.constants = c
+        return scope
+
+    def _emit(self, scope: Scope, named: dict[str, Any]) -> None:
+        """Bind expressions and their common subexpressions to names; they are emitted when they are asked for."""
+        shared, reduced = sp.cse(
+            [lower(self.hoist(e)) for e in named.values()], symbols=sp.numbered_symbols("shared_"), order="none"
+        )
+        scope.waiting |= {symbol.name: expression for symbol, expression in shared}
+        scope.waiting |= dict(zip(named, reduced, strict=True))
+
+    def _weighted(self, scope: Scope, terms: Sequence[tuple[str, float]]) -> Any:
+        """Sum of bound values with coefficients, gains before losses."""
+        e, total = scope.e, None
+        for name, k in sorted(terms, key=lambda term: term[1] < 0):
+            value = scope.symbol(name)
+            if abs(k) != 1:
+                value = e.mul(value, e.const(abs(k)))
+            if total is None:
+                total = value if k > 0 else e.sub(e.const(-0.0), value)
+            else:
+                total = e.add(total, value) if k > 0 else e.sub(total, value)
+        return total
+
+    def _per_volume(self, scope: Scope, state: str, value: Any) -> Any:
+        volume = self.equations.volume.get(state)
+        return value if volume is None else scope.e.mul(value, scope.emit(self.hoist(1 / sp.Symbol(volume))))
+
+    def _rates(self) -> Any:
+        function, e = self._function("rates", [POINTER] * 4)
+        p, c, y, f = function.args
+        scope = self._scope(e, p, c, y)
+        self._emit(scope, self.flows)
+        self._store_rates(scope, f, True)
+        e.b.ret_void()
+        return function
+
+    def _store_rates(self, scope: Scope, f: Any, onto: bool = False) -> None:
+        e = scope.e
+        for i, (state, terms) in enumerate(self._feeds().items()):
+            value = self._per_volume(scope, state, self._weighted(scope, terms)) if terms else e.const(0.0)
+            e.store(e.add(e.load(f, i), value) if onto else value, f, i)
+
+    def _factor(self) -> Any:
+        function, e = self._function("factor", [*[POINTER] * 6, self.vector, *[POINTER] * 2])
+        p, c, y, f, lu, w, shift, v, g = function.args
+        scope = self._scope(e, p, c, y)
+        scope.places |= {f"d {name}": (v, i) for i, name in enumerate(self.inputs)}
+        own, drifts = set(self.states), dict[str, Any]()
+        moving = {f"{n}/{s}": d for (n, s), d in self.slopes.items() if s in own and not self.hoist.fixed(d)}
+        for (n, s), d in self.slopes.items():
+            if s not in own:
+                drifts[n] = drifts.get(n, 0) + d * sp.Symbol(f"d {s}")
+        self._emit(scope, {**self.flows, **moving, **{f"d {n}": d for n, d in drifts.items()}})
+        self._store_rates(scope, f)
+        self._store_drift(scope, g, set(drifts))
+        matrix = self._matrix(scope)
+        for i in range(len(self.states)):
+            diagonal = e.mul(e.load(w, i), shift)
+            matrix[i, i] = e.sub(diagonal, matrix[i, i]) if (i, i) in matrix else diagonal
+        for key in matrix:
+            if key[0] != key[1]:
+                matrix[key] = e.sub(e.const(-0.0), matrix[key])
+        left = set(range(len(self.states)))
+        for k in self.elimination.order:
+            left.remove(k)
+            matrix[k, k] = e.div(e.const(1.0), matrix[k, k])
+            for i in sorted(left):
+                if (i, k) not in matrix:
+                    continue
+                matrix[i, k] = e.mul(matrix[i, k], matrix[k, k])
+                for j in sorted(left):
+                    if (k, j) in matrix:
+                        product = e.mul(matrix[i, k], matrix[k, j])
+                        old = matrix.get((i, j))
+                        matrix[i, j] = e.sub(e.const(-0.0) if old is None else old, product)
+        for key, slot in self.elimination.slots.items():
+            e.store(matrix[key], lu, slot)
+        e.b.ret_void()
+        return function
+
+    def _store_drift(self, scope: Scope, g: Any, driven: set[str]) -> None:
+        """Change of the rates with time, of the states in `moved` only."""
+        self.moved = []
+        for i, (state, terms) in enumerate(self._feeds().items()):
+            own = [(f"d {n}", k) for n, k in terms if n in driven]
+            if own:
+                self.moved.append(i)
+                scope.e.store(self._per_volume(scope, state, self._weighted(scope, own)), g, i)
+
+    def _matrix(self, scope: Scope) -> dict[tuple[int, int], Any]:
+        """Jacobian entries as values; entries of parameters alone are constants of the patient."""
+        index = {s: i for i, s in enumerate(self.states)}
+        matrix = {}
+        for state, flows in self._feeds().items():
+            volume = self.equations.volume.get(state)
+            size = 1 / sp.Symbol(volume) if volume else sp.Integer(1)
+            for column in self.states:
+                slopes = [(n, k) for n, k in flows if (n, column) in self.slopes]
+                if not slopes:
+                    continue
+                fixed = [(n, k) for n, k in slopes if self.hoist.fixed(self.slopes[n, column])]
+                constant = sp.Add(*[sp.Float(k) * self.slopes[n, column] for n, k in fixed]) * size
+                value = None
+                moving = [(f"{n}/{column}", k) for n, k in slopes if (n, k) not in fixed]
+                if moving:
+                    value = self._per_volume(scope, state, self._weighted(scope, moving))
+                if constant != 0:
+                    still = scope.emit(self.hoist(constant))
+                    value = still if value is None else scope.e.add(value, still)
+                matrix[index[state], index[column]] = value
+        return matrix
+
+    def _solve(self) -> Any:
+        function, e = self._function("solve", [POINTER] * 2)
+        lu, b = function.args
+        size, slots, order = len(self.states), self.elimination.slots, self.elimination.order
+        x = {i: e.load(b, i) for i in range(size)}
+        rank = {k: n for n, k in enumerate(order)}
+        for k in order:
+            for i in order[rank[k] + 1 :]:
+                if (i, k) in slots:
+                    x[i] = e.sub(x[i], e.mul(e.load(lu, slots[i, k]), x[k]))
+        for k in reversed(order):
+            for j in order[rank[k] + 1 :]:
+                if (k, j) in slots:
+                    x[k] = e.sub(x[k], e.mul(e.load(lu, slots[k, j]), x[j]))
+            x[k] = e.mul(x[k], e.load(lu, slots[k, k]))
+            e.store(x[k], b, k)
+        e.b.ret_void()
+        return function
+
+    def _derived(self, number: int, expression: Any) -> Any:
+        function, e = self._function(f"derived_{number}", [POINTER] * 3, self.vector)
+        scope = self._scope(e, *function.args)
+        self._emit(scope, {"result": expression})
+        e.b.ret(scope.symbol("result"))
+        return function
+
+    def _prologue(self) -> Any:
+        function, e = self._function("prologue", [POINTER] * 2)
+        p, c = function.args
+        scope = self._scope(e, p, c, p)
+        expressions = [lower(x) for x in self.hoist.constants]
+        shared, reduced = sp.cse(expressions, symbols=sp.numbered_symbols("shared_"), order="none")
+        for symbol, expression in shared:
+            scope.values[symbol.name] = scope.emit(expression)
+        for i, expression in enumerate(reduced):
+            e.store(scope.emit(expression), c, i)
+        e.b.ret_void()
+        return function

@@ -1,0 +1,174 @@
+"""Compile the generated code of a model once, and keep the machine code on disk.
+
+A cache entry is used only if it lies in a folder and file of this user that nobody else can write, carries
+the digest of its own contents, and was made for exactly this model, generator, compiler and processor.
+Anything else is built again and replaced.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metabolism.engines.ensemble.cache import _entry, _key, _log, _read, _write
+from metabolism.sbml import Equations
+
+_kernels: dict[str, Kernel] = {}
+
+
+_lock = threading.Lock()
+
+
+Entry = Callable[[int, int], None]
+
+
+@dataclass(eq=False)
+class Part:
+    """The integration of some states.
+
+    Attributes
+    ----------
+    run : callable
+        Compiled function of two addresses: context and work memory.
+    states : list of int
+        The states it integrates.
+    inputs : list of int
+        States of the part before that its rates hold.
+    """
+
+    run: Entry
+    states: list[int]
+    inputs: list[int]
+
+
+@dataclass(eq=False)
+class Kernel:
+    """Compiled functions of one model, and the names and sizes needed to call them.
+
+    Attributes
+    ----------
+    lanes : int
+        Patients per vector.
+    parts : list of Part
+        What is integrated, one after the other: the whole model, or a part and then what it drives.
+    newton : callable
+        Compiled function of two addresses: context and work memory.
+    tail : int
+        Vectors a worker needs besides those for outputs and endpoints.
+    per_code : int
+        Vectors per output.
+    derived : dict of str to list of int
+        Rules and reactions in order, each with the states it depends on.
+    """
+
+    lanes: int
+    tail: int
+    per_code: int
+    derived: dict[str, list[int]]
+    parts: list[Part]
+    newton: Entry
+    _owner: Any
+
+    def memory(self, codes: int = 0, requests: int = 0) -> tuple[Any, int]:
+        """Zeroed memory for one worker: the array that owns it, and an address aligned for vectors."""
+        owner = np.zeros((self.tail + codes * self.per_code + requests + 1) * self.lanes)
+        return owner, owner.ctypes.data + (-owner.ctypes.data) % (8 * self.lanes)
+
+
+def kernel(equations: Equations) -> Kernel:
+    """Return the compiled kernel of a model: from memory, from disk, or built now.
+
+    A build takes a few seconds, so it is announced as a warning of the logger ``metabolism``, which Python
+    writes to stderr unless told otherwise.
+    """
+    with _lock:
+        if equations.sbml not in _kernels:
+            _kernels[equations.sbml] = _load(equations)
+        return _kernels[equations.sbml]
+
+
+def _load(equations: Equations) -> Kernel:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    lanes = _lanes(features)
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=2, jit=True
+    )
+    key = _key(equations, machine.triple, lanes)
+    place = _entry(key)
+    found = _read(place, key) if place else None
+    if found is None:
+        _log.warning("compiling the model for the fast engine (once for this model; a few seconds)")
+        begin = time.perf_counter()
+        found = _build(equations, machine, lanes)
+        _log.info("compiled in %.1f s", time.perf_counter() - begin)
+        if place:
+            _write(place, key, *found)
+    meta, code = found
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+
+    def entry(name: str) -> Entry:
+        return kind(engine.get_function_address(name))
+
+    parts = [Part(entry(p["run"]), p["states"], p["inputs"]) for p in meta["parts"]]
+    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), engine)
+
+
+def _lanes(features: dict[str, bool]) -> int:
+    """As many patients as a vector register holds; AVX-512 only with its 64-bit integer operations."""
+    return 8 if features.get("avx512dq") else 4 if features.get("avx2") else 2
+
+
+def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, Any], bytes]:
+    """Generate, optimise and compile: (what is needed to call the code, object code)."""
+    import llvmlite.binding as llvm
+    from llvmlite import ir
+
+    from metabolism.engines.ensemble.code.cascade import part, split
+    from metabolism.engines.ensemble.code.kernel import ModelCode
+    from metabolism.engines.ensemble.code.newton import emit_newton
+    from metabolism.engines.ensemble.layout import NODES
+    from metabolism.engines.ensemble.loop.driver import Driver
+    from metabolism.engines.ensemble.loop.method import RODAS5P
+
+    module = ir.Module("metabolism")
+    module.triple = machine.triple
+    index = {s: i for i, s in enumerate(equations.states)}
+    found = split(equations)
+    whole = ModelCode(equations, module, lanes, outputs=found is None)
+    tails = [emit_newton(whole)]
+    parts = []
+    if found is None:
+        tails.append(Driver(whole, RODAS5P).tail)
+        parts.append({"run": "run", "states": list(index.values()), "inputs": []})
+    else:
+        upper = ModelCode(part(equations, found.upper), module, lanes, label="upper_", outputs=False)
+        lower = ModelCode(part(equations, found.lower), module, lanes, found.upper, found.inputs, "lower_")
+        for code in (upper, lower):
+            tails.append(Driver(code, RODAS5P, records=code is upper).tail)
+            states, inputs = ([index[s] for s in names] for names in (code.states, code.inputs))
+            parts.append({"run": f"{code.label}run", "states": states, "inputs": inputs})
+    parsed = llvm.parse_assembly(str(module))
+    options = llvm.PipelineTuningOptions(speed_level=2)
+    # how far a loop is unrolled depends on the lanes, and then so does which products are fused with a sum
+    options.loop_unrolling = False
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(parsed, passes)
+    derived = {
+        name: sorted(index[s.name] for s in expression.free_symbols if s.name in index)
+        for name, expression in equations.expanded.items()
+    }
+    meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
+    return meta, machine.emit_object(parsed)

@@ -1,0 +1,29 @@
+"""What the compiled code and its caller agree on: fields of the argument block, kinds of endpoints, status words."""
+
+from __future__ import annotations
+
+#: What ``run`` receives: addresses, counts and numbers, one 64-bit word each, in this order.
+FIELDS = (
+    "patients", "counter", "done", "halt", "parameters", "initial", "dose_scale", "boluses", "stops", "stop_times",
+    "bolus_begin", "bolus_state", "bolus_volume", "bolus_amount", "bolus_target", "targets", "delivered",
+    "setting_begin", "setting_parameter", "setting_value", "pre_row", "out_row", "out_next", "times", "rows",
+    "codes", "code", "needs", "need", "values", "pre", "pres", "final", "status", "failed_at", "rates", "steps",
+    "rtol", "atol", "limit", "linked", "requests", "kind", "slot", "level", "results",
+    "rooms", "keeps", "keep", "begins", "record", "marks", "until", "coarse",
+)  # fmt: skip
+
+
+#: What ``newton`` receives.
+NEWTON_FIELDS = ("patients", "parameters", "states", "step", "weights", "rates", "moves")
+
+
+#: Endpoints that the kernel computes.
+KINDS = ("final", "max", "min", "auc", "time_above")
+
+
+#: Status of a patient: finished; its step became too small; it took too many steps; its record has no more room.
+DONE, TOO_SMALL, TOO_MANY, FULL = 0, 1, 2, 3
+
+
+#: Intervals per step; the formulas below are written for four.
+NODES = 4

@@ -1,0 +1,380 @@
+"""The integration loop as vector LLVM IR: steps in lockstep, everything else lane by lane.
+
+Each lane has its own time, step size and position in the plan; a lane that finishes pulls the next patient
+from a shared counter. Steps end only at doses and settings, never at output times, so results do not depend
+on which outputs are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from metabolism.engines.ensemble.code.ir import DOUBLE, I64, POINTER, Function, places
+from metabolism.engines.ensemble.code.kernel import ModelCode
+from metabolism.engines.ensemble.layout import DONE, FIELDS, FULL, TOO_MANY, TOO_SMALL
+from metabolism.engines.ensemble.loop.method import Rosenbrock
+from metabolism.engines.ensemble.loop.outputs import Outputs
+from metabolism.engines.ensemble.loop.record import DEGREES, emit_hold, emit_record
+from metabolism.engines.ensemble.loop.running import emit_begin, totals
+from metabolism.engines.ensemble.loop.steps import emit_error, emit_wanted
+
+#: A step is too small below this [h] x max(1, |t|).
+SMALLEST = 1e-13
+
+
+#: First step of a patient [h]; after a later dose, the first step accepted after the dose before.
+FIRST = 1e-4
+
+
+#: What happened to a lane in a step: it arrived at a stop; the step became too small; too many steps; record full.
+_ARRIVED, _SMALL, _MANY, _FULL = 1.0, 2.0, 3.0, 4.0
+
+
+class Driver:
+    """Emits the integration loop for a model.
+
+    Exports ``run(context, work)`` under the label of the code. If the code has states that are given, they are read
+    from the record of the part they belong to.
+
+    Parameters
+    ----------
+    code : ModelCode
+    method : Rosenbrock
+    records : bool
+        Whether to record the course of states for another part.
+
+    Attributes
+    ----------
+    tail : int
+        Vectors a worker needs, before those for outputs and requests.
+    """
+
+    def __init__(self, code: ModelCode, method: Rosenbrock, records: bool = False) -> None:
+        self.code, self.method, self.records, self.driven = code, method, records, bool(code.given)
+        self.module, self.lanes, self.size = code.module, code.lanes, len(code.states)
+        self.stages = method.names
+        sizes = {
+            **dict.fromkeys(("x", "y", "inner"), self.size + len(code.given)),
+            **dict.fromkeys(("atol", "w", "g", *self.stages), self.size), "v": len(code.inputs), "scratch": 1 + DEGREES,
+            "p": len(code.parameters), "c": code.constants, "lu": len(code.elimination.slots),
+            **dict.fromkeys(
+                ("t", "h", "end", "out", "first", "settled", "last_error", "last_h", "refused", "active", "patient",
+                 "stop", "row", "taken", "rowed", "low", "high", "near", "next", "pace", "from", "span"), 1
+            ),
+        }  # fmt: skip
+        self.regions, self.tail = places(sizes)
+        self.regions["outputs"] = self.tail
+        self.out = Outputs(code, method, self._new)
+        if records:
+            self._hold = emit_hold(self._new("hold", I64))
+            self._record = emit_record(self._new("record", code.vector), method)
+        self._begin = emit_begin(self._new("begin", I64), self.out.evaluate)
+        self._stop = self._emit_stop()
+        self._pull = self._emit_pull()
+        self._fail = self._emit_fail()
+        self._arrive = self._emit_arrive()
+        self._step = self._emit_step()
+        self._events = self._emit_events()
+        self._emit_run()
+
+    def _new(self, name: str, *more: Any, export: bool = False) -> Function:
+        return Function(self.module, self.code.label + name, more, self.regions, FIELDS, self.lanes, export)
+
+    def _prologue(self, g: Function) -> None:
+        g.b.call(self.code.prologue, [g.region("p"), g.region("c")])
+
+    def _emit_stop(self) -> Any:
+        """Everything that happens to one lane at a stop: outputs before, boluses, settings, outputs after."""
+        g = self._new("stop", I64)
+        b, lane = g.b, g.f.args[2]
+        patient, stop = g.get("patient", lane, kind=I64), g.get("stop", lane, kind=I64)
+        pre = g.read("pre_row", stop, I64)
+        with b.if_then(b.icmp_signed(">=", pre, g.i(0))):
+            self.out.given(g, "x", g.e.load(g.region("t"), 0))
+            b.call(self.out.evaluate, [g.context, g.work, g.region("x")])
+            self.out.scatter(g, lane, "pre", g.madd(patient, g.field("pres"), pre))
+        following = b.add(stop, g.i(1))
+        doses = g.read("bolus_begin", stop, I64), g.read("bolus_begin", following, I64)
+        with g.loop(*doses) as k:
+            scale = g.read("dose_scale", g.madd(patient, g.field("boluses"), k))
+            amount = b.fmul(g.read("bolus_amount", k), scale)
+            state, volume = g.read("bolus_state", k, I64), g.read("bolus_volume", k, I64)
+            sized = b.icmp_signed(">=", volume, g.i(0))
+            size = b.select(sized, g.get("p", lane, b.select(sized, volume, g.i(0))), g.d(1.0))
+            before = g.get("x", lane, state)
+            after = b.fadd(before, b.fdiv(amount, size))
+            g.put(after, "x", lane, state)
+            place = g.madd(patient, g.field("targets"), g.read("bolus_target", k, I64))
+            received = b.fmul(b.fsub(after, before), size)
+            g.write(b.fadd(g.read("delivered", place), received), "delivered", place)
+        begin, end = g.read("setting_begin", stop, I64), g.read("setting_begin", following, I64)
+        with g.loop(begin, end) as k:
+            parameter, value = g.read("setting_parameter", k, I64), g.read("setting_value", k)
+            own = g.read("parameters", g.madd(patient, g.i(len(self.code.parameters)), parameter))
+            # NaN stands for the patient's own value
+            g.put(b.select(b.fcmp_unordered("uno", value, value), own, value), "p", lane, parameter)
+        with b.if_then(b.icmp_signed("<", begin, end)):
+            self._prologue(g)
+        now = g.read("stop_times", stop)
+        g.put(now, "t", lane)
+        if self.driven:
+            self._emit_stretch(g, lane, patient, stop)
+        row = g.read("out_row", stop, I64)
+        with b.if_then(b.icmp_signed(">=", row, g.i(0))):
+            self.out.given(g, "x", g.e.load(g.region("t"), 0))
+            b.call(self.out.evaluate, [g.context, g.work, g.region("x")])
+            self.out.scatter(g, lane, "values", g.madd(patient, g.field("rows"), row))
+        last = b.icmp_signed("==", following, g.field("stops"))
+        upto = b.select(last, now, g.read("stop_times", b.select(last, stop, following)))
+        if self.driven:
+            # where the other part failed, this one has no inputs any more
+            until = g.read("until", patient)
+            upto = b.select(b.fcmp_ordered("<", until, upto), until, upto)
+        if self.records:
+            g.write(g.get("rowed", lane, kind=I64), "marks", g.madd(patient, g.field("stops"), stop))
+            with b.if_then(last):
+                b.call(self._hold, [g.context, g.work, lane])
+        g.put(upto, "end", lane)
+        g.put(following, "stop", lane)
+        length = b.fsub(upto, now)
+        begin, end = g.read("setting_begin", stop, I64), g.read("setting_begin", following, I64)
+        undisturbed = b.and_(b.icmp_signed("==", *doses), b.icmp_signed("==", begin, end))
+        undisturbed = b.and_(undisturbed, b.icmp_signed(">", stop, g.i(0)))
+        first = g.get("first", lane)
+        if self.driven:
+            # a stop of the other part alone is no reason to begin with small steps again
+            first = b.select(undisturbed, g.get("pace", lane), first)
+        g.put(b.select(b.fcmp_ordered("<", first, length), first, length), "h", lane)
+        g.put(b.select(undisturbed, g.d(1.0), g.d(0.0)) if self.driven else g.d(0.0), "settled", lane)
+        for name in ("last_error", "last_h", "refused"):
+            g.put(g.d(0.0), name, lane)
+        nearest = g.read("out_next", stop, I64)
+        g.put(nearest, "row", lane)
+        g.put(g.read("times", nearest), "out", lane)
+        with b.if_then(b.icmp_signed(">", g.field("requests"), g.i(0))):
+            self.out.given(g, "x", g.e.load(g.region("t"), 0))
+            b.call(self._begin, [g.context, g.work, lane])
+        b.ret_void()
+        return g.f
+
+    def _emit_stretch(self, g: Function, lane: Any, patient: Any, stop: Any) -> None:
+        """Rows of the record from this stop to the next; after the last stop there is one more row."""
+        b = g.b
+        mark = g.madd(patient, g.field("stops"), stop)
+        low = g.read("marks", mark, I64)
+        last = b.icmp_signed("==", b.add(stop, g.i(1)), g.field("stops"))
+        high = g.read("marks", b.add(mark, b.select(last, g.i(0), g.i(1))), I64)
+        g.put(low, "low", lane)
+        g.put(low, "near", lane)
+        g.put(b.select(last, b.add(low, g.i(1)), high), "high", lane)
+
+    def _detach(self, g: Function, lane: Any) -> None:
+        """Point a lane at the record of nobody: a lane at rest goes on reading and writing."""
+        g.put(g.field("patients"), "patient", lane)
+        for name, value in (("rowed", 0), ("low", 0), ("near", 0), ("high", 1)):
+            g.put(g.i(value), name, lane)
+
+    def _emit_pull(self) -> Any:
+        """Load the next patient into a lane, or let the lane rest."""
+        g = self._new("pull", I64)
+        b, lane = g.b, g.f.args[2]
+        patient = b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic")
+        halted = b.icmp_signed("!=", g.read("halt", g.i(0), I64), g.i(0))
+        over = b.or_(halted, b.icmp_signed(">=", patient, g.field("patients")))
+        self._detach(g, lane)
+        with b.if_else(over) as (rest, go):
+            with rest:
+                g.put(g.d(0.0), "active", lane)
+                g.put(g.d(1.0), "h", lane)
+            with go:
+                g.put(g.d(1.0), "active", lane)
+                g.put(patient, "patient", lane)
+                g.put(g.i(0), "stop", lane)
+                g.put(g.i(0), "taken", lane)
+                g.put(g.d(FIRST), "first", lane)
+                g.put(g.read("stop_times", g.i(0)), "t", lane)
+                for name, array, count in (("p", "parameters", len(self.code.parameters)), ("x", "initial", self.size)):
+                    with g.loop(g.i(0), g.i(count)) as i:
+                        g.put(g.read(array, g.madd(patient, g.i(count), i)), name, lane, i)
+                self._prologue(g)
+                if self.records:
+                    b.call(self._hold, [g.context, g.work, lane])
+                b.call(self._stop, [g.context, g.work, lane])
+        b.ret_void()
+        return g.f
+
+    def _emit_fail(self) -> Any:
+        """Record why a lane stopped, with the rates at that moment, and pull the next patient."""
+        g = self._new("fail", I64, I64)
+        b, e, lane, reason = g.b, g.e, g.f.args[2], g.f.args[3]
+        patient = g.get("patient", lane, kind=I64)
+        g.write(reason, "status", patient)
+        g.write(g.get("t", lane), "failed_at", patient)
+        if self.records:
+            # the stretch that was begun ends here
+            mark = g.madd(patient, g.field("stops"), g.get("stop", lane, kind=I64))
+            g.write(g.get("rowed", lane, kind=I64), "marks", mark)
+        rates = g.region("u0")
+        with g.loop(g.i(0), g.i(self.size)) as i:
+            e.store(e.const(0.0), rates, i)
+        self.out.given(g, "x", e.load(g.region("t"), 0))
+        b.call(self.code.rates, [g.region("p"), g.region("c"), g.region("x"), rates])
+        with g.loop(g.i(0), g.i(self.size)) as i:
+            g.write(g.get("u0", lane, i), "rates", g.madd(patient, g.i(self.size), i))
+        g.write(g.get("taken", lane, kind=I64), "steps", patient)
+        b.atomic_rmw("add", g.field("done", POINTER), g.i(1), "monotonic")
+        b.call(self._pull, [g.context, g.work, lane])
+        b.ret_void()
+        return g.f
+
+    def _emit_step(self) -> Any:
+        """Stages of one step in every lane; the new state lacks only the last stage."""
+        g = self._new("step")
+        b, e, m = g.b, g.e, self.method
+        p, c, x, y, lu = (g.region(n) for n in ("p", "c", "x", "y", "lu"))
+        u = [g.region(n) for n in self.stages]
+        inverse = e.div(e.const(1.0), e.load(g.region("h"), 0))
+        shift = e.mul(inverse, e.const(1 / m.gamma))
+        h, t = e.load(g.region("h"), 0), e.load(g.region("t"), 0)
+        nodes, drifts = (np.round(v, 12).tolist() for v in m.times())
+        moved, inputs = self.code.moved, g.i(len(self.code.inputs))
+
+        def drift(s: int) -> None:
+            """Add what the change of the inputs with time does to a stage."""
+            if drifts[s]:
+                scale = e.mul(h, e.const(drifts[s]))
+                for i in moved:
+                    e.store(e.add(e.load(u[s], i), e.mul(scale, e.load(g.region("g"), i))), u[s], i)
+
+        if self.driven:
+            b.call(self.out.drive, [g.context, g.work, x, t, inputs])
+        b.call(self.code.factor, [p, c, x, u[0], lu, g.region("w"), shift, g.region("v"), g.region("g")])
+        drift(0)
+        b.call(self.code.solve, [lu, u[0]])
+        for s in range(1, m.stages):
+            grows = s > 1 and m.a[s] == (*m.a[s - 1], 1.0)
+            with g.loop(g.i(0), g.i(self.size)) as i:
+                known = [e.load(u[j], i) for j in range(s)]
+                base = e.load(y if grows else x, i)
+                weights = [0.0] * (s - 1) + [1.0] if grows else m.a[s]
+                for weight, value in zip(weights, known, strict=True):
+                    if weight:
+                        base = e.add(base, value if weight == 1 else e.mul(e.const(weight), value))
+                total = e.mul(e.const(m.c[s][0]), known[0])
+                for weight, value in zip(m.c[s][1:], known[1:], strict=True):
+                    total = e.add(total, e.mul(e.const(weight), value))
+                e.store(base, y, i)
+                e.store(e.mul(total, inverse), u[s], i)
+            if self.driven and nodes[s] != nodes[s - 1]:
+                time = e.add(t, e.mul(h, e.const(nodes[s])))
+                b.call(self.out.follow, [g.context, g.work, y, time, inputs])
+            b.call(self.code.rates, [p, c, y, u[s]])
+            drift(s)
+            b.call(self.code.solve, [lu, u[s]])
+        b.ret_void()
+        return g.f
+
+    def _emit_run(self) -> None:
+        g = self._new("run", export=True)
+        b, e = g.b, g.e
+        one, zero = e.const(1.0), e.const(0.0)
+        with g.loop(g.i(0), g.i(self.size)) as i:
+            e.store(e.splat(g.read("atol", i)), g.region("atol"), i)
+            e.store(one, g.region("w"), i)
+        with g.each_lane() as lane:
+            self._detach(g, lane)
+        with g.each_lane() as lane:
+            b.call(self._pull, [g.context, g.work, lane])
+        with g.repeat(lambda: g.any(b.fcmp_ordered(">", e.load(g.region("active"), 0), zero))):
+            b.call(self._step, [g.context, g.work])
+            error = emit_error(g, self.size, self.stages[-1])
+            t, h, end, active, settled, first = (
+                e.load(g.region(n), 0) for n in ("t", "h", "end", "active", "settled", "first")
+            )
+            alive = b.fcmp_ordered(">", active, zero)
+            good = b.and_(b.fcmp_ordered("<=", error, one), alive)
+            wanted = emit_wanted(g, self.method.order, error, good, h)
+            fresh = b.and_(good, b.fcmp_ordered("==", settled, zero))
+            e.store(b.select(fresh, h, first), g.region("first"), 0)
+            e.store(b.select(good, one, settled), g.region("settled"), 0)
+            # the last step before a stop is this very difference, so rounding cannot miss the stop
+            reached = b.fcmp_ordered("<=", e.sub(end, t), h)
+            now = b.select(reached, end, e.add(t, h))
+            flag = b.select(good, one, zero)
+            if self.records:
+                b.call(self._record, [g.context, g.work, flag])
+            else:
+                b.call(self.out.outputs, [g.context, g.work, flag, now])
+            with g.loop(g.i(0), g.i(self.size)) as i:
+                e.store(b.select(good, e.load(g.region("y"), i), e.load(g.region("x"), i)), g.region("x"), i)
+            t = b.select(good, now, t)
+            e.store(t, g.region("t"), 0)
+            left = e.sub(end, t)
+            if self.driven:
+                # a step cut short by a stop says nothing against longer ones
+                longest = e.call("maxnum", wanted, e.load(g.region("pace"), 0))
+                e.store(b.select(b.and_(good, reached), longest, wanted), g.region("pace"), 0)
+            # a step that would leave a sliver goes all the way
+            whole = b.fcmp_ordered(">=", e.mul(wanted, e.const(1.01)), left)
+            e.store(b.select(whole, left, wanted), g.region("h"), 0)
+            count = b.add(b.load(g.region("taken"), typ=e.integers), e.whole(1))
+            b.store(count, g.region("taken"))
+            small = b.fcmp_ordered("<", wanted, e.mul(e.const(SMALLEST), e.call("maxnum", one, t)))
+            limit = e.splat(b.sitofp(g.field("limit"), DOUBLE))
+            what = b.select(b.fcmp_ordered(">", b.sitofp(count, e.vector), limit), e.const(_MANY), zero)
+            what = b.select(b.and_(small, b.fcmp_unordered(">", error, one)), e.const(_SMALL), what)
+            if self.records:
+                # room for this step, and for the row after the last stop
+                rooms = b.sub(g.field("rooms"), g.i(2))
+                used = b.load(g.region("rowed"), typ=e.integers)
+                full = b.fcmp_ordered(">", b.sitofp(used, e.vector), e.splat(b.sitofp(rooms, DOUBLE)))
+                what = b.select(full, e.const(_FULL), what)
+            what = b.select(b.and_(good, reached), e.const(_ARRIVED), what)
+            what = b.select(alive, what, zero)
+            with b.if_then(g.any(b.fcmp_ordered(">", what, zero))):
+                b.call(self._events, [g.context, g.work, what])
+        b.ret_void()
+
+    def _emit_events(self) -> Any:
+        """Attend to the lanes to which something happened."""
+        g = self._new("events", self.code.vector)
+        b = g.b
+        place = b.alloca(g.e.vector)
+        b.store(g.f.args[2], place)
+        with g.each_lane() as lane:
+            what = b.load(b.gep(place, [lane], source_etype=DOUBLE), typ=DOUBLE)
+            with b.if_then(b.fcmp_ordered("==", what, g.d(_ARRIVED))):
+                b.call(self._arrive, [g.context, g.work, lane])
+            for value, reason in ((_SMALL, TOO_SMALL), (_MANY, TOO_MANY), (_FULL, FULL)):
+                with b.if_then(b.fcmp_ordered("==", what, g.d(value))):
+                    b.call(self._fail, [g.context, g.work, lane, g.i(reason)])
+        b.ret_void()
+        return g.f
+
+    def _emit_arrive(self) -> Any:
+        """One lane is at a stop: handle it, and after the last one hand the patient over."""
+        g = self._new("arrive", I64)
+        b, e, lane = g.b, g.e, g.f.args[2]
+        if self.driven:
+            stop = g.get("stop", lane, kind=I64)
+            early = b.fcmp_ordered("<", g.get("t", lane), g.read("stop_times", stop))
+            with b.if_then(early):
+                b.call(self._fail, [g.context, g.work, lane, g.i(TOO_SMALL)])
+                b.ret_void()
+        b.call(self._stop, [g.context, g.work, lane])
+        with b.if_then(b.icmp_signed("==", g.get("stop", lane, kind=I64), g.field("stops"))):
+            patient = g.get("patient", lane, kind=I64)
+            with g.loop(g.i(0), g.i(self.size)) as i:
+                g.write(g.get("x", lane, i), "final", g.madd(patient, g.i(self.size), i))
+            requests, running = g.field("requests"), totals(g)
+            with g.loop(g.i(0), requests) as r:
+                value = b.load(b.gep(e.at(running, r), [lane], source_etype=DOUBLE), typ=DOUBLE)
+                g.write(value, "results", g.madd(patient, requests, r))
+            g.write(g.get("taken", lane, kind=I64), "steps", patient)
+            g.write(g.i(DONE), "status", patient)
+            b.atomic_rmw("add", g.field("done", POINTER), g.i(1), "monotonic")
+            b.call(self._pull, [g.context, g.work, lane])
+        b.ret_void()
+        return g.f

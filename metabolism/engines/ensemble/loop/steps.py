@@ -1,0 +1,64 @@
+"""Step size control as vector LLVM IR: the error of a step, and the next step size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from metabolism.engines.ensemble.code.ir import DOUBLE, I32, Function
+
+#: Factors on the step size: safety, least, most; and the least error the predictive controller remembers.
+SAFETY, SHRINK, GROW, LEAST = 0.9, 0.2, 8.0, 1e-2
+
+
+#: A state may undershoot zero by this many absolute tolerances before the step is taken again, smaller.
+UNDERSHOOT = 100.0
+
+
+def emit_error(g: Function, size: int, last_stage: str) -> Any:
+    """Complete the new state and return its error norm: root mean square, infinite where negative."""
+    b, e = g.b, g.e
+    rtol = e.splat(g.field("rtol", DOUBLE))
+    squares, lowest = b.alloca(e.vector), b.alloca(e.vector)
+    b.store(e.const(0.0), squares)
+    b.store(e.const(0.0), lowest)
+    with g.loop(g.i(0), g.i(size)) as i:
+        last, old, atol = (e.load(g.region(n), i) for n in (last_stage, "x", "atol"))
+        new = e.add(e.load(g.region("y"), i), last)
+        e.store(new, g.region("y"), i)
+        larger = e.call("maxnum", e.call("fabs", old), e.call("fabs", new))
+        ratio = e.div(last, e.add(atol, e.mul(rtol, larger)))
+        b.store(e.add(b.load(squares, typ=e.vector), e.mul(ratio, ratio)), squares)
+        under = e.add(new, e.mul(atol, e.const(UNDERSHOOT)))
+        b.store(e.call("minnum", under, b.load(lowest, typ=e.vector)), lowest)
+    error = e.call("sqrt", e.mul(b.load(squares, typ=e.vector), e.const(1.0 / size)))
+    negative = b.fcmp_ordered("<", b.load(lowest, typ=e.vector), e.const(0.0))
+    error = b.select(negative, e.const(float("inf")), error)
+    # linked lanes take the steps of the first one, so that differences between them are smooth
+    linked = b.icmp_signed("!=", g.field("linked"), g.i(0))
+    return b.select(linked, e.splat(b.extract_element(error, ir.Constant(I32, 0))), error)
+
+
+def emit_wanted(g: Function, order: int, error: Any, good: Any, h: Any) -> Any:
+    """Next step size: elementary and predictive (Gustafsson 1994, doi:10.1145/198429.198437) controllers."""
+    b, e = g.b, g.e
+    one, zero = e.const(1.0), e.const(0.0)
+
+    def root(value: Any) -> Any:
+        return e.exp(e.mul(e.const(-1.0 / order), e.log(value)))
+
+    plain = e.mul(e.const(SAFETY), root(error))
+    before, previous = e.load(g.region("last_error"), 0), e.load(g.region("last_h"), 0)
+    guess = e.mul(e.mul(plain, e.div(h, previous)), e.div(root(error), root(before)))
+    usable = b.and_(b.and_(b.fcmp_ordered(">", before, zero), good), b.fcmp_ordered("<", guess, plain))
+    factor = e.call("minnum", b.select(usable, guess, plain), e.const(GROW))
+    # an error that is not a number ends at the smallest factor
+    bounded = b.fcmp_ordered("<", error, e.const(float("inf")))
+    factor = b.select(b.and_(bounded, b.fcmp_ordered(">", factor, e.const(SHRINK))), factor, e.const(SHRINK))
+    refused = b.fcmp_ordered(">", e.load(g.region("refused"), 0), zero)
+    floored = e.call("maxnum", error, e.const(LEAST))
+    e.store(b.select(good, floored, before), g.region("last_error"), 0)
+    e.store(b.select(good, h, previous), g.region("last_h"), 0)
+    e.store(b.select(good, zero, one), g.region("refused"), 0)
+    return e.mul(h, b.select(refused, e.call("minnum", factor, one), factor))

@@ -1,0 +1,355 @@
+"""One problem laid out for the compiled code: chunks of patients, and for each the parts of the model in turn.
+
+If the model has two parts, the first records its course and the second reads it. Patients are taken in chunks,
+so that the records of one chunk stay small.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabolism.engines.contract import Failure, Problem, Solution
+from metabolism.engines.ensemble.compile import Kernel, Part
+from metabolism.engines.ensemble.layout import DONE, FIELDS, FULL, KINDS, TOO_SMALL
+from metabolism.engines.ensemble.loop.record import width
+from metabolism.errors import InvalidValue, UnknownName
+from metabolism.types import Array
+
+Integers = NDArray[np.int64]
+
+
+Request = tuple[str, str] | tuple[str, str, float]
+
+
+Tick = Callable[[int], None]
+
+
+#: Steps after which a patient is given up, for each dose or setting and for the start.
+LIMIT = 50_000
+
+
+#: Patients per lane that are handled together, in a model of one part and of two; a record's first rows per stop.
+TOGETHER, ROWS = (32, 4), 400
+
+
+#: Share of the tolerance that a driven part gets: its steps are as long as its error allows, and none is there for the
+#: sake of another state.
+DRIVEN = 0.03
+
+
+#: Memory for the records of one thread beyond which a patient is given up [bytes].
+MEMORY = 2**31
+
+
+#: Memory of records that threads have done with: where pages are slow to come, fresh ones cost as much as the integration.
+_SPARE: list[Array] = []
+
+
+#: How often progress is reported [s].
+_REPORT = 0.1
+
+
+#: Arrays with one row per patient.
+_PER_PATIENT = (
+    "parameters", "initial", "dose_scale", "delivered", "values", "pre", "final", "status", "failed_at", "rates",
+    "steps", "results",
+)  # fmt: skip
+
+
+Arrays = dict[str, Any]
+
+
+def check_requests(requests: Sequence[Request], known: Iterable[str]) -> None:
+    """Refuse endpoints that do not exist, of outputs among `known`.
+
+    Raises
+    ------
+    UnknownName, InvalidValue
+    """
+    names = set(known)
+    if not requests:
+        raise InvalidValue("no endpoint is asked for; ask e.g. for ('max', 'cbl_free').")
+    for kind, output, *level in requests:
+        if kind not in KINDS:
+            raise UnknownName("endpoint", kind, KINDS)
+        if output not in names:
+            raise UnknownName("output", output, names, "List them with `metabolism list outputs`.")
+        if (kind == "time_above") != bool(level):
+            raise InvalidValue(f"{(kind, output, *level)}: 'time_above' needs a level, and nothing else takes one.")
+
+
+class Run:
+    """One problem laid out for the kernel."""
+
+    def __init__(self, problem: Problem, compiled: Kernel) -> None:
+        self.problem, self.kernel = problem, compiled
+        system, plan = problem.equations, problem.plan
+        self.parameter = {n: i for i, n in enumerate(system.parameters)}
+        # the last part computes outputs; the states of the one before stand after its own
+        self.order = [i for part in reversed(compiled.parts) for i in part.states]
+        names = [*(system.states[i] for i in self.order), *system.parameters, *compiled.derived]
+        self.code = {n: i for i, n in enumerate(names)}
+        self.stops = np.array(sorted({problem.start, *plan.boundaries, problem.end}))
+        self.targets = list(plan.asked)
+        self.chunk = TOGETHER[len(compiled.parts) - 1] * compiled.lanes
+        self._counts = [np.zeros(len(problem.initial), np.int64)]
+
+    @property
+    def counts(self) -> list[float]:
+        """Mean number of steps in each part."""
+        return [float(steps.mean()) for steps in self._counts]
+
+    @property
+    def steps(self) -> Integers:
+        """Steps each patient took, of all parts, refused ones included, once it has been integrated; 0 before."""
+        total = np.zeros_like(self._counts[0])
+        for steps in self._counts:
+            total += steps
+        return total
+
+    def solve(self, tick: Tick | None, workers: int, linked: bool = False) -> Solution:
+        """Integrate; with `linked`, every group of lanes takes the steps of its first patient."""
+        problem = self.problem
+        patients, breadth = len(problem.initial), len(problem.outputs)
+        before = problem.bolus_times
+        values = np.full((patients, len(problem.times), breadth), np.nan)
+        pre_dose = np.full((patients, len(before), breadth), np.nan)
+        rows = np.searchsorted(problem.times, self.stops)
+        found = np.append(problem.times, np.inf)[rows] == self.stops
+        return self._call(
+            problem.outputs, workers, tick, linked, values, pre_dose,
+            pre_row=whole(before.index(s) if s in before else -1 for s in self.stops.tolist()),
+            out_row=np.where(found, rows, -1),
+            out_next=np.searchsorted(problem.times, self.stops, side="right"),
+            times=np.append(problem.times, np.inf), rows=len(problem.times), values=values, pre=pre_dose,
+            pres=len(before),
+        )  # fmt: skip
+
+    def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int, linked: bool = False) -> Solution:
+        """Compute endpoints; with `linked`, every group of lanes takes the steps of its first patient."""
+        check_requests(requests, self.code)
+        outputs = sorted(dict.fromkeys(output for _, output, *_ in requests), key=self._fine)
+        none = np.full(len(self.stops), -1)
+        results = np.full((len(self.problem.initial), len(requests)), np.nan)
+        return self._call(
+            outputs, workers, tick, linked, results[:, None], np.empty((len(results), 0, len(requests))),
+            pre_row=none, out_row=none, out_next=np.zeros(len(self.stops), np.int64), times=np.array([np.inf]), rows=0,
+            requests=len(requests), kind=whole(KINDS.index(kind) for kind, *_ in requests),
+            slot=whole(outputs.index(output) for _, output, *_ in requests),
+            level=np.array([float(level[0]) if level else 0.0 for _, _, *level in requests]), results=results,
+        )  # fmt: skip
+
+    def _call(
+        self, outputs: Sequence[str], workers: int, tick: Tick | None, linked: bool, answer: Array, before: Array,
+        **more: Any,
+    ) -> Solution:  # fmt: skip
+        """Run the kernel over all patients; `more` holds what depends on the kind of answer."""
+        shared = self._shared(outputs, linked) | more
+        parts = [self._of_part(part) for part in self.kernel.parts]
+        self._counts = [arrays["steps"] for arrays in parts]
+        chunks = iter(range(0, len(answer), self.chunk))
+        threads = max(1, min(workers, -(-len(answer) // self.chunk)))
+        with ThreadPoolExecutor(threads) as pool:
+            jobs = [pool.submit(self._work, shared, parts, chunks) for _ in range(threads)]
+            _watch(jobs, shared, tick)
+        final = np.full(self.problem.initial.shape, np.nan)
+        for part, arrays in zip(self.kernel.parts, parts, strict=True):
+            final[:, part.states] = arrays["final"]
+        last = parts[-1]
+        status, failed_at = last["status"], last["failed_at"]
+        final[status != DONE] = np.nan
+        delivered = {t: shared["delivered"][:, i].copy() for i, t in enumerate(self.targets)}
+        self._add_infusions(delivered, np.where(status == DONE, np.inf, failed_at))
+        return Solution(answer, before, delivered, final, self._failures(parts))
+
+    def _shared(self, outputs: Sequence[str], linked: bool) -> Arrays:
+        """What all parts receive."""
+        problem, plan, last = self.problem, self.problem.plan, self.kernel.parts[-1]
+        codes, own = whole(self.code[o] for o in outputs), len(last.states)
+        needs = sorted(set().union(*(self._needs(o) for o in outputs)))
+        need = [n for n in needs if n < own]
+        keep = list(dict.fromkeys(n - own for n in [*map(self.order.index, last.inputs), *needs] if n >= own))
+        return {
+            "done": np.zeros(1, np.int64), "halt": np.zeros(1, np.int64), "parameters": real(problem.parameters),
+            "stops": len(self.stops), "stop_times": self.stops, "targets": len(self.targets),
+            "delivered": np.zeros((len(problem.initial), len(self.targets))),
+            "setting_begin": self._begins([s[0] for s in plan.settings]),
+            "setting_parameter": whole(self.parameter[name] for _, name, _ in plan.settings),
+            "setting_value": real([np.nan if value is None else value for _, _, value in plan.settings]),
+            "codes": len(codes), "code": codes, "needs": len(need), "need": whole(need), "values": np.zeros(0),
+            "pre": np.zeros(0), "pres": 0, "limit": LIMIT * len(self.stops),
+            "linked": int(linked), "requests": 0, "kind": np.zeros(0, np.int64), "slot": np.zeros(0, np.int64),
+            "level": np.zeros(0), "results": np.zeros(0), "keeps": len(keep), "keep": whole(keep), "rooms": 0,
+            "begins": np.zeros(0), "record": np.zeros(0), "marks": np.zeros(0, np.int64), "until": np.zeros(0),
+            "coarse": sum(not self._fine(output) for output in outputs),
+        }  # fmt: skip
+
+    def _needs(self, output: str) -> set[int]:
+        """Positions in `order` of the states an output holds."""
+        code = self.code[output]
+        held = self.kernel.derived.get(output, [self.order[code]] if code < len(self.order) else [])
+        return set(map(self.order.index, held))
+
+    def _fine(self, output: str) -> bool:
+        """Whether an output holds states that are read from a record, and so moves within a step of the last part."""
+        return max(self._needs(output), default=0) >= len(self.kernel.parts[-1].states)
+
+    def _of_part(self, part: Part) -> Arrays:
+        """What one part receives."""
+        problem, plan, patients = self.problem, self.problem.plan, len(self.problem.initial)
+        names, share = problem.equations.states, DRIVEN if part.inputs else 1.0
+        index = {names[state]: n for n, state in enumerate(part.states)}
+        own = [n for n, (_, species, _) in enumerate(plan.boluses) if species in index]
+        boluses = [plan.boluses[n] for n in own]
+        volume = [problem.equations.volume.get(species) for _, species, _ in boluses]
+        return {
+            "initial": real(problem.initial[:, part.states]), "rtol": float(problem.rtol * share),
+            "atol": real(problem.atol[part.states] * share),
+            "dose_scale": real(problem.dose_scale[:, own]), "boluses": len(own),
+            "bolus_begin": self._begins([b[0] for b in boluses]),
+            "bolus_state": whole(index[species] for _, species, _ in boluses),
+            "bolus_volume": whole(-1 if v is None else self.parameter[v] for v in volume),
+            "bolus_amount": real([amount for _, _, amount in boluses]),
+            "bolus_target": whole(self.targets.index(species) for _, species, _ in boluses),
+            "final": np.full((patients, len(part.states)), np.nan), "status": np.full(patients, -1),
+            "failed_at": np.full(patients, problem.start), "rates": np.zeros((patients, len(part.states))),
+            "steps": np.zeros(patients, np.int64),
+        }  # fmt: skip
+
+    def _work(self, shared: Arrays, parts: list[Arrays], chunks: Iterator[int]) -> None:
+        """Integrate chunks of patients until none is left."""
+        _memory, address = self.kernel.memory(shared["codes"], shared["requests"])
+        rooms = ROWS * len(self.stops)
+        records, memory = self._records(shared, rooms)
+        # taking from an iterator over a range is atomic
+        for begin in itertools.takewhile(lambda _: not shared["halt"][0], chunks):
+            rows = slice(begin, begin + self.chunk)
+
+            def integrate(n: int, more: Arrays, rows: slice = rows) -> Arrays:
+                arrays = {**shared, **parts[n], **more}
+                arrays |= {name: arrays[name][rows] for name in _PER_PATIENT}
+                arrays |= {"patients": len(arrays["initial"]), "counter": np.zeros(1, np.int64)}
+                words = context(FIELDS, arrays)
+                self.kernel.parts[n].run(words.ctypes.data, address)
+                return arrays
+
+            more: Arrays = {}
+            if len(parts) > 1:
+                silent = {"codes": 0, "requests": 0, "done": np.zeros(1, np.int64),
+                          **dict.fromkeys(("pre_row", "out_row"), np.full(len(self.stops), -1))}  # fmt: skip
+                while True:
+                    found = integrate(0, silent | records)
+                    if not np.any(found["status"] == FULL) or 2 * records["record"].nbytes > MEMORY:
+                        break
+                    rooms *= 2
+                    found["delivered"][:] = 0.0
+                    # the old ones go before there are new ones
+                    found = records = {}
+                    del memory
+                    records, memory = self._records(shared, rooms)
+                more = records | {"until": np.where(found["status"] == DONE, np.inf, found["failed_at"])}
+            integrate(len(parts) - 1, more)
+        if 0 < memory.nbytes <= MEMORY // 8:
+            _SPARE.append(memory)
+
+    def _records(self, shared: Arrays, rooms: int) -> tuple[Arrays, Array]:
+        """Room for the records of a chunk, and the memory it lies in."""
+        if len(self.kernel.parts) == 1:
+            return {}, np.empty(0)
+        # one more than patients, for lanes at rest
+        places, breadth = self.chunk + 1, width(shared["keeps"])
+        rows = places * rooms
+        memory = _SPARE.pop() if _SPARE else np.empty(0)
+        if memory.size < rows * (1 + breadth):
+            memory = np.empty(rows * (1 + breadth))
+        return {
+            "rooms": rooms, "begins": memory[:rows], "marks": np.zeros((places, len(self.stops)), np.int64),
+            "record": memory[rows : rows * (1 + breadth)],
+        }, memory  # fmt: skip
+
+    def _begins(self, times: Sequence[float]) -> Integers:
+        """First item at each stop, and the number of items."""
+        return np.append(np.searchsorted(times, self.stops), len(times)).astype(np.int64)
+
+    def _failures(self, parts: list[Arrays]) -> dict[int, Failure]:
+        failures = {}
+        for patient in np.flatnonzero(parts[-1]["status"] != DONE).tolist():
+            time = float(parts[-1]["failed_at"][patient])
+            # a part that is driven stops where its inputs end: then the reason lies in the part before
+            n, stopped = next(
+                (n, p) for n, p in enumerate(parts) if p["status"][patient] != DONE and p["failed_at"][patient] <= time
+            )
+            with np.errstate(over="ignore"):
+                rates = np.abs(stopped["rates"][patient]) / np.maximum(stopped["atol"], 1e-300)
+            # a rate that is not a number is the one to look at
+            worst = int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))
+            state = self.problem.equations.states[self.kernel.parts[n].states[worst]]
+            small = stopped["status"][patient] == TOO_SMALL
+            reason = "no step is small enough" if small else f"more than {stopped['steps'][patient] - 1} steps"
+            message = (
+                f"the fast engine stopped at t = {time:.6g} h in '{state}' ({reason}); "
+                "try engine='roadrunner' or a looser rtol."
+            )
+            failures[patient] = Failure(time, state, message)
+        return failures
+
+    def _add_infusions(self, delivered: dict[str, Array], reached: Array) -> None:
+        """Amounts infused: the rate in force x the time it was in force, as far as each patient got."""
+        plan = self.problem.plan
+        for parameter, species in plan.infused.items():
+            changes = [(time, value or 0.0) for time, name, value in plan.settings if name == parameter]
+            rate, since = 0.0, self.problem.start
+            for stop in self.stops.tolist():
+                delivered[species] += np.where(reached >= stop, rate * (stop - since), 0.0)
+                since = stop
+                for time, value in changes:
+                    rate = value if time == stop else rate
+
+
+def _watch(jobs: Sequence[Any], arrays: Arrays, tick: Tick | None) -> None:
+    """Wait for the threads and report progress; an interruption stops them after their present patients."""
+    reported, left = 0, set(jobs)
+    try:
+        while left:
+            finished, left = wait(left, timeout=_REPORT)
+            for job in finished:
+                job.result()
+            done = int(arrays["done"][0])
+            if tick and done > reported:
+                tick(done - reported)
+            reported = done
+    finally:
+        arrays["halt"][0] = 1
+
+
+def context(fields: Sequence[str], arrays: Arrays) -> Integers:
+    """Write addresses, counts and numbers into one word each."""
+    words = np.zeros(len(fields), np.int64)
+    for place, name in enumerate(fields):
+        value = arrays[name]
+        if isinstance(value, np.ndarray):
+            # a copy would be written to and lost
+            assert value.flags.c_contiguous, name
+            assert value.dtype.itemsize == 8, name
+            words[place] = value.ctypes.data
+        elif isinstance(value, float):
+            words[place] = np.float64(value).view(np.int64)
+        else:
+            words[place] = value
+    return words
+
+
+def real(values: Any) -> Array:
+    """Numbers as the kernel reads them."""
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def whole(values: Iterable[int]) -> Integers:
+    """Indices as the kernel reads them."""
+    return np.array(list(values), dtype=np.int64)

@@ -1,0 +1,166 @@
+"""Exports: one door to every file format, written whole or not at all and never over another file by accident."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metabolism.dosing import Regimen
+from metabolism.errors import OutputError, UnknownName, UsageError
+from metabolism.exports.omex import archive_parts, parameters_csv, write_archive
+from metabolism.exports.page import model_report
+from metabolism.exports.petab import write_petab
+from metabolism.exports.sbml import LEVELS, sbml_text
+from metabolism.files import write_atomically, write_text
+from metabolism.model import Model, antimony_from_sbml
+
+
+@dataclass(frozen=True)
+class _Request:
+    model: Model
+    regimen: Regimen | str | None
+    until: float | str
+    start: str
+
+    def sbml(self, format: str = "sbml") -> str:
+        return sbml_text(self.model, self.regimen, until=self.until, start=self.start, format=format)
+
+
+def _code(language: str) -> Callable[[_Request], str]:
+    def render(request: _Request) -> str:
+        from sbmlode import OdeSystem
+
+        with tempfile.TemporaryDirectory() as folder:
+            # the name of the file is printed in the code: always the same, so that exports are byte-stable
+            source = Path(folder) / f"{request.model.id}.xml"
+            source.write_text(request.sbml(), encoding="utf-8")
+            text: str = OdeSystem.from_sbml(source).render(language)
+        return text
+
+    return render
+
+
+def _level(name: str) -> Callable[[_Request], str]:
+    return lambda request: request.sbml(name)
+
+
+#: Formats that are one text file, by the function that gives the text.
+_TEXTS: dict[str, Callable[[_Request], str]] = {
+    **{name: _level(name) for name in LEVELS},
+    "antimony": lambda request: antimony_from_sbml(request.sbml()),
+    **{name: _code(name) for name in ("python", "julia", "r", "latex", "markdown")},
+    "report": lambda request: model_report(request.model),
+    "parameters": lambda request: parameters_csv(request.model),
+}
+
+
+#: What each format is, in the words of the help text.
+FORMATS = {
+    "sbml": "SBML Level 3 Version 2, doses as events",
+    "sbml-l3v1": "SBML Level 3 Version 1",
+    "sbml-l2v4": "SBML Level 2 Version 4",
+    "antimony": "Antimony",
+    "omex": "COMBINE archive: SBML, SED-ML, curves, parameters, figure, licence",
+    "petab": "folder with PEtab problems of the published single doses (v1) and repeated doses (v2)",
+    "python": "stand-alone Python (numpy, scipy)",
+    "julia": "stand-alone Julia (OrdinaryDiffEq)",
+    "r": "stand-alone R (deSolve)",
+    "latex": "equations as LaTeX",
+    "markdown": "equations as Markdown",
+    "report": "model report as HTML: equations, parameters with sources, limits",
+    "parameters": "CSV of all parameters with units and sources",
+}
+
+
+def export(
+    model: Model,
+    path: str | Path,
+    format: str = "sbml",
+    *,
+    regimen: Regimen | str | None = None,
+    until: float | str = "16 weeks",
+    start: str = "rest",
+    force: bool = False,
+) -> Path:
+    """Write the model for other tools; the file (or folder, for PEtab) appears complete or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    format : str
+        A key of `FORMATS`: sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, python, julia, r, latex, markdown,
+        report or parameters.
+    regimen : Regimen or str, optional
+        Doses and exposures, written as events. PEtab and parameters take none.
+    until : float or str
+        End of the dosing horizon and of the packaged time course [h or text]; doses after it are refused.
+    start : {"rest", "initial"}
+        Initial values: the resting state of this model, or the table's.
+    force : bool
+        Overwrite an existing file.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UnknownName
+        For an unknown format.
+    UsageError
+        If the format cannot hold a regimen.
+    OutputError
+        If the file exists and `force` is not given, cannot be written, or a library of the extra is missing.
+    """
+    if format not in FORMATS:
+        raise UnknownName("export format", format, FORMATS)
+    if start not in ("rest", "initial"):
+        raise UsageError(f"start = '{start}' must be 'rest' or 'initial'.")
+    if regimen and format in ("petab", "parameters", "report"):
+        raise UsageError(f"the format '{format}' holds no regimen; leave it out, or use sbml or omex.")
+    target = Path(path)
+    if target.exists() and not force:
+        raise OutputError(f"'{target}' exists; give --force (force=True) to overwrite it.")
+    request = _Request(model, regimen, until, start)
+    try:
+        if format == "petab":
+            return _folder(target, lambda folder: write_petab(model, folder))
+        if format == "omex":
+            if start != "rest":
+                raise UsageError("an archive holds the curves of simulate(), which start at rest; leave start out.")
+            parts = archive_parts(model, regimen, until)
+            return write_atomically(target, lambda part: write_archive(part, parts))
+        return write_text(target, _TEXTS[format](request))
+    except ModuleNotFoundError as error:
+        raise OutputError(
+            f"the format '{format}' needs the package '{error.name}': pip install 'als-methionine[exports]'."
+        ) from None
+
+
+def _folder(target: Path, write: Callable[[Path], Any]) -> Path:
+    """Write a folder beside its place and move it there when it is complete."""
+    if target.exists() and not (target.is_dir() and _ours(target)):
+        raise OutputError(f"'{target}' is not a folder written by this export; remove it yourself or choose another.")
+    try:
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write '{target}': {error.strerror}; choose a writable folder.") from None
+    try:
+        write(part)
+        part.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write '{target}': {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def _ours(folder: Path) -> bool:
+    return not any(folder.iterdir()) or (folder / "problem.yaml").is_file()

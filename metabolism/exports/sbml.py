@@ -1,0 +1,246 @@
+"""One patient and one regimen as a self-contained SBML document, in any level other tools read.
+
+Doses become events in one place, in the encoding that libRoadRunner and COPASI both deliver: triggers with
+``time >=`` (never ``==``), initial value false, values not fixed at trigger time, explicit priority. SBML Level 2
+knows neither initial values of triggers nor priorities: there, what happens at time 0 is in the initial values.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from metabolism.dosing import Regimen, plan
+from metabolism.engines import Plan
+from metabolism.errors import ModelError, OutputError, UnknownName
+from metabolism.model import Model, equations, model_settings, write_identity
+from metabolism.sbml import REGIMEN, UNTIL, sbml_fingerprint
+from metabolism.simulation import steady_state
+from metabolism.units import magnitude
+
+#: SBML level and version by the name of the export format.
+LEVELS = {"sbml": (3, 2), "sbml-l3v1": (3, 1), "sbml-l2v4": (2, 4)}
+
+
+#: No second dose of a single-dose series: longer than any run [h].
+_NEVER = 1e9
+
+
+def sbml_text(
+    model: Model,
+    regimen: Regimen | str | None = None,
+    *,
+    until: float | str = "16 weeks",
+    start: str = "rest",
+    format: str = "sbml",
+) -> str:
+    """Return the SBML of a model at its own values, with the regimen as events.
+
+    Parameters
+    ----------
+    regimen : Regimen or str, optional
+        Doses and exposures.
+    until : float or str
+        End of the dosing horizon [h or text]; doses after it are refused.
+    start : {"rest", "initial"}
+        Initial values: the resting state of this model, or the table's.
+    format : {"sbml", "sbml-l3v1", "sbml-l2v4"}
+
+    Raises
+    ------
+    InvalidRegimen, UnitMismatch
+        For a regimen that cannot be carried out.
+    SolverFailed
+        If the model has no resting state to start from.
+    """
+    import libsbml
+
+    if format not in LEVELS:
+        raise UnknownName("SBML export format", format, LEVELS)
+    schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
+    steps = plan(schedule, 0.0, magnitude(until, "h", "until"))
+    values = dict(model.values)
+    if start == "rest":
+        resting = steady_state(model).values
+        values |= {s: resting[s] for s in equations(model).states}
+    document = libsbml.readSBMLFromString(model.sbml)
+    content = document.getModel()
+    early = LEVELS[format][0] == 2
+    for key, value in values.items():
+        _set_value(content, key, value)
+    _add_doses(content, steps, early)
+    _add_settings(content, steps, values, early)
+    return _at_level(document, LEVELS[format])
+
+
+def _at_level(document: Any, level: tuple[int, int]) -> str:
+    import libsbml
+
+    if level != (3, 2):
+        content = document.getModel()
+        if level[0] == 2:
+            _name_literals(content)
+        # libsbml keeps the RDF vocabulary of Level 3 on conversion: write it again afterwards
+        content.unsetAnnotation()
+        if not document.setLevelAndVersion(*level, False):
+            problems = [document.getError(i).getMessage().strip() for i in range(document.getNumErrors())]
+            raise ModelError(f"this model cannot be written as SBML Level {level[0]}: {' '.join(problems)}")
+        write_identity(document.getModel(), model_settings())
+    if level[0] == 2:
+        # Level 2 wants a delay beside values of the execution time; no two of our events touch one variable at a time
+        for event in document.getModel().getListOfEvents():
+            event.setUseValuesFromTriggerTime(True)
+    text: str = libsbml.writeSBMLToString(document)
+    return text
+
+
+def _name_literals(content: Any) -> None:
+    """Replace numbers in formulas by constants: a literal of Level 2 cannot carry its unit."""
+    import libsbml
+
+    formulas = [*content.getListOfRules()] + [r.getKineticLaw() for r in content.getListOfReactions()]
+    for element in formulas:
+        math = element.getMath().deepCopy()
+        waiting = [math]
+        while waiting:
+            node = waiting.pop()
+            waiting += [node.getChild(i) for i in range(node.getNumChildren())]
+            if node.isNumber():
+                value = node.getValue()
+                key = "number_" + f"{value:g}".replace(".", "p").replace("-", "m").replace("+", "")
+                if content.getParameter(key) is None:
+                    add_parameter(content, key, value, node.getUnits() or "dimensionless", f"the number {value:g}")
+                node.setType(libsbml.AST_NAME)
+                node.setName(key)
+        element.setMath(math)
+
+
+def _set_value(content: Any, key: str, value: float) -> None:
+    species = content.getSpecies(key)
+    if species is not None:
+        if species.getHasOnlySubstanceUnits():
+            species.setInitialAmount(value)
+        else:
+            species.setInitialConcentration(value)
+    elif content.getCompartment(key) is not None:
+        content.getCompartment(key).setSize(value)
+    else:
+        content.getParameter(key).setValue(value)
+
+
+def add_parameter(content: Any, key: str, value: float, unit: str, name: str, constant: bool = True) -> None:
+    """Add a parameter to a libsbml model; `unit` is the id of a unit definition."""
+    parameter = content.createParameter()
+    parameter.setId(key)
+    parameter.setName(name)
+    parameter.setValue(value)
+    parameter.setUnits(unit)
+    parameter.setConstant(constant)
+    parameter.setSBOTerm("SBO:0000002")
+
+
+def _event(content: Any, key: str, trigger: str, assignments: dict[str, str], priority: int) -> None:
+    import libsbml
+
+    event = content.createEvent()
+    event.setId(key)
+    event.setUseValuesFromTriggerTime(False)
+    condition = event.createTrigger()
+    condition.setInitialValue(False)
+    condition.setPersistent(True)
+    condition.setMath(_math(trigger))
+    rank = event.createPriority()
+    literal = libsbml.ASTNode(libsbml.AST_INTEGER)
+    literal.setValue(priority)
+    literal.setUnits("dimensionless")
+    rank.setMath(literal)
+    for variable, formula in assignments.items():
+        assignment = event.createEventAssignment()
+        assignment.setVariable(variable)
+        assignment.setMath(_math(formula))
+
+
+def _math(formula: str) -> Any:
+    import libsbml
+
+    parsed = libsbml.parseL3Formula(formula)
+    if parsed is None:
+        raise OutputError(f"internal: formula '{formula}' is not valid: {libsbml.getLastParseL3Error()}")
+    return parsed
+
+
+def _series(steps: Plan) -> list[tuple[str, float, float, float, int]]:
+    """Group boluses into runs of equal amount and spacing: (target, amount, first, interval, count)."""
+    found: list[tuple[str, float, float, float, int]] = []
+    ordered = sorted(steps.boluses, key=lambda b: (b[1], b[2], b[0]))
+    for (target, amount), group in groupby(ordered, key=lambda b: (b[1], b[2])):
+        times = [b[0] for b in group]
+        while times:
+            gap = times[1] - times[0] if len(times) > 1 else 0.0
+            length = 1
+            while length < len(times) and abs(times[length] - times[length - 1] - gap) < 1e-9 * max(gap, 1.0):
+                length += 1
+            found.append((target, amount, times[0], gap, length))
+            times = times[length:]
+    return found
+
+
+def _add_doses(content: Any, steps: Plan, early: bool) -> None:
+    for i, (target, amount, first, gap, count) in enumerate(_series(steps), start=1):
+        species = content.getSpecies(target)
+        given, due, last, interval = f"dose_{i}", f"dose_{i}_due", f"dose_{i}_last", f"dose_{i}_interval"
+        amounts = species.getHasOnlySubstanceUnits()
+        # half an interval late, so that rounding of repeated additions cannot lose the last dose
+        end = first + gap * (count - 0.5)
+        if early and first == 0:
+            if amounts:
+                species.setInitialAmount(species.getInitialAmount() + amount)
+            else:
+                size = content.getCompartment(species.getCompartment()).getSize()
+                species.setInitialConcentration(species.getInitialConcentration() + amount / size)
+            first = gap if count > 1 else _NEVER
+        add_parameter(content, given, amount, "umol", f"amount of each dose {i} to {target}")
+        add_parameter(content, due, first, "h", f"time of the next dose {i}", constant=False)
+        add_parameter(content, last, end, "h", f"no dose {i} after this time")
+        add_parameter(content, interval, gap if count > 1 else _NEVER, "h", f"interval of dose {i}")
+        rise = given if amounts else f"{given} / {species.getCompartment()}"
+        _event(
+            content,
+            f"DOSE_{i}",
+            f"(time >= {due}) && ({due} <= {last})",
+            {target: f"{target} + {rise}", due: f"{due} + {interval}"},
+            priority=100 + i,
+        )
+
+
+def _add_settings(content: Any, steps: Plan, values: dict[str, float], early: bool) -> None:
+    for i, (time, parameter, value) in enumerate(steps.settings, start=1):
+        element = content.getParameter(parameter)
+        element.setConstant(False)
+        new = values[parameter] if value is None else value
+        if early and time == 0:
+            element.setValue(new)
+            continue
+        at, level = f"setting_{i}_time", f"setting_{i}_value"
+        add_parameter(content, at, time, "h", f"time of setting {i}")
+        add_parameter(content, level, new, element.getUnits(), f"value of {parameter} from setting {i} on")
+        _event(content, f"SETTING_{i}", f"time >= {at}", {parameter: level}, priority=len(steps.settings) - i + 1)
+
+
+def model_fingerprint(model: Model, regimen: str | None = REGIMEN, until: float | str = UNTIL) -> dict[str, Any]:
+    """Return the fingerprint of one of our own models, through its own SBML export.
+
+    Parameters
+    ----------
+    regimen : str, optional
+        Doses whose ledger is recorded.
+    until : float or str
+        End of the dosed run [h or text].
+
+    Raises
+    ------
+    SolverFailed
+        If the model has no resting state.
+    """
+    end = magnitude(until, "h", "until")
+    return sbml_fingerprint(sbml_text(model, regimen, until=end), end)

@@ -1,0 +1,212 @@
+"""What a fit leaves behind: a parameter set with errors and covariance, profiles, draws, a report.
+
+`write_fit` makes a folder of tables; `adopt` puts the fitted values into ``models/parameters.csv`` with
+``fit:<id>`` as their source, and the tables into ``models/fits/<id>``.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metabolism.data import models_dir
+from metabolism.errors import MetabolismError
+from metabolism.files import write_text
+from metabolism.fit.objective import NEAR, Fit, Objective
+from metabolism.fit.posterior import Profile, Sample
+from metabolism.model import parameter_table, rewrite_table, write_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+#: Tables of a fit, by file name.
+TABLES = ("values.csv", "covariance.csv", "profiles.csv", "residuals.csv", "posterior.csv", "report.md")
+
+
+def write_fit(
+    folder: Path, objective: Objective, fit: Fit, found: Sequence[Profile], sample: Sample, free: Fit | None = None
+) -> Path:
+    """Write the tables and the report of a fit into a folder; each file appears complete or not at all.
+
+    Parameters
+    ----------
+    free : Fit, optional
+        The fit without the constraints of the must-pass rows: the report says what they cost.
+    """
+    import pandas as pd
+
+    names, table = list(objective.names), objective.model.table
+    se, verdicts = fit.standard_errors, {p.parameter: p.verdict for p in found}
+    values = pd.DataFrame(
+        {
+            "parameterId": names,
+            "value": np.exp(fit.x),
+            "unit": [table[n].unit for n in names],
+            "se_log": se,
+            "low95": np.exp(fit.x - 1.96 * se),
+            "high95": np.exp(fit.x + 1.96 * se),
+            "prior_median": np.exp(objective.centre),
+            "prior_sd_log": objective.sd,
+            "at_bound": [bool(b) for b in _near_bound(objective, fit)],
+            "verdict": [verdicts.get(n, "no profile") for n in names],
+            "source": f"fit:{fit.definition.id}",
+        }
+    )
+    covariance = pd.DataFrame(fit.covariance, columns=names)
+    covariance.insert(0, "parameterId", names)
+    lines = [(p.parameter, v, r) for p in found for v, r in zip(p.values, p.rise, strict=True)]
+    residuals = _compared(objective, fit)
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = {
+        "values": values, "covariance": covariance, "residuals": residuals,
+        "profiles": pd.DataFrame(lines, columns=["parameterId", "value", "rise"]),
+    }  # fmt: skip
+    frames["posterior"] = sample.draws
+    for name, frame in frames.items():
+        write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_text(folder / "report.md", _report(objective, fit, values, residuals, sample, free))
+    return folder
+
+
+def _compared(objective: Objective, fit: Fit) -> pd.DataFrame:
+    """Observed and predicted values of the rows, with their bands and residuals."""
+    import pandas as pd
+
+    predicted = objective.predictions(fit.x[None]).values[:, 0]
+    return pd.DataFrame(
+        {
+            "row": [r.id for r in objective.rows],
+            "observed": [r.observed for r in objective.rows],
+            "predicted": predicted,
+            "low": [r.low for r in objective.rows],
+            "high": [r.high for r in objective.rows],
+            "unit": [r.unit for r in objective.rows],
+            "residual_sd": objective.data_residuals(predicted[:, None])[0],
+        }
+    )
+
+
+def _outside(compared: pd.DataFrame) -> str:
+    inside = (compared["predicted"] >= compared["low"]) & (compared["predicted"] <= compared["high"])
+    return ", ".join(compared.loc[~inside, "row"]) or "none"
+
+
+def _near_bound(objective: Objective, fit: Fit) -> Any:
+    width = objective.high - objective.low
+    return np.minimum(fit.x - objective.low, objective.high - fit.x) < NEAR * width
+
+
+def _report(
+    objective: Objective, fit: Fit, values: pd.DataFrame, residuals: pd.DataFrame, sample: Sample, free: Fit | None
+) -> str:
+    d, rows = fit.definition, objective.rows
+    chi, own = float((residuals["residual_sd"] ** 2).sum()), float((fit.residuals[-len(fit.x) :] ** 2).sum())
+    costs = ", ".join(f"{float(s['cost']):.2f}" for s in fit.starts)
+    text = [
+        f"# Fit {d.id}: {d.title}", "",
+        f"{len(d.parameters)} parameters, {len(rows)} rows of role {d.role} from {', '.join(d.cases)}; everything else "
+        "is fixed at its value in `parameters.csv`. Half an acceptance band stands for "
+        f"{d.band_sd} standard deviations of a residual.", "",
+        f"- Sum of squared residuals: data {chi:.1f}, priors {own:.1f}.",
+        f"- Starts: {len(fit.starts)}, costs {costs}.",
+        f"- Rows outside their band: {_outside(residuals)}.",
+        f"- Parameters at a bound: {', '.join(values.loc[values['at_bound'], 'parameterId']) or 'none'}.",
+    ]  # fmt: skip
+    correlation, names = fit.correlation, d.parameters
+    strong = [
+        f"{names[i]} and {names[j]} ({correlation[i, j]:+.2f})"
+        for i in range(len(names))
+        for j in range(i)
+        if abs(correlation[i, j]) > 0.8
+    ]
+    text.append(f"- Correlations above 0.8 in size: {', '.join(strong) or 'none'}.")
+    if free is not None:
+        text.append(
+            "- Must-pass rows are constraints of the search. Without them the sum of squares, priors included, would be "
+            f"{2 * free.cost:.1f} in place of {chi + own:.1f}, and rows outside their band: "
+            f"{_outside(_compared(objective, free))}."
+        )
+    text.append(
+        f"- Posterior: {len(sample.draws)} draws resampled from importance weights; effective sample size "
+        f"{sample.effective:.0f}, Pareto k {sample.pareto_k:.2f} (below 0.7 the weights can be trusted), "
+        f"{sample.proposals} candidates evaluated in all."
+    )
+    text += ["", "| parameter | unit | prior (median, log-SD) | fitted | 95 % (Laplace) | verdict of the data alone |",
+             "|---|---|---|---|---|---|"]  # fmt: skip
+    for v in values.to_dict("records"):
+        text.append(
+            f"| `{v['parameterId']}` | {v['unit']} | {v['prior_median']:.3g}, {v['prior_sd_log']:.2g} | {v['value']:.3g} "
+            f"| {v['low95']:.3g} to {v['high95']:.3g} | {v['verdict']} |"
+        )
+    text += ["", "A verdict asks whether the data, without the parameter's own prior, bound it within the range searched "
+             "(2.5 prior standard deviations) at the 95 % level.", ""]  # fmt: skip
+    return "\n".join(text)
+
+
+def adopt(folder: Path) -> int:
+    """Put a written fit into the model: values, draws and tables; return how many rows of the table changed.
+
+    Raises
+    ------
+    MetabolismError
+        If the folder is not a complete fit.
+    """
+    missing = [name for name in TABLES if not (folder / name).is_file()]
+    if missing:
+        raise MetabolismError(f"'{folder}' is not a complete fit: {', '.join(missing)} missing; run `metabolism fit`.")
+    with (folder / "values.csv").open(newline="", encoding="utf-8") as handle:
+        fitted = {row["parameterId"]: row for row in csv.DictReader(handle)}
+    path = models_dir() / "parameters.csv"
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        if row["parameterId"] in fitted:
+            found = fitted[row["parameterId"]]
+            prior = [k for k in row["source"].split(";") if not k.startswith("fit:") and k != "derived"]
+            row["nominalValue"] = repr(float(found["value"]))
+            row["source"] = ";".join([found["source"], *prior])
+    write_rows(rows)
+    name = next(iter(fitted.values()))["source"].removeprefix("fit:")
+    target = models_dir() / "fits" / name
+    target.mkdir(parents=True, exist_ok=True)
+    for table in TABLES:
+        shutil.copyfile(folder / table, target / table)
+    rewrite_table()
+    return len(fitted)
+
+
+def fitted_values(name: str) -> dict[str, float]:
+    """Return the values of an adopted fit by parameter id [table units].
+
+    Raises
+    ------
+    MetabolismError
+        If there is no such fit.
+    """
+    path = models_dir() / "fits" / name / "values.csv"
+    if not path.is_file():
+        raise MetabolismError(f"there is no fit '{name}' in models/fits.")
+    with path.open(newline="", encoding="utf-8") as handle:
+        return {row["parameterId"]: float(row["value"]) for row in csv.DictReader(handle)}
+
+
+def fit_problems() -> list[str]:
+    """List rows of the parameter table that cite a fit which does not exist or gave another value."""
+    problems = []
+    for p in parameter_table().values():
+        for name in (k.removeprefix("fit:") for k in p.source.split(";") if k.startswith("fit:")):
+            try:
+                value = fitted_values(name).get(p.id, math.nan)
+            except MetabolismError as error:
+                problems.append(f"{p.id}: {error}")
+                continue
+            if not math.isclose(value, p.value, rel_tol=1e-9):
+                problems.append(f"{p.id} = {p.value!r}, but fit '{name}' gave {value!r}; run `metabolism fit --adopt`.")
+    return problems

@@ -1,0 +1,365 @@
+"""Calibration: residuals from case rows and priors, multistart bounded least squares on log parameters.
+
+A residual is the distance from the published value in units of the band: half a band stands for
+``band_sd`` standard deviations. Positive quantities whose band spans more than a factor of three are compared
+on a log scale. A row without a published value, or with a limit (a value at the edge of its band), is compared with
+the middle of its band. Inside a band that is open on one side a residual is zero; outside, a factor of two (or, beside
+an edge of zero, one unit) stands for ``band_sd`` standard deviations. Every candidate is closed again
+(`metabolism.model.closure`), so each has its reference state at rest.
+
+Rows marked ``must_pass`` are constraints of the search: outside its band such a row costs as if it were `STIFF` times
+as precise. Likelihood, profiles and draws leave the constraints out: they are requirements, not data.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabolism.cases import Predictions, Row, predict, read_cases
+from metabolism.data import experiments_dir, models_dir
+from metabolism.errors import InvalidValue, MetabolismError, ModelError
+from metabolism.files import write_text
+from metabolism.model import MODEL_KINDS, Model, closure
+from metabolism.types import Array
+
+Progress = Callable[[str, int], Callable[[int], None]]
+
+
+#: Step of the finite-difference Jacobian on the log scale; residuals are smooth to far below it.
+STEP = 0.01
+
+
+#: Residual of a row that could not be simulated [standard deviations].
+FAILED = 6.0
+
+
+#: How much stiffer a must-pass row is outside its band, and the share of the band kept clear of its edges.
+STIFF, CLEAR = 8.0, 0.02
+
+
+#: A fitted value this near a bound, relative to the log range, counts as a bound hit.
+NEAR = 0.01
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What to fit: see ``models/fits/*/fit.toml``.
+
+    Attributes
+    ----------
+    cases : tuple of str
+        Case files of ``experiments/cases``.
+    role : str
+        Only rows of this role enter the residuals.
+    parameters : tuple of str
+        Rows of ``parameters.csv`` with a log-normal prior.
+    band_sd : float
+        Standard deviations that half an acceptance band stands for.
+    """
+
+    id: str
+    title: str
+    cases: tuple[str, ...]
+    role: str
+    starts: int
+    seed: int
+    draws: int
+    band_sd: float
+    parameters: tuple[str, ...]
+
+
+def shipped_fits() -> list[str]:
+    """Ids of the fits whose definitions are in ``models/fits``."""
+    return sorted(path.parent.name for path in (models_dir() / "fits").glob("*/fit.toml"))
+
+
+def read_definition(which: str | Path) -> Definition:
+    """Read a fit definition: the id of a shipped fit, or a file.
+
+    Raises
+    ------
+    ModelError
+        If there is no such definition, or an entry is missing, unknown or of the wrong kind.
+    """
+    shipped = shipped_fits()
+    file = models_dir() / "fits" / str(which) / "fit.toml" if str(which) in shipped else Path(which)
+    try:
+        with file.open("rb") as handle:
+            entries = tomllib.load(handle)
+        entries["cases"], entries["parameters"] = tuple(entries["cases"]), tuple(entries["parameters"])
+        return Definition(**entries)
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"'{which}' is no fit definition ({error}); give {' or '.join(shipped)}, or a file like models/fits/*/fit.toml."
+        ) from None
+
+
+class Objective:
+    """Residuals of many candidates at once.
+
+    Parameters
+    ----------
+    model : Model
+    definition : Definition
+    workers : int
+        Threads.
+
+    Attributes
+    ----------
+    centre, sd : ndarray, shape (parameters,)
+        Log-normal priors: mean and standard deviation of the logarithm.
+    low, high : ndarray, shape (parameters,)
+        Bounds of the logarithm.
+    rows : list of Row
+    evaluations : int
+        Candidates evaluated so far.
+    """
+
+    def __init__(self, model: Model, definition: Definition, workers: int = 1) -> None:
+        self.model, self.definition, self.workers = model, definition, workers
+        self.names = definition.parameters
+        files = [experiments_dir() / "cases" / name for name in definition.cases]
+        self.rows: list[Row] = [r for r in read_cases(model, files) if r.role == definition.role]
+        if len(self.rows) <= len(self.names):
+            raise InvalidValue(
+                f"fit '{definition.id}' has {len(self.names)} parameters and {len(self.rows)} rows; fit fewer."
+            )
+        rows = [model.table[name] for name in self.names]
+        for row in rows:
+            if row.prior != "log-normal" or not row.lower > 0:
+                raise InvalidValue(
+                    f"'{row.id}' cannot be fitted: it needs a log-normal prior and a lower bound above 0."
+                )
+        priors = np.array([[float(x) for x in row.prior_parameters.split(";")] for row in rows])
+        self.centre, self.sd = priors[:, 0], priors[:, 1]
+        self.low, self.high = (np.log([getattr(row, side) for row in rows]) for side in ("lower", "upper"))
+        self.evaluations = 0
+        self._cached: tuple[bytes, Array] = (b"", np.empty(0))
+
+    @cached_property
+    def scales(self) -> list[tuple[bool, float, float]]:
+        """Per row: whether it is compared on a log scale, the target and one standard deviation."""
+        found = []
+        for row in self.rows:
+            wide = row.low > 0 and row.high / row.low >= 3
+            turn = math.log if wide else float
+            if not math.isfinite(row.high - row.low):
+                edge = turn(row.low if math.isfinite(row.low) else row.high)
+                found.append((wide, edge, (math.log(2) if wide else abs(edge) or 1.0) / self.definition.band_sd))
+                continue
+            low, high = turn(row.low), turn(row.high)
+            target = (
+                turn(row.observed)
+                if row.low < row.observed < row.high and (row.observed > 0 or not wide)
+                else (low + high) / 2
+            )
+            found.append((wide, target, (high - low) / 2 / self.definition.band_sd))
+        return found
+
+    def columns(self, x: Array) -> dict[str, Array]:
+        """Model values of candidates: shape (candidates, parameters) of logs -> one array per parameter or state.
+
+        A candidate whose reference state could rest only with a negative constant is not possible: it is all NaN.
+        """
+        closed, table = closure(self.model.table), self.model.table
+        records = []
+        for row in np.exp(x):
+            given = dict(zip(self.names, row.tolist(), strict=True))
+            values = {**given, **closed.values(given)}
+            possible = min(values.values()) >= 0
+            records.append({k: v if possible else math.nan for k, v in values.items() if table[k].kind in MODEL_KINDS})
+        return {k: np.array([r[k] for r in records]) for k in records[0]}
+
+    def predictions(self, x: Array) -> Predictions:
+        """Predict every row for candidates of shape (candidates, parameters); NaN where a candidate is not possible."""
+        self.evaluations += len(x)
+        columns = self.columns(x)
+        possible = np.isfinite(next(iter(columns.values())))
+        values = np.full((len(self.rows), len(x)), np.nan)
+        if not possible.any():
+            return Predictions(self.rows, values, {})
+        found = predict(
+            self.model, self.rows, {k: v[possible] for k, v in columns.items()}, workers=self.workers, rtol=1e-6
+        )
+        values[:, possible] = found.values
+        places = np.flatnonzero(possible)
+        return Predictions(self.rows, values, {(i, int(places[k])): text for (i, k), text in found.failures.items()})
+
+    def distances(self, values: Array) -> Array:
+        """Signed distance of predicted values from their targets: (rows, candidates) -> (candidates, rows) [SD]."""
+        found = np.empty(values.T.shape)
+        for i, (wide, target, sd) in enumerate(self.scales):
+            with np.errstate(invalid="ignore", divide="ignore"):
+                value = np.log(np.maximum(values[i], 1e-300)) if wide else values[i]
+            found[:, i] = (value - target) / sd
+        return np.clip(np.nan_to_num(found, nan=FAILED), -4 * FAILED, 4 * FAILED)
+
+    def data_residuals(self, values: Array) -> Array:
+        """Residuals of predicted values: (rows, candidates) -> (candidates, rows) [standard deviations]."""
+        failed = np.isnan(values.T)
+        above = np.array([math.isinf(row.high) for row in self.rows], dtype=bool)
+        below = np.array([math.isinf(row.low) for row in self.rows], dtype=bool)
+        found = self.distances(values)
+        found = np.where(above & ~failed, np.minimum(found, 0), found)
+        return np.where(below & ~failed, np.maximum(found, 0), found)
+
+    def residuals(self, x: Array) -> Array:
+        """Residuals of data, then of priors: (candidates, parameters) -> (candidates, rows + parameters)."""
+        return self._residuals(x, self.predictions(x).values)
+
+    def _residuals(self, x: Array, values: Array) -> Array:
+        return np.hstack([self.data_residuals(values), (x - self.centre) / self.sd])
+
+    @cached_property
+    def walls(self) -> tuple[NDArray[np.intp], Array, Array]:
+        """Must-pass rows: their places, and the lowest and highest distance that is free of cost [SD]."""
+        places = np.array([i for i, row in enumerate(self.rows) if row.must_pass], dtype=np.intp)
+        low, high = self.distances(np.array([[r.low, r.high] for r in self.rows]).reshape(-1, 2))[:, places]
+        clear = CLEAR * 2 * self.definition.band_sd
+        return places, low + clear, high - clear
+
+    def constrained(self, x: Array) -> Array:
+        """Residuals as in `residuals`, and after them those of the constraints, one per must-pass row."""
+        values = self.predictions(x).values
+        places, low, high = self.walls
+        found = self.distances(values)[:, places]
+        walls = STIFF * (np.maximum(found - high, 0) + np.minimum(found - low, 0))
+        return np.hstack([self._residuals(x, values), walls])
+
+    def one(self, x: Array) -> Array:
+        """Constrained residuals of one candidate, remembered for the Jacobian that follows."""
+        if self._cached[0] != x.tobytes():
+            self._cached = (x.tobytes(), self.constrained(x[None])[0])
+        return self._cached[1]
+
+    def jacobian(self, x: Array) -> Array:
+        """Forward-difference Jacobian of `one`, all columns in one batch: (residuals, parameters)."""
+        steps = np.where(x + STEP <= self.high, STEP, -STEP)
+        moved = self.constrained(x + np.diag(steps))
+        return ((moved - self.one(x)) / steps[:, None]).T
+
+
+@dataclass(eq=False)
+class Fit:
+    """The best of several starts.
+
+    Attributes
+    ----------
+    x : ndarray, shape (parameters,)
+        Logs of the fitted values.
+    cost : float
+        Half the sum of squared residuals, constraints included.
+    residuals, jacobian : ndarray, shape (rows + parameters,) and (rows + parameters, parameters)
+        Without the constraints.
+    starts : list of dict
+        Cost, point and number of steps of each start.
+    """
+
+    definition: Definition
+    x: Array
+    cost: float
+    residuals: Array
+    jacobian: Array
+    starts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance of the log parameters: inverse of J'J, priors included (Laplace approximation)."""
+        return np.asarray(np.linalg.inv(self.jacobian.T @ self.jacobian))
+
+    @property
+    def standard_errors(self) -> Array:
+        """Standard errors of the log parameters."""
+        return np.asarray(np.sqrt(np.diag(self.covariance)))
+
+    @property
+    def correlation(self) -> Array:
+        """Correlation matrix of the log parameters."""
+        return self.covariance / np.outer(self.standard_errors, self.standard_errors)
+
+
+def least_squares(
+    objective: Objective, folder: Path, progress: Progress | None = None, starts: int | None = None, limit: int = 25
+) -> Fit:
+    """Fit from several starts; finished starts are kept in `folder` and not repeated.
+
+    The first start is the present table, the others are a scrambled Sobol sample of the priors (half their width).
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``start_<n>.json``; made if missing.
+    limit : int
+        Largest number of steps per start.
+
+    Raises
+    ------
+    MetabolismError
+        If the folder holds starts of another definition or another model.
+    """
+    from scipy.stats import norm, qmc
+
+    d = objective.definition
+    count = starts or d.starts
+    folder.mkdir(parents=True, exist_ok=True)
+    key = {"definition": d.id, "parameters": list(d.parameters), "model": objective.model.structure_hash,
+           "values": objective.model.parameter_hash, "rows": [r.id for r in objective.rows], "seed": d.seed}  # fmt: skip
+    table = np.log([objective.model.table[n].value for n in d.parameters])
+    uniform = qmc.Sobol(len(d.parameters), rng=np.random.default_rng(d.seed)).random_base2(6)
+    spread = objective.centre + 0.5 * objective.sd * norm.ppf(np.clip(uniform, 1e-6, 1 - 1e-6))
+    points = [np.clip(p, objective.low + 1e-9, objective.high - 1e-9) for p in [table, *spread[: count - 1]]]
+    tick = progress(f"fit {d.id}", count) if progress else None
+    found = []
+    for number, point in enumerate(points):
+        path = folder / f"start_{number}.json"
+        if path.is_file():
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            if entry["key"] != key:
+                raise MetabolismError(
+                    f"'{folder}' holds starts of another fit or model; give another folder or remove it."
+                )
+        else:
+            solved = _minimise(objective, point, limit)
+            entry = {"key": key, "cost": float(solved.cost), "x": solved.x.tolist(), "steps": int(solved.nfev),
+                     "message": solved.message}  # fmt: skip
+            write_text(path, json.dumps(entry) + "\n")
+        found.append(entry)
+        if tick:
+            tick(1)
+    best = min(found, key=lambda e: float(e["cost"]))
+    x = np.array(best["x"])
+    free = len(objective.one(x)) - len(objective.walls[0])
+    return Fit(d, x, best["cost"], objective.one(x)[:free], objective.jacobian(x)[:free], found)
+
+
+def relaxed(objective: Objective, fit: Fit, limit: int = 25) -> Fit:
+    """Fit again from a fit without the constraints of the must-pass rows: what the data alone would choose."""
+    free = len(fit.residuals)
+    solved = _minimise(objective, fit.x, limit, free)
+    x = np.asarray(solved.x)
+    return Fit(fit.definition, x, float(solved.cost), objective.one(x)[:free], objective.jacobian(x)[:free])
+
+
+def _minimise(objective: Objective, point: Array, limit: int, free: int | None = None) -> Any:
+    from scipy.optimize import least_squares
+
+    def residuals(x: Array) -> Array:
+        return objective.one(x)[:free]
+
+    def jacobian(x: Array) -> Array:
+        return objective.jacobian(x)[:free]
+
+    return least_squares(
+        residuals, point, jac=jacobian, bounds=(objective.low, objective.high), x_scale=objective.sd,
+        ftol=1e-4, xtol=1e-4, gtol=1e-6, max_nfev=limit,
+    )  # fmt: skip

@@ -1,0 +1,21 @@
+from . import uncertainty
+from .annotations import COLLECTIONS, DISEASE_TERM, QUALIFIERS, REGISTRY, identifiers, read_annotations, write_identity
+from .bibliography import bibliography, citation, citations, publication_ids
+from .build import antimony_from_sbml, messages, model_settings, sbml_from_antimony
+from .closure import closure, rewrite_table, stale_rows
+from .explain import describe
+from .model import Model, equations, load
+from .parameters import (
+    COLUMNS,
+    MODEL_KINDS,
+    Parameter,
+    ParameterSet,
+    ParameterTable,
+    parameter_table,
+    read_set,
+    set_names,
+    write_rows,
+)
+from .uncertainty import draws
+
+__all__ = ['COLLECTIONS', 'COLUMNS', 'DISEASE_TERM', 'MODEL_KINDS', 'Model', 'Parameter', 'ParameterSet', 'ParameterTable', 'QUALIFIERS', 'REGISTRY', 'antimony_from_sbml', 'bibliography', 'citation', 'citations', 'closure', 'describe', 'draws', 'equations', 'identifiers', 'load', 'messages', 'model_settings', 'parameter_table', 'publication_ids', 'read_annotations', 'read_set', 'rewrite_table', 'sbml_from_antimony', 'set_names', 'stale_rows', 'uncertainty', 'write_identity', 'write_rows']

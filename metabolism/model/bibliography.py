@@ -1,0 +1,65 @@
+"""Where numbers come from: the bibliography and the citations a run actually used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from metabolism.data import models_dir
+from metabolism.errors import ProvenanceError, UnknownName
+
+if TYPE_CHECKING:
+    from pybtex.database import Entry
+
+
+@cache
+def bibliography() -> dict[str, Entry]:
+    """Return every entry of ``models/references.bib`` by key."""
+    from pybtex.database import PybtexError, parse_file
+
+    try:
+        return dict(parse_file(str(models_dir() / "references.bib"), bib_format="bibtex").entries)
+    except PybtexError as error:
+        raise ProvenanceError(f"references.bib cannot be read: {error}") from None
+
+
+@cache
+def publication_ids() -> dict[str, str]:
+    """Return ``doi/...`` or ``pubmed/...`` of every reference that has one, read without parsing whole entries."""
+    text = (models_dir() / "references.bib").read_text(encoding="utf-8")
+    found = {}
+    for key, body in re.findall(r"^@\w+\{(\w+),\n(.*?)^\}", text, flags=re.M | re.S):
+        fields = dict(re.findall(r"^\s*(doi|pmid) = \{(.+?)\},?$", body, flags=re.M))
+        if fields:
+            found[key] = f"doi/{fields['doi']}" if "doi" in fields else f"pubmed/{fields['pmid']}"
+    return found
+
+
+def citation(key: str) -> str:
+    """Return one reference as a line of text (authors, year, title, journal, DOI).
+
+    Raises
+    ------
+    UnknownName
+        If the key is not in the bibliography.
+    """
+    entries = bibliography()
+    if key not in entries:
+        raise UnknownName("reference", key, entries, "References live in models/references.bib.")
+    entry = entries[key]
+    people = entry.persons.get("author", [])
+    names = [" ".join(p.last_names) for p in people if "others" not in p.last_names]
+    authors = f"{names[0]} et al." if len(people) > 2 else " and ".join(names)
+    fields = entry.fields
+    parts = [authors or key, fields.get("year", ""), fields.get("title", "") or fields.get("note", "")]
+    parts.append(" ".join(x for x in (fields.get("journal", ""), fields.get("volume", "")) if x))
+    if "doi" in fields:
+        parts.append(f"doi:{fields['doi']}")
+    return ". ".join(p.strip("{} .") for p in parts if p) + "."
+
+
+def citations(keys: Iterable[str]) -> dict[str, str]:
+    """Return the text of several references, in order and without repeats."""
+    return {key: citation(key) for key in dict.fromkeys(keys)}

@@ -1,0 +1,83 @@
+"""Model text to SBML: joins the Antimony fragments with the table of numbers into one flat, annotated document.
+
+This is the only module that touches antimony and the `.ant` files.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+from metabolism.data import models_dir
+from metabolism.errors import ModelError
+from metabolism.model.annotations import annotate
+from metabolism.model.parameters import MODEL_KINDS, ParameterTable
+
+
+def model_settings() -> dict[str, Any]:
+    """Return the contents of ``models/model.toml``."""
+    with (models_dir() / "model.toml").open("rb") as handle:
+        return tomllib.load(handle)
+
+
+def antimony_text(table: ParameterTable) -> str:
+    """Return the joined Antimony text: units, fragments, then every value with its unit."""
+    settings = model_settings()
+    root = models_dir()
+    parts = [f"model {settings['id']}", (root / "units.ant").read_text(encoding="utf-8")]
+    parts += [(root / f"{name}.ant").read_text(encoding="utf-8") for name in settings["fragments"]]
+    for p in table.values():
+        if p.kind in MODEL_KINDS:
+            parts.append(f"{p.id} = {p.value!r}; {p.id} has {p.unit};")
+    return "\n".join([*parts, "end", ""])
+
+
+def build_sbml(table: ParameterTable) -> str:
+    """Build the flat SBML L3V2 document with display names, SBO terms and annotations.
+
+    Raises
+    ------
+    ModelError
+        For any message of libAntimony, or a symbol without a value.
+    """
+    return annotate(sbml_from_antimony(antimony_text(table)), table, model_settings())
+
+
+def sbml_from_antimony(text: str) -> str:
+    """Translate Antimony to SBML; any message of libAntimony is an error (it keeps global state, cleared here)."""
+    import antimony
+
+    antimony.clearPreviousLoads()
+    status = antimony.loadAntimonyString(text)
+    message = antimony.getLastError()
+    if status < 0 or message:
+        raise ModelError(f"the model text is not valid Antimony: {message}")
+    sbml: str = antimony.getSBMLString(antimony.getMainModuleName())
+    antimony.clearPreviousLoads()
+    return sbml
+
+
+def antimony_from_sbml(sbml: str) -> str:
+    """Translate SBML back to Antimony."""
+    import antimony
+
+    antimony.clearPreviousLoads()
+    if antimony.loadSBMLString(sbml) < 0:
+        raise ModelError(f"this SBML cannot be written as Antimony: {antimony.getLastError()}")
+    text: str = antimony.getAntimonyString(antimony.getMainModuleName())
+    antimony.clearPreviousLoads()
+    return text
+
+
+def messages(sbml: str) -> list[str]:
+    """Return every message of libsbml with all checks on, units and modelling practice included."""
+    import libsbml
+
+    document = libsbml.readSBMLFromString(sbml)
+    for name in ("GENERAL", "IDENTIFIER", "UNITS", "MATHML", "SBO"):
+        document.setConsistencyChecks(getattr(libsbml, f"LIBSBML_CAT_{name}_CONSISTENCY"), True)
+    document.setConsistencyChecks(libsbml.LIBSBML_CAT_OVERDETERMINED_MODEL, True)
+    document.setConsistencyChecks(libsbml.LIBSBML_CAT_MODELING_PRACTICE, True)
+    document.checkConsistency()
+    errors = [document.getError(i) for i in range(document.getNumErrors())]
+    return [f"{e.getErrorId()} line {e.getLine()}: {' '.join(e.getMessage().split())}" for e in errors]

@@ -1,0 +1,139 @@
+"""Closures of the reference state: capacities back-calculated so that the reference rests exactly.
+
+A derivation in the parameter table reads ``= expression`` or ``flux(REACTION) = expression``. Names in the
+expression are parameters, initial values, or reactions (their flux at the reference state [µmol/h]). The
+second form solves for the row's own parameter, in which the rate law must be linear.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from metabolism.data import models_dir
+from metabolism.errors import ModelError
+from metabolism.model.build import build_sbml
+from metabolism.model.parameters import ParameterTable, parameter_table, write_rows
+from metabolism.sbml import Equations, read_equations
+
+_FLUX = re.compile(r"^flux\((\w+)\)\s*=\s*(.+)$")
+
+
+class Closure:
+    """The derivations of a parameter table, compiled once.
+
+    Parameters
+    ----------
+    table : ParameterTable
+        Supplies the formulas and the values that are not derived.
+
+    Raises
+    ------
+    ModelError
+        If a formula cannot be read, or is not linear in its parameter.
+    """
+
+    def __init__(self, table: ParameterTable) -> None:
+        equations = read_equations(build_sbml(table))
+        self.nominal = {p.id: p.value for p in table.values()}
+        self.steps = [(p.id, _step(p.id, p.derivation, equations, table)) for p in table.values() if p.derivation]
+
+    @property
+    def names(self) -> list[str]:
+        """Ids of the derived rows."""
+        return [key for key, _ in self.steps]
+
+    def values(
+        self, changed: Mapping[str, float] | None = None, tolerance: float = 3e-15, passes: int = 60
+    ) -> dict[str, float]:
+        """Evaluate every derivation until nothing changes.
+
+        Parameters
+        ----------
+        changed : mapping of str to float, optional
+            Values to use in place of the table's [table units], reference quantities included.
+
+        Returns
+        -------
+        dict of str to float
+            Value of each derived row [its unit]; a row in `changed` keeps the value given.
+
+        Raises
+        ------
+        ModelError
+            If the values do not settle.
+        """
+        values = {**self.nominal, **(changed or {})}
+        steps = [(key, step) for key, step in self.steps if key not in (changed or {})]
+        for _ in range(passes):
+            change = 0.0
+            for key, step in steps:
+                target = step(values)
+                change = max(change, abs(target - values[key]) / max(abs(target), 1e-300))
+                values[key] = target
+            if change < tolerance:
+                return {key: values[key] for key, _ in steps}
+        raise ModelError(f"the derivations of parameters.csv do not settle (last relative change {change:.1e}).")
+
+
+@lru_cache(maxsize=2)
+def closure(table: ParameterTable) -> Closure:
+    """Return the compiled derivations of a table."""
+    return Closure(table)
+
+
+def _step(key: str, text: str, equations: Equations, table: ParameterTable) -> Callable[[dict[str, float]], float]:
+    """Compile one derivation to a function of all current values."""
+    import sympy as sp
+
+    match = _FLUX.match(text)
+    body = match.group(2) if match else text.removeprefix("=")
+    symbols = {name: sp.Symbol(name) for name in {*table, *equations.reactions}}
+    try:
+        formula = sp.sympify(body, locals=symbols)
+    except (sp.SympifyError, SyntaxError, TypeError) as error:
+        raise ModelError(f"derivation of '{key}' cannot be read: {body} ({error}).") from None
+    unknown = {s.name for s in formula.free_symbols} - symbols.keys()
+    if unknown:
+        raise ModelError(f"derivation of '{key}' names unknown {', '.join(sorted(unknown))}.")
+    formula = formula.xreplace({sp.Symbol(r): equations.expanded[r] for r in equations.reactions})
+    if match:
+        if match.group(1) not in equations.reactions:
+            raise ModelError(f"derivation of '{key}' names no reaction '{match.group(1)}'.")
+        law, own = equations.expanded[match.group(1)], sp.Symbol(key)
+        slope = sp.diff(law, own)
+        if slope == 0 or own in slope.free_symbols:
+            raise ModelError(f"derivation of '{key}': the rate of {match.group(1)} is not linear in it.")
+        formula = (formula - law.xreplace({own: sp.Integer(0)})) / slope
+    names = sorted(s.name for s in formula.free_symbols)
+    function = sp.lambdify([sp.Symbol(n) for n in names], formula, modules="math")
+    return lambda values: float(function(*(values[n] for n in names)))
+
+
+def stale_rows(table: ParameterTable, rtol: float = 1e-12) -> list[str]:
+    """Return a line for every derived row whose stored value is not what its formula gives."""
+    fresh = Closure(table).values()
+    return [
+        f"{key}: stored {table[key].value!r}, formula gives {value!r}"
+        for key, value in fresh.items()
+        if abs(value - table[key].value) > rtol * max(abs(value), 1e-300)
+    ]
+
+
+def rewrite_table() -> int:
+    """Write freshly derived values into ``models/parameters.csv``; return how many rows changed."""
+    path = models_dir() / "parameters.csv"
+    table = parameter_table()
+    fresh = Closure(table).values()
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    changed = 0
+    for row in rows:
+        value = fresh.get(row["parameterId"])
+        if value is not None and abs(value - float(row["nominalValue"])) > 1e-13 * abs(value):
+            row["nominalValue"] = repr(value)
+            changed += 1
+    write_rows(rows)
+    return changed

@@ -1,0 +1,111 @@
+"""What one id of the model is: equation, value, unit, source. Behind `metabolism show`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metabolism.errors import UnknownName
+from metabolism.model.annotations import read_annotations
+from metabolism.model.bibliography import citation
+from metabolism.model.model import Model, equations
+from metabolism.units import label
+
+
+def describe(model: Model, name: str) -> str:
+    """Return a description of any reaction, species, derived quantity or parameter as plain text.
+
+    Raises
+    ------
+    UnknownName
+        If nothing has that id.
+    """
+    system = equations(model)
+    if name in system.reactions:
+        return _reaction(model, name)
+    if name in system.states:
+        return _state(model, name)
+    if name in system.rules:
+        return _rule(model, name)
+    if name in model.table:
+        return "\n".join(_row(model, name, indent=""))
+    known = [*system.reactions, *system.states, *system.rules, *model.table]
+    raise UnknownName("reaction, species or parameter", name, known, "List them with `metabolism list`.")
+
+
+def _unit(unit: str) -> str:
+    return label(unit) or "dimensionless"
+
+
+def _row(model: Model, name: str, indent: str = "  ") -> list[str]:
+    row = model.table[name]
+    value = model.values.get(name, row.value)
+    lines = [f"{indent}{name} = {value:.6g} {_unit(row.unit)}  {row.name}"]
+    if name in model.changed:
+        lines.append(f"{indent}  changed from {row.value:.6g}")
+    if row.keys:
+        lines += [f"{indent}  source: {citation(k)}" for k in row.keys]
+        if row.locator:
+            lines.append(f"{indent}  where: {row.locator}")
+    else:
+        lines.append(f"{indent}  source: {row.source}" + (f" ({row.locator})" if row.locator else ""))
+    if row.derivation:
+        lines.append(f"{indent}  derivation: {row.derivation}")
+    lines.append(f"{indent}  kind {row.kind}, confidence {row.confidence}, bounds {row.lower:.4g} to {row.upper:.4g}")
+    if row.note:
+        lines.append(f"{indent}  note: {row.note}")
+    return lines
+
+
+def _side(terms: dict[str, float]) -> str:
+    return " + ".join(s if c == 1 else f"{c:g} {s}" for s, c in terms.items()) or "(nothing)"
+
+
+def _reaction(model: Model, name: str) -> str:
+    system = equations(model)
+    reaction = system.reactions[name]
+    gone = {s: -c for s, c in reaction.stoichiometry.items() if c < 0}
+    made = {s: c for s, c in reaction.stoichiometry.items() if c > 0}
+    note = read_annotations().get(name, {})
+    lines = [
+        f"{name}  reaction{': ' + note['name'] if note.get('name') else ''}",
+        f"  {_side(gone)} -> {_side(made)}",
+        f"  rate [{_unit('umol_per_h')}] = {_plain(reaction.rate)}",
+    ]
+    if note.get("identifiers"):
+        lines.append(f"  identifiers: {note['identifiers']}")
+    return "\n".join([*lines, "", *_parameters(model, reaction.rate)])
+
+
+def _state(model: Model, name: str) -> str:
+    system = equations(model)
+    place = system.volume.get(name)
+    kind = f"concentration in {place}" if place else ("fraction" if name in system.rate_rules else "amount")
+    lines = _row(model, name, indent="")
+    lines[0] = f"{lines[0]}  ({kind})"
+    if name in system.rate_rules:
+        lines += [f"  d{name}/dt = {_plain(system.rate_rules[name])}", "", *_parameters(model, system.rate_rules[name])]
+        return "\n".join(lines)
+    for reaction in system.reactions.values():
+        coefficient = reaction.stoichiometry.get(name, 0)
+        if coefficient:
+            lines.append(f"  {'made by' if coefficient > 0 else 'used by'} {reaction.id}")
+    note = read_annotations().get(name, {})
+    if note.get("identifiers"):
+        lines.append(f"  identifiers: {note['identifiers']}")
+    return "\n".join(lines)
+
+
+def _rule(model: Model, name: str) -> str:
+    system = equations(model)
+    rule = system.rules[name]
+    head = f"{name}  derived quantity [{_unit(system.units[name])}]"
+    return "\n".join([head, f"  {name} = {_plain(rule)}", "", *_parameters(model, rule)])
+
+
+def _parameters(model: Model, expression: Any) -> list[str]:
+    names = sorted(s.name for s in expression.free_symbols if s.name in model.table)
+    return [line for n in names for line in _row(model, n)]
+
+
+def _plain(expression: Any) -> str:
+    return str(expression).replace("**", "^")

@@ -1,0 +1,138 @@
+"""Model text to model: joins the Antimony fragments with the table of numbers into one flat SBML document.
+
+This is the only module that touches antimony and the `.ant` files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from metabolism.errors import SetConflict, UnknownName
+from metabolism.model.build import build_sbml, model_settings
+from metabolism.model.parameters import MODEL_KINDS, ParameterTable, check_value, parameter_table, read_set
+from metabolism.sbml import Equations, read_equations
+
+
+@dataclass(frozen=True)
+class Model:
+    """An immutable model: one structure (SBML text) and one set of values.
+
+    Attributes
+    ----------
+    id : str
+        Model id.
+    sbml : str
+        The flat SBML L3V2 document at nominal values, without doses.
+    values : mapping of str to float
+        Every parameter, compartment size and initial value [units of the parameter table].
+    changed : mapping of str to float
+        The values that differ from nominal, by user or by set.
+    sets : tuple of str
+        Names of the parameter sets applied.
+    """
+
+    id: str
+    sbml: str = field(repr=False)
+    table: ParameterTable = field(repr=False)
+    not_at_rest: tuple[str, ...] = field(repr=False)
+    changed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    sets: tuple[str, ...] = ()
+    set_ids: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # read-only views do not pickle; a worker gets plain copies and makes its own views
+        parts = (self.id, self.sbml, self.table, self.not_at_rest, dict(self.changed), self.sets, dict(self.set_ids))
+        return _restore, parts
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Nominal values with all changes applied [table units]."""
+        nominal = {p.id: p.value for p in self.table.values() if p.kind in MODEL_KINDS}
+        return {**nominal, **self.changed}
+
+    @property
+    def structure_hash(self) -> str:
+        """SHA-256 of the SBML text at nominal values: the same for every patient."""
+        return hashlib.sha256(self.sbml.encode()).hexdigest()
+
+    @property
+    def parameter_hash(self) -> str:
+        """SHA-256 of all values of this model."""
+        text = "\n".join(f"{k}={v!r}" for k, v in sorted(self.values.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def with_set(self, name: str) -> Model:
+        """Return a new model with a named parameter set applied.
+
+        Raises
+        ------
+        SetConflict
+            If a set applied before changes the same parameter.
+        """
+        overrides = read_set(name)
+        for key in overrides.values:
+            if key in self.changed:
+                other = self.set_ids.get(key, "a value given before")
+                raise SetConflict(
+                    f"set '{name}' and {other} both change '{key}'; apply one of them, or give '{key}' last as a value."
+                )
+        return replace(
+            self,
+            changed=MappingProxyType({**self.changed, **overrides.values}),
+            sets=(*self.sets, name),
+            set_ids=MappingProxyType({**self.set_ids, **dict.fromkeys(overrides.values, f"set '{name}'")}),
+        )
+
+    def with_values(self, values: Mapping[str, float | str] | None = None, **named: float | str) -> Model:
+        """Return a new model with some values changed.
+
+        Parameters
+        ----------
+        values, **named
+            Parameter id to value: a number in the table's unit, or text with a unit (``"1.5 uM"``).
+
+        Raises
+        ------
+        UnknownName, UnitMismatch, InvalidValue
+        """
+        given = {**(values or {}), **named}
+        known = {p.id for p in self.table.values() if p.kind in MODEL_KINDS}
+        checked: dict[str, float] = {}
+        for key, value in given.items():
+            if key not in known:
+                raise UnknownName("parameter", key, known, "List them with `metabolism list parameters`.")
+            checked[key] = check_value(self.table[key], value)
+        return replace(self, changed=MappingProxyType({**self.changed, **checked}))
+
+
+def _restore(*parts: Any) -> Model:
+    key, sbml, table, held, changed, sets, set_ids = parts
+    return Model(key, sbml, table, held, MappingProxyType(changed), sets, MappingProxyType(set_ids))
+
+
+@cache
+def load(name: str = "als_methionine") -> Model:
+    """Load the model: fragments and table to a checked, immutable `Model`.
+
+    Raises
+    ------
+    UnknownName
+        If there is no model of that name.
+    ModelError
+        If the files do not make a model.
+    """
+    settings = model_settings()
+    if name != settings["id"]:
+        raise UnknownName("model", name, [settings["id"]])
+    table = parameter_table()
+    return Model(name, build_sbml(table), table, tuple(settings["not_at_rest"]))
+
+
+def equations(model: Model) -> Equations:
+    """Return the equations of a model (read once per structure)."""
+    return read_equations(model.sbml)

@@ -1,0 +1,210 @@
+"""The one table of numbers, and the named sets that override it.
+
+`models/parameters.csv` holds every number of the model with unit, bounds and source (PEtab column names
+first). `models/sets/*.csv` hold overrides such as ``als_patient``. Nothing else in the package reads them.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from metabolism.data import models_dir
+from metabolism.errors import InvalidValue, ModelError, UnknownName
+from metabolism.units import magnitude
+
+#: Kinds that appear as symbols of the equations; the others only describe cohorts or the reference state.
+MODEL_KINDS = frozenset(
+    {"volume", "initial", "Vmax", "Km", "Ki", "rate", "clearance", "exponent", "fraction", "scale", "input"}
+)
+
+
+OTHER_KINDS = frozenset({"reference", "population"})
+
+
+COLUMNS = (
+    "parameterId", "parameterName", "nominalValue", "lowerBound", "upperBound", "estimate", "priorDistribution",
+    "priorParameters", "unit", "module", "kind", "source", "locator", "confidence", "derivation", "scale", "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number of the model: a parameter, a compartment size or an initial value.
+
+    Attributes
+    ----------
+    value, lower, upper : float
+        Nominal value and bounds, in `unit`.
+    source : str
+        BibTeX keys separated by ``;``, ``assumed`` or ``derived``; ``fit:<id>`` first where a fit gave the value.
+    confidence : str
+        A (human, direct) to D (assumed).
+    derivation : str
+        Arithmetic that gives the value: ``= expression`` or ``flux(REACTION) = expression``.
+    scale : float
+        Physiological size used for solver tolerances [unit].
+    """
+
+    id: str
+    name: str
+    value: float
+    lower: float
+    upper: float
+    estimate: bool
+    prior: str
+    prior_parameters: str
+    unit: str
+    module: str
+    kind: str
+    source: str
+    locator: str
+    confidence: str
+    derivation: str
+    scale: float
+    note: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """BibTeX keys of the source; empty when the value is assumed, derived or fitted."""
+        return tuple(k for k in self.source.split(";") if k not in ("assumed", "derived") and not k.startswith("fit:"))
+
+
+class ParameterTable(Mapping[str, Parameter]):
+    """All parameters by id, in file order."""
+
+    def __init__(self, rows: Mapping[str, Parameter]) -> None:
+        self._rows = dict(rows)
+
+    def __getitem__(self, key: str) -> Parameter:
+        try:
+            return self._rows[key]
+        except KeyError:
+            raise UnknownName("parameter", key, self._rows, "List them with `metabolism list parameters`.") from None
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    # one table is one object, so that what is compiled from it can be kept
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+    def of(self, *, kind: str | None = None, module: str | None = None) -> list[Parameter]:
+        """Return the rows of one kind and/or module."""
+        return [p for p in self.values() if kind in (None, p.kind) and module in (None, p.module)]
+
+
+@dataclass(frozen=True)
+class ParameterSet:
+    """A named override: values in model units and where they come from."""
+
+    name: str
+    values: Mapping[str, float]
+    rows: tuple[Mapping[str, str], ...]
+
+
+def read_parameters(path: Path) -> ParameterTable:
+    """Read a parameter table.
+
+    Raises
+    ------
+    ModelError
+        For wrong columns, a duplicate id, an unknown kind or a value that is not a finite number.
+    """
+    with path.open(newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ModelError(f"{path.name}: columns must be {', '.join(COLUMNS)}.")
+        rows: dict[str, Parameter] = {}
+        for line, row in enumerate(reader, start=2):
+            key = row["parameterId"]
+            if key in rows:
+                raise ModelError(f"{path.name} line {line}: '{key}' appears twice; keep one row.")
+            if row["kind"] not in MODEL_KINDS | OTHER_KINDS:
+                raise ModelError(f"{path.name} line {line}: kind '{row['kind']}' of '{key}' is not known.")
+            try:
+                value, lower, upper = (float(row[c]) for c in ("nominalValue", "lowerBound", "upperBound"))
+                scale = float(row["scale"]) if row["scale"] else (abs(value) or 1.0)
+            except ValueError as error:
+                raise ModelError(f"{path.name} line {line}: '{key}': {error}.") from None
+            if not all(map(math.isfinite, (value, lower, upper, scale))):
+                raise ModelError(f"{path.name} line {line}: '{key}' is not finite.")
+            rows[key] = Parameter(
+                key, row["parameterName"], value, lower, upper, row["estimate"] == "1", row["priorDistribution"],
+                row["priorParameters"], row["unit"], row["module"], row["kind"], row["source"], row["locator"],
+                row["confidence"], row["derivation"], scale, row["note"],
+            )  # fmt: skip
+    return ParameterTable(rows)
+
+
+@cache
+def parameter_table() -> ParameterTable:
+    """Return the shipped parameter table (read once per process)."""
+    return read_parameters(models_dir() / "parameters.csv")
+
+
+def write_rows(rows: Iterable[Mapping[str, str]]) -> None:
+    """Replace the rows of the shipped parameter table: all of them, or, if one cannot be written, none."""
+    path = models_dir() / "parameters.csv"
+    part = path.with_suffix(".part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    parameter_table.cache_clear()
+
+
+def set_names() -> list[str]:
+    """Return the names of all shipped parameter sets."""
+    return sorted(p.stem for p in (models_dir() / "sets").glob("*.csv"))
+
+
+def read_set(name: str) -> ParameterSet:
+    """Read one named set of overrides.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such set, or a row names an unknown parameter.
+    """
+    path = models_dir() / "sets" / f"{name}.csv"
+    if name not in set_names():
+        raise UnknownName("parameter set", name, set_names(), "Sets live in models/sets/.")
+    table = parameter_table()
+    values: dict[str, float] = {}
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = tuple(csv.DictReader(handle))
+    for row in rows:
+        parameter = table[row["parameterId"]]
+        if parameter.id in values:
+            raise ModelError(f"{path.name}: '{parameter.id}' appears twice; keep one row.")
+        values[parameter.id] = magnitude(f"{row['value']} {row['unit']}", parameter.unit, parameter.id)
+    return ParameterSet(name, values, rows)
+
+
+def check_value(parameter: Parameter, value: float | str) -> float:
+    """Convert a user's value to the parameter's unit and refuse what cannot be right.
+
+    Raises
+    ------
+    InvalidValue
+        If the value is not finite or negative. Bounds are plausibility limits, not refused here.
+    """
+    number = magnitude(value, parameter.unit, parameter.id)
+    if number < 0:
+        raise InvalidValue(f"{parameter.id} = {value} is negative; give a value >= 0.")
+    return number

@@ -1,0 +1,224 @@
+"""The evidence file: what supports the model, by the headings reviewers use, each line with the test or file behind it.
+
+The lines stand in ``templates/evidence.toml``; numbers in them are read from the repository at the time of writing. A
+line without evidence prints "not shown". A link that does not resolve is an error: nothing is claimed without it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import html
+import json
+import os
+import re
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from metabolism.data import experiments_dir
+from metabolism.errors import OutputError, ProvenanceError
+from metabolism.fit import read_definition, shipped_fits
+from metabolism.model import equations, load, model_settings
+
+EMPTY = "not shown"
+
+
+_SCORES = ("insufficient", "partial", "adequate", "extensive", "comprehensive")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One heading of a framework, what is said to it, and what supports it."""
+
+    item: str
+    text: str
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One framework: title, where its headings come from, and its lines."""
+
+    title: str
+    source: str
+    lines: tuple[Line, ...]
+
+
+def repository() -> Path:
+    """Return the root of the checkout.
+
+    Raises
+    ------
+    OutputError
+        If this is an installed package without its tests and documents.
+    """
+    root = experiments_dir().parent
+    if not (root / "tests").is_dir() or not (root / "docs").is_dir():
+        raise OutputError("the evidence file links tests and documents; run it in a checkout of the repository.")
+    return root
+
+
+def evidence_sections() -> list[Section]:
+    """Return every framework with its lines, facts filled in and links checked.
+
+    Raises
+    ------
+    ProvenanceError
+        If a line claims something without a link, or a link does not resolve.
+    """
+    raw = tomllib.loads((files("metabolism.report") / "templates" / "evidence.toml").read_text(encoding="utf-8"))
+    known = _facts(repository())
+    sections, problems = [], []
+    for section in raw["section"]:
+        lines = []
+        for line in section["line"]:
+            text, links = _fill(line["text"], known), tuple(line["links"])
+            if text and not links:
+                problems.append(f"'{line['item']}' claims something without a link")
+            problems += [f"'{line['item']}': {p}" for link in links if (p := link_problem(link))]
+            if "score" in line:
+                score = int(line["score"])
+                item = f"{line['item']} ({score}, {_SCORES[score]})"
+            else:
+                item = line["item"]
+            lines.append(Line(item, text or EMPTY, links if text else ()))
+        sections.append(Section(section["title"], section["source"], tuple(lines)))
+    if problems:
+        raise ProvenanceError(f"the evidence file cannot be written: {'; '.join(problems)}.")
+    return sections
+
+
+def link_problem(link: str) -> str:
+    """Return why a link (``file`` or ``file::test``) does not resolve, or an empty text."""
+    name, _, test = link.partition("::")
+    path = repository() / name
+    if not path.is_file():
+        return f"there is no file {name}"
+    if test and test not in _functions(path):
+        return f"there is no test {test} in {name}"
+    return ""
+
+
+@cache
+def _functions(path: Path) -> frozenset[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+def _fill(text: str, known: dict[str, str]) -> str:
+    """Put facts in place of their names; a line that needs a fact which is not there is not shown."""
+    names = set(re.findall(r"\{(\w+)\}", text))
+    if names - known.keys():
+        return ""
+    return re.sub(r"\{(\w+)\}", lambda m: known[m.group(1)], text)
+
+
+def _facts(root: Path) -> dict[str, str]:
+    """Numbers the lines may use, each read from what the repository holds."""
+    model = load()
+    system = equations(model)
+    rows = list(model.table.values())
+    grades = Counter(p.confidence for p in rows)
+    facts = {
+        "states": str(len(system.states)),
+        "reactions": str(len(system.reactions)),
+        "constants": str(len(system.parameters)),
+        "numbers": str(len(rows)),
+        "assumed": str(sum(p.source == "assumed" for p in rows)),
+        "estimated": str(sum(p.estimate for p in rows)),
+        "grades": ", ".join(f"{grade} {count}" for grade, count in sorted(grades.items())),
+    }
+    gaps = tomllib.loads((root / "experiments" / "known_gaps.toml").read_text(encoding="utf-8"))
+    facts["gaps"] = str(sum(len(claims) for claims in gaps.values()))
+    board = root / "docs" / "evidence" / "qualification.md"
+    if board.is_file():
+        text = board.read_text(encoding="utf-8")
+        for key, label in (("calibration", "calibration"), ("check", "check"), ("must", "must pass")):
+            if match := re.search(rf"^- ({label}: .+)$", text, flags=re.M):
+                facts[f"board_{key}"] = match.group(1)
+    if fits := shipped_fits():
+        facts["fitted"] = str(sum(len(read_definition(name).parameters) for name in fits))
+    fingerprint = root / "docs" / "fingerprints" / f"{model.id}.json"
+    if fingerprint.is_file():
+        theorems = json.loads(fingerprint.read_text(encoding="utf-8"))["theorems"]
+        facts["theorem"] = f"{max(v for v in theorems.values() if not isinstance(v, bool)):.0e}"
+    return facts
+
+
+def evidence_text(format: str = "markdown", folder: Path | None = None) -> str:
+    """Return the evidence file.
+
+    Parameters
+    ----------
+    format : {"markdown", "html"}
+    folder : Path, optional
+        Folder the file will stand in, so that its links lead to the right place; the root of the checkout by default.
+    """
+    sections, root, settings = evidence_sections(), repository(), model_settings()
+    base = Path(os.path.relpath(root, (folder or root).resolve()))
+    empty = sum(line.text == EMPTY for section in sections for line in section.lines)
+    total = sum(len(section.lines) for section in sections)
+    head = [
+        f"{settings['title']}, version {settings['version']}. {settings['limits']}",
+        "Written by `metabolism evidence`. Each line names the tests (file::test) or files (with the start of their "
+        f"SHA-256) that support it. {empty} of {total} lines are not shown.",
+    ]
+    if format == "html":
+        return _html(sections, root, base, head)
+    parts = ["# Evidence", "", *(f"{line}\n" for line in head)]
+    for section in sections:
+        parts += [
+            f"## {section.title}",
+            "",
+            section.source,
+            "",
+            "| heading | what is shown | support |",
+            "|---|---|---|",
+        ]
+        for line in section.lines:
+            support = "<br>".join(
+                f"[{_label(link, root)}]({(base / link.split('::')[0]).as_posix()})" for link in line.links
+            )
+            parts.append(f"| {line.item} | {line.text.replace('|', '/')} | {support or '–'} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _label(link: str, root: Path) -> str:
+    if "::" in link:
+        return link
+    return f"{link} {hashlib.sha256((root / link).read_bytes()).hexdigest()[:12]}"
+
+
+def _html(sections: list[Section], root: Path, base: Path, head: list[str]) -> str:
+    body: list[Any] = [f"<p>{html.escape(line).replace('`', '')}</p>" for line in head]
+    for section in sections:
+        body.append(f"<h2>{html.escape(section.title)}</h2><p class='soft'>{html.escape(section.source)}</p>")
+        body.append("<table><thead><tr><th>Heading</th><th>What is shown</th><th>Support</th></tr></thead><tbody>")
+        for line in section.lines:
+            support = "<br>".join(
+                f"<a href='{html.escape((base / link.split('::')[0]).as_posix())}'><code>{html.escape(_label(link, root))}</code></a>"
+                for link in line.links
+            )
+            mark = " class='open'" if line.text == EMPTY else ""
+            body.append(
+                f"<tr><th>{html.escape(line.item)}</th><td{mark}>{html.escape(line.text)}</td><td>{support or '–'}</td></tr>"
+            )
+        body.append("</tbody></table>")
+    style = (
+        "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:72rem;margin:0 auto;padding:1.5rem}"
+        "table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{padding:.4rem .6rem;border-bottom:1px solid #dcdcdc;"
+        "text-align:left;vertical-align:top}tbody th{width:16rem;font-weight:600}td:last-child{width:27rem;font-size:.8rem;overflow-wrap:anywhere}"
+        ".soft{color:#5b5b5b;font-size:.9rem}.open{color:#a83e00;font-weight:600}"
+    )
+    return (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width, "
+        f"initial-scale=1'><title>Evidence</title><style>{style}</style></head><body><h1>Evidence</h1>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )

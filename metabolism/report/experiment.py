@@ -1,0 +1,246 @@
+"""Experiments: one file asks one question, states claims against published numbers, and is run from here."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metabolism.data import experiments_dir, read_data
+from metabolism.data import source as data_source
+from metabolism.engines import check_engine
+from metabolism.errors import ModelError, OutputError, UnknownName
+from metabolism.files import manifest_text, versions, write_text
+from metabolism.model import Model, citations, load
+from metabolism.progress import Progress, silent
+from metabolism.report.claims import Claim
+from metabolism.simulation import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(eq=False)
+class Outcome:
+    """What an experiment returns.
+
+    Attributes
+    ----------
+    answer : str
+        The answer to the question in a few sentences, numbers included.
+    claims : list of Claim
+    results : dict of str to Result
+        Saved as netCDF.
+    tables : dict of str to DataFrame
+        Saved as CSV; column names carry units.
+    cited : list of str
+        BibTeX keys used.
+    notes : list of str
+        Limits and caveats a reader must see.
+    """
+
+    answer: str
+    claims: list[Claim] = field(default_factory=list)
+    results: dict[str, Result] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    cited: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What an experiment may use: the model, the data, a seed, an engine and a progress bar."""
+
+    model: Model
+    quick: bool
+    seed: int
+    workers: int
+    progress: Progress
+    engine: str = "auto"
+    used_data: dict[str, str] = field(default_factory=dict)
+
+    def data(self, name: str) -> pd.DataFrame:
+        """Return a data file by ``folder/file`` name, checked against its checksum and noted in the manifest."""
+        self.used_data[name] = str(data_source(name)["sha256"])
+        return read_data(name)
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A registered experiment: its question, and the functions that answer and draw it."""
+
+    id: str
+    title: str
+    question: str
+    source: str
+    answer: Callable[[Context], Outcome]
+    figures: Callable[[Outcome], dict[str, Figure | str]] | None
+
+
+_PENDING: list[dict[str, Any]] = []
+
+
+def experiment(
+    title: str, question: str, source: str
+) -> Callable[[Callable[[Context], Outcome]], Callable[[Context], Outcome]]:
+    """Register the function below as the experiment of its file; the id is the file name."""
+
+    def register(function: Callable[[Context], Outcome]) -> Callable[[Context], Outcome]:
+        _PENDING.append({"title": title, "question": question, "source": source, "answer": function})
+        return function
+
+    return register
+
+
+def experiment_names() -> list[str]:
+    """Return the ids of all experiments, without importing them."""
+    return sorted(p.stem for p in experiments_dir().glob("*.py") if not p.stem.startswith("_"))
+
+
+def get_experiment(name: str) -> Experiment:
+    """Import one experiment file.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such file.
+    ModelError
+        If the file does not register exactly one experiment.
+    """
+    if name not in experiment_names():
+        raise UnknownName("experiment", name, experiment_names(), "List them with `metabolism list`.")
+    path = experiments_dir() / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"metabolism_experiment_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    _PENDING.clear()
+    spec.loader.exec_module(module)
+    if len(_PENDING) != 1:
+        raise ModelError(
+            f"experiments/{name}.py must have exactly one function with @experiment(...), it has {len(_PENDING)}."
+        )
+    return Experiment(id=name, figures=getattr(module, "figures", None), **_PENDING.pop())
+
+
+def known_gaps() -> dict[str, str]:
+    """Return claims known to fail, as ``experiment.claim`` to the reason (``experiments/known_gaps.toml``)."""
+    with (experiments_dir() / "known_gaps.toml").open("rb") as handle:
+        gaps = tomllib.load(handle)
+    return {f"{e}.{c}": reason for e, claims in gaps.items() for c, reason in claims.items()}
+
+
+def run(
+    name: str,
+    model: Model | None = None,
+    *,
+    out: str | Path | None = None,
+    quick: bool = False,
+    seed: int = 1,
+    workers: int = 1,
+    progress: Progress = silent,
+    engine: str = "auto",
+) -> tuple[Outcome, Path]:
+    """Run an experiment and write its folder: manifest, netCDF, CSV tables, figures, report.
+
+    Parameters
+    ----------
+    name : str
+        Experiment id, the name of its file.
+    model : Model, optional
+        Model to use in place of the shipped one.
+    out : path, optional
+        Folder for results; ``results`` in the working directory by default.
+    quick : bool
+        The same code path on a smaller cohort.
+    engine : str
+        Passed to `simulate`: ``"auto"``, ``"roadrunner"``, ``"scipy"`` or ``"fast"``.
+
+    Returns
+    -------
+    outcome : Outcome
+    folder : Path
+        ``<out>/<name>/<stamp>``; it appears only when complete.
+    """
+    from metabolism.report.pages import previous_run, write_report
+
+    chosen = get_experiment(name)
+    check_engine(engine)
+    base = Path(out or "results") / name
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S_%fZ")
+    with _complete_or_nothing(base / stamp) as folder:
+        context = Context(model or load(), quick, seed, workers, progress, engine)
+        begun = datetime.now(UTC)
+        outcome = chosen.answer(context)
+        manifest = {
+            "experiment": name,
+            "title": chosen.title,
+            "question": chosen.question,
+            "answer": outcome.answer,
+            "notes": outcome.notes,
+            "tables": list(outcome.tables),
+            "quick": quick,
+            "seed": seed,
+            "workers": workers,
+            "engine": engine,
+            "model": context.model.id,
+            "model_hash": context.model.structure_hash,
+            "parameter_hash": context.model.parameter_hash,
+            "changed": dict(context.model.changed),
+            "sets": list(context.model.sets),
+            "data_sha256": context.used_data,
+            "runs": {key: result.manifest for key, result in outcome.results.items()},
+            "claims": {c.id: {**asdict(c), "holds": c.holds} for c in outcome.claims},
+            "citations": citations([*chosen.source.split(";"), *outcome.cited, *(c.source for c in outcome.claims)]),
+            "versions": versions(),
+            "created": begun.isoformat(timespec="seconds"),
+            "seconds": round((datetime.now(UTC) - begun).total_seconds(), 2),
+        }
+        _write(folder, chosen, outcome, manifest)
+        write_report(folder, known_gaps(), previous_run(folder))
+    return outcome, base / stamp
+
+
+def _write(folder: Path, chosen: Experiment, outcome: Outcome, manifest: dict[str, Any]) -> None:
+    from metabolism.plotting import save_figure, style
+
+    write_text(folder / "manifest.json", manifest_text(manifest) + "\n")
+    for key, result in outcome.results.items():
+        result.save(folder / f"{key}.nc")
+    (folder / "tables").mkdir()
+    for key, table in outcome.tables.items():
+        table.to_csv(folder / "tables" / f"{key}.csv", index=False)
+    (folder / "figures").mkdir()
+    if chosen.figures:
+        # drawn from what was saved, so that the files alone can reproduce the figures
+        outcome.results = {key: Result.load(folder / f"{key}.nc") for key in outcome.results}
+        with style():
+            for key, figure in chosen.figures(outcome).items():
+                save_figure(figure, folder / "figures" / key)
+
+
+@contextmanager
+def _complete_or_nothing(target: Path) -> Iterator[Path]:
+    """Yield a hidden folder that becomes `target` on success and vanishes on any error or interruption."""
+    part = target.parent / f".{target.name}.part"
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write results to '{target.parent}': {error.strerror}; choose a writable folder with --out."
+        ) from None
+    try:
+        yield part
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write results to '{target}': {error.strerror or error}.") from None
+    finally:
+        if part.exists():
+            shutil.rmtree(part, ignore_errors=True)

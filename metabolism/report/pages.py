@@ -1,0 +1,259 @@
+"""Self-contained HTML reports, read from the folders of finished runs: one run, or an index over all experiments."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metabolism.errors import MetabolismError, OutputError
+from metabolism.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metabolism.report.claims import Claim
+
+
+#: Rows of a table that are printed; the file has all of them.
+SHOWN_ROWS = 20
+
+
+#: A number counts as changed when it moved by more than this share.
+CHANGED = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One printed value and what it was in the run before, where that differs."""
+
+    text: str
+    numeric: bool = False
+    before: str = ""
+
+
+def write_report(folder: Path, gaps: Mapping[str, str], previous: Path | None = None) -> Path:
+    """Write ``report.html`` into the folder of a finished run.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``manifest.json``, ``tables/*.csv`` and ``figures/*``, which are embedded.
+    gaps : mapping of str to str
+        Claims known to fail, with the reason printed beside them.
+    previous : Path, optional
+        The run to mark differences from.
+    """
+    run = read_run(folder, gaps, previous)
+    return write_text(folder / "report.html", _environment().get_template("report.html").render(run=run))
+
+
+def write_index(out: Path, questions: Mapping[str, str], gaps: Mapping[str, str], maps: Sequence[str] = ()) -> Path:
+    """Write ``index.html`` over the newest run of every experiment.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of results, one folder per experiment.
+    questions : mapping of str to str
+        Every known experiment and its question; those without a run are listed as such.
+    maps : sequence of str
+        Drawings of the whole system (SVG), shown first.
+
+    Raises
+    ------
+    OutputError
+        If there is no finished run at all.
+    """
+    runs, waiting = [], {}
+    for name in sorted({*questions, *_experiments(out)}):
+        finished = finished_runs(out / name)
+        if finished:
+            runs.append(read_run(finished[-1], gaps, previous_run(finished[-1])))
+        else:
+            waiting[name] = questions[name]
+    if not runs:
+        raise OutputError(f"there is no finished run in '{out}'; run one with `metabolism run jetals`, or give --out.")
+    html = _environment().get_template("index.html").render(
+        runs=runs, waiting=waiting, maps=maps, version=runs[-1]["manifest"]["versions"]["als-methionine"],
+        counts={w: sum(c["verdict"] == w for r in runs for c in r["claims"]) for w in ("holds", "known gap", "fails")},
+    )  # fmt: skip
+    return write_text(out / "index.html", html)
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Return the finished runs of one experiment, oldest first; full runs count as newer than quick ones."""
+    found = [p.parent for p in folder.glob("*/manifest.json") if not p.parent.name.startswith(".")]
+    # a run of an older version has no question in its manifest and cannot be shown
+    return sorted(
+        (p for p in found if "question" in read_manifest(p)), key=lambda p: (not read_manifest(p)["quick"], p.name)
+    )
+
+
+def previous_run(folder: Path) -> Path | None:
+    """Return the run before this one of the same experiment and size, if there is one."""
+    stamp = folder.name.strip(".").removesuffix(".part")
+    quick = read_manifest(folder)["quick"]
+    older = [p for p in finished_runs(folder.parent) if p.name < stamp and read_manifest(p)["quick"] == quick]
+    return max(older, key=lambda p: p.name) if older else None
+
+
+def _experiments(out: Path) -> list[str]:
+    return [p.name for p in out.iterdir() if p.is_dir() and finished_runs(p)] if out.is_dir() else []
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a run.
+
+    Raises
+    ------
+    MetabolismError
+        If the folder holds no run.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise MetabolismError(f"'{folder}' is not a finished run.")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None) -> dict[str, Any]:
+    """Return what a report shows of one run, read from its folder, with differences from the run before."""
+    import pandas as pd
+
+    manifest = read_manifest(folder)
+    before = read_manifest(previous) if previous else None
+    tables = []
+    for path in sorted((folder / "tables").glob("*.csv")):
+        table = pd.read_csv(path)
+        old_path = previous / "tables" / path.name if previous else None
+        old = pd.read_csv(old_path) if old_path and old_path.is_file() else None
+        tables.append(_table(path.stem, table, old))
+    # in the order the experiment gave them, not of the alphabet
+    order = {name: i for i, name in enumerate(manifest.get("tables", []))}
+    tables.sort(key=lambda t: order.get(t["name"], len(order)))
+    return {
+        "id": manifest["experiment"],
+        "manifest": manifest,
+        "claims": [_claim(manifest["experiment"], key, c, gaps, before) for key, c in manifest["claims"].items()],
+        "figures": [_figure(p) for p in sorted((folder / "figures").glob("*.svg"))],
+        "tables": tables,
+        "changes": _changes(manifest, before) if before else [],
+        "previous": before["created"] if before else "",
+    }
+
+
+def _claim(
+    experiment: str, key: str, claim: Mapping[str, Any], gaps: Mapping[str, str], before: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    word, reason = _verdict(experiment, key, bool(claim["holds"]), gaps)
+    old = before["claims"].get(key) if before else None
+    was = ""
+    if old and _differs(claim["predicted"], old["predicted"]):
+        was = number(old["predicted"]) + ("" if old["holds"] == claim["holds"] else " and the verdict was different")
+    elif before is not None and old is None:
+        was = "not there"
+    return {**claim, "verdict": word, "reason": reason, "before": was}
+
+
+def verdict(experiment: str, claim: Claim, gaps: Mapping[str, str]) -> tuple[str, str]:
+    """Return (word, reason) for one claim: holds, known gap, or fails."""
+    return _verdict(experiment, claim.id, claim.holds, gaps)
+
+
+def _verdict(experiment: str, claim: str, holds: bool, gaps: Mapping[str, str]) -> tuple[str, str]:
+    if holds:
+        return "holds", ""
+    reason = gaps.get(f"{experiment}.{claim}", "")
+    return ("known gap", reason) if reason else ("fails", "")
+
+
+def _table(name: str, table: pd.DataFrame, old: pd.DataFrame | None) -> dict[str, Any]:
+    comparable = old is not None and list(old.columns) == list(table.columns) and len(old) == len(table)
+    rows = []
+    for i, row in enumerate(table.head(SHOWN_ROWS).itertuples(index=False)):
+        cells = []
+        for j, value in enumerate(row):
+            was = old.iat[i, j] if comparable and old is not None else value
+            text = "" if isinstance(value, float) and math.isnan(value) else number(_plain(value))
+            before = number(_plain(was)) if comparable and _differs(value, was) else ""
+            cells.append(Cell(text, not isinstance(value, str), before))
+        rows.append(cells)
+    changed = sum(bool(c.before) for r in rows for c in r)
+    note = "" if old is None else (f"{changed} values changed" if comparable else "its shape changed")
+    return {"name": name, "title": _title(name), "columns": list(table.columns), "rows": rows, "length": len(table),
+            "note": "" if note.startswith("0 ") else note}  # fmt: skip
+
+
+def _differs(new: Any, old: Any) -> bool:
+    try:
+        a, b = float(new), float(old)
+    except (TypeError, ValueError):
+        return bool(str(new) != str(old))
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) != math.isnan(b)
+    return abs(a - b) > CHANGED * max(abs(a), abs(b))
+
+
+def _changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
+    """List what could explain a difference: everything a manifest records of the two runs."""
+    lines = []
+    for key, words in (("model_hash", "the equations"), ("parameter_hash", "the parameter values"), ("seed", "the seed"),
+                       ("changed", "values set by the user"), ("sets", "parameter sets"), ("engine", "the engine")):  # fmt: skip
+        if new.get(key) != old.get(key):
+            lines.append(f"{words} changed")
+    for group, words in (("data_sha256", "data"), ("versions", "version of")):
+        a, b = new.get(group, {}), old.get(group, {})
+        lines += [
+            f"{words} {k}: {b.get(k, 'none')} → {a.get(k, 'none')}"[:120]
+            for k in sorted({*a, *b})
+            if a.get(k) != b.get(k)
+        ]
+    return lines
+
+
+def _figure(path: Path) -> dict[str, str]:
+    """Return one figure: its PNG embedded, or, if it was drawn as SVG alone, the drawing itself."""
+    png = path.with_suffix(".png")
+    title = _title(path.stem)
+    if png.is_file():
+        data = base64.b64encode(png.read_bytes()).decode()
+        html = f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+    else:
+        html = f'<div class="scroll">{path.read_text(encoding="utf-8")}</div>'
+    return {"name": path.stem, "title": title, "html": html}
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("metabolism.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["number"] = number
+    return environment
+
+
+def _plain(value: Any) -> Any:
+    """Return a numpy scalar as the Python one."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def number(value: Any) -> str:
+    """Print a value with four significant digits, and text as it is."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if math.isnan(value):
+        return "–"
+    return f"{value:d}" if isinstance(value, int) else f"{value:.4g}".replace("-", "−")
+
+
+def _title(key: str) -> str:
+    words = key.replace("_", " ").lstrip("0123456789 ")
+    return words[:1].upper() + words[1:]

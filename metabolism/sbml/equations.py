@@ -1,0 +1,290 @@
+"""Equations generated from the built SBML: states, rates, stoichiometry, Jacobian, conserved moieties.
+
+The symbols come from the SBML document alone, never from the fragments or the table, so that this reading
+of the model is independent of libRoadRunner's. A state is a concentration for a concentration species, an
+amount for a ``hasOnlySubstanceUnits`` species, and the value itself for a parameter with a rate rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metabolism.errors import ModelError
+from metabolism.types import Array
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """One reaction: net stoichiometry by species and its rate law [µmol/h]."""
+
+    id: str
+    stoichiometry: Mapping[str, float]
+    rate: Any = field(repr=False)
+
+
+class Expressions(NamedTuple):
+    """The mathematics of a document: assignment rules, rate rules and reactions by id."""
+
+    rules: dict[str, Any]
+    rate_rules: dict[str, Any]
+    reactions: dict[str, Reaction]
+
+
+@dataclass(frozen=True, eq=False)
+class Equations:
+    """The model as symbols.
+
+    Attributes
+    ----------
+    sbml : str
+        The document these equations were read from.
+    states : tuple of str
+        State ids in solver order.
+    parameters : tuple of str
+        Constants: parameters and compartment sizes.
+    computed : tuple of str
+        Ids of assignment rules, then of reactions: what follows from states and parameters.
+    units : dict of str to str
+        SBML unit id of every state, parameter, rule and reaction.
+    volume : dict of str to str
+        Compartment id of each concentration species (absent for amounts and rate-rule states).
+    given : Expressions, optional
+        Used in place of those of the document.
+    """
+
+    sbml: str = field(repr=False)
+    states: tuple[str, ...]
+    parameters: tuple[str, ...]
+    computed: tuple[str, ...]
+    units: dict[str, str]
+    volume: dict[str, str]
+    given: Expressions | None = field(default=None, repr=False)
+    _slopes: dict[str, Callable[[Any, Any], list[float]]] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # compiled functions do not pickle; a worker reads the document again (and only once)
+        return read_equations, (self.sbml,)
+
+    @cached_property
+    def _math(self) -> Expressions:
+        # read when first asked for: names are enough to run compiled code, and sympy is slow to wake
+        return self.given or _read_math(self.sbml)
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Assignment rules as expressions, in an order that can be evaluated."""
+        return self._math.rules
+
+    @property
+    def rate_rules(self) -> dict[str, Any]:
+        """Rate rules as expressions."""
+        return self._math.rate_rules
+
+    @property
+    def reactions(self) -> dict[str, Reaction]:
+        """Reactions with stoichiometry and rate."""
+        return self._math.reactions
+
+    @cached_property
+    def expanded(self) -> dict[str, Any]:
+        """Rules and reaction rates with every rule and reaction id replaced, down to states and parameters."""
+        done: dict[str, Any] = {}
+        pending = {**self.rules, **{r.id: r.rate for r in self.reactions.values()}}
+        while pending:
+            ready = [k for k, e in pending.items() if not {s.name for s in e.free_symbols} & pending.keys()]
+            if not ready:
+                raise ModelError(f"the rules {', '.join(sorted(pending))} depend on each other in a circle.")
+            for key in ready:
+                expression = pending.pop(key)
+                known = {s: done[s.name] for s in expression.free_symbols if s.name in done}
+                done[key] = expression.xreplace(known)
+        return done
+
+    @cached_property
+    def rhs(self) -> list[Any]:
+        """Time derivative of each state [state unit / h]."""
+        import sympy as sp
+
+        terms: dict[str, Any] = {s: sp.Integer(0) for s in self.states}
+        for reaction in self.reactions.values():
+            for species, coefficient in reaction.stoichiometry.items():
+                terms[species] += coefficient * self.expanded[reaction.id]
+        for species, compartment in self.volume.items():
+            terms[species] = terms[species] / sp.Symbol(compartment)
+        for state, rate in self.rate_rules.items():
+            known = {s: self.expanded[s.name] for s in rate.free_symbols if s.name in self.expanded}
+            terms[state] = rate.xreplace(known)
+        return [terms[s] for s in self.states]
+
+    @cached_property
+    def jacobian(self) -> dict[tuple[int, int], Any]:
+        """Non-zero entries of d(rhs)/d(state)."""
+        import sympy as sp
+
+        index = {s: i for i, s in enumerate(self.states)}
+        entries: dict[tuple[int, int], Any] = {}
+        for row, expression in enumerate(self.rhs):
+            for symbol in sorted(expression.free_symbols, key=lambda s: s.name):
+                if symbol.name in index:
+                    entry = sp.diff(expression, symbol)
+                    if entry != 0:
+                        entries[row, index[symbol.name]] = entry
+        return entries
+
+    @cached_property
+    def stoichiometry(self) -> Array:
+        """Stoichiometric matrix, states by reactions [µmol per µmol]."""
+        matrix = np.zeros((len(self.states), len(self.reactions)))
+        index = {s: i for i, s in enumerate(self.states)}
+        for column, reaction in enumerate(self.reactions.values()):
+            for species, coefficient in reaction.stoichiometry.items():
+                matrix[index[species], column] = coefficient
+        return matrix
+
+    def moieties(self) -> list[dict[str, float]]:
+        """Return the conserved moieties: weights of amounts whose sum no reaction changes."""
+        import sympy as sp
+
+        species = [s for s in self.states if s not in self.rate_rules]
+        rows = [i for i, s in enumerate(self.states) if s not in self.rate_rules]
+        matrix = sp.Matrix(self.stoichiometry[rows].T.astype(int).tolist())
+        return [{s: float(w) for s, w in zip(species, vector, strict=True) if w != 0} for vector in matrix.nullspace()]
+
+    @cached_property
+    def _arguments(self) -> list[Any]:
+        import sympy as sp
+
+        return [sp.symbols(self.states), sp.symbols(self.parameters)]
+
+    @cached_property
+    def rates(self) -> Callable[[Any, Any], list[float]]:
+        """Compiled right-hand side ``f(x, p)``."""
+        return _compile(self._arguments, self.rhs)
+
+    @cached_property
+    def jacobian_entries(self) -> Callable[[Any, Any], list[float]]:
+        """Compiled non-zero Jacobian entries, in the order of `jacobian`."""
+        return _compile(self._arguments, list(self.jacobian.values()))
+
+    def parameter_slope(self, parameter: str) -> Callable[[Any, Any], list[float]]:
+        """Return the compiled derivative of the right-hand side by one parameter ``(x, p) -> (states,)``."""
+        import sympy as sp
+
+        if parameter not in self._slopes:
+            symbol = sp.Symbol(parameter)
+            self._slopes[parameter] = _compile(
+                self._arguments, [sp.diff(e, symbol) if e.has(symbol) else sp.Integer(0) for e in self.rhs]
+            )
+        return self._slopes[parameter]
+
+    @cached_property
+    def derived(self) -> Callable[[Any, Any], list[float]]:
+        """Compiled rules and reaction rates, in the order of `expanded`."""
+        return _compile(self._arguments, list(self.expanded.values()))
+
+    def function(self, names: Sequence[str]) -> Callable[[Any, Any], list[float]]:
+        """Compile some states, parameters, rules or reactions as a function of (states, parameters)."""
+        import sympy as sp
+
+        return _compile(self._arguments, [self.expanded.get(name, sp.Symbol(name)) for name in names])
+
+    def f(self, x: Array, p: Array) -> Array:
+        """Evaluate dx/dt at one point: shapes (states,), (parameters,) -> (states,)."""
+        return np.array(self.rates(x.tolist(), p.tolist()))
+
+    def J(self, x: Array, p: Array) -> Array:
+        """Evaluate the dense Jacobian at one point: -> (states, states)."""
+        matrix = np.zeros((len(self.states), len(self.states)))
+        keys = self.jacobian
+        rows, columns = zip(*keys, strict=True)
+        matrix[list(rows), list(columns)] = self.jacobian_entries(x.tolist(), p.tolist())
+        return matrix
+
+    def vectors(self, values: Mapping[str, float]) -> tuple[Array, Array]:
+        """Split a mapping of values into (states, parameters) in solver order."""
+        return (
+            np.array([values[s] for s in self.states]),
+            np.array([values[p] for p in self.parameters]),
+        )
+
+
+def _compile(arguments: list[Any], expressions: list[Any]) -> Callable[[Any, Any], list[float]]:
+    import sympy as sp
+
+    function: Callable[[Any, Any], list[float]] = sp.lambdify(arguments, expressions, modules="math", cse=True)
+    return function
+
+
+@lru_cache(maxsize=8)
+def read_equations(sbml: str) -> Equations:
+    """Read the equations out of an SBML document.
+
+    Raises
+    ------
+    ModelError
+        If the document uses a construct this reading does not cover (events, algebraic rules, functions).
+    """
+    document = _open(sbml)
+    model = document.getModel()
+    changing = {rule.getVariable(): rule.isAssignment() for rule in model.getListOfRules()}
+    units = {e.getId(): e.getUnits() for e in model.getListOfParameters()}
+    units |= {e.getId(): e.getUnits() or "L" for e in model.getListOfCompartments()}
+    states, volume = [], {}
+    for species in model.getListOfSpecies():
+        states.append(species.getId())
+        if not species.getHasOnlySubstanceUnits():
+            volume[species.getId()] = species.getCompartment()
+        units[species.getId()] = "umol" if species.getHasOnlySubstanceUnits() else "uM"
+    reactions = [reaction.getId() for reaction in model.getListOfReactions()]
+    units |= dict.fromkeys(reactions, "umol_per_h")
+    states += sorted(name for name, assigned in changing.items() if not assigned)
+    constants = [e.getId() for e in model.getListOfParameters() if e.getId() not in changing]
+    constants += [e.getId() for e in model.getListOfCompartments()]
+    computed = [name for name, assigned in changing.items() if assigned] + reactions
+    return Equations(sbml, tuple(states), tuple(constants), tuple(computed), units, volume)
+
+
+def _open(sbml: str) -> Any:
+    import libsbml
+
+    document = libsbml.readSBMLFromString(sbml)
+    model = document.getModel()
+    if model is None or document.getNumErrors(libsbml.LIBSBML_SEV_ERROR):
+        raise ModelError("this SBML cannot be read.")
+    for name in ("Events", "InitialAssignments", "FunctionDefinitions", "Constraints"):
+        if getattr(model, f"getNum{name}")():
+            raise ModelError(f"this SBML has {name}, which the symbolic reading does not cover.")
+    return document
+
+
+def _read_math(sbml: str) -> Expressions:
+    import sympy as sp
+    from sbmlmath import sbml_math_to_sympy
+
+    document = _open(sbml)
+    model = document.getModel()
+
+    def expression(element: Any) -> Any:
+        found = sbml_math_to_sympy(element, ignore_units=True)
+        plain = {s: sp.Symbol(s.name) for s in found.free_symbols}
+        return sp.nsimplify(found.xreplace(plain), rational=False) if found.is_number else found.xreplace(plain)
+
+    rules: dict[str, Any] = {}
+    rate_rules: dict[str, Any] = {}
+    for rule in model.getListOfRules():
+        (rules if rule.isAssignment() else rate_rules)[rule.getVariable()] = expression(rule)
+    reactions = {}
+    for reaction in model.getListOfReactions():
+        net: dict[str, float] = {}
+        for sign, side in ((-1.0, reaction.getListOfReactants()), (1.0, reaction.getListOfProducts())):
+            for reference in side:
+                key = reference.getSpecies()
+                net[key] = net.get(key, 0.0) + sign * reference.getStoichiometry()
+        key = reaction.getId()
+        reactions[key] = Reaction(key, net, expression(reaction.getKineticLaw()))
+    return Expressions(rules, rate_rules, reactions)

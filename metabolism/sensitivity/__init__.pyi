@@ -1,0 +1,8 @@
+from . import indices, plots
+from .factors import Factor, Factors, choose, from_cohort
+from .fisher import expected_information, information
+from .indices import METHODS_BY_NAME, Indices, delta, efast, morris, pawn, prcc, sobol
+from .local import control, curves, reference_control, slopes, tornado
+from .plots import tornado_figure
+
+__all__ = ['Factor', 'Factors', 'Indices', 'METHODS_BY_NAME', 'choose', 'control', 'curves', 'delta', 'efast', 'expected_information', 'from_cohort', 'indices', 'information', 'morris', 'pawn', 'plots', 'prcc', 'reference_control', 'slopes', 'sobol', 'tornado', 'tornado_figure']

@@ -1,0 +1,9 @@
+from . import endpoints, run
+from .endpoints import METRICS, NAMED, Endpoint, Metric, Reading, area, half_life, lambda_z, nca, peak, time_of_peak
+from .request import ATOL_FRACTION, DEFAULT_OUTPUTS, prepare
+from .rest import Patients, SteadyState, outputs_of, rest_patients, steady_state
+from .result import Result
+from .run import endpoints_of, sensitivities, simulate, steady_states, verify_doses
+from .study import Study, code_versions, make_study
+
+__all__ = ['ATOL_FRACTION', 'DEFAULT_OUTPUTS', 'Endpoint', 'METRICS', 'Metric', 'NAMED', 'Patients', 'Reading', 'Result', 'SteadyState', 'Study', 'area', 'code_versions', 'endpoints', 'endpoints_of', 'half_life', 'lambda_z', 'make_study', 'nca', 'outputs_of', 'peak', 'prepare', 'rest_patients', 'run', 'sensitivities', 'simulate', 'steady_state', 'steady_states', 'time_of_peak', 'verify_doses']

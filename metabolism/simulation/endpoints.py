@@ -1,0 +1,487 @@
+"""Numbers read off a curve: change, peak, area, half-life. Each takes one output of a `Result`.
+
+Every function accepts a DataArray with a ``time`` dimension [h], with or without a patient dimension, and
+returns one number or one per patient.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metabolism.errors import InvalidValue, UnknownName, UsageError
+from metabolism.sbml import Equations
+from metabolism.simulation.result import Result
+from metabolism.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+def _unpack(curve: xr.DataArray) -> tuple[Array, Array]:
+    if "time" not in curve.dims:
+        raise InvalidValue("an endpoint needs a curve over time, e.g. result['hcy_plasma'].")
+    ordered = curve.transpose(..., "time")
+    return ordered["time"].values.astype(float), ordered.values.astype(float)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else np.asarray(value)
+
+
+def change(curve: xr.DataArray) -> Any:
+    """Last value minus first value [unit of the curve]."""
+    _, y = _unpack(curve)
+    return _plain(y[..., -1] - y[..., 0])
+
+
+def percent_change(curve: xr.DataArray) -> Any:
+    """Change of the last value relative to the first [%]."""
+    _, y = _unpack(curve)
+    return _plain(100.0 * (y[..., -1] / y[..., 0] - 1.0))
+
+
+def peak(curve: xr.DataArray) -> Any:
+    """Largest value, Cmax [unit of the curve]."""
+    _, y = _unpack(curve)
+    return _plain(y.max(axis=-1))
+
+
+def time_of_peak(curve: xr.DataArray) -> Any:
+    """Time of the largest value, tmax [h]."""
+    t, y = _unpack(curve)
+    return _plain(t[y.argmax(axis=-1)])
+
+
+def mean(curve: xr.DataArray) -> Any:
+    """Time average, by the trapezoidal rule [unit of the curve]."""
+    t, y = _unpack(curve)
+    return _plain(np.trapezoid(y, t, axis=-1) / (t[-1] - t[0]))
+
+
+def area(curve: xr.DataArray) -> Any:
+    """Area under the curve, linear up and logarithmic down [unit of the curve x h].
+
+    Between falling positive points the curve is taken as exponential, otherwise as linear, the usual rule of
+    non-compartmental analysis (Gabrielsson and Weiner 2012, doi:10.1007/978-1-62703-050-2_16).
+    """
+    return _plain(area_of(*_unpack(curve)))
+
+
+def half_life(curve: xr.DataArray, begin: float, end: float) -> Any:
+    """Terminal half-life by log-linear regression over a stated window [h].
+
+    Parameters
+    ----------
+    begin, end : float
+        Window of the regression [h]; needs at least three points with positive values.
+
+    Raises
+    ------
+    InvalidValue
+        If the window holds fewer than three points or a value that is not positive.
+    """
+    t, y = _unpack(curve)
+    inside = (t >= begin) & (t <= end)
+    if inside.sum() < 3 or (y[..., inside] <= 0).any():
+        raise InvalidValue(f"half-life needs three or more positive points between {begin:g} and {end:g} h.")
+    return _plain(half_life_of(t[inside], y[..., inside]))
+
+
+def lambda_z(curve: xr.DataArray) -> Any:
+    """Terminal rate constant [1/h], by the rule of `terminal_slope`.
+
+    Raises
+    ------
+    InvalidValue
+        If fewer than three positive points follow the peak.
+    """
+    slope = terminal_slope(*_unpack(curve))
+    if not np.isfinite(slope).all():
+        raise InvalidValue("lambda-z needs three or more positive falling points after the peak; run or sample longer.")
+    return _plain(slope)
+
+
+def nca(curve: xr.DataArray, dose: float | None = None, interval: float = 0.9) -> pd.DataFrame:
+    """Non-compartmental analysis of a curve above its baseline.
+
+    Parameters
+    ----------
+    curve : DataArray
+        Over ``time`` [h], with or without patients (or draws of uncertain parameters); subtract a baseline first.
+    dose : float, optional
+        Amount given [umol]; adds apparent clearance and volume for a curve in uM.
+    interval : float
+        Probability between `low` and `high` over the patients.
+
+    Returns
+    -------
+    DataFrame
+        One row per endpoint: ``unit``, ``median``, ``low``, ``high`` (NaN for a single curve) and ``n``, the patients
+        that have a value. Area and slope follow `area` and `lambda_z`.
+
+    Raises
+    ------
+    InvalidValue
+        If the dose or the interval cannot be.
+    """
+    import pandas as pd
+
+    if dose is not None and not (math.isfinite(dose) and dose > 0):
+        raise InvalidValue(f"dose = {dose} must be finite and above 0 umol.")
+    if not 0 < interval < 1:
+        raise InvalidValue(f"interval = {interval} must lie between 0 and 1, e.g. 0.9.")
+    t, y = _unpack(curve)
+    y = np.atleast_2d(y)
+    slope = terminal_slope(t, y)
+    last = area_of(t, y)
+    with np.errstate(invalid="ignore"):
+        whole = last + np.maximum(y[:, -1], 0) / slope
+    unit = str(curve.attrs.get("units", ""))
+    rows: dict[str, tuple[str, Array]] = {
+        "Cmax": (unit, y.max(axis=-1)),
+        "Tmax": ("h", t[y.argmax(axis=-1)]),
+        "AUClast": (f"{unit} h".strip(), last),
+        "AUCinf": (f"{unit} h".strip(), whole),
+        "lambda_z": ("1/h", slope),
+        "half_life": ("h", math.log(2) / slope),
+    }
+    if dose is not None:
+        rows |= {"CL_F": ("L/h", dose / whole), "Vz_F": ("L", dose / whole / slope)}
+    tail = (1 - interval) / 2
+    table = []
+    for name, (own, values) in rows.items():
+        good = values[np.isfinite(values)]
+        low, middle, high = np.quantile(good, [tail, 0.5, 1 - tail]) if len(good) else [math.nan] * 3
+        spread = (low, high) if len(y) > 1 else (math.nan, math.nan)
+        table.append(
+            {"endpoint": name, "unit": own, "median": middle, "low": spread[0], "high": spread[1], "n": len(good)}
+        )
+    return pd.DataFrame(table).set_index("endpoint")
+
+
+def area_of(t: Array, y: Array) -> Array:
+    """Linear-up log-down area of `y` over `t`: shapes (times,), (..., times) -> (...) [unit of y x h]."""
+    a, b, width = y[..., :-1], y[..., 1:], np.diff(t)
+    falls = (b < a) & (b > 0)
+    ratio = np.where(falls, a / np.where(falls, b, 1.0), math.e)
+    # nearly equal neighbours: the logarithmic rule loses digits and equals the linear one
+    log = falls & (ratio > 1 + 1e-6)
+    pieces = np.where(log, (a - b) / np.log(np.where(log, ratio, math.e)), (a + b) / 2) * width
+    return np.asarray(pieces.sum(axis=-1))
+
+
+def half_life_of(t: Array, y: Array) -> Array:
+    """Half-life of one exponential through all points [h]: shapes (times,), (..., times) -> (...).
+
+    NaN where a point is not positive.
+    """
+    centred = t - t.mean()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope = (np.log(y) * centred).sum(axis=-1) / (centred**2).sum()
+        return np.asarray(np.where((y > 0).all(axis=-1), -np.log(2) / slope, np.nan))
+
+
+def terminal_slope(t: Array, y: Array) -> Array:
+    """Terminal rate constant lambda-z [1/h]: shapes (times,), (..., times) -> (...).
+
+    The rule of common software for non-compartmental analysis: log-linear regression over the last three or more
+    points after the peak, as many as give the best adjusted R2, or come within 1e-4 of it (Gabrielsson and Weiner
+    2012, doi:10.1007/978-1-62703-050-2_16). NaN where no falling line through three positive points exists.
+    """
+    flat = y.reshape(-1, len(t))
+    return np.array([_terminal_slope(t, row) for row in flat]).reshape(y.shape[:-1])
+
+
+def _terminal_slope(t: Array, y: Array) -> float:
+    if not np.isfinite(y).all():
+        return float("nan")
+    first = int(y.argmax()) + 1
+    bad = np.flatnonzero(y[first:] <= 0)
+    first += int(bad[-1]) + 1 if len(bad) else 0
+    if len(t) - first < 3:
+        return float("nan")
+    x, z = t[first:][::-1], np.log(y[first:][::-1])
+    x, z = x - x.mean(), z - z.mean()
+    n = np.arange(1.0, len(x) + 1)
+    sx, sz = np.cumsum(x), np.cumsum(z)
+    xx, zz, xz = np.cumsum(x * x) - sx**2 / n, np.cumsum(z * z) - sz**2 / n, np.cumsum(x * z) - sx * sz / n
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope, fit = xz / xx, xz**2 / (xx * zz)
+        adjusted = 1 - (1 - fit) * (n - 1) / (n - 2)
+    adjusted = np.where((n >= 3) & (slope < 0) & np.isfinite(adjusted), adjusted, -np.inf)
+    if not np.isfinite(adjusted).any():
+        return float("nan")
+    return float(-slope[np.flatnonzero(adjusted >= adjusted.max() - 1e-4)[-1]])
+
+
+#: What an engine delivered: request to one number per patient.
+Numbers = dict[tuple[Any, ...], Array]
+
+
+#: Endpoints with a name of their own.
+NAMED = {
+    "hcy_change": "percent_change(hcy_plasma)",
+    "sam_sah": "final(sam_liver / sah_liver)",
+    "mma": "final(mma_plasma)",
+    "cobalamin_auc": "auc(cbl_plasma)",
+    "alsfrs_change": "change(alsfrs_r)",
+    "treatment_difference": "change(alsfrs_r) vs untreated",
+}
+
+
+#: What can be asked of an output, and the unit that comes out ('' is the unit of the output).
+KINDS = {
+    "initial": "", "final": "", "change": "", "percent_change": "%", "max": "", "min": "", "mean": "", "auc": "x h",
+    "time_above": "h",
+}  # fmt: skip
+
+
+#: Of a ratio of two outputs only its values at the ends are known without storing a trajectory.
+_OF_RATIO = ("initial", "final", "change", "percent_change")
+
+
+_TEXT = re.compile(r"^(\w+)\(\s*(\w+)\s*(?:/\s*(\w+)\s*)?(?:,\s*([^)]+))?\)(\s+vs\s+untreated)?$")
+
+
+_READING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One number per run.
+
+    Attributes
+    ----------
+    text : str
+        As asked; it names the column.
+    kind : str
+        One of `KINDS`.
+    output, over : str
+        The output, and what it is divided by (empty: nothing).
+    level : float or None
+        Of ``time_above`` [unit of the output].
+    versus : bool
+        Whether the same number without any dose or exposure is subtracted.
+    """
+
+    text: str
+    kind: str
+    output: str
+    over: str = ""
+    level: float | None = None
+    versus: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Read an endpoint.
+
+        Raises
+        ------
+        UsageError, UnknownName, InvalidValue
+            For text that is no endpoint, a kind that does not exist, or a level where none belongs.
+        """
+        match = _TEXT.match(NAMED.get(text, text).strip())
+        if match is None:
+            if re.fullmatch(r"\w+", text):
+                raise UnknownName("endpoint", text, NAMED, "Or write one, e.g. 'percent_change(hcy_plasma)'.")
+            raise UsageError(
+                f"endpoint '{text}' cannot be read; write e.g. 'percent_change(hcy_plasma)', "
+                "'final(sam_liver / sah_liver)' or 'change(alsfrs_r) vs untreated'."
+            )
+        kind, output, over, level, versus = match.groups()
+        if kind not in KINDS:
+            raise UnknownName("endpoint", kind, KINDS)
+        if (kind == "time_above") != bool(level):
+            raise InvalidValue(f"endpoint '{text}': time_above needs a level, and nothing else takes one.")
+        if over and kind not in _OF_RATIO:
+            raise InvalidValue(f"endpoint '{text}': of a ratio only {', '.join(_OF_RATIO)} can be asked.")
+        try:
+            number = float(level) if level else None
+        except ValueError:
+            raise InvalidValue(f"endpoint '{text}': level '{level}' is not a number.") from None
+        return cls(text, kind, output, over or "", number, bool(versus))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Ids of the outputs it needs."""
+        return (self.output, self.over) if self.over else (self.output,)
+
+    def unit(self, system: Equations) -> str:
+        """Return the unit of the number."""
+        own = "dimensionless" if self.over else system.units[self.output]
+        return f"{own} x h" if self.kind == "auc" else KINDS[self.kind] or own
+
+    def requests(self) -> list[tuple[Any, ...]]:
+        """Return what the engine has to deliver."""
+        kinds = {"change": ("initial", "final"), "percent_change": ("initial", "final"), "mean": ("auc",)}
+        level = () if self.level is None else (self.level,)
+        return [(kind, output, *level) for kind in kinds.get(self.kind, (self.kind,)) for output in self.outputs]
+
+    def evaluate(self, found: Numbers, span: float) -> Array:
+        """Return the number of each run from what the engine delivered."""
+
+        def of(kind: str) -> Array:
+            level = () if self.level is None else (self.level,)
+            top = found[kind, self.output, *level]
+            return top / found[kind, self.over] if self.over else top
+
+        if self.kind == "change":
+            return of("final") - of("initial")
+        if self.kind == "percent_change":
+            return 100.0 * (of("final") / of("initial") - 1.0)
+        return of("auc") / span if self.kind == "mean" else of(self.kind)
+
+
+def _read(result: Result, kind: str, output: str, level: float = 0.0) -> Array:
+    """Read one number per patient off stored curves."""
+    time, curve = result.data["time"].values, result[output].values
+    if kind == "initial":
+        doses = result.data.coords.get("dose_time")
+        dosed = doses is not None and float(doses[0]) == 0.0
+        return np.asarray(result.data[f"{output}_pre_dose"].values[:, 0] if dosed else curve[:, 0])
+    if kind == "time_above":
+        a, b = curve[:, :-1] - level, curve[:, 1:] - level
+        # a straight line between two points crosses the level at most once
+        gap = np.where((a > 0) != (b > 0), np.abs(b - a), 1.0)
+        share = np.where((a > 0) != (b > 0), np.maximum(a, b) / gap, a > 0)
+        return np.asarray((share * np.diff(time)).sum(axis=1))
+    if kind == "auc":
+        return np.asarray(area_of(time, curve))
+    return np.asarray({"final": curve[:, -1], "max": curve.max(axis=1), "min": curve.min(axis=1)}[kind])
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One arm as a metric sees it.
+
+    Attributes
+    ----------
+    baseline : ndarray, shape (patients,)
+        The observable just before time 0 [row unit].
+    values : ndarray, shape (patients, readings)
+        At the reading times, just before a dose at the same time [row unit].
+    times, curve : ndarray, shape (times,), (patients, times)
+        Over the reading window, just after doses [h], [row unit].
+    """
+
+    baseline: Array
+    values: Array
+    times: Array
+    curve: Array
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a number is computed, and what it needs.
+
+    Attributes
+    ----------
+    compute : callable
+        From the readings of the arms to shape (patients, readings).
+    needs : {"times", "window"}
+        Reading times, or a window ``a to b``.
+    arms : int
+        How many arms the metric compares; 0 for two or more.
+    unit : str
+        Unit of the result in terms of the observable: ``""`` the row's unit, else this unit.
+    """
+
+    compute: Callable[[list[Reading]], Array]
+    needs: str
+    arms: int
+    unit: str
+    says: str
+
+
+def _increment(reading: Reading) -> Array:
+    return np.asarray(reading.curve - reading.baseline[:, None])
+
+
+def _time_of_peak(arms: list[Reading]) -> Array:
+    """Vertex of the parabola through the largest value and its neighbours; the end of the window if it lies there."""
+    times, curve = arms[0].times, arms[0].curve
+    top = curve.argmax(axis=1)
+    inner = np.clip(top, 1, len(times) - 2)
+    t, y = times[inner[:, None] + [-1, 0, 1]], np.take_along_axis(curve, inner[:, None] + [-1, 0, 1], axis=1)
+    rise, fall = (np.diff(y, axis=1) / np.diff(t, axis=1)).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        vertex = (t[:, 0] + t[:, 1]) / 2 + rise * (t[:, 2] - t[:, 0]) / 2 / (rise - fall)
+    return np.asarray(np.where((top == inner) & (rise > fall), vertex, times[top]))[:, None]
+
+
+def _half_life(arms: list[Reading]) -> Array:
+    found = half_life_of(arms[0].times, _increment(arms[0]))
+    return np.asarray(np.where(found > 0, found, np.nan))[:, None]
+
+
+def _remaining(arms: list[Reading]) -> Array:
+    """Share of the largest increment in the window that is left at its end [%]."""
+    rise = _increment(arms[0])
+    return np.asarray(100 * rise[:, -1:] / rise.max(axis=1, keepdims=True))
+
+
+def _ordering(arms: list[Reading]) -> Array:
+    """Smallest ratio of an arm to the next one: above 1 when they fall in the order written."""
+    ratios = [a.values / b.values for a, b in pairwise(arms)]
+    return np.asarray(np.min(ratios, axis=0))
+
+
+def _area_to_infinity(arms: list[Reading]) -> Array:
+    rise = _increment(arms[0])
+    slope = terminal_slope(arms[0].times, rise)
+    return np.asarray(area_of(arms[0].times, rise) + np.maximum(rise[:, -1], 0) / slope)[:, None]
+
+
+METRICS: dict[str, Metric] = {
+    "value": Metric(lambda a: a[0].values, "times", 1, "", "the observable at the reading time"),
+    "change": Metric(
+        lambda a: a[0].values - a[0].baseline[:, None], "times", 1, "", "value minus the value just before time 0"
+    ),
+    "percent_change": Metric(
+        lambda a: 100 * (a[0].values / a[0].baseline[:, None] - 1), "times", 1, "%", "change in % of the value before time 0"
+    ),
+    "fold": Metric(
+        lambda a: a[0].values / a[0].baseline[:, None], "times", 1, "dimensionless", "value over the value before time 0"
+    ),
+    "peak": Metric(lambda a: a[0].curve.max(axis=1)[:, None], "window", 1, "", "largest value in the window"),
+    "peak_increment": Metric(
+        lambda a: _increment(a[0]).max(axis=1)[:, None], "window", 1, "", "largest value in the window minus the value before time 0"
+    ),
+    "time_of_peak": Metric(
+        _time_of_peak, "window", 1, "h", "time of the largest value in the window, by a parabola through its neighbours"
+    ),
+    "half_life": Metric(
+        _half_life, "window", 1, "h", "half-life of one exponential through the increment over baseline in the window"
+    ),
+    "area": Metric(
+        lambda a: area_of(a[0].times, _increment(a[0]))[:, None], "window", 1, "x h",
+        "area of the increment over baseline in the window, linear up and logarithmic down",
+    ),
+    "area_to_infinity": Metric(
+        _area_to_infinity, "window", 1, "x h", "area in the window plus the last increment over the terminal slope"
+    ),
+    "remaining": Metric(
+        _remaining, "window", 1, "%", "not yet back to baseline: share of the largest increment left at the end of the window"
+    ),
+    "difference": Metric(lambda a: a[0].values - a[1].values, "times", 2, "", "value minus that of the other arm"),
+    "percent_difference": Metric(
+        lambda a: 100 * (a[0].values / a[1].values - 1), "times", 2, "%", "difference in % of the other arm"
+    ),
+    "ratio": Metric(lambda a: a[0].values / a[1].values, "times", 2, "dimensionless", "value over that of the other arm"),
+    "interaction": Metric(
+        lambda a: (a[0].values - a[1].values) / (a[2].values - a[3].values), "times", 4, "dimensionless",
+        "(arm - first other) / (second other - third other): how much larger one difference is than another",
+    ),
+    "ordering": Metric(
+        _ordering, "times", 0, "dimensionless", "smallest ratio of each arm to the next: above 1 if they fall in this order"
+    ),
+}  # fmt: skip

@@ -1,0 +1,140 @@
+"""Labelled results: xarray data with units, the dose ledger and a manifest, saved without pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metabolism.errors import InvalidValue, OutputError, UnknownName
+from metabolism.files import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+#: Variables of the dataset that are not outputs.
+_BOOKKEEPING = ("asked", "delivered", "failed", "failure_time")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Outputs over time, and everything needed to trust and repeat them.
+
+    Attributes
+    ----------
+    data : xarray.Dataset
+        One variable per output with dimensions (time,) or (patient, time) and ``attrs["units"]``; the
+        values just before each dose as ``<output>_pre_dose`` over ``dose_time``; the ledger as ``asked``
+        and ``delivered`` over ``target`` [µmol] (absent without doses); ``failed`` and ``failure_time`` [h] per patient.
+    """
+
+    data: xr.Dataset
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        if name not in self.data.data_vars:
+            raise UnknownName("output", name, self.outputs, "Ask for it with simulate(outputs=[...]).")
+        return self.data[name]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Ids of the outputs over time."""
+        names = [str(n) for n in self.data.data_vars]
+        return [n for n in names if n not in _BOOKKEEPING and not n.endswith("_pre_dose")]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Model and parameter hashes, sets, regimen, engine, tolerances, versions and seed."""
+        found: dict[str, Any] = json.loads(self.data.attrs["manifest"])
+        return found
+
+    @property
+    def ledger(self) -> pd.DataFrame:
+        """Amount asked and delivered per dose target [µmol], summed over patients; empty without doses."""
+        import pandas as pd
+
+        if "asked" not in self.data:
+            return pd.DataFrame(columns=["asked", "delivered"], dtype=float)
+        table = self.data[["asked", "delivered"]]
+        if "patient" in table.dims:
+            table = table.sum("patient")
+        frame: pd.DataFrame = table.to_dataframe()
+        return frame
+
+    @property
+    def failures(self) -> dict[int, float]:
+        """Failed patients and the time each reached [h]."""
+        if "failed" not in self.data:
+            return {}
+        failed = self.data["failed"].values.astype(bool)
+        return {int(i): float(self.data["failure_time"].values[i]) for i in failed.nonzero()[0]}
+
+    def band(self, name: str, level: float = 0.9) -> xr.Dataset:
+        """Return the median and the central interval of an output over patients or draws [unit of the output].
+
+        Parameters
+        ----------
+        level : float
+            Probability inside the interval.
+
+        Raises
+        ------
+        InvalidValue
+            If the result holds one patient, or the level is not between 0 and 1.
+        """
+        import xarray as xr
+
+        curve = self[name]
+        if "patient" not in curve.dims or not 0 < level < 1:
+            raise InvalidValue("a band needs many patients or draws (simulate(uncertainty=200)) and a level in 0-1.")
+        tail = (1 - level) / 2
+        found = curve.quantile([tail, 0.5, 1 - tail], dim="patient", skipna=True)
+        parts = [found.isel(quantile=i, drop=True).assign_attrs(curve.attrs) for i in range(3)]
+        return xr.Dataset(dict(zip(("low", "median", "high"), parts, strict=True)))
+
+    def bands(self, level: float = 0.9) -> pd.DataFrame:
+        """Return `band` of every output as a table with columns ``<output> low``, ``median`` and ``high``."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {"time": self.data["time"].values}
+        for name in self.outputs:
+            found = self.band(name, level)
+            columns |= {f"{name} {part}": found[part].values for part in ("low", "median", "high")}
+        return pd.DataFrame(columns)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the outputs as a tidy table, one row per time (and patient)."""
+        table: pd.DataFrame = self.data[self.outputs].to_dataframe().reset_index()
+        return table
+
+    def save(self, path: str | Path) -> Path:
+        """Write netCDF; the file appears complete or not at all.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written.
+        """
+        return write_atomically(path, lambda part: self.data.to_netcdf(part, engine="scipy"))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Result:
+        """Read a saved result.
+
+        Raises
+        ------
+        OutputError
+            If the file is missing or was not written by `save`.
+        """
+        import xarray as xr
+
+        try:
+            with xr.open_dataset(path, engine="scipy") as file:
+                data = file.load()
+        except (OSError, ValueError, TypeError) as error:
+            raise OutputError(f"'{path}' cannot be read as a saved result ({error}).") from None
+        if "manifest" not in data.attrs:
+            raise OutputError(f"'{path}' has no manifest; it was not written by Result.save().")
+        return cls(data)

@@ -1,0 +1,272 @@
+"""Analyses of a trial as trials report them: mixed model, ANCOVA, slopes, responders, combined score, survival."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabolism.errors import FitFailed, UnknownName
+from metabolism.trials.mmrm import Estimate, fit
+from metabolism.types import Array
+
+if TYPE_CHECKING:
+    from metabolism.trials.trial import Trial
+
+
+def covariates(trial: Trial, members: NDArray[np.bool_]) -> tuple[Array, list[bool], dict[int, int]]:
+    """Design of an analysis: intercept, arms, baseline and strata.
+
+    Returns
+    -------
+    z : ndarray, shape (members, columns)
+        Centred except intercept and arms, so that intercept plus arm is a least-squares mean.
+    by_visit : list of bool
+        Intercept, arms and baseline have a coefficient at each visit; strata one for all.
+    place : dict of int to int
+        Column of each active arm.
+    """
+    people, arm = {k: v[members] for k, v in trial.people.items()}, trial.arm[members]
+    columns, by_visit = [np.ones(len(arm))], [True]
+    place: dict[int, int] = {}
+    for i in range(len(trial.design.arms)):
+        if i != trial.design.control:
+            place[i] = len(columns)
+            columns.append((arm == i).astype(float))
+            by_visit.append(True)
+    baseline = people["baseline_rating"].astype(float)
+    columns.append(baseline - baseline.mean())
+    by_visit.append(True)
+    for name in trial.design.strata:
+        levels = np.unique(people[name])
+        for level in levels[1:]:
+            flag = (people[name] == level).astype(float)
+            if 0 < flag.sum() < len(flag):
+                columns.append(flag - flag.mean())
+                by_visit.append(False)
+    return np.column_stack(columns), by_visit, place
+
+
+def mixed_model(trial: Trial, method: str = "kenward-roger") -> dict[str, Estimate]:
+    """Mixed model for repeated measures of the change from baseline, at the last visit.
+
+    Arm, baseline (each by visit) and strata as fixed effects, unstructured covariance.
+
+    Returns
+    -------
+    dict of str to Estimate
+        ``<arm>`` is a least-squares mean change [points], ``<arm> - <control>`` a difference.
+    """
+    change = trial.change
+    members = np.asarray(np.isfinite(change).any(axis=1))
+    z, by_visit, place = covariates(trial, members)
+    model = fit(change[members], z, by_visit)
+    last = change.shape[1] - 1
+    arms, control = trial.design.arms, trial.design.control
+    found = {arms[control].name: model.contrast(model.vector({(last, 0): 1}), method)}
+    for i, column in place.items():
+        found[arms[i].name] = model.contrast(model.vector({(last, 0): 1, (last, column): 1}), method)
+        found[f"{arms[i].name} - {arms[control].name}"] = model.contrast(model.vector({(last, column): 1}), method)
+    return found
+
+
+def ancova(trial: Trial) -> dict[str, Estimate]:
+    """Analysis of covariance of the last observed change (last observation carried forward)."""
+    return _linear(trial, last_observed(trial.change))
+
+
+def slopes(trial: Trial) -> dict[str, Estimate]:
+    """Least-squares slope of each patient's ratings, compared by a linear model [points/month]."""
+    months = np.concatenate([[0.0], np.array(trial.design.visits) * 168 / 730.5])
+    y = np.column_stack([np.zeros(len(trial.arm)), trial.change])
+    seen = np.isfinite(y)
+    n = seen.sum(axis=1)
+    mean_t, mean_y = (np.where(seen, v, 0.0).sum(axis=1) / n for v in (np.broadcast_to(months, y.shape), y))
+    dt = np.where(seen, months - mean_t[:, None], 0.0)
+    sxx = (dt**2).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope = np.where(n > 1, (dt * np.where(seen, y - mean_y[:, None], 0.0)).sum(axis=1) / sxx, np.nan)
+    return _linear(trial, slope)
+
+
+def responders(trial: Trial) -> dict[str, Estimate]:
+    """Share of patients who fall no more than the design's `responder_points`; a patient without a visit is none.
+
+    The difference has a normal interval and Fisher's exact P.
+    """
+    from scipy.stats import fisher_exact
+
+    change = last_observed(trial.change)
+    response = np.nan_to_num(change, nan=-99.0) >= -trial.design.responder_points
+    response &= ~trial.event
+    arms, control = trial.design.arms, trial.design.control
+    mine = {i: response[trial.arm == i] for i in range(len(arms))}
+    found = {arms[i].name: _share(v.mean(), v.var() / len(v), np.nan) for i, v in mine.items()}
+    for i, v in mine.items():
+        if i != control:
+            c = mine[control]
+            p = float(fisher_exact(np.array([[v.sum(), (~v).sum()], [c.sum(), (~c).sum()]])).pvalue)
+            found[f"{arms[i].name} - {arms[control].name}"] = _share(v.mean() - c.mean(), v.var() / len(v) + c.var() / len(c), p)  # fmt: skip
+    return found
+
+
+def combined_scores(trial: Trial) -> Array:
+    """Combined assessment of function and survival: wins minus losses over all pairs, shape (patients,).
+
+    Of two patients the one who dies later does better; of two survivors the one who falls less at their last
+    common visit (Berry 2013, doi:10.3109/21678421.2012.762930).
+    """
+    change, time, event = trial.change, trial.event_months, trial.event
+    n = len(time)
+    later = np.zeros((n, n))
+    # a death counts against a patient who was still followed at that time
+    known = event[:, None] & (time[None, :] > time[:, None])
+    later -= known
+    later += known.T
+    function = np.zeros((n, n))
+    for column in change.T:
+        both = np.isfinite(column)[:, None] & np.isfinite(column)
+        function = np.where(both, np.sign(column[:, None] - column), function)
+    return np.asarray(np.where(known | known.T, later, function).sum(axis=1))
+
+
+def cafs(trial: Trial) -> dict[str, Estimate]:
+    """Combined assessment of function and survival, as mean ranks compared by a linear model."""
+    from scipy.stats import rankdata
+
+    return _linear(trial, rankdata(combined_scores(trial)))
+
+
+def survival(trial: Trial) -> dict[str, Estimate]:
+    """Cox hazard ratio against control, with the log-rank P [ratio].
+
+    The interval is the Cox model's; P is the two-sided log-rank test of the pair of arms.
+    """
+    arms, control = trial.design.arms, trial.design.control
+    found = {}
+    for i in range(len(arms)):
+        if i == control:
+            continue
+        members = (trial.arm == i) | (trial.arm == control)
+        group = (trial.arm[members] == i).astype(float)
+        time, event = trial.event_months[members], trial.event[members]
+        log_hr, se = cox(time, event, group)
+        _, p = log_rank(time, event, group)
+        half = 1.959963984540054 * se
+        found[f"{arms[i].name} - {arms[control].name}"] = Estimate(
+            float(np.exp(log_hr)), se, np.inf, p, float(np.exp(log_hr - half)), float(np.exp(log_hr + half))
+        )
+    return found
+
+
+def cox(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float, float]:
+    """Cox regression on one two-level covariate, Efron ties: log hazard ratio and its standard error.
+
+    One covariate needs only a few Newton steps; a test compares this with lifelines.
+
+    Raises
+    ------
+    FitFailed
+        If one group has no event, so that the ratio is 0 or infinite.
+    """
+    if not (event & (group == 1)).any() or not (event & (group == 0)).any():
+        raise FitFailed("a group has no event; its hazard ratio cannot be estimated.")
+    times, inverse = np.unique(time[event], return_inverse=True)
+    died = np.bincount(inverse, minlength=len(times)).astype(float)
+    died1 = np.bincount(inverse, weights=group[event], minlength=len(times))
+    order = np.sort(time)
+    at_risk = len(time) - np.searchsorted(order, times)
+    order1 = np.sort(time[group == 1])
+    risk1 = len(order1) - np.searchsorted(order1, times)
+    # Efron: within a tie the members leave one by one, on average
+    step = np.concatenate([np.arange(d) / d for d in died.astype(int)])
+    index = np.repeat(np.arange(len(times)), died.astype(int))
+    n1, n0 = risk1[index] - step * died1[index], (at_risk - risk1)[index] - step * (died - died1)[index]
+    beta = 0.0
+    for _ in range(50):
+        share = n1 * np.exp(beta) / (n1 * np.exp(beta) + n0)
+        information = float((share * (1 - share)).sum())
+        if information <= 0:
+            break
+        move = float(died1.sum() - share.sum()) / information
+        beta += float(np.clip(move, -1, 1))
+        if abs(move) < 1e-10:
+            return beta, float(1 / np.sqrt(information))
+    raise FitFailed("the Cox model did not converge.")
+
+
+def log_rank(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float, float]:
+    """Two-sample log-rank test: z (positive: more events in the group) and two-sided P; equals lifelines'."""
+    from scipy.stats import norm
+
+    times, inverse = np.unique(time[event], return_inverse=True)
+    died = np.bincount(inverse, minlength=len(times)).astype(float)
+    died1 = np.bincount(inverse, weights=group[event], minlength=len(times))
+    n = len(time) - np.searchsorted(np.sort(time), times)
+    mine = time[group == 1]
+    n1 = len(mine) - np.searchsorted(np.sort(mine), times)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = np.where(n > 1, died * (n1 / n) * (1 - n1 / n) * (n - died) / (n - 1), 0.0).sum()
+    if variance <= 0:
+        raise FitFailed("there are too few events for a log-rank test.")
+    z = float((died1 - died * n1 / n).sum() / np.sqrt(variance))
+    return z, float(2 * norm.sf(abs(z)))
+
+
+def last_observed(change: Array) -> Array:
+    """Last value of each row that is not NaN; NaN if there is none."""
+    seen = np.isfinite(change)
+    last = change.shape[1] - 1 - np.argmax(seen[:, ::-1], axis=1)
+    return np.where(seen.any(axis=1), change[np.arange(len(change)), last], np.nan)
+
+
+def _linear(trial: Trial, outcome: Array) -> dict[str, Estimate]:
+    """Compare arms on one value per patient, adjusted for baseline and strata."""
+    members = np.isfinite(outcome)
+    z, _, place = covariates(trial, members)
+    model = fit(outcome[members][:, None], z, [False] * z.shape[1])
+    arms, control = trial.design.arms, trial.design.control
+    found = {arms[control].name: model.contrast(model.vector({(0, 0): 1}))}
+    for i, column in place.items():
+        found[arms[i].name] = model.contrast(model.vector({(0, 0): 1, (0, column): 1}))
+        found[f"{arms[i].name} - {arms[control].name}"] = model.contrast(model.vector({(0, column): 1}))
+    return found
+
+
+def _share(value: float, variance: float, p: float) -> Estimate:
+    se = float(np.sqrt(variance))
+    return Estimate(
+        float(value), se, np.inf, p, float(value - 1.959963984540054 * se), float(value + 1.959963984540054 * se)
+    )
+
+
+_ANALYSES = {
+    "mmrm": mixed_model,
+    "ancova": ancova,
+    "slope": slopes,
+    "responder": responders,
+    "cafs": cafs,
+    "survival": survival,
+}
+
+
+def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
+    """Run analyses and flatten them: ``mmrm:<arm> - <control>:value`` and so on.
+
+    A failed fit leaves NaN values and its reason under ``<analysis>:failed``.
+    """
+    row: dict[str, float | str] = {}
+    for name in names:
+        if name not in _ANALYSES:
+            raise UnknownName("analysis", name, _ANALYSES)
+        try:
+            found = _ANALYSES[name](trial)
+        except FitFailed as error:
+            row[f"{name}:failed"] = str(error)
+            continue
+        row[f"{name}:failed"] = ""
+        for label, estimate in found.items():
+            row |= {f"{name}:{label}:{key}": value for key, value in asdict(estimate).items()}
+    return row

@@ -1,0 +1,376 @@
+"""Virtual ALS patients: declared distributions, one sample, and a second way to match published moments.
+
+Every distribution is a ``COHORT_*`` row of the parameter table. A patient is a *body* (demographics, vitamin status,
+genotype, pharmacokinetics) with a *disease* (loss rate, entry score, drift, rating noise); both come from one Gaussian
+copula, so that fresh diseases can be drawn for bodies whose metabolism was already simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabolism.errors import InvalidValue, UnknownName
+from metabolism.model import Model
+from metabolism.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+HOURS_PER_WEEK = 168.0
+
+
+HOURS_PER_MONTH = 730.5
+
+
+#: Parameter columns of a cohort: what differs between patients inside the coupled model.
+BODY_PARAMETERS = (
+    "FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_677T", "GFR_rel", "central",
+)  # fmt: skip
+
+
+PATIENT_COLUMNS = ("MN_k", "motor_units", *BODY_PARAMETERS)
+
+
+BODY = (
+    "age",
+    "male",
+    "height",
+    "bmi",
+    "onset",
+    "fvc",
+    "riluzole",
+    "gfr",
+    "folate",
+    "cobalamin",
+    "genotype",
+    "CLf",
+    "ka",
+)
+
+
+DISEASE = ("k", "entry", "period_run_in", "period_treatment", "noise_entry", "noise_baseline")
+
+
+#: Accepted range of each column; a candidate outside any of them is implausible and counted.
+PLAUSIBLE = {
+    "age": (18.0, 90.0), "bmi": (13.0, 45.0), "height": (1.3, 2.0), "fvc": (30.0, 150.0), "GFR_rel": (0.3, 2.0),
+    "hcy_plasma": (3.0, 100.0), "cbl_plasma": (5e-5, 5e-3),
+}  # fmt: skip
+
+
+def alsfrs_r(motor_units: Array, gamma: float, n50: float) -> Array:
+    """ALSFRS-R from motor-unit fraction, as in ``models/motor_neuron.ant`` [points]."""
+    return np.asarray(48 * (1 + n50**gamma) / (1 + (n50 / motor_units) ** gamma))
+
+
+def motor_units(score: Array, gamma: float, n50: float) -> Array:
+    """Motor-unit fraction at an ALSFRS-R score: the inverse of `alsfrs_r` [fraction]."""
+    return np.asarray(n50 / (48 * (1 + n50**gamma) / score - 1) ** (1 / gamma))
+
+
+def rate_score(score: Array, noise: Array) -> Array:
+    """What a rater writes down: the score with noise [points], rounded and kept in 0-48."""
+    return np.clip(np.round(score + noise), 0, 48)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The cohort's distributions: a value for each ``COHORT_*`` row, and the latent correlations."""
+
+    model: Model
+    values: Mapping[str, float]
+
+    @classmethod
+    def of(cls, model: Model, table: str | Path | None = None) -> Generator:
+        """Read the distributions from the parameter table, or change some by a user's means and SDs.
+
+        Parameters
+        ----------
+        table : path, optional
+            CSV with columns ``variable, mean, sd``. Variables are age, bmi, fvc [as printed], entry [points] with a
+            mean and an SD; male, bulbar, upper_limb, riluzole, tt, ct [fraction] with a mean only.
+        """
+        prefix = "COHORT_"
+        values = {
+            p.id.removeprefix(prefix): p.value for p in model.table.of(kind="population") if p.id.startswith(prefix)
+        }
+        return cls(model, values | (_read_moments(Path(table)) if table is not None else {}))
+
+    def __getitem__(self, name: str) -> float:
+        return self.values[name]
+
+    @property
+    def correlation(self) -> Array:
+        """Latent correlation of (*BODY, *DISEASE), from the rows ``COHORT_r_*``."""
+        names = {n: i for i, n in enumerate((*BODY, *DISEASE))} | {"bulbar": BODY.index("onset")}
+        matrix = np.eye(len(BODY) + len(DISEASE))
+        for key, value in self.values.items():
+            if key.startswith("r_"):
+                a, b = (names[n] for n in key.removeprefix("r_").split("_"))
+                # the latent of the onset region rises from bulbar to limb
+                sign = -1.0 if "bulbar" in key else 1.0
+                matrix[a, b] = matrix[b, a] = sign * value
+        if np.linalg.eigvalsh(matrix).min() <= 0:
+            raise InvalidValue("the COHORT_r_* correlations contradict each other: their matrix is not positive.")
+        return matrix
+
+    def bodies(self, latent: Array) -> pd.DataFrame:
+        """Turn independent standard normals, shape (patients, len(BODY)), into bodies.
+
+        The latents stay in columns ``_0`` ..., because a disease is drawn conditionally on them.
+        """
+        import pandas as pd
+        from scipy.special import ndtr
+
+        model, g, n = self.model, self, len(BODY)
+        z = dict(zip(BODY, (latent @ self.root[:n, :n].T).T, strict=True))
+        u = {name: ndtr(column) for name, column in z.items()}
+        male = u["male"] < g["male"]
+        height = np.where(male, g["height_men"], g["height_women"]) + g["height_sd"] * z["height"]
+        bmi = g["bmi_mean"] + g["bmi_sd"] * z["bmi"]
+        weight = bmi * height**2
+        typical = g["bmi_mean"] * (g["male"] * g["height_men"] + (1 - g["male"]) * g["height_women"]) ** 2
+        onset = np.select([u["onset"] < g["bulbar"], u["onset"] < g["bulbar"] + g["upper_limb"]], ["bulbar", "upper limb"], "lower limb")  # fmt: skip
+        genotype = np.select([u["genotype"] < g["tt_frequency"], u["genotype"] < g["tt_frequency"] + g["ct_frequency"]], ["TT", "CT"], "CC")  # fmt: skip
+
+        def spread(name: str, omega: str, latent_name: str) -> Array:
+            return np.asarray(model.values[name] * np.exp(g[omega] * z[latent_name]))
+
+        return pd.DataFrame(
+            {
+                "age": g["age_mean"] + g["age_sd"] * z["age"],
+                "male": male,
+                "height": height,
+                "bmi": bmi,
+                "weight": weight,
+                "onset": onset,
+                "fvc": g["fvc_mean"] + g["fvc_sd"] * z["fvc"],
+                "riluzole": u["riluzole"] < g["riluzole"],
+                "genotype": genotype,
+                "GFR_rel": spread("GFR_rel", "gfr_omega", "gfr"),
+                "FOLATE_DIET_rate": spread("FOLATE_DIET_rate", "hcy_omega", "folate"),
+                "CBL_DIET_rate": spread("CBL_DIET_rate", "cbl_omega", "cobalamin"),
+                "CBL_CLf": spread("CBL_CLf", "CLf_omega", "CLf"),
+                "IM_LARGE_ka": spread("IM_LARGE_ka", "ka_omega", "ka"),
+                # CT raises homocysteine by less than 1 uM in most surveys: the typical patient stands for CC and CT
+                "MTHFR_677T": np.where(genotype == "TT", 1.0, 0.0),
+                "central": model.values["central"] * weight / typical,
+                **{f"_{i}": latent[:, i] for i in range(n)},
+            }
+        )
+
+    @cached_property
+    def score_map(self) -> tuple[float, float]:
+        """Exponent and half-score fraction of the map from motor units to ALSFRS-R."""
+        values = self.model.values
+        return values["MN_gamma"], values["MN_n50"]
+
+    @cached_property
+    def root(self) -> Array:
+        """Cholesky factor of `correlation`; bodies come first, so a disease is a conditional draw."""
+        return np.asarray(np.linalg.cholesky(self.correlation))
+
+    def diseases(self, bodies: pd.DataFrame, latent: Array) -> pd.DataFrame:
+        """Give each body a disease, from independent standard normals, shape (patients, len(DISEASE))."""
+        found = self.disease_columns(body_latents(bodies), bodies["riluzole"].to_numpy(), latent)
+        return bodies.assign(**found)
+
+    def disease_columns(self, body: Array, riluzole: NDArray[np.bool_], latent: Array) -> dict[str, Array]:
+        """Disease columns from the latents of bodies, shape (patients, len(BODY)), and fresh ones; see `diseases`."""
+        from scipy.special import ndtr, ndtri
+
+        g, n = self, len(BODY)
+        z = dict(zip(DISEASE, (body @ self.root[n:, :n].T + latent @ self.root[n:, n:].T).T, strict=True))
+        k = g["k_median"] * np.exp(g["k_omega"] * z["k"])
+        low, high = (ndtr((g[f"entry_{side}"] - g["entry_mean"]) / g["entry_sd"]) for side in ("low", "high"))
+        entry = g["entry_mean"] + g["entry_sd"] * ndtri(low + ndtr(z["entry"]) * (high - low))
+        units = motor_units(entry, *self.score_map)
+        tau = g["k_tau"]
+        # the loss rates hold for the usual share on riluzole, whose effect is then the patient's own
+        k = k * (1 - g["riluzole_effect"] * riluzole) / (1 - g["riluzole_effect"] * g["riluzole"])
+        return {
+            "k_run_in": k * np.exp(tau * z["period_run_in"] - tau**2 / 2),
+            "MN_k": k * np.exp(tau * z["period_treatment"] - tau**2 / 2),
+            "entry_score": entry,
+            "entry_units": units,
+            "onset_months": -np.log(units) / k / HOURS_PER_MONTH,
+            "entry_rating": rate_score(entry, g["rater_sd"] * z["noise_entry"]),
+            "baseline_noise": g["rater_sd"] * z["noise_baseline"],
+        }
+
+
+def body_latents(bodies: pd.DataFrame) -> Array:
+    """Independent standard normals behind a table of bodies, shape (patients, len(BODY))."""
+    return np.asarray(bodies[[f"_{i}" for i in range(len(BODY))]].to_numpy(dtype=float))
+
+
+def normals(count: int, size: int, seed: int | np.random.Generator) -> Array:
+    """Standard normals from a scrambled Sobol sequence, shape (count, size).
+
+    The sequence fills the space evenly, so moments of a cohort are nearer to the declared ones than those of a
+    random sample (Owen 1998, doi:10.1006/jcom.1998.0487).
+    """
+    from scipy.stats import norm, qmc
+
+    if count < 1:
+        raise InvalidValue(f"a cohort of {count} patients is empty; ask for at least 1.")
+    power = max(int(np.ceil(np.log2(count))), 0)
+    points = qmc.Sobol(size, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:count]
+    return np.asarray(norm.ppf(np.clip(points, 1e-12, 1 - 1e-12)))
+
+
+def candidates(
+    model: Model, count: int, seed: int | np.random.Generator, table: str | Path | None = None
+) -> pd.DataFrame:
+    """Draw patients at the start of an observation period, before any selection.
+
+    Parameters
+    ----------
+    model : Model
+        Supplies the ``COHORT_*`` distributions and the values that patients vary around.
+    count : int
+        Number of patients.
+    seed : int or numpy Generator
+        Scrambles the Sobol sequence; the only source of randomness.
+    table : path, optional
+        A user's means and SDs; see `Generator.of`.
+
+    Returns
+    -------
+    DataFrame
+        One row per patient: demographics, loss rates of the two periods [1/h], motor units, months since onset,
+        ratings, and the model parameters of `PATIENT_COLUMNS`.
+    """
+    generator = Generator.of(model, table)
+    latent = normals(count, len(BODY) + len(DISEASE), seed)
+    return generator.diseases(generator.bodies(latent[:, : len(BODY)]), latent[:, len(BODY) :])
+
+
+@dataclass(frozen=True, eq=False)
+class Plausibility:
+    """Which candidates are plausible, and how many each rule refused."""
+
+    keep: NDArray[np.bool_]
+    refused: dict[str, int]
+
+    @property
+    def acceptance(self) -> float:
+        """Share of candidates that pass every rule."""
+        return float(self.keep.mean())
+
+
+def plausibility(people: pd.DataFrame) -> Plausibility:
+    """Apply the ranges of `PLAUSIBLE` to the columns that are present."""
+    keep = np.ones(len(people), dtype=bool)
+    refused = {}
+    for name, (low, high) in PLAUSIBLE.items():
+        if name in people:
+            inside = people[name].between(low, high).to_numpy()
+            refused[f"{name} outside {low:g} to {high:g}"] = int((~inside).sum())
+            keep &= inside
+    return Plausibility(keep, refused)
+
+
+def balance(features: Array, targets: Array, limit: int = 200) -> Array:
+    """Weights of least relative entropy under which the features have the target means.
+
+    The second way to make a cohort: instead of drawing patients from fitted distributions, patients from a wide
+    distribution are weighted until they have the published moments (entropy balancing, Hainmueller 2012,
+    doi:10.1093/pan/mpr025).
+
+    Parameters
+    ----------
+    features : ndarray, shape (patients, moments)
+        Give a column and its square to set a mean and an SD.
+    targets : ndarray, shape (moments,)
+
+    Returns
+    -------
+    ndarray, shape (patients,)
+        Positive weights with sum 1; see `effective_size`.
+
+    Raises
+    ------
+    InvalidValue
+        If no weights reach the targets: they lie outside what these patients span.
+    """
+    scale = features.std(axis=0)
+    centred = (features - targets) / np.where(scale > 0, scale, 1.0)
+
+    def dual(tilt: Array) -> tuple[float, Array]:
+        exponent = centred @ tilt
+        weight = np.exp(exponent - exponent.max())
+        return float(np.log(weight.sum()) + exponent.max()), weight / weight.sum()
+
+    # Newton on the convex dual; targets out of reach send the tilt to infinity
+    tilt = np.zeros(features.shape[1])
+    value, weight = dual(tilt)
+    for _ in range(limit):
+        gradient = weight @ centred
+        curvature = centred.T @ (weight[:, None] * centred) - np.outer(gradient, gradient)
+        move = np.linalg.lstsq(curvature, gradient, rcond=1e-12)[0]
+        fraction = 1.0
+        while (new := dual(tilt - fraction * move))[0] > value - 1e-4 * fraction * gradient @ move and fraction > 1e-8:
+            fraction /= 2
+        if np.abs(gradient).max() < 1e-10 or fraction <= 1e-8 or np.abs(tilt).max() > 1e3:
+            break
+        tilt = tilt - fraction * move
+        value, weight = new
+    miss = np.abs(weight @ centred)
+    if not (miss < 1e-5).all():
+        raise InvalidValue(
+            f"no weights reach the published moments (worst miss {miss.max():.2g} SD); draw a wider cohort."
+        )
+    return np.asarray(weight)
+
+
+def effective_size(weights: Array) -> float:
+    """Effective sample size of weighted patients, (sum w)^2 / sum w^2 (Kish 1965)."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+_PAIRS = ("age", "bmi", "fvc", "entry")
+
+
+_SHARES = {"male": "male", "bulbar": "bulbar", "upper_limb": "upper_limb", "riluzole": "riluzole", "tt": "tt_frequency",
+           "ct": "ct_frequency"}  # fmt: skip
+
+
+def _read_moments(path: Path) -> dict[str, float]:
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InvalidValue(f"cohort table '{path}' cannot be read: {error}.") from None
+    where = f"cohort table '{path.name}'"
+    if not {"variable", "mean"} <= set(table.columns):
+        raise InvalidValue(
+            f"{where} needs the columns variable, mean and sd; it has {', '.join(map(str, table.columns))}."
+        )
+    found: dict[str, float] = {}
+    for row in table.to_dict("records"):
+        name = str(row["variable"])
+        try:
+            mean, sd = float(row["mean"]), float(row.get("sd", "nan"))
+        except ValueError as error:
+            raise InvalidValue(f"{where}: '{name}': {error}.") from None
+        if name in _PAIRS:
+            if not (np.isfinite(mean) and np.isfinite(sd) and sd > 0):
+                raise InvalidValue(f"{where}: '{name}' needs a mean and an sd above 0.")
+            found |= {f"{name}_mean": mean, f"{name}_sd": sd}
+        elif name in _SHARES:
+            if not 0 <= mean <= 1:
+                raise InvalidValue(f"{where}: '{name}' is a share and must lie between 0 and 1.")
+            found[_SHARES[name]] = mean
+        else:
+            raise UnknownName("cohort variable", name, [*_PAIRS, *_SHARES])
+    return found

@@ -1,0 +1,190 @@
+"""Many replicates of a virtual trial: in chunks, on several processes, resumable, every failure counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metabolism.errors import InvalidValue, OutputError, UsageError
+from metabolism.files import write_text
+from metabolism.trials.analysis import analyse
+from metabolism.trials.design import Design
+from metabolism.trials.pool import Pool
+from metabolism.trials.trial import Trial, simulate_trial
+from metabolism.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+CHUNK = 25
+
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """A table of replicates.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per replicate: number, candidates, randomised, completers, events, and each analysis as
+        ``<analysis>:<arm or difference>:<value, se, df, p, low, high>`` with ``<analysis>:failed``.
+    failed_bodies : int
+        Bodies of the pool whose coupled run failed; they take no part.
+    resumed : int
+        Replicates that an earlier, interrupted run had finished.
+    """
+
+    table: pd.DataFrame
+    failed_bodies: int
+    resumed: int
+
+    def failures(self, analysis: str) -> int:
+        """Replicates in which an analysis could not be fitted."""
+        return int((self.table[f"{analysis}:failed"] != "").sum())
+
+    def power(self, analysis: str, contrast: str, alpha: float = 0.05) -> float:
+        """Share of replicates significant in favour of treatment; failed fits count as not significant."""
+        column = f"{analysis}:{contrast}"
+        benefit = self.table[f"{column}:value"] < 1 if analysis == "survival" else self.table[f"{column}:value"] > 0
+        return float(((self.table[f"{column}:p"] < alpha) & benefit).mean())
+
+
+def replicate(
+    pool: Pool, design: Design, maximum: float | Array, count: int, *, seed: int = 1, analyses: tuple[str, ...] | None = None,
+    folder: str | Path | None = None, workers: int = 1, progress: Progress | None = None, shuffle: bool = False,
+) -> Replicates:  # fmt: skip
+    """Run and analyse replicates of a trial.
+
+    Parameters
+    ----------
+    pool : Pool
+    maximum : float or ndarray, shape (count,)
+        Maximum of the direct path (Emax); one for each replicate where the effect itself is uncertain.
+    count : int
+        Number of replicates; replicate ``i`` depends on ``(seed, i)`` alone, so neither chunks nor processes matter.
+    analyses : tuple of str, optional
+        The design's primary by default.
+    folder : path, optional
+        Where finished chunks are kept. A later call with the same request continues there and gives the same table to
+        the last bit; a different request is refused.
+    shuffle : bool
+        Permute the arm labels before the analysis: a negative control.
+
+    Raises
+    ------
+    UsageError
+        If the folder belongs to another request.
+    """
+    import pandas as pd
+    from joblib import Parallel, delayed
+
+    if count < 1:
+        raise InvalidValue(f"{count} replicates are none; ask for at least 1.")
+    chosen = analyses or (design.primary,)
+    maxima = np.broadcast_to(np.asarray(maximum, dtype=float), count)
+    place = Path(folder) if folder is not None else None
+    if place is not None:
+        _claim(place, request_hash(pool, design, np.asarray(maximum, dtype=float), seed, chosen, shuffle))
+    bounds = [(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
+    done = {b: frame for b in bounds if place is not None and (frame := _read(place, b)) is not None}
+    resumed = sum(len(f) for f in done.values())
+    if progress:
+        progress(resumed)
+    todo = [b for b in bounds if b not in done]
+    work = (delayed(_chunk)(pool, design, maxima, seed, chosen, b, shuffle, place) for b in todo)
+    # starting a process costs more than a few chunks do
+    jobs = min(workers, len(todo) // 8)
+    finished = Parallel(n_jobs=jobs, return_as="generator")(work) if jobs > 1 else (f(*a, **k) for f, a, k in work)
+    for bound, frame in zip(todo, finished, strict=True):
+        done[bound] = frame
+        if progress:
+            progress(len(frame))
+    table = pd.concat([done[b] for b in bounds], ignore_index=True)
+    return Replicates(table, pool.failed, resumed)
+
+
+def _chunk(
+    pool: Pool, design: Design, maxima: Array, seed: int, analyses: tuple[str, ...], bound: tuple[int, int], shuffle: bool,
+    folder: Path | None,
+) -> pd.DataFrame:  # fmt: skip
+    import pandas as pd
+
+    rows = []
+    for number in range(*bound):
+        rng = np.random.default_rng([seed, number])
+        trial = simulate_trial(pool, design, float(maxima[number]), rng)
+        if shuffle:
+            trial = replace(trial, arm=rng.permutation(trial.arm))
+        rows.append(_row(number, trial, analyses))
+    if folder is not None:
+        # written here and not by the parent, so that an interruption loses no finished chunk; JSON keeps every bit
+        write_text(_path(folder, bound), json.dumps(rows))
+    return pd.DataFrame(rows)
+
+
+def _row(number: int, trial: Trial, analyses: tuple[str, ...]) -> dict[str, float | str]:
+    counts = trial.counts
+    row: dict[str, float | str] = {
+        "replicate": number, "candidates": counts["candidates"], "randomised": len(trial.arm),
+        "pass rate": counts["in run-in window"] / counts["above the score floor"],
+        "completers": int(np.isfinite(trial.rated[:, -1]).sum()), "events": int(trial.event.sum()),
+    }  # fmt: skip
+    last = trial.change[:, -1]
+    for i, arm in enumerate(trial.design.arms):
+        mine = last[(trial.arm == i) & np.isfinite(last)]
+        row[f"mean change:{arm.name}"] = float(mine.mean()) if len(mine) else float("nan")
+        row[f"sd change:{arm.name}"] = float(mine.std(ddof=1)) if len(mine) > 1 else float("nan")
+    row |= analyse(trial, analyses)
+    if trial.design.early_onset_months is not None:
+        months = trial.people["onset_months"] + trial.design.observation.weeks * 168 / 730.5
+        early = trial.part(months <= trial.design.early_onset_months)
+        row |= {"early patients": len(early.arm)} | {f"early {k}": v for k, v in analyse(early, ("survival",)).items()}
+    return row
+
+
+def request_hash(
+    pool: Pool, design: Design, maximum: Array, seed: int, analyses: tuple[str, ...], shuffle: bool
+) -> str:
+    """Hash of everything a table of replicates depends on."""
+    digest = hashlib.sha256()
+    model = pool.generator.model
+    digest.update(json.dumps([model.structure_hash, model.parameter_hash, design.text(), maximum.tolist(), seed, analyses, shuffle,
+                              sorted(pool.generator.values.items())]).encode())  # fmt: skip
+    for array in (pool.bodies.people.select_dtypes("number").to_numpy(dtype=float), *(a for s in pool.slowings for a in (s.homocysteine, s.direct))):  # fmt: skip
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _claim(folder: Path, request: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = folder / "request.sha256"
+        if mark.exists() and mark.read_text(encoding="utf-8").strip() != request:
+            raise UsageError(f"'{folder}' holds replicates of another request (design, model, effect or seed differ); choose another folder, or empty it.")  # fmt: skip
+        if not mark.exists():
+            write_text(mark, request + "\n")
+    except OSError as error:
+        raise OutputError(f"cannot use '{folder}': {error.strerror}; choose a writable folder.") from None
+
+
+def _path(folder: Path, bound: tuple[int, int]) -> Path:
+    return folder / f"replicates_{bound[0]:06d}_{bound[1]:06d}.json"
+
+
+def _read(folder: Path, bound: tuple[int, int]) -> pd.DataFrame | None:
+    import pandas as pd
+
+    path = _path(folder, bound)
+    if not path.exists():
+        return None
+    return pd.DataFrame(json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,301 @@
+"""Study cases: the shipped tables, the grammar of interventions, the documentation, and every refusal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from metabolism.cases.rows import COLUMNS, InvalidCase, read_cases, shipped
+from metabolism.data import experiments_dir, read_data
+from metabolism.dosing import Hold, enzymes, read_match, read_population, read_treatment
+from metabolism.errors import InvalidRegimen, InvalidValue, MetabolismError, UnitMismatch, UnknownName
+from metabolism.model import equations
+from metabolism.simulation import METRICS
+
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "cases.md"
+GOOD = {
+    "case": "M01", "row": "M01a", "study": "mine", "source": "HLT2005", "population": "", "match": "",
+    "interventions": "0.4 mg/d folic acid", "against": "", "reading": "12 weeks", "observable": "hcy_plasma", "unit": "%",
+    "metric": "percent_change", "observed": "-20", "low": "-25", "high": "-14", "role": "check", "must_pass": "no", "note": "",
+}  # fmt: skip
+
+
+def write(path, *rows, columns=COLUMNS):
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def treatment(model, text, weight=70.0):
+    return read_treatment(text, model.table, equations(model).parameters, weight)
+
+
+@pytest.fixture(scope="module")
+def rows(model):
+    return read_cases(model)
+
+
+def test_the_homocysteine_cases_are_the_published_table_row_by_row_with_its_bands(rows):
+    table = read_data("literature/homocysteine")
+    own = {r.id: r for r in rows if r.file == "homocysteine.csv"}
+    assert list(own) == list(table["id"])
+    for _, published in table.iterrows():
+        row = own[published["id"]]
+        assert row.case == published["case"]
+        assert (row.low, row.high) == (float(published["accept_low"]), float(published["accept_high"]))
+        assert row.sources == tuple(s for s in published["reference"].split(";") if s in row.sources)
+        assert math.isfinite(row.observed)
+
+
+def test_label_values_of_25_and_50_mg_have_bands_of_20_percent_and_match_the_published_table(rows):
+    table = read_data("literature/pharmacokinetics")
+    label = table[table["study"] == "Rozebalamin label 16.1.1"]
+    published = {(float(r["dose"]), r["analyte"]): float(r["value"]) for _, r in label.iterrows()}
+    found = {r.id: r for r in rows}
+    names = {"P01a": "plasma MeCbl Cmax", "P01b": "AUC0-inf", "P01c": "t1/2", "P03a": "tmax (median)"}
+    names |= {"P02a": "plasma MeCbl Cmax", "P02b": "AUC0-inf", "P02c": "t1/2", "P03b": "tmax (median)"}
+    for key, analyte in names.items():
+        row, value = found[key], published[float(found[key].text["interventions"].split()[0]), analyte]
+        assert row.observed == value
+        assert (row.low, row.high) == pytest.approx((0.8 * value, 1.2 * value))
+
+
+def test_all_shipped_rows_obey_the_json_schema_and_the_schema_knows_every_column_and_metric(rows):
+    schema = json.loads((experiments_dir() / "cases" / "schema.json").read_text(encoding="utf-8"))
+    assert tuple(schema["properties"]) == COLUMNS
+    assert schema["properties"]["metric"]["enum"] == list(METRICS)
+    validator = jsonschema.Draft202012Validator(schema)
+    assert len(rows) > 100
+    for row in rows:
+        assert list(validator.iter_errors(dict(row.text))) == []
+    for change in ({"low": "nan"}, {"source": ""}, {"metric": "slope"}, {"role": "fit"}, {"match": "12 uM"}):
+        assert list(validator.iter_errors(GOOD | change)), change
+
+
+def test_the_first_nine_cases_and_the_b12_deficient_state_must_pass(rows):
+    must = {r.case for r in rows if r.must_pass and r.file == "homocysteine.csv"}
+    assert must == {*(f"C{i:02d}" for i in range(1, 10)), "C12"}
+    # S09 is how the published table wants C09c represented
+    fitted = {r.case for r in rows if r.file == "supplementary.csv" and (r.must_pass or r.role != "check")}
+    assert fitted == {"S09"}
+
+
+def test_every_enzyme_scales_capacities_that_exist(model):
+    known = equations(model).parameters
+    for name, parameters in enzymes().items():
+        assert set(parameters) <= set(known), name
+        holds = treatment(model, f"enzyme {name.lower()} x 0.5 lifelong").holds
+        assert [h.parameter for h in holds] == list(parameters)
+        assert {(h.how, h.value, h.start) for h in holds} == {("x", 0.5, -math.inf)}
+
+
+def test_a_supply_is_the_molar_daily_dose_per_hour(model):
+    (hold,) = treatment(model, "0.4 mg/d folic acid from 1 d for 2 weeks").holds
+    assert hold == Hold("FOLATE_DIET_rate", "+", pytest.approx(0.4e3 / 441.40 / 24), 24.0, 24.0 + 336.0)
+    (hold,) = treatment(model, "100 mg/kg/d betaine until 0 h", weight=50).holds
+    assert hold.value == pytest.approx(100e3 * 50 / 117.15 / 24)
+    assert (hold.start, hold.end) == (-math.inf, 0.0)
+    (hold,) = treatment(model, "fortification 140 ug/day folic acid lifelong").holds
+    assert hold.value == pytest.approx(140 / 441.40 / 24)
+    # a gram of phosphatidylcholine carries less choline than a gram of choline
+    lecithin, choline = (treatment(model, f"1 g/d {s}").holds[0].value for s in ("lecithin", "choline"))
+    assert lecithin / choline == pytest.approx(104.17 / 758.06)
+
+
+def test_doses_per_kg_and_for_a_time_become_a_regimen(model):
+    ((start, regimen),) = treatment(model, "100 mg/kg methionine oral", weight=62).regimens
+    assert (start, regimen.total("methionine")) == (0.0, pytest.approx(100e3 * 62 / 149.21))
+    ((start, regimen),) = treatment(model, "3 g betaine oral twice daily from -1 weeks for 6 weeks").regimens
+    assert (start, len(regimen.doses), regimen.doses[-1].time) == (-168.0, 84, 83 * 12)
+
+
+def test_a_set_held_for_a_while_and_gas_and_inputs_are_holds(model):
+    holds = treatment(
+        model, "fasting from -12 h for 36 h; nitrous oxide 60 % for 5 h; GFR_rel x 0.25; MET_DIET_rate = 24 mmol/d"
+    ).holds
+    found = {(h.parameter, h.how): h for h in holds}
+    assert found["MET_DIET_rate", "="].value == pytest.approx(1000.0)
+    assert {h.origin for h in holds if h.end == 24.0} == {"fasting"}
+    assert found["N2O_inspired", "="] == Hold("N2O_inspired", "=", pytest.approx(0.6), 0.0, 5.0)
+    assert found["GFR_rel", "x"] == Hold("GFR_rel", "x", 0.25, 0.0, math.inf)
+    assert treatment(model, "none").holds == treatment(model, " ; ").holds == ()
+
+
+def test_a_population_is_for_life_and_has_a_weight(model):
+    found, weight = read_population(
+        "set als_patient; GFR_rel = 0.5; weight = 62 kg", model.table, equations(model).parameters
+    )
+    assert weight == 62.0
+    assert {h.start for h in found.holds} == {-math.inf}
+    assert found.holds[-1] == Hold("GFR_rel", "=", 0.5, -math.inf, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("0.4 mg/d folate acid", UnknownName, "Did you mean"),
+        ("1 mg/d cyanocobalamin", InvalidRegimen, "give doses, e.g. '1 mg cyanocobalamin oral daily x 84'"),
+        ("0.4 mL/d folic acid", UnitMismatch, "mass or an amount per day"),
+        ("-1 mg/d folic acid", InvalidValue, "not negative"),
+        ("enzyme CBSS x 0.5", UnknownName, "Did you mean 'CBS'"),
+        ("set fastng", UnknownName, "Did you mean 'fasting'"),
+        ("nitrous oxide 130 %", InvalidValue, "between 0 and 1"),
+        ("GFR_rell x 0.5", UnknownName, "Did you mean 'GFR_rel'"),
+        ("MET_DIET_rate = 5 uM", UnitMismatch, "not in umol/h"),
+        ("50 mg im lifelong", InvalidRegimen, "cannot go on for life"),
+        ("3 g betaine oral daily x 4 for 4 d", InvalidRegimen, "keep one of 'x' and 'for'"),
+        ("fasting for 0 h", InvalidValue, "above 0"),
+        ("give them folate", InvalidRegimen, "is no intervention"),
+    ],
+)
+def test_an_intervention_that_cannot_be_read_says_what_to_write(model, text, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        treatment(model, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hcy_plasma 12 uM by FOLATE_DIET_rate", "cannot read the baseline"),
+        ("hcy_plasm = 12 uM by FOLATE_DIET_rate", "Did you mean 'hcy_plasma'"),
+        ("hcy_plasma = 12 uM by FOLATE_DIET", "Did you mean 'FOLATE_DIET_rate'"),
+        ("hcy_plasma = 12 mg by FOLATE_DIET_rate", "not in uM"),
+        ("hcy_plasma = 0 uM by FOLATE_DIET_rate", "above 0"),
+        (
+            "hcy_plasma = 12 uM by FOLATE_DIET_rate; folate_plasma = 9 nM by FOLATE_DIET_rate",
+            "'FOLATE_DIET_rate' twice",
+        ),
+    ],
+)
+def test_a_baseline_that_cannot_be_read_says_what_to_write(model, text, words):
+    system = equations(model)
+    with pytest.raises(MetabolismError, match=re.escape(words)):
+        read_match(text, model.table, system.units, system.parameters)
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "words"),
+    [
+        ({"source": ""}, "source", "give a BibTeX key, DOI, PMID or address"),
+        ({"source": "HLT2055"}, "source", "Did you mean 'HLT2005'"),
+        ({"observable": "hcy_plasm"}, "observable", "Did you mean 'hcy_plasma'"),
+        ({"observable": "hcy_plasma + met_gut"}, "observable", "different units"),
+        ({"unit": "uM"}, "unit", "does not fit: this number is in %"),
+        ({"unit": "parsnips"}, "unit", "cannot be read"),
+        ({"unit": "mg/L", "metric": "value"}, "unit", "this number is in uM"),
+        ({"unit": "% of dose", "metric": "value"}, "unit", "needs an amount such as cbl_urine"),
+        ({"metric": "percent_chang"}, "metric", "Did you mean 'percent_change'"),
+        ({"metric": "ratio", "unit": "dimensionless"}, "against", "compares with 1 separated by |, and 0 given"),
+        ({"metric": "ordering", "unit": "dimensionless"}, "against", "at least one other arm"),
+        ({"against": "none"}, "against", "compares with none, and 1 given"),
+        ({"reading": "0 h to 24 h"}, "reading", "reads single times"),
+        ({"reading": "12 kg"}, "reading", "not in h"),
+        ({"reading": "-3 h"}, "reading", "before time 0"),
+        ({"metric": "peak", "unit": "uM"}, "reading", "reads a window"),
+        ({"metric": "peak", "unit": "uM", "reading": "24 h to 3 h"}, "reading", "end after it begins"),
+        ({"low": "nan"}, "low", "'nan' is not allowed"),
+        ({"high": "many"}, "high", "is not a number"),
+        ({"observed": "inf"}, "observed", "not allowed"),
+        ({"low": ""}, "low", "is empty"),
+        ({"low": "3"}, "low", "upside down"),
+        ({"role": "fit"}, "role", "write calibration or check"),
+        ({"must_pass": "perhaps"}, "must_pass", "write yes or no"),
+        ({"population": "set alss_patient"}, "population", "Did you mean 'als_patient'"),
+        ({"population": "50 mg im"}, "population", "cannot go on for life"),
+        ({"population": "GFR_rel = 0.5 until 0 h"}, "population", "move it to interventions"),
+        ({"population": "weight = 3 g"}, "population", "between 1 and 500 kg"),
+        ({"match": "hcy_plasma = 12 by FOLATE_DIET_rate"}, "match", "cannot read the baseline"),
+        ({"interventions": "0.4 g/d sugar"}, "interventions", "no substance 'sugar'"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_is_refused_with_file_line_row_column_and_remedy(model, tmp_path, change, column, words):
+    path = write(tmp_path / "mine.csv", GOOD, GOOD | {"row": "M01b"} | change)
+    with pytest.raises(InvalidCase) as caught:
+        read_cases(model, [path])
+    text = str(caught.value)
+    assert f"mine.csv line 3 (row M01b), column '{column}'" in text
+    assert words in text
+    assert caught.value.exit_code == 2
+
+
+def test_all_problems_of_a_file_are_listed_at_once(model, tmp_path):
+    path = write(tmp_path / "mine.csv", GOOD | {"unit": "kg", "role": "x"}, GOOD | {"low": "nan"})
+    with pytest.raises(InvalidCase) as caught:
+        read_cases(model, [path])
+    text = str(caught.value)
+    assert text.count("mine.csv line") == 5, "two problems of line 2, two of line 3 and the place of the first use"
+    assert "'M01a' is already used in mine.csv line 2; give every row its own id" in text
+
+
+def test_rows_of_a_case_must_agree_and_a_file_must_be_a_case_file(model, tmp_path):
+    path = write(tmp_path / "mine.csv", GOOD, GOOD | {"row": "M01b", "must_pass": "yes"})
+    with pytest.raises(InvalidCase, match="differ in role or must_pass"):
+        read_cases(model, [path])
+    for name, text, words in (
+        ("gone.csv", None, "cannot be read"),
+        ("empty.csv", "", "is missing"),
+        ("heads.csv", ",".join(COLUMNS) + "\n", "no row to run"),
+        ("typo.csv", ",".join(COLUMNS).replace("metric", "metrik") + "\n", "Did you mean 'metric'"),
+        ("excel.csv", ";".join(COLUMNS) + "\n", "save the file with commas"),
+        ("short.csv", ",".join(COLUMNS) + "\nM01,M01a\n", "more or fewer fields"),
+        ("binary.csv", b"\xff\xfe\x00case", "UTF-8"),
+    ):
+        path = tmp_path / name
+        if text is not None:
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(InvalidCase, match=words):
+            read_cases(model, [path])
+
+
+def test_columns_that_may_be_left_out_may_be_left_out(model, tmp_path):
+    needed = (
+        "case",
+        "row",
+        "source",
+        "interventions",
+        "reading",
+        "observable",
+        "unit",
+        "metric",
+        "low",
+        "high",
+        "role",
+    )
+    path = write(tmp_path / "mine.csv", {k: GOOD[k] for k in needed}, columns=needed)
+    (row,) = read_cases(model, [path])
+    assert math.isnan(row.observed)
+    assert not row.must_pass
+
+
+def test_the_documentation_shows_every_column_metric_and_kind_of_intervention(model, tmp_path):
+    text = DOCS.read_text(encoding="utf-8")
+    blocks = re.findall(r"```csv\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    used = set()
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(block, encoding="utf-8")
+        assert tuple(next(csv.reader(io.StringIO(block)))) == COLUMNS
+        used |= {r.text["metric"] for r in read_cases(model, [path])}
+    assert used == set(METRICS)
+    for name in (*COLUMNS, *METRICS):
+        assert f"`{name}`" in text, name
+    table = text.split("## Interventions")[1].split("## Metrics")[0]
+    examples = re.findall(r"\| `([^`]+)` \|\n", table)
+    assert len(examples) > 20
+    for example in examples:
+        found = treatment(model, example)
+        assert found.holds or found.regimens or example == "none", example
+
+
+def test_case_files_are_shipped():
+    assert [p.name for p in shipped()] == ["homocysteine.csv", "pharmacokinetics.csv", "supplementary.csv"]

@@ -1,0 +1,276 @@
+"""Calibration: residuals and their scales, resumption, profiles and draws, on a small fit with a known answer."""
+
+import csv
+import json
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metabolism.data import models_dir
+from metabolism.errors import InvalidValue, MetabolismError, ModelError
+from metabolism.fit.adopt import adopt, fit_problems, write_fit
+from metabolism.fit.objective import Definition, Objective, least_squares, read_definition, shipped_fits
+from metabolism.fit.posterior import Profile, Sample, pareto_k, profiles, sample
+from metabolism.model import closure, draws
+from metabolism.simulation import steady_state
+
+SMALL = Definition(
+    id="small", title="two parameters", cases=("homocysteine.csv",), role="calibration", starts=2, seed=1, draws=50,
+    band_sd=1.645, parameters=("MCM_K_cbl", "MCM_n_cbl"),
+)  # fmt: skip
+
+
+class Linear(Objective):
+    """An objective whose residuals are linear in the log parameters, so that every answer is known exactly."""
+
+    def __init__(self, model, definition=SMALL):
+        self.model, self.definition, self.workers, self.names = model, definition, 1, definition.parameters
+        self.rows, self.evaluations, self._cached = [], 0, (b"", np.empty(0))
+        self.centre, self.sd = np.array([-1.5, 1.0]), np.array([0.8, 0.4])
+        self.low, self.high = np.array([-6.0, -2.0]), np.array([3.0, 4.0])
+        rng = np.random.default_rng(5)
+        self.a, self.b = rng.normal(size=(6, 2)) * 3, rng.normal(size=6)
+
+    def residuals(self, x):
+        self.evaluations += len(x)
+        return np.hstack([x @ self.a.T - self.b, (x - self.centre) / self.sd])
+
+    def constrained(self, x):
+        return self.residuals(x)
+
+    @property
+    def exact(self):
+        """Mean and covariance of the Gaussian posterior."""
+        precision = self.a.T @ self.a + np.diag(1 / self.sd**2)
+        covariance = np.linalg.inv(precision)
+        return covariance @ (self.a.T @ self.b + self.centre / self.sd**2), covariance
+
+
+@pytest.fixture
+def linear(model):
+    return Linear(model)
+
+
+@pytest.fixture
+def fitted(linear, tmp_path):
+    return least_squares(linear, tmp_path / "starts")
+
+
+@pytest.fixture(scope="module")
+def objective(model):
+    """Residuals of the rows of methylmalonic acid by B12 status, as they are computed for the shipped fit."""
+    made = Objective(model, SMALL)
+    made.rows = [r for r in made.rows if r.case in ("C12", "C14")]
+    return made
+
+
+def test_residuals_count_half_a_band_as_the_stated_standard_deviations(objective):
+    for row, (wide, target, sd) in zip(objective.rows, objective.scales, strict=True):
+        assert wide == (row.low > 0 and row.high / row.low >= 3)
+        turn = math.log if wide else float
+        assert sd == pytest.approx((turn(row.high) - turn(row.low)) / 2 / 1.645)
+        assert turn(row.low) <= target <= turn(row.high)
+    values = np.array([[row.observed] for row in objective.rows])
+    np.testing.assert_allclose(objective.data_residuals(values), 0, atol=1e-12)
+    edge = np.array([[row.high] for row in objective.rows])
+    assert (objective.data_residuals(edge) > 0).all()
+
+
+def test_a_row_that_cannot_be_simulated_costs_six_standard_deviations(objective):
+    assert objective.data_residuals(np.full((len(objective.rows), 1), np.nan)) == pytest.approx(6.0)
+
+
+def test_must_pass_rows_are_walls_of_the_search_and_no_data(objective):
+    """C12 must pass, C14 need not: only leaving a band of C12 costs more than its residual."""
+    x = objective.centre[None]
+    places, low, high = objective.walls
+    assert [objective.rows[i].case for i in places] == ["C12", "C12"]
+    values = objective.predictions(x).values
+    expected = objective.distances(values)[0, places]
+    free, all_ = objective.residuals(x)[0], objective.constrained(x)[0]
+    np.testing.assert_array_equal(all_[: len(free)], free)
+    wall = all_[len(free) :]
+    np.testing.assert_allclose(wall, 8 * (np.maximum(expected - high, 0) + np.minimum(expected - low, 0)))
+    edges = objective.distances(np.array([[r.low, r.high] for r in objective.rows]))[:, places]
+    np.testing.assert_allclose([low - edges[0], edges[1] - high], 0.02 * 2 * 1.645, err_msg="clear of the very edge")
+
+
+def test_a_band_open_on_one_side_asks_nothing_inside_it(model):
+    rows = [
+        r
+        for r in Objective(
+            model, replace(SMALL, cases=("supplementary.csv",), parameters=("MCM_K_cbl",), role="check")
+        ).rows
+        if r.id == "S15a"
+    ]
+    made = Objective(model, SMALL)
+    made.rows = rows
+    assert (rows[0].low, rows[0].high) == (10.0, math.inf)
+    residuals = made.data_residuals(np.array([[1e3, 10.0, 5.0, np.nan]]))[:, 0]
+    np.testing.assert_allclose(residuals, [0, 0, -1.645, 6], atol=1e-12)
+
+
+def test_a_candidate_that_cannot_rest_costs_every_row_and_leaves_its_neighbours_alone(model):
+    definition = replace(SMALL, cases=("pharmacokinetics.csv",), parameters=("HOLOTC_UPTAKE_k", "CBL_CLns"))
+    made = Objective(model, definition)
+    made.rows = [r for r in made.rows if r.case == "P04"]
+    good = np.log([model.values[n] for n in definition.parameters])
+    # so slow an uptake of holotranscobalamin cannot pay for the bile
+    both = np.array([good, np.log([0.05, 0.3])])
+    assert np.isnan(made.columns(both)["CBL_RELEASE_liver_k"]).tolist() == [False, True]
+    residuals = made.residuals(both)[:, : len(made.rows)]
+    assert (residuals[1] == 6).all()
+    np.testing.assert_array_equal(residuals[0], made.residuals(good[None])[0, : len(made.rows)])
+
+
+def test_a_linear_problem_is_solved_exactly_from_every_start(linear, fitted):
+    mean, covariance = linear.exact
+    np.testing.assert_allclose(fitted.x, mean, atol=2e-4)
+    np.testing.assert_allclose(fitted.covariance, covariance, rtol=1e-6)
+    assert len(fitted.starts) == SMALL.starts
+    assert len({round(start["cost"], 6) for start in fitted.starts}) == 1
+
+
+def test_finished_starts_are_not_repeated_and_foreign_ones_are_refused(linear, tmp_path):
+    first = least_squares(linear, tmp_path)
+    before, stored = linear.evaluations, (tmp_path / "start_0.json").read_text()
+    second = least_squares(linear, tmp_path)
+    # only the final residuals and Jacobian
+    assert linear.evaluations - before <= 1 + len(SMALL.parameters)
+    np.testing.assert_array_equal(first.x, second.x)
+    entry = json.loads(stored)
+    entry["key"]["seed"] = 2
+    (tmp_path / "start_0.json").write_text(json.dumps(entry))
+    with pytest.raises(MetabolismError, match="another fit or model"):
+        least_squares(linear, tmp_path)
+
+
+def test_a_profile_of_a_linear_problem_is_the_exact_parabola(linear, fitted):
+    mean, _ = linear.exact
+    for i, profile in enumerate(profiles(linear, fitted)):
+        assert profile.parameter == SMALL.parameters[i]
+        assert (np.diff(profile.values) > 0).all()
+        precision = linear.a.T @ linear.a + np.diag(np.where(np.arange(2) == i, 0, 1 / linear.sd**2))
+        centre = np.linalg.solve(
+            precision, linear.a.T @ linear.b + np.where(np.arange(2) == i, 0, linear.centre / linear.sd**2)
+        )
+        curvature = 1 / np.linalg.inv(precision)[i, i]
+        exact = curvature * (np.log(profile.values) - centre[i]) ** 2
+        np.testing.assert_allclose(profile.rise, exact - exact.min(), atol=1e-3 * exact.max())
+    assert mean.shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("rise", "verdict"),
+    [([9, 0, 9], "identified"), ([9, 0, 1], "one-sided: lower bound"), ([1, 0, 9], "one-sided: upper bound"),
+     ([1, 0, 1], "not identified")],
+)  # fmt: skip
+def test_the_verdict_is_read_off_the_rise(rise, verdict):
+    assert Profile("x", np.array([1.0, 2.0, 3.0]), np.array(rise, dtype=float)).verdict == verdict
+
+
+def test_draws_have_the_mean_and_covariance_of_the_exact_posterior(linear, fitted):
+    mean, covariance = linear.exact
+    found = sample(linear, fitted, 4000, proposals=6000, seed=3)
+    assert isinstance(found, Sample)
+    assert found.effective > 3000
+    assert found.pareto_k < 0.7
+    logs = np.log(found.draws.to_numpy())
+    np.testing.assert_allclose(logs.mean(axis=0), mean, atol=0.06 * np.sqrt(np.diag(covariance)).max())
+    np.testing.assert_allclose(np.cov(logs.T), covariance, atol=0.08 * covariance.max())
+
+
+def test_finished_rounds_of_draws_are_not_repeated(linear, fitted, tmp_path):
+    first = sample(linear, fitted, 50, proposals=200, folder=tmp_path)
+    before = linear.evaluations
+    second = sample(linear, fitted, 50, proposals=200, folder=tmp_path)
+    assert linear.evaluations == before
+    assert first.draws.equals(second.draws)
+    assert len(list(tmp_path.glob("round_*.npz"))) == 8
+
+
+def test_pareto_k_tells_light_from_heavy_tails():
+    rng = np.random.default_rng(1)
+    assert pareto_k(rng.random(2000)) < 0.3
+    assert pareto_k(rng.pareto(0.8, 2000)) > 0.7
+
+
+def test_a_fit_leaves_every_table_and_says_what_it_did(model, tmp_path):
+    objective = Objective(model, SMALL)
+    objective.rows = [r for r in objective.rows if r.id in ("C14b", "C14c")]
+    objective.definition = replace(SMALL, starts=1)
+    fit = least_squares(objective, tmp_path / "starts", limit=2)
+    found = profiles(objective, fit, rounds=1)
+    write_fit(tmp_path, objective, fit, found, sample(objective, fit, 20, proposals=100))
+    with (tmp_path / "values.csv").open(newline="") as handle:
+        rows = {r["parameterId"]: r for r in csv.DictReader(handle)}
+    assert set(rows) == set(SMALL.parameters)
+    assert all(r["source"] == "fit:small" and float(r["se_log"]) > 0 for r in rows.values())
+    report = (tmp_path / "report.md").read_text()
+    assert "2 parameters, 2 rows" in report
+    assert "Pareto k" in report
+    with pytest.raises(MetabolismError, match="not a complete fit"):
+        adopt(tmp_path / "elsewhere")
+
+
+def test_adopted_values_are_those_of_the_fit_they_cite():
+    assert fit_problems() == []
+
+
+@pytest.mark.parametrize("name", shipped_fits())
+def test_a_shipped_fit_has_far_fewer_parameters_than_rows(model, name):
+    definition = read_definition(name)
+    rows = Objective(model, definition).rows
+    assert len(definition.parameters) < 0.5 * len(rows)
+    table = model.table
+    assert all(f"fit:{definition.id}" in table[name].source for name in definition.parameters)
+
+
+@pytest.mark.parametrize("name", shipped_fits())
+def test_a_shipped_posterior_holds_the_fitted_parameters(name):
+    with (models_dir() / "fits" / name / "posterior.csv").open(newline="") as handle:
+        lines = list(csv.reader(handle))
+    assert tuple(lines[0]) == read_definition(name).parameters
+    assert len(lines) - 1 >= 500
+
+
+def test_every_draw_of_the_shipped_posterior_rests(model):
+    for _, row in draws(model, 5).iterrows():
+        state = steady_state(model.with_values(row.to_dict()))
+        assert state.residual < 1e-9
+        assert state.stable
+
+
+def test_a_model_closed_anew_rests_at_its_reference(model):
+    moved = {"ref_TM_tissue": 250.0, "MS_tissue_Km_thf5m": 1.0}
+    values = moved | closure(model.table).values(moved)
+    changed = model.with_values({k: v for k, v in values.items() if k in model.values and v != model.values[k]})
+    assert steady_state(changed).values["hcy_plasma"] == pytest.approx(model.values["hcy_plasma"], rel=1e-8)
+
+
+@pytest.mark.parametrize(("text", "words"), [("id = 1", "no fit definition"), ("id = [", "no fit definition")])
+def test_a_broken_definition_is_refused(tmp_path, text, words):
+    path = tmp_path / "fit.toml"
+    path.write_text(text)
+    with pytest.raises(ModelError, match=words):
+        read_definition(path)
+
+
+def test_a_fit_with_more_parameters_than_rows_or_without_priors_is_refused(model):
+    with pytest.raises(InvalidValue, match="fit fewer"):
+        Objective(model, replace(SMALL, role="check", cases=("homocysteine.csv",), parameters=tuple(model.table)[:60]))
+    with pytest.raises(InvalidValue, match="cannot be fitted"):
+        Objective(model, replace(SMALL, parameters=("GFR_rel",)))
+
+
+def test_the_command_refuses_nonsense_in_one_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "metabolism", "fit", "--proposals", "3"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(r"metabolism: --proposals 3 must be at least 100\.\n", done.stderr)
