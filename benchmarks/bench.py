@@ -57,10 +57,13 @@ COUNT = {
     "desolve": COMPARED,
 }
 NAMES = {
-    "fast": "this package, `fast`", "roadrunner": "libRoadRunner, own loop, SBML events", "copasi": "COPASI through basico, SBML events",
-    "scipy": "scipy LSODA, generated Python rates and Jacobian", "amici": "AMICI (CVODES, KLU), SBML events",
+    "fast": "this package, `fast`",
+    "roadrunner": "libRoadRunner, own loop, SBML events",
+    "copasi": "COPASI through basico, SBML events",
+    "scipy": "scipy LSODA, generated Python rates and Jacobian",
+    "amici": "AMICI (CVODES, KLU), SBML events",
     "desolve": "R deSolve LSODA, compiled rates",
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -97,17 +100,28 @@ def trial(count: int, rtol: float = 1e-6, regimen: str | None = REGIMEN, hours: 
     model = mb.load().with_set("als_patient").with_values(MN_Emax=0.5)
     grid = TIMES[hours >= TIMES] if times is None else times
     return prepare(
-        model, regimen, hours, outputs=OUTPUTS, times=grid, patients=population(model, count),
-        own_baseline={"MN_hcy_ref": "hcy_plasma"}, engine="fast", rtol=rtol,
-    ).problem  # fmt: skip
+        model,
+        regimen,
+        hours,
+        outputs=OUTPUTS,
+        times=grid,
+        patients=population(model, count),
+        own_baseline={"MN_hcy_ref": "hcy_plasma"},
+        engine="fast",
+        rtol=rtol,
+    ).problem
 
 
 def take(problem: Problem, count: int, rtol: float) -> Problem:
     """The first patients at another tolerance."""
     return replace(
-        problem, parameters=problem.parameters[:count], initial=problem.initial[:count], rtol=rtol,
-        dose_scale=problem.dose_scale[:count], atol=problem.atol * (rtol / problem.rtol),
-    )  # fmt: skip
+        problem,
+        parameters=problem.parameters[:count],
+        initial=problem.initial[:count],
+        rtol=rtol,
+        dose_scale=problem.dose_scale[:count],
+        atol=problem.atol * (rtol / problem.rtol),
+    )
 
 
 def cpu() -> float:
@@ -133,9 +147,14 @@ def write_folder(folder: Path, problem: Problem, count: int) -> None:
         )
     (folder / "plain.xml").write_text(model.sbml, encoding="utf-8")
     content = {
-        "states": system.states, "parameter_ids": system.parameters, "volume": system.volume, "outputs": OUTPUTS,
-        "end": HOURS, "doses": problem.plan.boluses, "atol_scale": (problem.atol / problem.rtol).tolist(),
-    }  # fmt: skip
+        "states": system.states,
+        "parameter_ids": system.parameters,
+        "volume": system.volume,
+        "outputs": OUTPUTS,
+        "end": HOURS,
+        "doses": problem.plan.boluses,
+        "atol_scale": (problem.atol / problem.rtol).tolist(),
+    }
     (folder / "problem.json").write_text(json.dumps(content), encoding="utf-8")
     np.savez(folder / "arrays.npz", parameters=problem.parameters[:count], initial=problem.initial[:count], times=TIMES)
     write_c(folder, system)
@@ -144,8 +163,13 @@ def write_folder(folder: Path, problem: Problem, count: int) -> None:
         (system.states.index(s) + 1, at, amount / volume.get(system.volume.get(s, ""), 1.0))
         for at, s, amount in problem.plan.boluses
     ]
-    tables = {"parameters": problem.parameters[:count], "initial": problem.initial[:count], "doses": doses,
-              "times": TIMES, "atol": problem.atol / problem.rtol}  # fmt: skip
+    tables = {
+        "parameters": problem.parameters[:count],
+        "initial": problem.initial[:count],
+        "doses": doses,
+        "times": TIMES,
+        "atol": problem.atol / problem.rtol,
+    }
     for name, table in tables.items():
         np.savetxt(folder / f"{name}.csv", np.array(table), fmt="%.17g", delimiter=",")
     (folder / "states.csv").write_text("\n".join(system.states), encoding="utf-8")
@@ -161,9 +185,13 @@ def write_c(folder: Path, system: Equations) -> None:
     outputs = [sp.Symbol(o) if o in system.states else system.expanded[o] for o in OUTPUTS]
     expressions += [sp.sympify(e).doit().xreplace({sp.Symbol(k): v for k, v in place.items()}) for e in outputs]
     shared, reduced = sp.cse(expressions, symbols=sp.numbered_symbols("s_"), order="none")
-    lines = ["#include <R.h>", "#include <math.h>", f"static double p[{len(system.parameters)}];",
-             f"void initmod(void (*odeparms)(int *, double *)) {{ int n = {len(system.parameters)}; odeparms(&n, p); }}",
-             "void derivs(int *n, double *t, double *y, double *ydot, double *out, int *ip) {"]  # fmt: skip
+    lines = [
+        "#include <R.h>",
+        "#include <math.h>",
+        f"static double p[{len(system.parameters)}];",
+        f"void initmod(void (*odeparms)(int *, double *)) {{ int n = {len(system.parameters)}; odeparms(&n, p); }}",
+        "void derivs(int *n, double *t, double *y, double *ydot, double *out, int *ip) {",
+    ]
     lines += [f"  double {name} = {sp.ccode(e)};" for name, e in shared]
     lines += [f"  ydot[{i}] = {sp.ccode(e)};" for i, e in enumerate(reduced[: len(system.states)])]
     lines += [f"  out[{i}] = {sp.ccode(e)};" for i, e in enumerate(reduced[len(system.states) :])]
@@ -277,13 +305,20 @@ def piece(system: Equations, seed: str) -> Equations:
         own = {s: k for s, k in r.stoichiometry.items() if s in keep and k}
         if own:
             reactions[r.id] = Reaction(r.id, own, system.expanded[r.id])
-    rules = {k: e.xreplace({s: system.expanded[s.name] for s in e.free_symbols if s.name in system.expanded})
-             for k, e in system.rate_rules.items() if k in keep}  # fmt: skip
+    rules = {
+        k: e.xreplace({s: system.expanded[s.name] for s in e.free_symbols if s.name in system.expanded})
+        for k, e in system.rate_rules.items()
+        if k in keep
+    }
     return Equations(
-        f"part {seed}\n{system.sbml}", tuple(s for s in system.states if s in keep), system.parameters,
-        tuple(reactions), system.units, {s: v for s, v in system.volume.items() if s in keep},
+        f"part {seed}\n{system.sbml}",
+        tuple(s for s in system.states if s in keep),
+        system.parameters,
+        tuple(reactions),
+        system.units,
+        {s: v for s, v in system.volume.items() if s in keep},
         Expressions({}, rules, reactions),
-    )  # fmt: skip
+    )
 
 
 def scaling() -> dict[str, list[tuple[str, float, float]]]:
@@ -314,9 +349,12 @@ def scaling() -> dict[str, list[tuple[str, float, float]]]:
         alone = system if seed is None else piece(system, seed)
         index = [system.states.index(s) for s in alone.states]
         problem = replace(
-            whole, equations=alone, outputs=alone.states[:1], initial=np.ascontiguousarray(whole.initial[:, index]),
+            whole,
+            equations=alone,
+            outputs=alone.states[:1],
+            initial=np.ascontiguousarray(whole.initial[:, index]),
             atol=whole.atol[index],
-        )  # fmt: skip
+        )
         if rows.get("states") and rows["states"][-1][0] == str(len(alone.states)):
             continue
         add("states", str(len(alone.states)), problem)
@@ -332,10 +370,14 @@ def arithmetic(system: Equations) -> list[dict[str, float]]:
     from metabolism.engines import RODAS5P, ModelCode, part, split
 
     module, found = ir.Module("count"), split(system)
-    codes = [ModelCode(system, module, 4)] if found is None else [
-        ModelCode(part(system, found.upper), module, 4, label="upper_", outputs=False),
-        ModelCode(part(system, found.lower), module, 4, found.upper, found.inputs, "lower_"),
-    ]  # fmt: skip
+    codes = (
+        [ModelCode(system, module, 4)]
+        if found is None
+        else [
+            ModelCode(part(system, found.upper), module, 4, label="upper_", outputs=False),
+            ModelCode(part(system, found.lower), module, 4, found.upper, found.inputs, "lower_"),
+        ]
+    )
     body, stages = {f.name: str(f) for f in module.functions}, RODAS5P.stages
     counted = []
     for code in codes:
@@ -364,18 +406,30 @@ def big(count: int, workers: int, rtol: float) -> None:
     model = mb.load().with_set("als_patient").with_values(MN_Emax=0.5)
     begin, busy = time.perf_counter(), cpu()
     result = mb.simulate(
-        model, REGIMEN, patients=population(model, count), own_baseline={"MN_hcy_ref": "hcy_plasma"}, outputs=OUTPUTS,
-        times=np.arange(0, HOURS + 1, 168.0), workers=workers, rtol=rtol,
-    )  # fmt: skip
-    report = {"wall": time.perf_counter() - begin, "cpu": cpu() - busy, "failed": len(result.failures),
-              "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}  # fmt: skip
+        model,
+        REGIMEN,
+        patients=population(model, count),
+        own_baseline={"MN_hcy_ref": "hcy_plasma"},
+        outputs=OUTPUTS,
+        times=np.arange(0, HOURS + 1, 168.0),
+        workers=workers,
+        rtol=rtol,
+    )
+    report = {
+        "wall": time.perf_counter() - begin,
+        "cpu": cpu() - busy,
+        "failed": len(result.failures),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
     print(json.dumps(report))
 
 
 def fresh(code: str, cache: Path, repeats: int = 1) -> str:
     """Least time that a statement takes in a new process with a given cache, in words."""
-    code = (f"import time; b = time.perf_counter(), time.process_time(); {code}; "
-            "print(time.perf_counter() - b[0], time.process_time() - b[1])")  # fmt: skip
+    code = (
+        f"import time; b = time.perf_counter(), time.process_time(); {code}; "
+        "print(time.perf_counter() - b[0], time.process_time() - b[1])"
+    )
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "LOCALAPPDATA": str(cache)}
     runs = [
         subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -422,10 +476,17 @@ def comparison(found: list[Measured], fast: Measured) -> str:
             )
             continue
         spread = own.seconds[own.rtol]
-        rows.append([
-            NAMES[own.tool], own.version, f"{own.rtol:.0e}", f"{own.errors[own.rtol]:.1e}", f"{1e3 * own.cost:.2f}",
-            f"{1e3 * min(spread):.2f} to {1e3 * max(spread):.2f}", f"{own.cost / fast.cost:.0f} x",
-        ])  # fmt: skip
+        rows.append(
+            [
+                NAMES[own.tool],
+                own.version,
+                f"{own.rtol:.0e}",
+                f"{own.errors[own.rtol]:.1e}",
+                f"{1e3 * own.cost:.2f}",
+                f"{1e3 * min(spread):.2f} to {1e3 * max(spread):.2f}",
+                f"{own.cost / fast.cost:.0f} x",
+            ]
+        )
     return table(
         ["tool", "version", "rtol", "achieved error", "ms per patient", "range", "time relative to `fast`"], rows
     )
@@ -435,8 +496,9 @@ def ladder(found: list[Measured]) -> str:
     """Achieved errors and times at every tolerance that was tried."""
     rows = [
         [NAMES[m.tool], f"{r:.0e}", f"{e:.1e}", f"{1e3 * m.tried[r]:.2f}"]
-        for m in found for r, e in sorted(m.errors.items(), reverse=True)
-    ]  # fmt: skip
+        for m in found
+        for r, e in sorted(m.errors.items(), reverse=True)
+    ]
     return table(["tool", "requested rtol", "achieved error", "ms per patient, one run"], rows)
 
 
@@ -500,7 +562,7 @@ def write_page(found: list[Measured], facts: dict, rows: dict, rounds: int) -> N
         "A matrix product has two fused operations per cycle and no divisions; here sums and products are mostly not fused, "
         "a solve is a chain of dependent operations, and a fifth of the instructions move values between registers and memory.",
         "What was tried to go further is in [decision 5](decisions/0005-fast-engine.md).",
-    ]  # fmt: skip
+    ]
     write_text(PAGE, "\n\n".join(parts) + "\n")
     print(f"written: {PAGE}")
 
@@ -509,8 +571,10 @@ def facts_of_fast(quick: bool) -> dict:
     """Everything the page says about the engine alone."""
     facts: dict = {"load": f"{os.getloadavg()[0]:.1f} busy processes" if hasattr(os, "getloadavg") else "unknown"}
     with tempfile.TemporaryDirectory() as cache:
-        line = ("import metabolism as mb; from metabolism.sbml.equations import equations; "
-                "from metabolism.engines.ensemble.compile import kernel; ")  # fmt: skip
+        line = (
+            "import metabolism as mb; from metabolism.sbml.equations import equations; "
+            "from metabolism.engines.ensemble.compile import kernel; "
+        )
         facts["compile"] = fresh(line + "kernel(equations(mb.load()))", Path(cache))
         facts["cached"] = fresh(line + "kernel(equations(mb.load()))", Path(cache), 3)
         facts["reading"] = fresh(line + "equations(mb.load())", Path(cache), 3)

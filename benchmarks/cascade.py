@@ -55,15 +55,19 @@ def main() -> None:
                     steps = " + ".join(f"{count:.0f}" for count in run.counts)
                     print(
                         f"rtol {rtol:.0e} {name:<9} error {curves[name][-1][0]:.1e} ({each}), {steps} steps, "
-                        f"{curves[name][-1][1]:.2f} ms ({min(times[name]):.2f} to {max(times[name]):.2f})", flush=True
-                    )  # fmt: skip
+                        f"{curves[name][-1][1]:.2f} ms ({min(times[name]):.2f} to {max(times[name]):.2f})",
+                        flush=True,
+                    )
     for wanted in (ACCURACY, ACCURACY / 10):
         cost = {}
         for name, curve in curves.items():
             errors, times_ = (np.log(column) for column in zip(*sorted(curve), strict=True))
             cost[name] = float(np.exp(np.interp(np.log(wanted), errors, times_)))
-        print(f"at an achieved error of {wanted:.0e}: " + ", ".join(f"{n} {c:.2f} ms" for n, c in cost.items())
-              + f", gain {cost['whole'] / cost['two parts']:.2f}")  # fmt: skip
+        print(
+            f"at an achieved error of {wanted:.0e}: "
+            + ", ".join(f"{n} {c:.2f} ms" for n, c in cost.items())
+            + f", gain {cost['whole'] / cost['two parts']:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -130,8 +130,10 @@ def desolve(p: Problem):
     """R deSolve: LSODA on the compiled right-hand side, doses as a table of events."""
     done = subprocess.run(
         ["Rscript", "--vanilla", str(Path(__file__).with_name("desolve.R")), str(p.folder), repr(p.rtol)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     report = json.loads(done.stdout.splitlines()[-1])
     values = np.loadtxt(p.folder / "desolve.csv", delimiter=",").reshape(p.count, len(p.times), len(p.outputs))
     return (lambda i: (report["seconds"][i], values[i])), f"{report['version']} (R {report['r']})"

@@ -24,11 +24,20 @@ def write_all() -> None:
     """Write every generated page; a page whose text did not change keeps its time stamp."""
     OUT.mkdir(exist_ok=True)
     pages = {
-        "equations": equations_page(), "parameters": parameters_page(), "assumptions": assumptions_page(),
-        "flux_map": flux_map_page(), "scenarios": scenarios_page(), "claims": claims_page(), "court": court_page(), "reference": reference_page(),
-        "commands": commands_page(), "more_list": more(), "model_folder": adopted(ROOT / "models" / "README.md"),
-        "experiments_folder": adopted(ROOT / "experiments" / "README.md"), "changes": adopted(ROOT / "CHANGELOG.md"),
-    }  # fmt: skip
+        "equations": equations_page(),
+        "parameters": parameters_page(),
+        "assumptions": assumptions_page(),
+        "flux_map": flux_map_page(),
+        "scenarios": scenarios_page(),
+        "claims": claims_page(),
+        "court": court_page(),
+        "reference": reference_page(),
+        "commands": commands_page(),
+        "more_list": more(),
+        "model_folder": adopted(ROOT / "models" / "README.md"),
+        "experiments_folder": adopted(ROOT / "experiments" / "README.md"),
+        "changes": adopted(ROOT / "CHANGELOG.md"),
+    }
     for stale in OUT.glob("*.md"):
         if stale.stem not in pages:
             stale.unlink()
@@ -123,8 +132,13 @@ def equations_page() -> str:
         # dollars would be read as mathematics by the page
         return f'<div class="eq"><math display="block"><mi>{left}</mi><mo>=</mo>{mathml(expression, printer="presentation")}</math></div>'
 
-    text = ["# Equations", "", f"{len(system.states)} states, {len(system.reactions)} reactions and {len(system.rules)} derived quantities, "
-            "generated from the built SBML. A name under a fraction bar or in an index is the id in `models/parameters.csv`.", ""]  # fmt: skip
+    text = [
+        "# Equations",
+        "",
+        f"{len(system.states)} states, {len(system.reactions)} reactions and {len(system.rules)} derived quantities, "
+        "generated from the built SBML. A name under a fraction bar or in an index is the id in `models/parameters.csv`.",
+        "",
+    ]
     for fragment in dict.fromkeys(owner.values()):
         text += [f"## {fragment.replace('_', ' ').capitalize()}", ""]
         for key, home in owner.items():
@@ -132,11 +146,25 @@ def equations_page() -> str:
                 continue
             if key in system.reactions:
                 reaction = system.reactions[key]
-                sides = [" + ".join((f"{abs(c):g} " if abs(c) != 1 else "") + s for s, c in reaction.stoichiometry.items() if c * sign > 0) or "∅"
-                         for sign in (-1, 1)]  # fmt: skip
+                sides = [
+                    " + ".join(
+                        (f"{abs(c):g} " if abs(c) != 1 else "") + s
+                        for s, c in reaction.stoichiometry.items()
+                        if c * sign > 0
+                    )
+                    or "∅"
+                    for sign in (-1, 1)
+                ]
                 title = names.get(key, {}).get("name") or key
-                text += [f"### {key}", "", f"{title}: `{sides[0]} → {sides[1]}` [µmol/h]" if title != key else f"`{sides[0]} → {sides[1]}` [µmol/h]", "",
-                         raw(formula("v", reaction.rate))]  # fmt: skip
+                text += [
+                    f"### {key}",
+                    "",
+                    f"{title}: `{sides[0]} → {sides[1]}` [µmol/h]"
+                    if title != key
+                    else f"`{sides[0]} → {sides[1]}` [µmol/h]",
+                    "",
+                    raw(formula("v", reaction.rate)),
+                ]
             elif key in system.rules:
                 text += [
                     f"### {key}",
@@ -175,17 +203,40 @@ def parameters_page() -> str:
     from metabolism.units import label
 
     rows = load().table
-    text = ["# Parameters and where they come from", "",
-            "Confidence: A measured in people, B measured or fitted with care, C indirect, D assumed. `derived` rows are computed "
-            "from others by the formula shown. Generated from `models/parameters.csv`.", ""]  # fmt: skip
+    text = [
+        "# Parameters and where they come from",
+        "",
+        "Confidence: A measured in people, B measured or fitted with care, C indirect, D assumed. `derived` rows are computed "
+        "from others by the formula shown. Generated from `models/parameters.csv`.",
+        "",
+    ]
     modules = dict.fromkeys(p.module for p in rows.values())
     for module in modules:
         own = [p for p in rows.values() if p.module == module]
-        text += [f"## {module.replace('_', ' ').capitalize()}", "", raw(table(
-            ["id", "what", "value", "unit", "bounds", "kind", "source", "where", "", "how or why"],
-            [[f"<code>{p.id}</code>", p.name, f"{p.value:.5g}", label(p.unit) or "–", f"{p.lower:.3g} to {p.upper:.3g}", p.kind,
-              p.source, p.locator, p.confidence, " ".join(x for x in (p.derivation, p.note) if x)] for p in own],
-        ))]  # fmt: skip
+        text += [
+            f"## {module.replace('_', ' ').capitalize()}",
+            "",
+            raw(
+                table(
+                    ["id", "what", "value", "unit", "bounds", "kind", "source", "where", "", "how or why"],
+                    [
+                        [
+                            f"<code>{p.id}</code>",
+                            p.name,
+                            f"{p.value:.5g}",
+                            label(p.unit) or "–",
+                            f"{p.lower:.3g} to {p.upper:.3g}",
+                            p.kind,
+                            p.source,
+                            p.locator,
+                            p.confidence,
+                            " ".join(x for x in (p.derivation, p.note) if x),
+                        ]
+                        for p in own
+                    ],
+                )
+            ),
+        ]
     used = sorted({k for p in rows.values() for k in p.keys} & bibliography().keys())
     text += ["## Sources", "", *(f"- **{k}**: {citation(k)}" for k in used), ""]
     return "\n".join(text)
@@ -211,16 +262,26 @@ def assumptions_page() -> str:
     change = {o: 100 * (v[1:] / v[0] - 1) for o, v in values.items()}
     order = sorted(range(len(rows)), key=lambda i: -max(abs(c[i]) for c in change.values()))
     body = [
-        [f"<code>{rows[i].id}</code>", rows[i].name, f"{rows[i].value:.4g} {label(rows[i].unit)}", *(f"{round(change[o][i], 2) + 0.0:+.2f}" for o in outputs),
-         rows[i].note or rows[i].derivation] for i in order
-    ]  # fmt: skip
+        [
+            f"<code>{rows[i].id}</code>",
+            rows[i].name,
+            f"{rows[i].value:.4g} {label(rows[i].unit)}",
+            *(f"{round(change[o][i], 2) + 0.0:+.2f}" for o in outputs),
+            rows[i].note or rows[i].derivation,
+        ]
+        for i in order
+    ]
     text = [
-        "# Assumptions and what they do", "",
+        "# Assumptions and what they do",
+        "",
         f"{len(rows)} values of confidence D carry the model where nothing was measured. Each row makes one of them 10 % larger, leaves all "
         "others, and lets the healthy reference come to rest again: the change of each level or rate in percent, largest first. An "
-        "assumption with zeros acts only under treatment, in disease, or not at all at rest.", "",
-        raw(table(["id", "what", "value", "tHcy [%]", "MMA [%]", "liver SAM [%]", "transmethylation [%]", "why"], body)),
-    ]  # fmt: skip
+        "assumption with zeros acts only under treatment, in disease, or not at all at rest.",
+        "",
+        raw(
+            table(["id", "what", "value", "tHcy [%]", "MMA [%]", "liver SAM [%]", "transmethylation [%]", "why"], body)
+        ),
+    ]
     return "\n".join(text)
 
 
@@ -235,8 +296,13 @@ def flux_map_page() -> str:
         ("MTHFR 677TT", model.with_set("mthfr_677tt"), "the healthy reference"),
         ("Renal impairment", model.with_set("renal_impairment"), "the healthy reference"),
     )
-    text = ["# Flux map", "", "Every reaction of the model at rest, from `models/flux_map.toml`. Point at an arrow or a box to read its value; "
-            "`metabolism explore` draws the same map under treatment.", ""]  # fmt: skip
+    text = [
+        "# Flux map",
+        "",
+        "Every reaction of the model at rest, from `models/flux_map.toml`. Point at an arrow or a box to read its value; "
+        "`metabolism explore` draws the same map under treatment.",
+        "",
+    ]
     for title, changed, against in maps:
         text += [f"## {title}", "", raw(f'<div class="wide">{resting_map(changed, model, title, against)}</div>')]
     return "\n".join(text)
@@ -249,21 +315,48 @@ def scenarios_page() -> str:
     from metabolism.trials import scenarios
 
     effect = [
-        [f"<code>{s.id}</code>", s.title, "–" if s.effect is None else f"{s.effect:g} (SD {s.effect_sd:g})", f"{s.beta_hcy:g}",
-         s.source, "yes" if s.uses_e0761 else "no", s.note] for s in scenarios().values()
-    ]  # fmt: skip
+        [
+            f"<code>{s.id}</code>",
+            s.title,
+            "–" if s.effect is None else f"{s.effect:g} (SD {s.effect_sd:g})",
+            f"{s.beta_hcy:g}",
+            s.source,
+            "yes" if s.uses_e0761 else "no",
+            s.note,
+        ]
+        for s in scenarios().values()
+    ]
     sets = [
-        [f"<code>{n}</code>", ", ".join(f"{k} = {v:.4g}" for k, v in read_set(n).values.items()) or "(the reference)",
-         ", ".join(dict.fromkeys(r["source"] for r in read_set(n).rows))] for n in set_names()
-    ]  # fmt: skip
+        [
+            f"<code>{n}</code>",
+            ", ".join(f"{k} = {v:.4g}" for k, v in read_set(n).values.items()) or "(the reference)",
+            ", ".join(dict.fromkeys(r["source"] for r in read_set(n).rows)),
+        ]
+        for n in set_names()
+    ]
     doses = [[s.name, ", ".join(s.routes), f"{s.molar_mass:g} g/mol"] for s in substances().values()]
-    return "\n".join([
-        "# Scenarios, sets and substances", "", "## Effect scenarios", "",
-        "The size of a drug effect is never hidden in the model: every trial names its scenario.", "",
-        raw(table(["id", "what", "reduction of the loss rate", "elasticity to tHcy", "source", "uses E0761", "note"], effect)),
-        "## Parameter sets", "", raw(table(["id", "values", "source"], sets)),
-        "## Substances", "", raw(table(["substance", "routes", "molar mass"], doses)),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# Scenarios, sets and substances",
+            "",
+            "## Effect scenarios",
+            "",
+            "The size of a drug effect is never hidden in the model: every trial names its scenario.",
+            "",
+            raw(
+                table(
+                    ["id", "what", "reduction of the loss rate", "elasticity to tHcy", "source", "uses E0761", "note"],
+                    effect,
+                )
+            ),
+            "## Parameter sets",
+            "",
+            raw(table(["id", "values", "source"], sets)),
+            "## Substances",
+            "",
+            raw(table(["substance", "routes", "molar mass"], doses)),
+        ]
+    )
 
 
 def claims_page() -> str:
@@ -271,9 +364,14 @@ def claims_page() -> str:
     from metabolism.report import experiment_names, get_experiment, known_gaps
 
     gaps = known_gaps()
-    text = ["# Experiments, claims and known gaps", "", "An experiment asks one question and states claims: predicted, published, and a band fixed "
-            "before the run. `metabolism run NAME` answers it, `metabolism report` puts all answers on one page. A claim that fails stays, "
-            "with its reason; a test demands that it still fails.", ""]  # fmt: skip
+    text = [
+        "# Experiments, claims and known gaps",
+        "",
+        "An experiment asks one question and states claims: predicted, published, and a band fixed "
+        "before the run. `metabolism run NAME` answers it, `metabolism report` puts all answers on one page. A claim that fails stays, "
+        "with its reason; a test demands that it still fails.",
+        "",
+    ]
     for name in experiment_names():
         chosen = get_experiment(name)
         text += [f"## {chosen.title}", "", f"`metabolism run {name}`: {chosen.question}", ""]
@@ -294,9 +392,15 @@ def court_page() -> str:
         figures = sorted((results / "figures").glob("*.png"))
         for figure in figures:
             shutil.copy(figure, OUT / f"court_{figure.name}")
-    text = ["# The mechanism court", "", f"**{get_experiment('mechanisms').question}**", "",
-            "`metabolism run mechanisms` writes this verdict with all its tables; here it is as run when this page was built.", "",
-            *(line + "\n" for line in outcome.answer.splitlines())]  # fmt: skip
+    text = [
+        "# The mechanism court",
+        "",
+        f"**{get_experiment('mechanisms').question}**",
+        "",
+        "`metabolism run mechanisms` writes this verdict with all its tables; here it is as run when this page was built.",
+        "",
+        *(line + "\n" for line in outcome.answer.splitlines()),
+    ]
     for figure in figures:
         title = figure.stem.split("_", 1)[1].replace("_", " ")
         text += [f"![Figure: {title}](court_{figure.name})", ""]
@@ -364,5 +468,15 @@ def reference_page() -> str:
     layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
         0
     ]["layers"]
-    return "\n".join([*lines, raw(table(["module", "what it is for"], rows)), "Each layer may import only from those below it:", "", "```text",
-                      *(layer.replace("metabolism.", "") for layer in layers), "```", ""])  # fmt: skip
+    return "\n".join(
+        [
+            *lines,
+            raw(table(["module", "what it is for"], rows)),
+            "Each layer may import only from those below it:",
+            "",
+            "```text",
+            *(layer.replace("metabolism.", "") for layer in layers),
+            "```",
+            "",
+        ]
+    )

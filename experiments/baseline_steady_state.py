@@ -60,8 +60,19 @@ def run(ctx):
         claims.append(
             Claim(row, f"{entry['analyte']} ({entry['population']})", predicted, published, low, high, unit, key, note)
         )
-        rows.append({"row": row, "analyte": entry["analyte"], "population": entry["population"], "model": predicted,
-                     "published": published, "low": low, "high": high, "unit": unit, "inside": "yes" if low <= predicted <= high else "no"})  # fmt: skip
+        rows.append(
+            {
+                "row": row,
+                "analyte": entry["analyte"],
+                "population": entry["population"],
+                "model": predicted,
+                "published": published,
+                "low": low,
+                "high": high,
+                "unit": unit,
+                "inside": "yes" if low <= predicted <= high else "no",
+            }
+        )
     levels = pd.DataFrame(rows)
     units = equations(ctx.model).units
     states = pd.DataFrame([{"id": k, "value at rest": v, "unit": units[k]} for k, v in state.values.items()])

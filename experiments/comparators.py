@@ -30,7 +30,11 @@ def run(ctx):
         """Difference of ALSFRS-R change from control [points]."""
         loss = people[trial]["MN_k"].to_numpy() * weeks * HOURS_PER_WEEK
         start = people[trial]["motor_units"].to_numpy()
-        return float((alsfrs_r(start * np.exp(-(1 - effect) * loss), *score_map) - alsfrs_r(start * np.exp(-loss), *score_map)).mean())  # fmt: skip
+        return float(
+            (
+                alsfrs_r(start * np.exp(-(1 - effect) * loss), *score_map) - alsfrs_r(start * np.exp(-loss), *score_map)
+            ).mean()
+        )
 
     def hazard(effect):
         grid = np.arange(0, 18.01, 0.5) * HOURS_PER_MONTH
@@ -48,16 +52,43 @@ def run(ctx):
     arms |= {f"methylcobalamin, {n.replace('_', ' ')}": s.effect for n, s in scenarios().items() if s.effect}
     pooled = scenarios()["pooled"].effect
     arms |= {"methylcobalamin (pooled) and edaravone": 1 - (1 - pooled) * (1 - edaravone)}
-    table = pd.DataFrame([{"treatment": n, "reduction of the loss rate [fraction]": e, "JETALS population, 16 weeks [points]": gain("JETALS", e, 16),
-                           "MCI186-19 population, 24 weeks [points]": gain("mci186_19", e, 24),
-                           "hazard ratio over 18 months": float(np.exp(large_sample_log_hr(hazard(0), hazard(e))))} for n, e in arms.items()])  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {
+                "treatment": n,
+                "reduction of the loss rate [fraction]": e,
+                "JETALS population, 16 weeks [points]": gain("JETALS", e, 16),
+                "MCI186-19 population, 24 weeks [points]": gain("mci186_19", e, 24),
+                "hazard ratio over 18 months": float(np.exp(large_sample_log_hr(hazard(0), hazard(e)))),
+            }
+            for n, e in arms.items()
+        ]
+    )
     found = {"mci186_16": gain("mci186_16", edaravone, 24), "mci186_19": gain("mci186_19", edaravone, 24)}
-    claims = [Claim("riluzole_hazard", "Hazard ratio of riluzole over 18 months", ratio, *map(float, published.loc["hazard_ratio", ["value", "low", "high"]]), "ratio", "Miller2012",
-                    "its reduction of the loss rate was set from this ratio")]  # fmt: skip
+    claims = [
+        Claim(
+            "riluzole_hazard",
+            "Hazard ratio of riluzole over 18 months",
+            ratio,
+            *map(float, published.loc["hazard_ratio", ["value", "low", "high"]]),
+            "ratio",
+            "Miller2012",
+            "its reduction of the loss rate was set from this ratio",
+        )
+    ]
     for trial, key in (("mci186_16", "Abe2014"), ("mci186_19", "Edaravone2017")):
         row = published.loc[trial]
-        claims.append(Claim(f"edaravone_{trial}", f"Edaravone at 24 weeks, one effect for both trials: {row['quantity']}", found[trial], *map(float, row[["value", "low", "high"]]),
-                            "points", key, "effect set from MCI186-19" + ("" if trial == "mci186_16" else ": not a prediction; from memory")))  # fmt: skip
+        claims.append(
+            Claim(
+                f"edaravone_{trial}",
+                f"Edaravone at 24 weeks, one effect for both trials: {row['quantity']}",
+                found[trial],
+                *map(float, row[["value", "low", "high"]]),
+                "points",
+                key,
+                "effect set from MCI186-19" + ("" if trial == "mci186_16" else ": not a prediction; from memory"),
+            )
+        )
     return Outcome(
         answer=(
             f"Riluzole's hazard ratio of 0.84 corresponds to {100 * riluzole:.0f} % less loss of motor units (model: {ratio:.2f} over 18 months) and to "
@@ -66,13 +97,15 @@ def run(ctx):
             f"Pooled methylcobalamin stands for {100 * pooled:.0f} %, riluzole for {100 * riluzole:.0f} %, edaravone for "
             f"{100 * arms['edaravone (MCI186-16)']:.0f} or {100 * edaravone:.0f} % by trial. No head-to-head trial exists."
         ),
-        claims=claims, tables={"effects": table, "published": published.reset_index()}, cited=["Oki2022", "Kaji2019"],
+        claims=claims,
+        tables={"effects": table, "published": published.reset_index()},
+        cited=["Oki2022", "Kaji2019"],
         notes=[
             "Reductions are read off published endpoints; comparing them across trials compares populations too.",
             "Nine in ten patients of the trials took riluzole: loss rates of the cohort hold for that share, and the effects shown come on top of it.",
             "Effects together are multiplied, by assumption. 'pooled' and 'sceptical' use outcomes of E0761.",
         ],
-    )  # fmt: skip
+    )
 
 
 def figures(outcome):
@@ -96,8 +129,15 @@ def figures(outcome):
     second, forest = new_figure(width=7.6, height=3.2)
     for i, (key, text) in enumerate((("edaravone_mci186_19", "MCI186-19"), ("edaravone_mci186_16", "MCI186-16"))):
         c = claims[key]
-        forest.errorbar(c.published, i, xerr=[[c.published - c.low], [c.high - c.published]], color=COLOURS["black"], marker="D", capsize=4,
-                        label="published (95 % interval)" if i == 0 else None)  # fmt: skip
+        forest.errorbar(
+            c.published,
+            i,
+            xerr=[[c.published - c.low], [c.high - c.published]],
+            color=COLOURS["black"],
+            marker="D",
+            capsize=4,
+            label="published (95 % interval)" if i == 0 else None,
+        )
         forest.plot(
             c.predicted,
             i - 0.15,

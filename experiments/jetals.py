@@ -35,8 +35,16 @@ def run(ctx):
     regimen = Regimen.parse(REGIMEN)
     chosen = scenarios()
     tick = ctx.progress("JETALS patients", len(patients.people) * (1 + len(chosen)))
-    options = {"until": "16 weeks", "outputs": OUTPUTS, "times": _times(), "patients": patients.columns, "own_baseline": OWN,
-                   "engine": ctx.engine, "workers": ctx.workers, "progress": tick}  # fmt: skip
+    options = {
+        "until": "16 weeks",
+        "outputs": OUTPUTS,
+        "times": _times(),
+        "patients": patients.columns,
+        "own_baseline": OWN,
+        "engine": ctx.engine,
+        "workers": ctx.workers,
+        "progress": tick,
+    }
     runs = {"placebo": simulate(model, None, **options)}
     emax = {}
     for name in chosen:
@@ -109,33 +117,49 @@ def _outcome(ctx, published, screened, patients, runs, trials, chosen, emax):
         by_hcy = 1 - np.median(_mean_power(hcy.values[good], hcy["time"].values, scenario.beta_hcy))
         share = by_hcy / effect if effect > 1e-9 else 0.0
         hcy_gain[name] = (by_hcy, share)
-        rows.append({
-            "scenario": name, "assumed total effect [fraction]": scenario.effect if scenario.effect is not None else np.nan,
-            "elasticity to tHcy": scenario.beta_hcy, "direct Emax [fraction]": emax[name],
-            "effect on loss rate [fraction]": effect, "of which homocysteine [fraction]": by_hcy,
-            "homocysteine share [%]": 100 * share, "tHcy change [%]": float(np.median(hcy_change)),
-            "placebo week 16 [points]": table["placebo_week16"].mean(),
-            "active week 16 [points]": table["methylcobalamin_50mg_week16"].mean(),
-            "difference [points]": table["difference"].mean(),
-            "difference 2.5 % [points]": table["difference"].quantile(0.025),
-            "difference 97.5 % [points]": table["difference"].quantile(0.975),
-            "P(significant benefit)": float(((table["p"] < 0.05) & (table["difference"] > 0)).mean()),
-            "P(observed 1.97 or more)": float((table["difference"] >= published["difference", "alsfrs_change_wk16", "mean"]).mean()),
-            "uses E0761": "yes" if scenario.uses_e0761 else "no",
-        })  # fmt: skip
+        rows.append(
+            {
+                "scenario": name,
+                "assumed total effect [fraction]": scenario.effect if scenario.effect is not None else np.nan,
+                "elasticity to tHcy": scenario.beta_hcy,
+                "direct Emax [fraction]": emax[name],
+                "effect on loss rate [fraction]": effect,
+                "of which homocysteine [fraction]": by_hcy,
+                "homocysteine share [%]": 100 * share,
+                "tHcy change [%]": float(np.median(hcy_change)),
+                "placebo week 16 [points]": table["placebo_week16"].mean(),
+                "active week 16 [points]": table["methylcobalamin_50mg_week16"].mean(),
+                "difference [points]": table["difference"].mean(),
+                "difference 2.5 % [points]": table["difference"].quantile(0.025),
+                "difference 97.5 % [points]": table["difference"].quantile(0.975),
+                "P(significant benefit)": float(((table["p"] < 0.05) & (table["difference"] > 0)).mean()),
+                "P(observed 1.97 or more)": float(
+                    (table["difference"] >= published["difference", "alsfrs_change_wk16", "mean"]).mean()
+                ),
+                "uses E0761": "yes" if scenario.uses_e0761 else "no",
+            }
+        )
     scenario_table = pd.DataFrame(rows)
     summary = scenario_table.set_index("scenario")
     weekly = pd.concat(
         [
-            pd.DataFrame({
-                "scenario": name, "arm": arm, "week": w, "mean change [points]": table[f"{arm}_week{w}"].mean(),
-                "low 2.5 % [points]": table[f"{arm}_week{w}"].quantile(0.025),
-                "high 97.5 % [points]": table[f"{arm}_week{w}"].quantile(0.975),
-            }, index=[0])
-            for name, table in trials.items() for arm in ARM_SIZES for w in (4, 8, 12, 16)
+            pd.DataFrame(
+                {
+                    "scenario": name,
+                    "arm": arm,
+                    "week": w,
+                    "mean change [points]": table[f"{arm}_week{w}"].mean(),
+                    "low 2.5 % [points]": table[f"{arm}_week{w}"].quantile(0.025),
+                    "high 97.5 % [points]": table[f"{arm}_week{w}"].quantile(0.975),
+                },
+                index=[0],
+            )
+            for name, table in trials.items()
+            for arm in ARM_SIZES
+            for w in (4, 8, 12, 16)
         ],
         ignore_index=True,
-    )  # fmt: skip
+    )
 
     def number(group, variable, statistic):
         return float(published[group, variable, statistic])
@@ -149,28 +173,95 @@ def _outcome(ctx, published, screened, patients, runs, trials, chosen, emax):
         low, high = (number(group, "alsfrs_change_wk16", s) for s in ("ci_low", "ci_high"))
         claims.append(Claim(id_, statement, float(predicted), observed[group], low, high, "points", "Oki2022", note))
 
-    claim("placebo_change", "Placebo: mean ALSFRS-R change at week 16", face["placebo week 16 [points]"], "placebo",
-          "the moments of this arm were used to set the cohort")  # fmt: skip
-    claim("active_change", "50 mg, face-value scenario: mean change at week 16", face["active week 16 [points]"],
-          "methylcobalamin_50mg", "the effect size of this scenario comes from this trial")  # fmt: skip
-    claim("difference_face_value", "Difference, face-value scenario", face["difference [points]"], "difference",
-          "not a prediction: the scenario was set from it")  # fmt: skip
-    claim("difference_homocysteine", "Difference if only homocysteine acts (elasticity 0.2)",
-          summary.loc["homocysteine_only", "difference [points]"], "difference")  # fmt: skip
-    claim("difference_homocysteine_generous", "Difference if only homocysteine acts, at its most generous (0.67)",
-          summary.loc["homocysteine_generous", "difference [points]"], "difference")  # fmt: skip
+    claim(
+        "placebo_change",
+        "Placebo: mean ALSFRS-R change at week 16",
+        face["placebo week 16 [points]"],
+        "placebo",
+        "the moments of this arm were used to set the cohort",
+    )
+    claim(
+        "active_change",
+        "50 mg, face-value scenario: mean change at week 16",
+        face["active week 16 [points]"],
+        "methylcobalamin_50mg",
+        "the effect size of this scenario comes from this trial",
+    )
+    claim(
+        "difference_face_value",
+        "Difference, face-value scenario",
+        face["difference [points]"],
+        "difference",
+        "not a prediction: the scenario was set from it",
+    )
+    claim(
+        "difference_homocysteine",
+        "Difference if only homocysteine acts (elasticity 0.2)",
+        summary.loc["homocysteine_only", "difference [points]"],
+        "difference",
+    )
+    claim(
+        "difference_homocysteine_generous",
+        "Difference if only homocysteine acts, at its most generous (0.67)",
+        summary.loc["homocysteine_generous", "difference [points]"],
+        "difference",
+    )
     sd = trials["face_value"]["placebo_sd"].mean()
-    claims.append(Claim("placebo_sd", "SD of the placebo change at week 16", float(sd), 4.37, 3.77, 4.97, "points", "Oki2022",
-                        "published value derived from the interval of the difference; band +/- 2 x its weight SD of 0.3"))  # fmt: skip
+    claims.append(
+        Claim(
+            "placebo_sd",
+            "SD of the placebo change at week 16",
+            float(sd),
+            4.37,
+            3.77,
+            4.97,
+            "points",
+            "Oki2022",
+            "published value derived from the interval of the difference; band +/- 2 x its weight SD of 0.3",
+        )
+    )
     entered = number("all", "randomised", "count") / number("all", "observed", "count")
-    claims.append(Claim("run_in_pass_rate", "Share of observed patients who pass the run-in window", patients.pass_rate,
-                        entered, 0.49, 0.79, "fraction", "Oki2022", "band +/- 0.15"))  # fmt: skip
+    claims.append(
+        Claim(
+            "run_in_pass_rate",
+            "Share of observed patients who pass the run-in window",
+            patients.pass_rate,
+            entered,
+            0.49,
+            0.79,
+            "fraction",
+            "Oki2022",
+            "band +/- 0.15",
+        )
+    )
     drop1 = float((screened.people["drop"] == 1).mean())
-    claims.append(Claim("run_in_drop_one", "Share of randomised patients who fell 1 point in the run-in", drop1, 0.543,
-                        0.457, 0.629, "fraction", "Oki2022", "70 of 129; exact 95 % interval"))  # fmt: skip
+    claims.append(
+        Claim(
+            "run_in_drop_one",
+            "Share of randomised patients who fell 1 point in the run-in",
+            drop1,
+            0.543,
+            0.457,
+            0.629,
+            "fraction",
+            "Oki2022",
+            "70 of 129; exact 95 % interval",
+        )
+    )
     rating = screened.people["baseline_rating"]
-    claims.append(Claim("baseline_score", "ALSFRS-R at baseline", float(rating.mean()), 42.35, 41.9, 42.8, "points", "Oki2022",
-                        "95 % interval of the mean of 129"))  # fmt: skip
+    claims.append(
+        Claim(
+            "baseline_score",
+            "ALSFRS-R at baseline",
+            float(rating.mean()),
+            42.35,
+            41.9,
+            42.8,
+            "points",
+            "Oki2022",
+            "95 % interval of the mean of 129",
+        )
+    )
 
     fall = -float(summary.loc["homocysteine_only", "tHcy change [%]"])
     pooled = summary.loc["pooled"]
@@ -240,8 +331,16 @@ def figures(outcome):
             [published[arm, "alsfrs_change_wk16", "ci_high"] - value],
         ]
         shift = -0.25 if arm == "placebo" else 0.25
-        axes.errorbar(17.2 + shift, value, error, color=COLOURS[colour], marker="D", capsize=4, markersize=6,
-                      label=f"published {value:.2f} (95 % CI)")  # fmt: skip
+        axes.errorbar(
+            17.2 + shift,
+            value,
+            error,
+            color=COLOURS[colour],
+            marker="D",
+            capsize=4,
+            markersize=6,
+            label=f"published {value:.2f} (95 % CI)",
+        )
     axes.set_xticks([0, 4, 8, 12, 16], ["0", "4", "8", "12", "16"])
     axes.set_xlabel("time since randomisation [weeks]")
     axes.set_ylabel("mean change of ALSFRS-R [points]")
@@ -250,13 +349,35 @@ def figures(outcome):
     drawn["1_alsfrs_change_by_arm"] = figure
 
     figure, axes = new_figure(width=7.4, height=4.6)
-    rows = [("published (95 % CI)", published["difference", "alsfrs_change_wk16", "mean"], published["difference", "alsfrs_change_wk16", "ci_low"],
-             published["difference", "alsfrs_change_wk16", "ci_high"], "black", "D")]  # fmt: skip
-    colours = {"face_value": "blue", "pooled": "sky", "sceptical": "sky", "homocysteine_only": "orange",
-               "homocysteine_generous": "orange", "zero": "grey"}  # fmt: skip
+    rows = [
+        (
+            "published (95 % CI)",
+            published["difference", "alsfrs_change_wk16", "mean"],
+            published["difference", "alsfrs_change_wk16", "ci_low"],
+            published["difference", "alsfrs_change_wk16", "ci_high"],
+            "black",
+            "D",
+        )
+    ]
+    colours = {
+        "face_value": "blue",
+        "pooled": "sky",
+        "sceptical": "sky",
+        "homocysteine_only": "orange",
+        "homocysteine_generous": "orange",
+        "zero": "grey",
+    }
     for name, row in scenario_table.iterrows():
-        rows.append((name.replace("_", " "), row["difference [points]"], row["difference 2.5 % [points]"],
-                     row["difference 97.5 % [points]"], colours[name], "o"))  # fmt: skip
+        rows.append(
+            (
+                name.replace("_", " "),
+                row["difference [points]"],
+                row["difference 2.5 % [points]"],
+                row["difference 97.5 % [points]"],
+                colours[name],
+                "o",
+            )
+        )
     intervals(axes, rows, "50 mg minus placebo: ALSFRS-R change at week 16 [points]", reference=0)
     axes.set_title("Difference under each scenario; bars: 95 % of trials of 64 and 65 patients", fontsize=10)
     drawn["2_treatment_difference"] = figure

@@ -30,8 +30,13 @@ from metabolism.trials import JETALS_RUN_IN, read_design, select
 
 E0761 = ("e0761_itt", "e0761_early_50", "e0761_early_25")
 #: Families that a reader can tell apart, in order, with their colours.
-FAMILIES = {"no effect": "grey", "homocysteine or methylation only": "amber", "slower loss, direct": "blue",
-            "symptomatic gain": "green", "symptomatic gain and slower loss": "pink"}  # fmt: skip
+FAMILIES = {
+    "no effect": "grey",
+    "homocysteine or methylation only": "amber",
+    "slower loss, direct": "blue",
+    "symptomatic gain": "green",
+    "symptomatic gain and slower loss": "pink",
+}
 #: Prior weights of no effect, of the seven single links together, and of the sums of two together.
 WEIGHTS = {
     "base": (1, 1, 1),
@@ -41,12 +46,17 @@ WEIGHTS = {
 }
 #: Patients; name -> (patients in all, outcomes); see `_noise`.
 MENU = {
-    "JETALS again": (130, ("d50_16",)), "JETALS with 500 patients": (500, ("d50_16",)),
-    "0.5 mg arm added": (195, ("d50_16", "d0.5_16")), "25 mg arm added": (195, ("d50_16", "d25_16")),
-    "folic acid arm added": (195, ("d50_16", "dfolate_16")), "analysis stratified by tHcy": (130, ("d50_16", "interaction")),
-    "week-4 visit": (130, ("d50_16", "d50_4")), "8 weeks of wash-out": (130, ("d50_16", "d50_24")),
-    "CSF cobalamin": (20, ("ln_csf",)), "CMAP on 25 and 0.5 mg daily": (80, ("cmap_25", "cmap_0.5")),
-}  # fmt: skip
+    "JETALS again": (130, ("d50_16",)),
+    "JETALS with 500 patients": (500, ("d50_16",)),
+    "0.5 mg arm added": (195, ("d50_16", "d0.5_16")),
+    "25 mg arm added": (195, ("d50_16", "d25_16")),
+    "folic acid arm added": (195, ("d50_16", "dfolate_16")),
+    "analysis stratified by tHcy": (130, ("d50_16", "interaction")),
+    "week-4 visit": (130, ("d50_16", "d50_4")),
+    "8 weeks of wash-out": (130, ("d50_16", "d50_24")),
+    "CSF cobalamin": (20, ("ln_csf",)),
+    "CMAP on 25 and 0.5 mg daily": (80, ("cmap_25", "cmap_0.5")),
+}
 
 
 def family(name):
@@ -77,7 +87,11 @@ def hear(facts, priors, x, response, count, seed):
 
 def averaged(predicted, scores, weights, quantity, count, rng):
     """Draws of a quantity from the posterior averaged over mechanisms."""
-    parts = [predicted[n][quantity][resample(scores[n].weights, round(count * w), rng)] for n, w in weights.items() if round(count * w)]  # fmt: skip
+    parts = [
+        predicted[n][quantity][resample(scores[n].weights, round(count * w), rng)]
+        for n, w in weights.items()
+        if round(count * w)
+    ]
     return np.concatenate(parts)
 
 
@@ -92,8 +106,11 @@ def run(ctx):
     model = ctx.model.with_set("als_patient")
     x = exposures(model, progress=ctx.progress("exposures", 4 * len(REGIMENS)))
     size = 150 if ctx.quick else 3000
-    response = Response(model, select(model, size, JETALS_RUN_IN, ctx.seed).people,
-                        select(model, size, read_design("e0761").observation, ctx.seed).people)  # fmt: skip
+    response = Response(
+        model,
+        select(model, size, JETALS_RUN_IN, ctx.seed).people,
+        select(model, size, read_design("e0761").observation, ctx.seed).people,
+    )
     count, fewer = (800, 400) if ctx.quick else (25_000, 8_000)
     predicted, scores = hear(facts, None, x, response, count, ctx.seed)
     prior = prior_weights(WEIGHTS["base"])
@@ -101,17 +118,37 @@ def run(ctx):
     rng = np.random.default_rng([ctx.seed, 999])
 
     none = scores["no effect"].log_marginal
-    ranking = pd.DataFrame([{
-        "mechanism": n, "family": family(n), "log marginal likelihood": s.log_marginal, "Monte-Carlo error": s.error,
-        "effective draws": s.effective, "Bayes factor against no effect": np.exp(s.log_marginal - none), "prior weight": prior[n],
-        "posterior weight": weights[n], "JETALS difference [points]": (s.weights * predicted[n]["jetals"]).sum(),
-        "E0761 hazard ratio": np.exp((s.weights * predicted[n]["e0761_itt"]).sum()),
-    } for n, s in scores.items()]).sort_values("posterior weight", ascending=False)  # fmt: skip
+    ranking = pd.DataFrame(
+        [
+            {
+                "mechanism": n,
+                "family": family(n),
+                "log marginal likelihood": s.log_marginal,
+                "Monte-Carlo error": s.error,
+                "effective draws": s.effective,
+                "Bayes factor against no effect": np.exp(s.log_marginal - none),
+                "prior weight": prior[n],
+                "posterior weight": weights[n],
+                "JETALS difference [points]": (s.weights * predicted[n]["jetals"]).sum(),
+                "E0761 hazard ratio": np.exp((s.weights * predicted[n]["e0761_itt"]).sum()),
+            }
+            for n, s in scores.items()
+        ]
+    ).sort_values("posterior weight", ascending=False)
     shown = Facts.of(table.assign(scored=table["kind"].ne("none").map({True: "yes", False: "no"})))
-    matrix = pd.DataFrame([
-        {"fact": f, "mechanism": n, "log predictive density": (own := score(shown.only(f), predicted[n]).log_marginal),
-         "against no effect": own - score(shown.only(f), predicted["no effect"]).log_marginal, "scored": "yes" if f in facts.table.index else "no"}
-        for f in shown.table.index for n in MECHANISMS])  # fmt: skip
+    matrix = pd.DataFrame(
+        [
+            {
+                "fact": f,
+                "mechanism": n,
+                "log predictive density": (own := score(shown.only(f), predicted[n]).log_marginal),
+                "against no effect": own - score(shown.only(f), predicted["no effect"]).log_marginal,
+                "scored": "yes" if f in facts.table.index else "no",
+            }
+            for f in shown.table.index
+            for n in MECHANISMS
+        ]
+    )
     sensitivity = _sensitivity(ctx, facts, x, response, predicted, scores, fewer)
     gains = _menu(predicted, scores, weights, response, 60 if ctx.quick else 300, rng)
 
@@ -135,31 +172,109 @@ def run(ctx):
     blind_scores = {n: score(blind, p) for n, p in predicted.items()}
     blind_weights = posterior(blind_scores, prior)
     ahead = {name: np.exp(averaged(predicted, blind_scores, blind_weights, name, draws, rng)) for name in E0761}
-    summary = pd.DataFrame([
-        {"quantity": q, "median": np.median(v), "low 2.5 %": np.quantile(v, 0.025), "high 97.5 %": np.quantile(v, 0.975)}
-        for q, v in [("difference carried by homocysteine / 1.97 points", share), ("the same, mechanisms that contain homocysteine", within),
-                     ("share of the effect, where it is 1 point or more", of_effect), ("difference carried by homocysteine / 1.97 points, if it fell by 20 %", share_deep),
-                     ("difference at week 16, all facts [points]", total), *((f"{n}: hazard ratio without E0761", v) for n, v in ahead.items())]])  # fmt: skip
+    summary = pd.DataFrame(
+        [
+            {
+                "quantity": q,
+                "median": np.median(v),
+                "low 2.5 %": np.quantile(v, 0.025),
+                "high 97.5 %": np.quantile(v, 0.975),
+            }
+            for q, v in [
+                ("difference carried by homocysteine / 1.97 points", share),
+                ("the same, mechanisms that contain homocysteine", within),
+                ("share of the effect, where it is 1 point or more", of_effect),
+                ("difference carried by homocysteine / 1.97 points, if it fell by 20 %", share_deep),
+                ("difference at week 16, all facts [points]", total),
+                *((f"{n}: hazard ratio without E0761", v) for n, v in ahead.items()),
+            ]
+        ]
+    )
     one, zero = np.ones(1), np.zeros(1)
     reductions = np.linspace(0, 0.9, 91)
-    needed = float(np.interp(face_value, [float(response.points("16", e * one, zero, "early", 12 * one)[0]) for e in reductions], reductions))  # fmt: skip
+    needed = float(
+        np.interp(
+            face_value,
+            [float(response.points("16", e * one, zero, "early", 12 * one)[0]) for e in reductions],
+            reductions,
+        )
+    )
     elasticity = np.log(1 - needed) / np.log(x.homocysteine["50"][x.days <= 112]).mean()
 
     claims = [
-        Claim("share_homocysteine", "Homocysteine's part of the published difference, 97.5 % bound", float(np.quantile(share, 0.975)), 0.14 / 0.41,
-              0, 0.34, "fraction", "Zoccolella2008", "bound from the largest observed elasticity, 0.67, with 20 % less homocysteine"),
-        Claim("elasticity_needed", "Elasticity at which homocysteine alone gives 1.97 points", float(elasticity), 0.67, 0, 0.67, "dimensionless", "Zoccolella2008",
-              "band: no relation to the largest observed"),
-        Claim("jetals_difference", "Difference at week 16 under all facts", float(total.mean()), face_value, 0.44, 3.50, "points", "Oki2022", "JETALS is among the facts"),
-        Claim("e0761_itt", "E0761 hazard ratio of 50 mg, predicted without E0761", float(np.median(ahead["e0761_itt"])), 0.79, 0.59, 1.07,
-              "ratio", "Kaji2019", "band: ln HR -0.23 (SE 0.15) derived from P = .087"),
-        Claim("e0761_early_50", "E0761 early group, 50 mg, predicted without E0761", float(np.median(ahead["e0761_early_50"])), 0.498, 0.267, 0.929, "ratio", "Kaji2015"),
-        Claim("e0761_early_25", "E0761 early group, 25 mg, predicted without E0761", float(np.median(ahead["e0761_early_25"])), 0.640, 0.377, 1.085, "ratio", "Kaji2015"),
-    ]  # fmt: skip
+        Claim(
+            "share_homocysteine",
+            "Homocysteine's part of the published difference, 97.5 % bound",
+            float(np.quantile(share, 0.975)),
+            0.14 / 0.41,
+            0,
+            0.34,
+            "fraction",
+            "Zoccolella2008",
+            "bound from the largest observed elasticity, 0.67, with 20 % less homocysteine",
+        ),
+        Claim(
+            "elasticity_needed",
+            "Elasticity at which homocysteine alone gives 1.97 points",
+            float(elasticity),
+            0.67,
+            0,
+            0.67,
+            "dimensionless",
+            "Zoccolella2008",
+            "band: no relation to the largest observed",
+        ),
+        Claim(
+            "jetals_difference",
+            "Difference at week 16 under all facts",
+            float(total.mean()),
+            face_value,
+            0.44,
+            3.50,
+            "points",
+            "Oki2022",
+            "JETALS is among the facts",
+        ),
+        Claim(
+            "e0761_itt",
+            "E0761 hazard ratio of 50 mg, predicted without E0761",
+            float(np.median(ahead["e0761_itt"])),
+            0.79,
+            0.59,
+            1.07,
+            "ratio",
+            "Kaji2019",
+            "band: ln HR -0.23 (SE 0.15) derived from P = .087",
+        ),
+        Claim(
+            "e0761_early_50",
+            "E0761 early group, 50 mg, predicted without E0761",
+            float(np.median(ahead["e0761_early_50"])),
+            0.498,
+            0.267,
+            0.929,
+            "ratio",
+            "Kaji2015",
+        ),
+        Claim(
+            "e0761_early_25",
+            "E0761 early group, 25 mg, predicted without E0761",
+            float(np.median(ahead["e0761_early_25"])),
+            0.640,
+            0.377,
+            1.085,
+            "ratio",
+            "Kaji2015",
+        ),
+    ]
     kin = ranking.groupby("family", sort=False)["posterior weight"].sum()
     base = sensitivity.groupby("family")["posterior weight"].agg(["min", "max"])
     best, gain = gains.iloc[0]["experiment"], gains.iloc[0]["information [bit]"]
-    span = ", ".join(f"{f} {100 * kin[f]:.1f} % ({100 * base.loc[f, 'min']:.0f}-{100 * base.loc[f, 'max']:.0f})" for f in FAMILIES if f in kin)  # fmt: skip
+    span = ", ".join(
+        f"{f} {100 * kin[f]:.1f} % ({100 * base.loc[f, 'min']:.0f}-{100 * base.loc[f, 'max']:.0f})"
+        for f in FAMILIES
+        if f in kin
+    )
     answer = (
         f"Posterior weights by family, with their range over {sensitivity['variant'].nunique()} choices of priors and facts in brackets: {span}. "
         f"The best single mechanism, '{ranking.iloc[0]['mechanism']}', has {100 * ranking.iloc[0]['posterior weight']:.0f} %.\n"
@@ -172,11 +287,30 @@ def run(ctx):
         f"repeating JETALS gives {gains.set_index('experiment').loc['JETALS again', 'information [bit]']:.2f} bit."
     )
     return Outcome(
-        answer=answer, claims=claims,
-        tables={"ranking": ranking, "fact_by_mechanism": matrix, "sensitivity": sensitivity, "information": gains,
-                "quantities": summary, "facts": table, "parts": pd.DataFrame([{"part": k, "meaning": v} for k, v in PARTS.items()]),
-                "exposures": _exposure_table(x)},
-        cited=["Kaji2015", "Kaji1998", "Valentino2010", "Zoccolella2008", "Mu2022", "Liu2021", "Hemendinger2011", "Akaike1993", "Watanabe1994", "Kaji2024"],
+        answer=answer,
+        claims=claims,
+        tables={
+            "ranking": ranking,
+            "fact_by_mechanism": matrix,
+            "sensitivity": sensitivity,
+            "information": gains,
+            "quantities": summary,
+            "facts": table,
+            "parts": pd.DataFrame([{"part": k, "meaning": v} for k, v in PARTS.items()]),
+            "exposures": _exposure_table(x),
+        },
+        cited=[
+            "Kaji2015",
+            "Kaji1998",
+            "Valentino2010",
+            "Zoccolella2008",
+            "Mu2022",
+            "Liu2021",
+            "Hemendinger2011",
+            "Akaike1993",
+            "Watanabe1994",
+            "Kaji2024",
+        ],
         notes=[
             "E0761 outcomes are scored here and fitted nowhere: no parameter of the model depends on them, except the hazard level, set to the placebo arm of its early group.",
             "Weights are conditional on this list of mechanisms, on their priors and on derived facts: the E0761 hazard ratio comes from one P value. Read ratios of 3 or less as silence.",
@@ -187,31 +321,40 @@ def run(ctx):
             "Unknown errors common to all mechanisms (the run-in misfit, the sidedness of P = .087, publication of positive subgroups) are not in the score.",
             "Animal and cell studies without a number that maps to patients are listed in the table of facts and not scored.",
         ],
-    )  # fmt: skip
+    )
 
 
 def _sensitivity(ctx, facts, x, response, predicted, scores, count):
     """Posterior weights by family under other priors and other facts."""
     variants = {
-        "effects wider": Priors(elasticity=2.0, maximum=(1.0, 1.0), cmap=2.0), "effects narrower": Priors(elasticity=0.3, maximum=(2.0, 8.0), cmap=0.5),
-        "potency wider": Priors(dose=(60.0, 2.4)), "potency narrower": Priors(dose=(60.0, 0.6)),
-    }  # fmt: skip
+        "effects wider": Priors(elasticity=2.0, maximum=(1.0, 1.0), cmap=2.0),
+        "effects narrower": Priors(elasticity=0.3, maximum=(2.0, 8.0), cmap=0.5),
+        "potency wider": Priors(dose=(60.0, 2.4)),
+        "potency narrower": Priors(dose=(60.0, 0.6)),
+    }
     heard = {f"weights: {k}": (scores, v) for k, v in WEIGHTS.items()}
     for name, priors in variants.items():
         heard[f"prior: {name}"] = (hear(facts, priors, x, response, count, ctx.seed)[1], WEIGHTS["base"])
     changed = {f"without {f}": facts.without(f) for f in facts.table.index} | {
-        "E0761 (all) one comparison": facts.changed("e0761_itt", comparisons=1), "E0761 (all) best of four": facts.changed("e0761_itt", comparisons=4),
+        "E0761 (all) one comparison": facts.changed("e0761_itt", comparisons=1),
+        "E0761 (all) best of four": facts.changed("e0761_itt", comparisons=4),
         "E0761 (all) as a bound only": facts.changed("e0761_itt", kind="bound", value=-0.23),
         "JETALS SE times 1.5": facts.changed("jetals", se=1.17),
         "E0761 (early) not inflated": facts.changed("e0761_early_50", se=0.318).changed("e0761_early_25", se=0.270),
-    }  # fmt: skip
+    }
     for name, other in changed.items():
         heard[name] = ({n: score(other, p) for n, p in predicted.items()}, WEIGHTS["base"])
     rows = []
     for variant, (found, shares) in heard.items():
         weights = posterior(found, prior_weights(shares))
         for f in FAMILIES:
-            rows.append({"variant": variant, "family": f, "posterior weight": sum(w for n, w in weights.items() if family(n) == f)})  # fmt: skip
+            rows.append(
+                {
+                    "variant": variant,
+                    "family": f,
+                    "posterior weight": sum(w for n, w in weights.items() if family(n) == f),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -244,9 +387,22 @@ def _menu(predicted, scores, weights, response, count, rng):
     for name, (patients, outcomes) in MENU.items():
         noise = _noise(patients, outcomes, response)
         means = {n: np.stack([predicted[n][o][chosen[n]] for o in outcomes], axis=1) for n in predicted}
-        pooled = {f: np.concatenate([means[n][rng.integers(count, size=max(1, round(2000 * weights[n] / kin[f])))] for n in ns]) for f, ns in members.items()}  # fmt: skip
-        rows.append({"experiment": name, "patients": patients, "outcomes": ", ".join(outcomes), "information [bit]": information(means, weights, noise) / np.log(2),
-                     "about the family [bit]": information(pooled, kin, noise) / np.log(2), "uncertainty [bit]": entropy})  # fmt: skip
+        pooled = {
+            f: np.concatenate(
+                [means[n][rng.integers(count, size=max(1, round(2000 * weights[n] / kin[f])))] for n in ns]
+            )
+            for f, ns in members.items()
+        }
+        rows.append(
+            {
+                "experiment": name,
+                "patients": patients,
+                "outcomes": ", ".join(outcomes),
+                "information [bit]": information(means, weights, noise) / np.log(2),
+                "about the family [bit]": information(pooled, kin, noise) / np.log(2),
+                "uncertainty [bit]": entropy,
+            }
+        )
     return pd.DataFrame(rows).sort_values("information [bit]", ascending=False)
 
 
@@ -260,11 +416,19 @@ def _deeper(x, fall):
 
 def _exposure_table(x):
     late = (x.days >= 56) & (x.days <= 112)
-    return pd.DataFrame([{
-        "regimen": REGIMENS[r], "tHcy [% of rest]": 100 * x.homocysteine[r][late].mean(), "SAM/SAH [% of rest]": 100 * x.methylation[r][late].mean(),
-        "effect site, plasma [nM]": 1e3 * x.plasma[r][late].mean(), "effect site, CSF at ratio 0.003 [nM]": 1e3 * x.csf_low[r][late].mean(),
-        "effect site, CSF at ratio 0.03 [nM]": 1e3 * x.csf_high[r][late].mean(),
-    } for r in REGIMENS])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "regimen": REGIMENS[r],
+                "tHcy [% of rest]": 100 * x.homocysteine[r][late].mean(),
+                "SAM/SAH [% of rest]": 100 * x.methylation[r][late].mean(),
+                "effect site, plasma [nM]": 1e3 * x.plasma[r][late].mean(),
+                "effect site, CSF at ratio 0.003 [nM]": 1e3 * x.csf_low[r][late].mean(),
+                "effect site, CSF at ratio 0.03 [nM]": 1e3 * x.csf_high[r][late].mean(),
+            }
+            for r in REGIMENS
+        ]
+    )
 
 
 def figures(outcome):
@@ -277,23 +441,53 @@ def figures(outcome):
     figure, axes = new_figure(width=9.6, height=8.2)
     image = axes.imshow(values, cmap="RdBu", vmin=-3, vmax=3, aspect="auto")
     for (i, j), v in np.ndenumerate(values):
-        axes.text(j, i, f"{v:+.1f}".replace("-", "−") if abs(v) >= 0.05 else "0", ha="center", va="center", fontsize=8,
-                  color="white" if abs(v) > 2 else COLOURS["black"])  # fmt: skip
-    texts = {"jetals": "JETALS", "e0761_itt": "E0761\nall", "e0761_early_50": "early\nE0761\n50 mg", "e0761_early_25": "early\nE0761\n25 mg",
-             "kaji_cmap": "CMAP:\n25, not\n0.5 mg", "elasticity": "tHcy and\nprogres-\nsion", "mendelian": "Mendelian\nrandomi-\nsation",
-             "potency": "potency\nin cells", "dose_contrast": "50\nagainst\n25 mg*"}  # fmt: skip
+        axes.text(
+            j,
+            i,
+            f"{v:+.1f}".replace("-", "−") if abs(v) >= 0.05 else "0",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if abs(v) > 2 else COLOURS["black"],
+        )
+    texts = {
+        "jetals": "JETALS",
+        "e0761_itt": "E0761\nall",
+        "e0761_early_50": "early\nE0761\n50 mg",
+        "e0761_early_25": "early\nE0761\n25 mg",
+        "kaji_cmap": "CMAP:\n25, not\n0.5 mg",
+        "elasticity": "tHcy and\nprogres-\nsion",
+        "mendelian": "Mendelian\nrandomi-\nsation",
+        "potency": "potency\nin cells",
+        "dose_contrast": "50\nagainst\n25 mg*",
+    }
     axes.set_xticks(range(len(facts)), [texts.get(f, f) for f in facts], fontsize=8)
-    axes.set_yticks(range(len(names)), [f"{n}  ({100 * w:.1f} %)" for n, w in zip(names, ranking["posterior weight"], strict=True)], fontsize=8.5)  # fmt: skip
+    axes.set_yticks(
+        range(len(names)),
+        [f"{n}  ({100 * w:.1f} %)" for n, w in zip(names, ranking["posterior weight"], strict=True)],
+        fontsize=8.5,
+    )
     axes.grid(visible=False)
     figure.colorbar(image, ax=axes, shrink=0.6, label="log predictive density, against no effect")
-    axes.set_title("How each mechanism meets each fact alone; posterior weight in brackets\n* shown, not scored: contained in the two early rows", fontsize=10)  # fmt: skip
+    axes.set_title(
+        "How each mechanism meets each fact alone; posterior weight in brackets\n* shown, not scored: contained in the two early rows",
+        fontsize=10,
+    )
     drawn["1_fact_by_mechanism"] = figure
 
     figure, axes = new_figure(width=7.6, height=6.6)
     y = np.arange(len(names))[::-1]
     colours = [COLOURS[FAMILIES[f]] for f in ranking["family"]]
     axes.barh(y, 100 * ranking["posterior weight"], color=colours)
-    axes.plot(100 * ranking["prior weight"], y, "|", color=COLOURS["black"], markersize=11, markeredgewidth=1.8, label="prior weight")  # fmt: skip
+    axes.plot(
+        100 * ranking["prior weight"],
+        y,
+        "|",
+        color=COLOURS["black"],
+        markersize=11,
+        markeredgewidth=1.8,
+        label="prior weight",
+    )
     for f, c in FAMILIES.items():
         axes.barh([-9], [0], color=COLOURS[c], label=f)
     axes.set_ylim(-0.7, len(names) - 0.3)
@@ -324,7 +518,9 @@ def figures(outcome):
     y = np.arange(len(gains))
     axes.barh(y + 0.2, gains["information [bit]"], height=0.38, color=COLOURS["blue"], label="about the mechanism")
     axes.barh(y - 0.2, gains["about the family [bit]"], height=0.38, color=COLOURS["amber"], label="about its family")
-    axes.set_yticks(y, [f"{n} (n = {p})" for n, p in zip(gains["experiment"], gains["patients"], strict=True)], fontsize=8.5)  # fmt: skip
+    axes.set_yticks(
+        y, [f"{n} (n = {p})" for n, p in zip(gains["experiment"], gains["patients"], strict=True)], fontsize=8.5
+    )
     axes.set_xlabel(f"expected information [bit]; uncertainty now {gains.iloc[0]['uncertainty [bit]']:.2f} bit")
     axes.grid(axis="y", visible=False)
     axes.legend(fontsize=9, loc="lower right")

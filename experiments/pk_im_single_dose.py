@@ -76,8 +76,11 @@ def run(ctx):
         result = runs[f"0.5 mg {route.lower()}"]
         curve = _above_baseline(result, "cbl_plasma")
         top = curve.sel(time=0.05, method="nearest") if route == "IV" else peak(curve)
-        for short, analyte, value, unit in (("cmax", "delta Cmax total B12", top, "ng/mL"), ("auc", "delta AUC total B12", area(curve), "ng h/mL"),
-                                            ("half_life", "t1/2 total B12", half_life(curve, 24, 120), "h")):  # fmt: skip
+        for short, analyte, value, unit in (
+            ("cmax", "delta Cmax total B12", top, "ng/mL"),
+            ("auc", "delta AUC total B12", area(curve), "ng h/mL"),
+            ("half_life", "t1/2 total B12", half_life(curve, 24, 120), "h"),
+        ):
             published = _value(data, OLD, 0.5, route, analyte)
             add(
                 f"{route.lower()}05_{short}",
@@ -103,8 +106,16 @@ def run(ctx):
         "published as at least 90 %",
     )
     for claim in claims:
-        rows.append({"claim": claim.statement, "model": claim.predicted, "published": claim.published, "ratio": claim.predicted / claim.published,
-                     "unit": claim.unit, "inside": "yes" if claim.holds else "no"})  # fmt: skip
+        rows.append(
+            {
+                "claim": claim.statement,
+                "model": claim.predicted,
+                "published": claim.published,
+                "ratio": claim.predicted / claim.published,
+                "unit": claim.unit,
+                "inside": "yes" if claim.holds else "no",
+            }
+        )
     ledger = pd.concat([r.ledger.reset_index().assign(regimen=k) for k, r in runs.items()], ignore_index=True)
     good = sum(c.holds for c in claims)
     return Outcome(
@@ -141,8 +152,16 @@ def figures(outcome):
         curve = outcome.results[key]["cbl_free"] * NG_PER_ML
         axes[0, 0].plot(curve["time"], curve, color=COLOURS[colour], label=f"model, {mg} mg IM")
     for hour, height, sd, colour, mg in ((2.0, 834, 133, "sky", 25), (1.0, 1660, 309, "blue", 50)):
-        axes[0, 0].errorbar([hour], [height], yerr=[sd], color=COLOURS[colour], marker="D", capsize=3, linestyle="none",
-                            label=f"label peak, {mg} mg (SD, n = 6)")  # fmt: skip
+        axes[0, 0].errorbar(
+            [hour],
+            [height],
+            yerr=[sd],
+            color=COLOURS[colour],
+            marker="D",
+            capsize=3,
+            linestyle="none",
+            label=f"label peak, {mg} mg (SD, n = 6)",
+        )
     axes[0, 0].set_xlim(-0.5, 36)
     axes[0, 0].set_ylim(0.1, 4000)
     axes[0, 0].set_ylabel("plasma methylcobalamin [ng/mL]")

@@ -24,18 +24,30 @@ def run(ctx):
     model = ctx.model
     folate = model.values["FOLATE_DIET_rate"]
     states = {
-        "reference": model, "folate intake halved": model.with_values(FOLATE_DIET_rate=0.5 * folate),
-        "folate intake doubled": model.with_values(FOLATE_DIET_rate=2 * folate), "vitamin B12 deficiency": model.with_set("b12_deficient"),
-        "vitamin B6 deficiency": model.with_set("b6_deficient"), "MTHFR 677TT": model.with_set("mthfr_677tt"),
+        "reference": model,
+        "folate intake halved": model.with_values(FOLATE_DIET_rate=0.5 * folate),
+        "folate intake doubled": model.with_values(FOLATE_DIET_rate=2 * folate),
+        "vitamin B12 deficiency": model.with_set("b12_deficient"),
+        "vitamin B6 deficiency": model.with_set("b6_deficient"),
+        "MTHFR 677TT": model.with_set("mthfr_677tt"),
         "MTHFR 677TT, folate doubled": model.with_set("mthfr_677tt").with_values(FOLATE_DIET_rate=2 * folate),
-    }  # fmt: skip
+    }
     tick = ctx.progress("resting states", len(states))
     level = {}
     for name, changed in states.items():
         level[name] = steady_state(changed).values["hcy_plasma"]
         tick(1)
-    table = pd.DataFrame([{"lifetime status": n, "tHcy at rest [uM]": v, "relative to reference": v / level["reference"],
-                           **{f"rate ratio, elasticity {e}": (v / level["reference"]) ** b for e, b in ELASTICITIES.items()}} for n, v in level.items()])  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {
+                "lifetime status": n,
+                "tHcy at rest [uM]": v,
+                "relative to reference": v / level["reference"],
+                **{f"rate ratio, elasticity {e}": (v / level["reference"]) ** b for e, b in ELASTICITIES.items()},
+            }
+            for n, v in level.items()
+        ]
+    )
     carriers = 100 * (level["MTHFR 677TT"] / level["reference"] - 1)
     row = cases.loc["C09b"]
     genotype = table.set_index("lifetime status").loc["MTHFR 677TT"]
@@ -47,8 +59,19 @@ def run(ctx):
             "This is a hypothesis and not a finding: Mendelian randomisation of homocysteine, B12, folate and B6 found no causal relation with ALS or "
             "neurodegeneration. The model cannot say that vitamins prevent ALS, and nothing here supports it."
         ),
-        claims=[Claim("tt_homocysteine", "Homocysteine of MTHFR 677TT above the reference", float(carriers), float(row["observed_change_pct"]), float(row["accept_low"]),
-                      float(row["accept_high"]), "%", "DeJonge2004", "the lifelong difference on which genetic studies rest")],
+        claims=[
+            Claim(
+                "tt_homocysteine",
+                "Homocysteine of MTHFR 677TT above the reference",
+                float(carriers),
+                float(row["observed_change_pct"]),
+                float(row["accept_low"]),
+                float(row["accept_high"]),
+                "%",
+                "DeJonge2004",
+                "the lifelong difference on which genetic studies rest",
+            )
+        ],
         tables={"lifetime_status": table, "genetic_evidence": studies[studies["study"] == "prevention"]},
         cited=["Valentino2010", "Zoccolella2008", "Zhang2010"],
         notes=[
@@ -56,7 +79,7 @@ def run(ctx):
             "The genetic studies print no estimate in their abstracts, so the null is stated and not quantified.",
             "In SOD1 mice homocysteine rose only after motor signs (Zhang 2010): it may follow disease and not precede it.",
         ],
-    )  # fmt: skip
+    )
 
 
 def figures(outcome):

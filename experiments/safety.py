@@ -28,24 +28,47 @@ def run(ctx):
     rows, runs = [], {}
     tick = ctx.progress("regimens", len(REGIMENS))
     for name, dose in REGIMENS.items():
-        runs[name] = simulate(model, f"{dose} mg im every 3.5 d x 32", "16 weeks", outputs=["cbl_plasma", "cbl_free", "cbl_csf"], times=times,
-                              patients={"GFR_rel": list(RENAL.values())}, engine=ctx.engine)  # fmt: skip
+        runs[name] = simulate(
+            model,
+            f"{dose} mg im every 3.5 d x 32",
+            "16 weeks",
+            outputs=["cbl_plasma", "cbl_free", "cbl_csf"],
+            times=times,
+            patients={"GFR_rel": list(RENAL.values())},
+            engine=ctx.engine,
+        )
         tick(1)
         for i, kidney in enumerate(RENAL):
             last = {o: runs[name][o].isel(patient=i).sel(time=slice(2604, 2688)) for o in runs[name].outputs}
-            rows.append({
-                "regimen": name, "kidney": kidney, "peak of total cobalamin [ng/mL]": NG_PER_ML * float(last["cbl_plasma"].max()),
-                "trough of total cobalamin [ng/mL]": NG_PER_ML * float(last["cbl_plasma"][-1]),
-                "weekly area, total [ng h/mL]": 2 * NG_PER_ML * float(endpoints.area(last["cbl_plasma"])),
-                "mean unbound cobalamin [nM]": 1e3 * float(endpoints.mean(last["cbl_free"])), "mean CSF cobalamin [pg/mL]": 1e3 * NG_PER_ML * float(endpoints.mean(last["cbl_csf"])),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "regimen": name,
+                    "kidney": kidney,
+                    "peak of total cobalamin [ng/mL]": NG_PER_ML * float(last["cbl_plasma"].max()),
+                    "trough of total cobalamin [ng/mL]": NG_PER_ML * float(last["cbl_plasma"][-1]),
+                    "weekly area, total [ng h/mL]": 2 * NG_PER_ML * float(endpoints.area(last["cbl_plasma"])),
+                    "mean unbound cobalamin [nM]": 1e3 * float(endpoints.mean(last["cbl_free"])),
+                    "mean CSF cobalamin [pg/mL]": 1e3 * NG_PER_ML * float(endpoints.mean(last["cbl_csf"])),
+                }
+            )
     table = pd.DataFrame(rows)
     counts = {
         "50 mg twice weekly": (int(studies.loc["adr_active", "value"]), 65),
         "placebo": (int(studies.loc["adr_placebo", "value"]), 64),
     }
-    reactions = pd.DataFrame([{"arm": n, "patients with a reaction": k, "patients": m, "rate [%]": 100 * k / m,
-                               "low 2.5 % [%]": 100 * beta.ppf(0.025, k, m - k + 1), "high 97.5 % [%]": 100 * beta.ppf(0.975, k + 1, m - k)} for n, (k, m) in counts.items()])  # fmt: skip
+    reactions = pd.DataFrame(
+        [
+            {
+                "arm": n,
+                "patients with a reaction": k,
+                "patients": m,
+                "rate [%]": 100 * k / m,
+                "low 2.5 % [%]": 100 * beta.ppf(0.025, k, m - k + 1),
+                "high 97.5 % [%]": 100 * beta.ppf(0.975, k + 1, m - k),
+            }
+            for n, (k, m) in counts.items()
+        ]
+    )
     p = float(fisher_exact([[k, m - k] for k, m in counts.values()]).pvalue)
     shown = ", ".join(f"{k} of {m} ({100 * k / m:.1f} %) on {n}" for n, (k, m) in counts.items())
     normal = table[table["kidney"] == "normal"].set_index("regimen")
@@ -57,8 +80,18 @@ def run(ctx):
         "auc_50": "Area over one interval in week 16 on 50 mg (published: single dose)",
     }
     found = {"cmax_50": peak, "auc_50": area}
-    claims = [Claim(k, names[k], float(v), *map(float, studies.loc[k, ["value", "low", "high"]]), str(studies.loc[k, "unit"]), "RozebalaminLabel",
-                    "with a half-life of 3 h a single dose and week 16 should agree") for k, v in found.items()]  # fmt: skip
+    claims = [
+        Claim(
+            k,
+            names[k],
+            float(v),
+            *map(float, studies.loc[k, ["value", "low", "high"]]),
+            str(studies.loc[k, "unit"]),
+            "RozebalaminLabel",
+            "with a half-life of 3 h a single dose and week 16 should agree",
+        )
+        for k, v in found.items()
+    ]
     return Outcome(
         answer=(
             f"On 50 mg twice weekly total cobalamin peaks at {peak:.0f} ng/mL and falls to {normal.loc[top, 'trough of total cobalamin [ng/mL]']:.1f} ng/mL before the next dose; at 30 % of "
@@ -67,8 +100,13 @@ def run(ctx):
             "prolongation and rash, one patient each. 'Free of side effects' is wrong; so small a trial leaves the intervals of the table.\n"
             "No relation of exposure to harm is published, and none is drawn here."
         ),
-        claims=claims, results={n.replace(" ", "_").replace(".", "p"): r for n, r in runs.items()},
-        tables={"exposures": table, "adverse_reactions": reactions, "published": studies[studies["study"] == "safety"].reset_index()},
+        claims=claims,
+        results={n.replace(" ", "_").replace(".", "p"): r for n, r in runs.items()},
+        tables={
+            "exposures": table,
+            "adverse_reactions": reactions,
+            "published": studies[studies["study"] == "safety"].reset_index(),
+        },
         cited=["Kaji2019", "MethycobalInjectionLabel"],
         notes=[
             "There is no exposure-toxicity curve in this model: two rates and one QT case in 65 cannot support one.",
@@ -76,7 +114,7 @@ def run(ctx):
             "E0761 reported treatment-related events as similar and low in all groups over 182 weeks, without percentages.",
             "The trough depends on how long the 7 % not found in urine stays, which the data leave open.",
         ],
-    )  # fmt: skip
+    )
 
 
 def figures(outcome):
@@ -99,8 +137,17 @@ def figures(outcome):
     axes.grid(axis="x", visible=False)
     axes.legend(title="kidney", fontsize=9)
     second, forest = new_figure(width=7.0, height=2.6)
-    rows = [(f"{r['arm']} ({r['patients with a reaction']} of {r['patients']})", r["rate [%]"], r["low 2.5 % [%]"], r["high 97.5 % [%]"], c, "o")
-            for (_, r), c in zip(reactions.iterrows(), ("blue", "grey"), strict=True)]  # fmt: skip
+    rows = [
+        (
+            f"{r['arm']} ({r['patients with a reaction']} of {r['patients']})",
+            r["rate [%]"],
+            r["low 2.5 % [%]"],
+            r["high 97.5 % [%]"],
+            c,
+            "o",
+        )
+        for (_, r), c in zip(reactions.iterrows(), ("blue", "grey"), strict=True)
+    ]
     intervals(forest, rows, "patients with an adverse drug reaction [%]")
     forest.set_xlim(-2, 19)
     forest.set_title("16 weeks, exact 95 % intervals", fontsize=10)

@@ -26,13 +26,28 @@ def disease_priors(model):
 
     def drawn(name, distribution, source):
         values = distribution.ppf(PROBABILITIES)
-        return Factor(name, model.table[name].unit, float(values[0]), float(values[-1]), "empirical", source=source,
-                      sample=tuple(values.tolist()))  # fmt: skip
+        return Factor(
+            name,
+            model.table[name].unit,
+            float(values[0]),
+            float(values[-1]),
+            "empirical",
+            source=source,
+            sample=tuple(values.tolist()),
+        )
 
     def log_normal(name, sd, source):
         value = model.values[name]
-        return Factor(name, model.table[name].unit, value * np.exp(-4 * sd), value * np.exp(4 * sd), "log-normal",
-                      float(np.log(value)), sd, source)  # fmt: skip
+        return Factor(
+            name,
+            model.table[name].unit,
+            value * np.exp(-4 * sd),
+            value * np.exp(4 * sd),
+            "log-normal",
+            float(np.log(value)),
+            sd,
+            source,
+        )
 
     return (
         log_normal("MN_k", 0.15, "assumed: SD of the logarithm 0.15"),
@@ -52,8 +67,9 @@ def disease_priors(model):
 def run(ctx):
     base = ctx.model.with_set("als_patient")
     people = select(base, 60 if ctx.quick else 300, JETALS_RUN_IN, ctx.seed).people
-    model = base.with_values(MN_k=float(people["MN_k"].median()), motor_units=float(people["motor_units"].median()),
-                             MN_Emax=0.4)  # fmt: skip
+    model = base.with_values(
+        MN_k=float(people["MN_k"].median()), motor_units=float(people["motor_units"].median()), MN_Emax=0.4
+    )
     priors = disease_priors(model)
     own = {f.name for f in priors}
     # far tails of two priors together leave no reference state to derive capacities from
@@ -61,17 +77,26 @@ def run(ctx):
     everything = Factors((*priors, *others))
     # quick keeps the disease and every sixth other parameter
     tried = Factors((*priors, *others[::6])) if ctx.quick else everything
-    request = {"endpoints": [DIFFERENCE, FALL], "own_baseline": OWN, "closed": True, "engine": ctx.engine,
-               "workers": ctx.workers, "progress": ctx.progress}  # fmt: skip
+    request = {
+        "endpoints": [DIFFERENCE, FALL],
+        "own_baseline": OWN,
+        "closed": True,
+        "engine": ctx.engine,
+        "workers": ctx.workers,
+        "progress": ctx.progress,
+    }
     swings = tornado(model, REGIMEN, factors=tried, ends=(0.05, 0.95), **request)
     size = swings["swing"].abs()
     share = size / size.groupby(swings["endpoint"]).transform("max")
-    ranked = {e: list(swings[swings["endpoint"] == e].assign(s=share).sort_values("s", ascending=False)["factor"])
-              for e in (DIFFERENCE, FALL)}  # fmt: skip
+    ranked = {
+        e: list(swings[swings["endpoint"] == e].assign(s=share).sort_values("s", ascending=False)["factor"])
+        for e in (DIFFERENCE, FALL)
+    }
     wanted = dict.fromkeys([*ranked[DIFFERENCE][: 6 if ctx.quick else 12], *ranked[FALL][: 2 if ctx.quick else 6]])
     factors = Factors(tuple(f for f in everything if f.name in wanted))
-    found = sensitivity.sobol(model, REGIMEN, factors=factors, second_order=False, n=16 if ctx.quick else 256,
-                              seed=ctx.seed, **request)  # fmt: skip
+    found = sensitivity.sobol(
+        model, REGIMEN, factors=factors, second_order=False, n=16 if ctx.quick else 256, seed=ctx.seed, **request
+    )
     return _outcome(ctx, model, swings, found, len(tried))
 
 
@@ -102,8 +127,15 @@ def _outcome(ctx, model, swings, found, tried):
         f"JETALS published {observed[0]:.2f}. The fall of homocysteine is driven by {', '.join(falls['factor'])}.\n"
         f"{found.converged(DIFFERENCE)} {found.runs:,} runs after {tried} parameters were tried alone; {len(found.failed)} failed."
     )
-    claim = Claim("prior_median_difference", "Median difference under the stated priors, one typical patient", float(middle),
-                  *observed, "points", "Oki2022", "the priors of the effect were not fitted to this trial")  # fmt: skip
+    claim = Claim(
+        "prior_median_difference",
+        "Median difference under the stated priors, one typical patient",
+        float(middle),
+        *observed,
+        "points",
+        "Oki2022",
+        "the priors of the effect were not fitted to this trial",
+    )
     return Outcome(
         answer=answer,
         claims=[claim],
@@ -135,8 +167,15 @@ def figures(outcome):
     drawn = {}
     figure, axes = new_figure(width=7.6, height=4.6)
     y = np.arange(len(top))
-    axes.errorbar(top["value"], y, xerr=[top["value"] - top["low"], top["high"] - top["value"]], fmt="o", color=COLOURS["blue"],
-                  capsize=3, label="total share (95 % interval)")  # fmt: skip
+    axes.errorbar(
+        top["value"],
+        y,
+        xerr=[top["value"] - top["low"], top["high"] - top["value"]],
+        fmt="o",
+        color=COLOURS["blue"],
+        capsize=3,
+        label="total share (95 % interval)",
+    )
     axes.plot(first.loc[top["factor"]], y, "s", color=COLOURS["amber"], markersize=5, label="first-order share")
     axes.axvline(0, color=COLOURS["grey"], linewidth=1)
     axes.set_yticks(y, top["factor"])

@@ -63,22 +63,33 @@ def run(ctx):
                 model, design, scenario.beta_hcy, drawn=crowd, seed=ctx.seed, workers=ctx.workers
             )
         found = replicate(
-            pools[scenario.beta_hcy], design, scenario_maximum(model, scenario), n_jetals, seed=ctx.seed, workers=ctx.workers,
-            analyses=("mmrm", "ancova", "slope", "responder", "cafs") if name == "face_value" else ("mmrm",), progress=tick,
-        )  # fmt: skip
+            pools[scenario.beta_hcy],
+            design,
+            scenario_maximum(model, scenario),
+            n_jetals,
+            seed=ctx.seed,
+            workers=ctx.workers,
+            analyses=("mmrm", "ancova", "slope", "responder", "cafs") if name == "face_value" else ("mmrm",),
+            progress=tick,
+        )
         runs[name] = found
-        rows.append({
-            "scenario": name, "uses E0761": "yes" if scenario.uses_e0761 else "no",
-            "placebo [points]": found.table["mmrm:placebo:value"].mean(),
-            "active [points]": found.table[f"mmrm:{ACTIVE}:value"].mean(),
-            "difference [points]": found.table[f"mmrm:{CONTRAST}:value"].mean(),
-            "difference 2.5 % [points]": found.table[f"mmrm:{CONTRAST}:value"].quantile(0.025),
-            "difference 97.5 % [points]": found.table[f"mmrm:{CONTRAST}:value"].quantile(0.975),
-            "mean SE [points]": found.table[f"mmrm:{CONTRAST}:se"].mean(),
-            "P(significant benefit)": found.power("mmrm", CONTRAST),
-            "P(1.97 or more)": float((found.table[f"mmrm:{CONTRAST}:value"] >= 1.97).mean()),
-            "replicates": n_jetals, "failed fits": found.failures("mmrm"), "failed bodies": found.failed_bodies,
-        })  # fmt: skip
+        rows.append(
+            {
+                "scenario": name,
+                "uses E0761": "yes" if scenario.uses_e0761 else "no",
+                "placebo [points]": found.table["mmrm:placebo:value"].mean(),
+                "active [points]": found.table[f"mmrm:{ACTIVE}:value"].mean(),
+                "difference [points]": found.table[f"mmrm:{CONTRAST}:value"].mean(),
+                "difference 2.5 % [points]": found.table[f"mmrm:{CONTRAST}:value"].quantile(0.025),
+                "difference 97.5 % [points]": found.table[f"mmrm:{CONTRAST}:value"].quantile(0.975),
+                "mean SE [points]": found.table[f"mmrm:{CONTRAST}:se"].mean(),
+                "P(significant benefit)": found.power("mmrm", CONTRAST),
+                "P(1.97 or more)": float((found.table[f"mmrm:{CONTRAST}:value"] >= 1.97).mean()),
+                "replicates": n_jetals,
+                "failed fits": found.failures("mmrm"),
+                "failed bodies": found.failed_bodies,
+            }
+        )
     tables["jetals"] = pd.DataFrame(rows)
     tables["jetals_replicates"] = pd.concat(
         [
@@ -98,17 +109,56 @@ def run(ctx):
             Claim(id_, statement, float(predicted), float(value), float(low), float(high), unit, source, note)
         )
 
-    for id_, group, column in (("jetals_placebo", "placebo", "mmrm:placebo:value"), ("jetals_active", ACTIVE, f"mmrm:{ACTIVE}:value"),
-                               ("jetals_difference", "difference", f"mmrm:{CONTRAST}:value")):  # fmt: skip
+    for id_, group, column in (
+        ("jetals_placebo", "placebo", "mmrm:placebo:value"),
+        ("jetals_active", ACTIVE, f"mmrm:{ACTIVE}:value"),
+        ("jetals_difference", "difference", f"mmrm:{CONTRAST}:value"),
+    ):
         value, low, high = (published(group, "alsfrs_change_wk16", s) for s in ("mean", "ci_low", "ci_high"))
-        add(id_, f"JETALS, face-value scenario, mixed model at week 16: {group.replace('_', ' ')}", face[column].mean(), value, low,
-            high, "points", "Oki2022", "the placebo arm and the effect were set from this trial: not a prediction")  # fmt: skip
-    add("jetals_sd", "JETALS: SD of the placebo change at week 16", face["sd change:placebo"].mean(), 4.37, 3.77, 4.97, "points",
-        "Oki2022", "derived from the interval of the difference; band +/- 2 x its weight SD")  # fmt: skip
-    add("jetals_se", "JETALS: standard error of the difference", face[f"mmrm:{CONTRAST}:se"].mean(), 0.77, 0.674, 0.866, "points",
-        "Oki2022", "band: 95 % sampling interval of an SD from 126 patients")  # fmt: skip
-    add("jetals_pass_rate", "JETALS: share passing the run-in window", face["pass rate"].mean(), 130 / 203, 0.574, 0.706, "fraction",
-        "Oki2022", "130 of 203 observed; exact 95 % interval; some were excluded for other reasons")  # fmt: skip
+        add(
+            id_,
+            f"JETALS, face-value scenario, mixed model at week 16: {group.replace('_', ' ')}",
+            face[column].mean(),
+            value,
+            low,
+            high,
+            "points",
+            "Oki2022",
+            "the placebo arm and the effect were set from this trial: not a prediction",
+        )
+    add(
+        "jetals_sd",
+        "JETALS: SD of the placebo change at week 16",
+        face["sd change:placebo"].mean(),
+        4.37,
+        3.77,
+        4.97,
+        "points",
+        "Oki2022",
+        "derived from the interval of the difference; band +/- 2 x its weight SD",
+    )
+    add(
+        "jetals_se",
+        "JETALS: standard error of the difference",
+        face[f"mmrm:{CONTRAST}:se"].mean(),
+        0.77,
+        0.674,
+        0.866,
+        "points",
+        "Oki2022",
+        "band: 95 % sampling interval of an SD from 126 patients",
+    )
+    add(
+        "jetals_pass_rate",
+        "JETALS: share passing the run-in window",
+        face["pass rate"].mean(),
+        130 / 203,
+        0.574,
+        0.706,
+        "fraction",
+        "Oki2022",
+        "130 of 203 observed; exact 95 % interval; some were excluded for other reasons",
+    )
 
     # E0761: the face-value scenario predicts it, 'pooled' and 'sceptical' saw it
     design2 = read_design("e0761")
@@ -129,49 +179,137 @@ def run(ctx):
             for mg in (25, 50):
                 key = f"{prefix}survival:methylcobalamin_{mg}mg - placebo"
                 hr = found.table[f"{key}:value"].dropna()
-                rows.append({
-                    "scenario": name, "role": {"face_value": "external prediction", "pooled": "used E0761", "zero": "control"}[name],
-                    "group": group, "dose [mg]": mg, "median HR": hr.median(), "HR 2.5 %": hr.quantile(0.025), "HR 97.5 %": hr.quantile(0.975),
-                    "P(log-rank p > 0.087)": float((found.table[f"{key}:p"] > 0.087).mean()),
-                    "failed fits": int(found.table[f"{prefix}survival:failed"].ne("").sum()), "replicates": n_long,
-                    "patients": found.table["early patients"].mean() if prefix else float(design2.patients),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "scenario": name,
+                        "role": {"face_value": "external prediction", "pooled": "used E0761", "zero": "control"}[name],
+                        "group": group,
+                        "dose [mg]": mg,
+                        "median HR": hr.median(),
+                        "HR 2.5 %": hr.quantile(0.025),
+                        "HR 97.5 %": hr.quantile(0.975),
+                        "P(log-rank p > 0.087)": float((found.table[f"{key}:p"] > 0.087).mean()),
+                        "failed fits": int(found.table[f"{prefix}survival:failed"].ne("").sum()),
+                        "replicates": n_long,
+                        "patients": found.table["early patients"].mean() if prefix else float(design2.patients),
+                    }
+                )
     tables["e0761"] = pd.DataFrame(rows)
     e = tables["e0761"].set_index(["scenario", "group", "dose [mg]"])
     early = "onset to randomisation <= 12 months"
-    add("e0761_itt_50", "E0761, all patients: hazard ratio at 50 mg, face-value scenario", e.loc[("face_value", "all", 50), "median HR"],
-        0.77, 0.75, 1.33, "ratio", "Kaji2019", "a smallest P of 0.087 allows a hazard ratio no better than about 0.75-0.80")  # fmt: skip
-    add("e0761_itt_null", "E0761, all patients: chance of a log-rank P above 0.087 at 50 mg, face-value scenario",
-        e.loc[("face_value", "all", 50), "P(log-rank p > 0.087)"], 1.0, 0.05, 1.0, "probability", "Kaji2019",
-        "published: P at least 0.087; the scenario should give that at least 1 time in 20")  # fmt: skip
-    add("e0761_early_50", "E0761, early patients: hazard ratio at 50 mg, face-value scenario", e.loc[("face_value", early, 50), "median HR"],
-        _row(als, "E0761", "HR event", "50 mg <=12 mo"), 0.267, 0.929, "ratio", "Kaji2015", "post hoc subgroup; 'diagnosed' or 'entered' within 12 months is unclear")  # fmt: skip
-    add("e0761_early_25", "E0761, early patients: hazard ratio at 25 mg, face-value scenario", e.loc[("face_value", early, 25), "median HR"],
-        _row(als, "E0761", "HR event", "25 mg <=12 mo"), 0.377, 1.085, "ratio", "Kaji2015", "post hoc subgroup")  # fmt: skip
+    add(
+        "e0761_itt_50",
+        "E0761, all patients: hazard ratio at 50 mg, face-value scenario",
+        e.loc[("face_value", "all", 50), "median HR"],
+        0.77,
+        0.75,
+        1.33,
+        "ratio",
+        "Kaji2019",
+        "a smallest P of 0.087 allows a hazard ratio no better than about 0.75-0.80",
+    )
+    add(
+        "e0761_itt_null",
+        "E0761, all patients: chance of a log-rank P above 0.087 at 50 mg, face-value scenario",
+        e.loc[("face_value", "all", 50), "P(log-rank p > 0.087)"],
+        1.0,
+        0.05,
+        1.0,
+        "probability",
+        "Kaji2019",
+        "published: P at least 0.087; the scenario should give that at least 1 time in 20",
+    )
+    add(
+        "e0761_early_50",
+        "E0761, early patients: hazard ratio at 50 mg, face-value scenario",
+        e.loc[("face_value", early, 50), "median HR"],
+        _row(als, "E0761", "HR event", "50 mg <=12 mo"),
+        0.267,
+        0.929,
+        "ratio",
+        "Kaji2015",
+        "post hoc subgroup; 'diagnosed' or 'entered' within 12 months is unclear",
+    )
+    add(
+        "e0761_early_25",
+        "E0761, early patients: hazard ratio at 25 mg, face-value scenario",
+        e.loc[("face_value", early, 25), "median HR"],
+        _row(als, "E0761", "HR event", "25 mg <=12 mo"),
+        0.377,
+        1.085,
+        "ratio",
+        "Kaji2015",
+        "post hoc subgroup",
+    )
     example = simulate_trial(
         long_pool, design2, scenario_maximum(model, known["face_value"]), np.random.default_rng([ctx.seed, 9])
     )
     big = design2.changed(patients=1500 if ctx.quick else 6000, trial_effect=False)
     baseline = simulate_trial(long_pool, big, 0.0, np.random.default_rng([ctx.seed, 10]))
-    add("e0761_baseline", "E0761: ALSFRS-R at enrolment", baseline.people["baseline_rating"].mean(), 40.0, 39.6, 40.4, "points", "Kaji2019",
-        "95 % interval of the mean of 370; this moment was used to set the cohort")  # fmt: skip
-    add("e0761_drop_one", "E0761: share who fell 1 point in the run-in", (baseline.people["drop"] == 1).mean(), 0.349, 0.301, 0.399, "fraction",
-        "Kaji2019", "129 of 370; exact 95 % interval; used to set the cohort")  # fmt: skip
-    tables["e0761_one_trial"] = pd.DataFrame({"arm": np.array([a.name for a in design2.arms])[example.arm], "months": example.event_months, "event": example.event.astype(int)})  # fmt: skip
+    add(
+        "e0761_baseline",
+        "E0761: ALSFRS-R at enrolment",
+        baseline.people["baseline_rating"].mean(),
+        40.0,
+        39.6,
+        40.4,
+        "points",
+        "Kaji2019",
+        "95 % interval of the mean of 370; this moment was used to set the cohort",
+    )
+    add(
+        "e0761_drop_one",
+        "E0761: share who fell 1 point in the run-in",
+        (baseline.people["drop"] == 1).mean(),
+        0.349,
+        0.301,
+        0.399,
+        "fraction",
+        "Kaji2019",
+        "129 of 370; exact 95 % interval; used to set the cohort",
+    )
+    tables["e0761_one_trial"] = pd.DataFrame(
+        {
+            "arm": np.array([a.name for a in design2.arms])[example.arm],
+            "months": example.event_months,
+            "event": example.event.astype(int),
+        }
+    )
 
     # placebo arms of the edaravone trials
     rows = []
-    for name, low, high, source in (("mci186_16", -6.35 - 1.96 * 0.84, -6.35 + 1.96 * 0.84, "Abe2014"), ("mci186_19", -7.5 - 1.96 * 0.66, -7.5 + 1.96 * 0.66, "Edaravone2017")):  # fmt: skip
+    for name, low, high, source in (
+        ("mci186_16", -6.35 - 1.96 * 0.84, -6.35 + 1.96 * 0.84, "Abe2014"),
+        ("mci186_19", -7.5 - 1.96 * 0.66, -7.5 + 1.96 * 0.66, "Edaravone2017"),
+    ):
         one = read_design(name)
         pool3 = make_pool(model, one, 0.0, drawn=small, workers=ctx.workers)
         found = replicate(pool3, one, 0.0, max(n_long // 2, 15), seed=ctx.seed + 2, workers=ctx.workers)
         value = found.table["mmrm:placebo:value"]
         label = name.upper().replace("_", "-")
-        add(f"{name}_placebo", f"{label}: placebo change at week 24", value.mean(), (low + high) / 2, low, high, "points", source,
-            "published mean and SE" + (" (from memory)" if name == "mci186_19" else ""))  # fmt: skip
-        rows.append({"trial": label, "placebo [points]": value.mean(), "2.5 % [points]": value.quantile(0.025), "97.5 % [points]": value.quantile(0.975),
-                     "published [points]": (low + high) / 2, "run-in pass rate": found.table["pass rate"].mean(),
-                     "edaravone difference [points]": found.table["mmrm:edaravone - placebo:value"].mean(), "failed fits": found.failures("mmrm")})  # fmt: skip
+        add(
+            f"{name}_placebo",
+            f"{label}: placebo change at week 24",
+            value.mean(),
+            (low + high) / 2,
+            low,
+            high,
+            "points",
+            source,
+            "published mean and SE" + (" (from memory)" if name == "mci186_19" else ""),
+        )
+        rows.append(
+            {
+                "trial": label,
+                "placebo [points]": value.mean(),
+                "2.5 % [points]": value.quantile(0.025),
+                "97.5 % [points]": value.quantile(0.975),
+                "published [points]": (low + high) / 2,
+                "run-in pass rate": found.table["pass rate"].mean(),
+                "edaravone difference [points]": found.table["mmrm:edaravone - placebo:value"].mean(),
+                "failed fits": found.failures("mmrm"),
+            }
+        )
     tables["edaravone_trials"] = pd.DataFrame(rows)
 
     # natural history
@@ -187,11 +325,28 @@ def run(ctx):
     at_once, over_15 = (100 * float(np.mean(x)) for x in (rates * MONTH, (1 - np.exp(-rates * 15 * MONTH)) / 15))
     anyone = candidates(model, 4096, ctx.seed)["MN_k"]
     unselected = 100 * float(np.mean(1 - np.exp(-anyone * 15 * MONTH))) / 15
-    add("proact_slope", "ALSFRS-R decline to week 26 from a score near 38", by_26, -1.02, -1.12, -0.92, "points/month", "Atassi2014",
-        "mean change of those still seen, by time; band +/- 10 %; the published start score is assumed")  # fmt: skip
-    add("munix_decline", "Loss of motor units per month in patients followed from a score near 38", -at_once,
-        _row(als, "Neuwirth 2015", "MUNIX total"), -4.2, -2.4, "%/month", "Neuwirth2015",
-        "loss rate at any time, as a share of what is left; band: range over muscles")  # fmt: skip
+    add(
+        "proact_slope",
+        "ALSFRS-R decline to week 26 from a score near 38",
+        by_26,
+        -1.02,
+        -1.12,
+        -0.92,
+        "points/month",
+        "Atassi2014",
+        "mean change of those still seen, by time; band +/- 10 %; the published start score is assumed",
+    )
+    add(
+        "munix_decline",
+        "Loss of motor units per month in patients followed from a score near 38",
+        -at_once,
+        _row(als, "Neuwirth 2015", "MUNIX total"),
+        -4.2,
+        -2.4,
+        "%/month",
+        "Neuwirth2015",
+        "loss rate at any time, as a share of what is left; band: range over muscles",
+    )
     tables["natural_history"] = pd.DataFrame(
         [
             ("ALSFRS-R [points/month]", "mean change to week 26 by time (the claim)", by_26, -1.02),
@@ -212,8 +367,13 @@ def run(ctx):
     tables["subgroups"] = _subgroups(sampled)
     tables["vpc"] = _vpc(sampled)
     single = simulate_trial(pools[0.2], design, emax, np.random.default_rng([ctx.seed, 13]))
-    tables["one_trial"] = pd.DataFrame({"arm": np.array([a.name for a in design.arms])[single.arm], "baseline": single.people["baseline_rating"],
-                                        **{f"week {w:g}": single.change[:, i] for i, w in enumerate(design.visits)}})  # fmt: skip
+    tables["one_trial"] = pd.DataFrame(
+        {
+            "arm": np.array([a.name for a in design.arms])[single.arm],
+            "baseline": single.people["baseline_rating"],
+            **{f"week {w:g}": single.change[:, i] for i, w in enumerate(design.visits)},
+        }
+    )
 
     # the worked example of the design mode
     effects = (0.25, 0.35, 0.425)
@@ -276,11 +436,25 @@ def _row(als, study, endpoint, arm=""):
 
 def _analyses(found):
     rows = []
-    for name, text, unit in (("mmrm", "mixed model, week 16", "points"), ("ancova", "covariance, last visit", "points"), ("slope", "slope", "points/month"),
-                             ("responder", "fell at most 1 point", "share"), ("cafs", "combined function and survival", "mean rank")):  # fmt: skip
+    for name, text, unit in (
+        ("mmrm", "mixed model, week 16", "points"),
+        ("ancova", "covariance, last visit", "points"),
+        ("slope", "slope", "points/month"),
+        ("responder", "fell at most 1 point", "share"),
+        ("cafs", "combined function and survival", "mean rank"),
+    ):
         value = found.table[f"{name}:{CONTRAST}:value"]
-        rows.append({"analysis": text, "difference": value.mean(), "2.5 %": value.quantile(0.025), "97.5 %": value.quantile(0.975), "unit": unit,
-                     "power": found.power(name, CONTRAST), "failed fits": found.failures(name)})  # fmt: skip
+        rows.append(
+            {
+                "analysis": text,
+                "difference": value.mean(),
+                "2.5 %": value.quantile(0.025),
+                "97.5 %": value.quantile(0.975),
+                "unit": unit,
+                "power": found.power(name, CONTRAST),
+                "failed fits": found.failures(name),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -309,8 +483,17 @@ def _methods(trial):
         ("weighted to Table 1 (entropy balancing)", weights),
     ):
         arm = [float(np.average(last[trial.arm == i], weights=w[trial.arm == i])) for i in (0, 1)]
-        rows.append({"method": method, "patients": len(last), "effective sample size": effective_size(w), "placebo [points]": arm[0], "active [points]": arm[1],
-                     "difference [points]": arm[1] - arm[0], "relative slowing [%]": 100 * (1 - arm[1] / arm[0])})  # fmt: skip
+        rows.append(
+            {
+                "method": method,
+                "patients": len(last),
+                "effective sample size": effective_size(w),
+                "placebo [points]": arm[0],
+                "active [points]": arm[1],
+                "difference [points]": arm[1] - arm[0],
+                "relative slowing [%]": 100 * (1 - arm[1] / arm[0]),
+            }
+        )
     plain, weighted = features.mean(axis=0), weights @ features
     moments = []
     for i, name in enumerate(names):
@@ -344,12 +527,21 @@ def _subgroups(trial):
     people = trial.people
     hcy = np.quantile(people["hcy_plasma"], [1 / 3, 2 / 3])
     groups = {
-        "all": np.ones(len(trial.arm), dtype=bool), "bulbar onset": people["onset"] == "bulbar", "limb onset": people["onset"] != "bulbar",
-        "riluzole": people["riluzole"].astype(bool), "no riluzole": ~people["riluzole"].astype(bool),
-        f"tHcy below {hcy[0]:.1f} µM": people["hcy_plasma"] < hcy[0], f"tHcy {hcy[0]:.1f}-{hcy[1]:.1f} µM": (people["hcy_plasma"] >= hcy[0]) & (people["hcy_plasma"] < hcy[1]),
-        f"tHcy above {hcy[1]:.1f} µM": people["hcy_plasma"] >= hcy[1], "MTHFR TT": people["genotype"] == "TT", "MTHFR CC or CT": people["genotype"] != "TT",
-        "age below 65": people["age"] < 65, "age 65 or more": people["age"] >= 65, "run-in fall 1": people["drop"] == 1, "run-in fall 2": people["drop"] == 2,
-    }  # fmt: skip
+        "all": np.ones(len(trial.arm), dtype=bool),
+        "bulbar onset": people["onset"] == "bulbar",
+        "limb onset": people["onset"] != "bulbar",
+        "riluzole": people["riluzole"].astype(bool),
+        "no riluzole": ~people["riluzole"].astype(bool),
+        f"tHcy below {hcy[0]:.1f} µM": people["hcy_plasma"] < hcy[0],
+        f"tHcy {hcy[0]:.1f}-{hcy[1]:.1f} µM": (people["hcy_plasma"] >= hcy[0]) & (people["hcy_plasma"] < hcy[1]),
+        f"tHcy above {hcy[1]:.1f} µM": people["hcy_plasma"] >= hcy[1],
+        "MTHFR TT": people["genotype"] == "TT",
+        "MTHFR CC or CT": people["genotype"] != "TT",
+        "age below 65": people["age"] < 65,
+        "age 65 or more": people["age"] >= 65,
+        "run-in fall 1": people["drop"] == 1,
+        "run-in fall 2": people["drop"] == 2,
+    }
     rows = []
     for name, members in groups.items():
         try:
@@ -358,7 +550,15 @@ def _subgroups(trial):
             continue
         # the interval a trial of the published size would have in this subgroup
         half = 1.96 * found.se * np.sqrt(len(trial.arm) / 130)
-        rows.append({"subgroup": name, "share": float(members.mean()), "difference [points]": found.value, "low [points]": found.value - half, "high [points]": found.value + half})  # fmt: skip
+        rows.append(
+            {
+                "subgroup": name,
+                "share": float(members.mean()),
+                "difference [points]": found.value,
+                "low [points]": found.value - half,
+                "high [points]": found.value + half,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -369,8 +569,18 @@ def _vpc(trial):
         adjusted = mixed_model(trial)[arm.name]
         for j, week in enumerate(trial.design.visits):
             low, middle, high = np.nanquantile(change[:, j], [0.05, 0.5, 0.95])
-            rows.append({"arm": arm.name, "week": week, "mean": np.nanmean(change[:, j]), "5 %": low, "median": middle, "95 %": high,
-                         "share missing": float(np.isnan(change[:, j]).mean()), "mixed model, last visit": adjusted.value})  # fmt: skip
+            rows.append(
+                {
+                    "arm": arm.name,
+                    "week": week,
+                    "mean": np.nanmean(change[:, j]),
+                    "5 %": low,
+                    "median": middle,
+                    "95 %": high,
+                    "share missing": float(np.isnan(change[:, j]).mean()),
+                    "mixed model, last visit": adjusted.value,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -386,11 +596,27 @@ def figures(outcome):
         weeks = np.append(0, vpc["week"])
         for row in one[[c for c in one if c.startswith("week")]].to_numpy():
             ax.plot(weeks, np.append(0, row), color=COLOURS[colours[arm]], alpha=0.25, linewidth=0.8)
-        ax.fill_between(weeks, np.append(0, vpc["5 %"]), np.append(0, vpc["95 %"]), color=COLOURS["amber"], alpha=0.2, linewidth=0, label="5-95 % of patients")  # fmt: skip
+        ax.fill_between(
+            weeks,
+            np.append(0, vpc["5 %"]),
+            np.append(0, vpc["95 %"]),
+            color=COLOURS["amber"],
+            alpha=0.2,
+            linewidth=0,
+            label="5-95 % of patients",
+        )
         ax.plot(weeks, np.append(0, vpc["median"]), color=COLOURS["orange"], linewidth=2, label="median")
         ax.plot(weeks, np.append(0, vpc["mean"]), color=COLOURS["black"], linewidth=1.5, linestyle="--", label="mean")
         value, low, high = {"placebo": (-4.63, -5.8, -3.4), ACTIVE: (-2.66, -3.9, -1.5)}[arm]
-        ax.errorbar(16.6, value, [[value - low], [high - value]], color=COLOURS["black"], marker="D", capsize=4, label="published mean (95 % CI)")  # fmt: skip
+        ax.errorbar(
+            16.6,
+            value,
+            [[value - low], [high - value]],
+            color=COLOURS["black"],
+            marker="D",
+            capsize=4,
+            label="published mean (95 % CI)",
+        )
         ax.set_ylim(-26, 6)
         ax.set_xticks([0, 4, 8, 12, 16])
         ax.set_xlabel("time since randomisation [weeks]")
@@ -408,7 +634,15 @@ def figures(outcome):
         ("face_value", "blue"),
     ):
         part = t["jetals_replicates"][t["jetals_replicates"]["scenario"] == name][f"mmrm:{CONTRAST}:value"]
-        axes.hist(part, bins=bins, density=True, histtype="step", linewidth=1.8, color=COLOURS[colour], label=f"{name.replace('_', ' ')} (mean {part.mean():.2f})")  # fmt: skip
+        axes.hist(
+            part,
+            bins=bins,
+            density=True,
+            histtype="step",
+            linewidth=1.8,
+            color=COLOURS[colour],
+            label=f"{name.replace('_', ' ')} (mean {part.mean():.2f})",
+        )
     axes.axvline(1.97, color=COLOURS["orange"], linewidth=1.6, label="observed 1.97")
     axes.axvspan(0.44, 3.50, color=COLOURS["orange"], alpha=0.08, label="its 95 % CI")
     axes.set_xlabel("treatment difference at week 16, mixed model [points]")
@@ -420,8 +654,17 @@ def figures(outcome):
     drawn["3_kaplan_meier"] = _kaplan_meier(t["e0761_one_trial"])
 
     figure, axes = new_figure(width=7.6, height=6.2)
-    rows = [(f"{r['subgroup']} ({100 * r['share']:.0f} %)", r["difference [points]"], r["low [points]"], r["high [points]"], "black" if i == 0 else "blue", "D" if i == 0 else "o")
-            for i, r in t["subgroups"].iterrows()]  # fmt: skip
+    rows = [
+        (
+            f"{r['subgroup']} ({100 * r['share']:.0f} %)",
+            r["difference [points]"],
+            r["low [points]"],
+            r["high [points]"],
+            "black" if i == 0 else "blue",
+            "D" if i == 0 else "o",
+        )
+        for i, r in t["subgroups"].iterrows()
+    ]
     intervals(axes, rows, "treatment difference [points]; interval of a trial of 130", reference=0.0)
     axes.set_title("Subgroups, face-value scenario: expected difference", fontsize=10)
     drawn["4_subgroups"] = figure
@@ -442,7 +685,15 @@ def figures(outcome):
     figure, axes = new_figure(width=6.8, height=4.2)
     power = t["jetals_power"].iloc[:3]
     x = power["effect"].astype(float) * 100
-    axes.errorbar(x, 100 * power["power"], 196 * power["Monte-Carlo SE"], color=COLOURS["blue"], marker="o", capsize=4, label="virtual trials, mixed model")  # fmt: skip
+    axes.errorbar(
+        x,
+        100 * power["power"],
+        196 * power["Monte-Carlo SE"],
+        color=COLOURS["blue"],
+        marker="o",
+        capsize=4,
+        label="virtual trials, mixed model",
+    )
     axes.plot(
         x,
         100 * power["closed form power, published SE"],
@@ -470,7 +721,16 @@ def figures(outcome):
     ]
     for _, r in e.iterrows():
         where = "all" if r["group"] == "all" else "early"
-        rows.append((f"{r['scenario'].replace('_', ' ')}, {where} ({r['role']})", r["median HR"], r["HR 2.5 %"], r["HR 97.5 %"], {"face_value": "blue", "pooled": "sky", "zero": "grey"}[r["scenario"]], "o"))  # fmt: skip
+        rows.append(
+            (
+                f"{r['scenario'].replace('_', ' ')}, {where} ({r['role']})",
+                r["median HR"],
+                r["HR 2.5 %"],
+                r["HR 97.5 %"],
+                {"face_value": "blue", "pooled": "sky", "zero": "grey"}[r["scenario"]],
+                "o",
+            )
+        )
     intervals(axes, rows, "hazard ratio, 50 mg : placebo", reference=1.0)
     axes.set_title("E0761, death or full ventilation: 95 % of virtual trials", fontsize=10)
     axes.set_xscale("log")

@@ -24,8 +24,14 @@ RULES = {"allometric": 0.75, "body surface": 0.67, "per kg": 1.0}
 def run(ctx):
     studies = ctx.data("studies/studies")
     published = studies[studies["study"] == "wobbler"]
-    result = simulate(ctx.model, "50 mg im every 3.5 d x 8", "4 weeks", outputs=["cbl_free"], times=np.arange(0, 672.1, 0.5),
-                      engine=ctx.engine)  # fmt: skip
+    result = simulate(
+        ctx.model,
+        "50 mg im every 3.5 d x 8",
+        "4 weeks",
+        outputs=["cbl_free"],
+        times=np.arange(0, 672.1, 0.5),
+        engine=ctx.engine,
+    )
     week = result["cbl_free"].sel(time=slice(504, 672))
     human = float(endpoints.area(week))  # uM h per week of 100 mg
     rows = []
@@ -33,10 +39,17 @@ def run(ctx):
         for dose in DOSES:
             # exposure = dose / clearance; clearance per animal falls with weight to the power
             weekly = 7 * dose * MOUSE / 100 * human * (HUMAN / MOUSE) ** power
-            rows.append({"scaling of clearance": rule, "exponent": power, "dose [mg/kg/d]": dose,
-                         "human dose with the same exposure [mg/kg/d]": dose * (MOUSE / HUMAN) ** (1 - power),
-                         "the same in 60 kg [mg/week]": 7 * HUMAN * dose * (MOUSE / HUMAN) ** (1 - power),
-                         "weekly area [uM h]": weekly, "relative to JETALS": weekly / human})  # fmt: skip
+            rows.append(
+                {
+                    "scaling of clearance": rule,
+                    "exponent": power,
+                    "dose [mg/kg/d]": dose,
+                    "human dose with the same exposure [mg/kg/d]": dose * (MOUSE / HUMAN) ** (1 - power),
+                    "the same in 60 kg [mg/week]": 7 * HUMAN * dose * (MOUSE / HUMAN) ** (1 - power),
+                    "weekly area [uM h]": weekly,
+                    "relative to JETALS": weekly / human,
+                }
+            )
     table = pd.DataFrame(rows)
     ratio = table.set_index(["scaling of clearance", "dose [mg/kg/d]"])["relative to JETALS"]
     low, high = ratio["allometric", 3], ratio["allometric", 30]
@@ -48,27 +61,54 @@ def run(ctx):
             "and exposure alone does not carry the mouse result over. The doses are from memory; the effect sizes are not available."
         ),
         claims=[
-            Claim("no_benefit_below_jetals", "Exposure at the mouse dose without benefit, relative to JETALS", float(low), 1, 0, 1, "ratio",
-                  "Ikeda2015", "band: below 1, if exposure alone decided; doses from memory"),
-            Claim("benefit_above_jetals", "Exposure at the mouse dose with benefit, relative to JETALS", float(high), 1, 1, 1000, "ratio", "Ikeda2015",
-                  "band: above 1, if exposure alone decided; doses from memory"),
+            Claim(
+                "no_benefit_below_jetals",
+                "Exposure at the mouse dose without benefit, relative to JETALS",
+                float(low),
+                1,
+                0,
+                1,
+                "ratio",
+                "Ikeda2015",
+                "band: below 1, if exposure alone decided; doses from memory",
+            ),
+            Claim(
+                "benefit_above_jetals",
+                "Exposure at the mouse dose with benefit, relative to JETALS",
+                float(high),
+                1,
+                1,
+                1000,
+                "ratio",
+                "Ikeda2015",
+                "band: above 1, if exposure alone decided; doses from memory",
+            ),
         ],
-        results={"human_50mg": result}, tables={"exposures": table, "published": published}, cited=["Hotta2024", "Watanabe1994"],
+        results={"human_50mg": result},
+        tables={"exposures": table, "published": published},
+        cited=["Hotta2024", "Watanabe1994"],
         notes=[
             "Not available: grip strength, motor-neuron counts, mouse kinetics. No effect in mice is simulated, because nothing could check it.",
             "Absorption is taken as complete in both species, and protein binding as equal.",
             "The model is of human metabolism; only its dose and exposure are carried over to the mouse.",
         ],
-    )  # fmt: skip
+    )
 
 
 def figures(outcome):
     """Exposure relative to JETALS by mouse dose and scaling rule."""
     table = outcome.tables["exposures"]
     figure, axes = new_figure(width=7.0, height=4.2)
-    for (rule, part), colour, marker in zip(table.groupby("scaling of clearance", sort=False), ("blue", "green", "amber"), "osD", strict=True):  # fmt: skip
-        axes.plot(part["dose [mg/kg/d]"], part["relative to JETALS"], color=COLOURS[colour], marker=marker,
-                  label=f"{rule} (exponent {part['exponent'].iloc[0]:g})")  # fmt: skip
+    for (rule, part), colour, marker in zip(
+        table.groupby("scaling of clearance", sort=False), ("blue", "green", "amber"), "osD", strict=True
+    ):
+        axes.plot(
+            part["dose [mg/kg/d]"],
+            part["relative to JETALS"],
+            color=COLOURS[colour],
+            marker=marker,
+            label=f"{rule} (exponent {part['exponent'].iloc[0]:g})",
+        )
     axes.axhline(1, color=COLOURS["black"], linewidth=1, linestyle="--")
     axes.text(110, 0.85, "50 mg twice weekly in people", fontsize=9, ha="right", va="top")
     for dose, text in ((3, "no benefit\n(from memory)"), (30, "benefit\n(from memory)")):

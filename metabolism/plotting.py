@@ -19,18 +19,37 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's palette (jfly.uni-koeln.de/color), told apart in every form of colour blindness.
 COLOURS = {
-    "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "pink": "#CC79A7", "sky": "#56B4E9",
-    "amber": "#E69F00", "black": "#222222", "grey": "#767676",
-}  # fmt: skip
+    "blue": "#0072B2",
+    "orange": "#D55E00",
+    "green": "#009E73",
+    "pink": "#CC79A7",
+    "sky": "#56B4E9",
+    "amber": "#E69F00",
+    "black": "#222222",
+    "grey": "#767676",
+}
 
 
 STYLE: Any = {
-    "figure.dpi": 110, "savefig.dpi": 160, "font.size": 12, "axes.titlesize": 12, "axes.labelsize": 12,
-    "legend.fontsize": 11, "lines.linewidth": 2.0, "lines.markersize": 7,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False, "figure.constrained_layout.use": True,
-    "svg.hashsalt": "als-methionine", "svg.fonttype": "none",
-}  # fmt: skip
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "font.size": 12,
+    "axes.titlesize": 12,
+    "axes.labelsize": 12,
+    "legend.fontsize": 11,
+    "lines.linewidth": 2.0,
+    "lines.markersize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "als-methionine",
+    "svg.fonttype": "none",
+}
 
 
 def new_figure(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 4.0) -> tuple[Figure, Any]:
@@ -110,9 +129,14 @@ def intervals(
         axes.plot([low, high], [y, y], color=COLOURS[colour], linewidth=2.2, solid_capstyle="butt")
         axes.plot([value], [y], marker=marker, color=COLOURS[colour], markersize=8, markeredgecolor="white")
         axes.annotate(
-            f"{value:.2f}  ({low:.2f} to {high:.2f})", (value, y), xytext=(0, 9), textcoords="offset points",
-            ha="center", fontsize=8.5, color=COLOURS["black"],
-        )  # fmt: skip
+            f"{value:.2f}  ({low:.2f} to {high:.2f})",
+            (value, y),
+            xytext=(0, 9),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+            color=COLOURS["black"],
+        )
     if reference is not None:
         axes.axvline(reference, color=COLOURS["grey"], linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), [r[0] for r in reversed(rows)])

@@ -19,10 +19,25 @@ def run_in(tool: str, file: Path, until: float, grids: list[int], outputs: list[
     """Simulate a file in another tool, on grids of so many steps; a crash there is a failure here, not the end."""
     target = file.with_suffix(f".{tool}.csv")
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.other_tools", tool, str(file), str(target), repr(until),
-         ",".join(map(str, grids)), ",".join(outputs)],
-        cwd=ROOT, capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "tests.other_tools",
+            tool,
+            str(file),
+            str(target),
+            repr(until),
+            ",".join(map(str, grids)),
+            ",".join(outputs),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
     assert done.returncode == 0, f"{tool}: {done.stderr[-2000:]}"
     table = pd.read_csv(target)
     return [rows.drop(columns="grid").reset_index(drop=True) for _, rows in table.groupby("grid", sort=False)]
@@ -65,9 +80,17 @@ def _copasi(file: str, until: float, steps: int, outputs: list[str], kinds: dict
 
     basico.load_model(file)
     frame = basico.run_time_course(
-        start_time=0, duration=until, intervals=steps, automatic=False, use_sbml_id=True, update_model=False,
-        method="deterministic", r_tol=1e-9, a_tol=1e-15, max_steps=1_000_000,
-    ).reset_index()  # fmt: skip
+        start_time=0,
+        duration=until,
+        intervals=steps,
+        automatic=False,
+        use_sbml_id=True,
+        update_model=False,
+        method="deterministic",
+        r_tol=1e-9,
+        a_tol=1e-15,
+        max_steps=1_000_000,
+    ).reset_index()
     document = libsbml.readSBMLFromFile(file)
     content = document.getModel()
     table = {"time": frame["Time"]}

@@ -135,10 +135,21 @@ def test_the_doctor_sees_engines_that_disagree(monkeypatch):
 
 
 def completed(line):
-    environment = os.environ | {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
-                                "_ARGCOMPLETE_COMP_WORDBREAKS": " \t\n", "_ARGCOMPLETE_IFS": "\n"}  # fmt: skip
-    done = subprocess.run(["bash", "-c", f"{sys.executable} -m metabolism 8>&1 9>/dev/null"], env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    environment = os.environ | {
+        "_ARGCOMPLETE": "1",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+        "_ARGCOMPLETE_COMP_WORDBREAKS": " \t\n",
+        "_ARGCOMPLETE_IFS": "\n",
+    }
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m metabolism 8>&1 9>/dev/null"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return {word.strip() for word in done.stdout.split("\n")}
 
 

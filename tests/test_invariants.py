@@ -11,9 +11,22 @@ import metabolism as mb
 from metabolism.model import equations
 
 COBALAMIN = [
-    "depot_small", "transit_small", "depot_large", "transit_large", "cbl_gut", "cbl_free", "cbl_peripheral", "holo_tc",
-    "holo_hc", "cbl_kidney", "cbl_tail", "cbl_liver", "cbl_tissue", "cbl_urine", "cbl_faeces",
-]  # fmt: skip
+    "depot_small",
+    "transit_small",
+    "depot_large",
+    "transit_large",
+    "cbl_gut",
+    "cbl_free",
+    "cbl_peripheral",
+    "holo_tc",
+    "holo_hc",
+    "cbl_kidney",
+    "cbl_tail",
+    "cbl_liver",
+    "cbl_tissue",
+    "cbl_urine",
+    "cbl_faeces",
+]
 DOSES = st.tuples(
     st.sampled_from([0.1, 0.5, 4.9, 25.0, 50.0]),
     st.sampled_from(["im", "sc", "iv", "oral"]),

@@ -17,8 +17,18 @@ from metabolism.model import COLUMNS, set_names
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {
-    "numpy", "scipy", "pandas", "xarray", "sympy", "pint", "matplotlib", "tellurium", "roadrunner", "antimony", "libsbml",
-}  # fmt: skip
+    "numpy",
+    "scipy",
+    "pandas",
+    "xarray",
+    "sympy",
+    "pint",
+    "matplotlib",
+    "tellurium",
+    "roadrunner",
+    "antimony",
+    "libsbml",
+}
 
 
 def fresh(code):
@@ -101,9 +111,24 @@ def test_shell_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
 
 def test_every_command_has_help_and_every_make_target_of_the_readme_exists():
     for name in (
-        "list", "run", "simulate", "show", "export", "scan", "sensitivity", "fit", "qualify", "design", "fingerprint",
-        "compare", "evidence", "report", "explore", "doctor", "check",
-    ):  # fmt: skip
+        "list",
+        "run",
+        "simulate",
+        "show",
+        "export",
+        "scan",
+        "sensitivity",
+        "fit",
+        "qualify",
+        "design",
+        "fingerprint",
+        "compare",
+        "evidence",
+        "report",
+        "explore",
+        "doctor",
+        "check",
+    ):
         assert name in build_parser().format_help()
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
     text = "".join(

@@ -25,10 +25,25 @@ def site(tmp_path_factory):
     """The built site; notebooks are executed by their own test."""
     out = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(out / "trees"), str(ROOT / "docs"),
-         str(out / "html")],
-        env=os.environ | {"DOCS_NOTEBOOKS": "off"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-W",
+            "--keep-going",
+            "-q",
+            "-b",
+            "html",
+            "-d",
+            str(out / "trees"),
+            str(ROOT / "docs"),
+            str(out / "html"),
+        ],
+        env=os.environ | {"DOCS_NOTEBOOKS": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return out / "html"
 
@@ -72,9 +87,8 @@ def test_every_internal_link_leads_somewhere(site, pages):
 
 def test_nothing_is_loaded_from_elsewhere(site, pages):
     foreign = {
-        link for content in pages.values() for link in content.loaded
-        if urlsplit(link).netloc and "mathjax" not in link
-    }  # fmt: skip
+        link for content in pages.values() for link in content.loaded if urlsplit(link).netloc and "mathjax" not in link
+    }
     assert foreign == set()
 
 

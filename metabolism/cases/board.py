@@ -106,12 +106,7 @@ class Board:
         """Return the board as plain data; what is not finite (no value, an open band) becomes null."""
         return {
             "cases": [
-                {
-                    "case": c.id,
-                    "role": c.role,
-                    "passed": c.passed,
-                    "rows": [_row_json(v) for v in c.verdicts],
-                }
+                {"case": c.id, "role": c.role, "passed": c.passed, "rows": [_row_json(v) for v in c.verdicts]}
                 for c in self.cases
             ],
             "model": self.model,

@@ -74,9 +74,14 @@ class Peer:
         for entry, row in zip(rows, (r for r in self.rows if r.id in self.simulated), strict=True):
             entry["passed"] = self.passes(row)
         return {
-            "model": self.id, "title": self.title, "cases": total, "cases_expressed": whole, "cases_passed": passed,
-            "rows": rows, "not_expressed": self.missing,
-        }  # fmt: skip
+            "model": self.id,
+            "title": self.title,
+            "cases": total,
+            "cases_expressed": whole,
+            "cases_passed": passed,
+            "rows": rows,
+            "not_expressed": self.missing,
+        }
 
 
 class _Cannot(Exception):
@@ -208,9 +213,14 @@ def _expression(row: Row, entries: list[dict[str, str]]) -> str:
 
 
 def _job(
-    model: Model, arm: Arm, time: float, start: dict[str, float], entries: list[dict[str, str]], expression: str,
+    model: Model,
+    arm: Arm,
+    time: float,
+    start: dict[str, float],
+    entries: list[dict[str, str]],
+    expression: str,
     jobs: list[dict[str, Any]],
-) -> int:  # fmt: skip
+) -> int:
     """Number of the job that brings one arm to rest and then runs it to a time [h]."""
     if arm.treatment.regimens:
         raise _Cannot("has no doses")

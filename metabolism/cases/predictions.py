@@ -275,9 +275,14 @@ def changed(
 
 
 def run_arm(
-    model: Model, people: Patients, treatment: Treatment, outputs: Sequence[str], times: Array, columns: SetColumns,
+    model: Model,
+    people: Patients,
+    treatment: Treatment,
+    outputs: Sequence[str],
+    times: Array,
+    columns: SetColumns,
     rtol: float = 1e-7,
-) -> Curves:  # fmt: skip
+) -> Curves:
     """Rest, then dose and change, and read outputs.
 
     Parameters
@@ -318,10 +323,18 @@ def run_arm(
         grid = np.unique(np.append(times[inside], b)) - begin
         steps = _slice(full, a - begin, b - begin)
         problem = Problem(
-            system, steps, a - begin, b - begin, grid, names, now[alive], state[alive],
-            np.ones((len(alive), len(steps.boluses))), rtol,
+            system,
+            steps,
+            a - begin,
+            b - begin,
+            grid,
+            names,
+            now[alive],
+            state[alive],
+            np.ones((len(alive), len(steps.boluses))),
+            rtol,
             rtol * ATOL_FRACTION * np.array([model.table[s].scale for s in system.states]),
-        )  # fmt: skip
+        )
         solution = get_engine("fast").solve(problem)
         verify_doses(problem, solution)
         for row, failure in solution.failures.items():

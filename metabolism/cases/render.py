@@ -63,9 +63,13 @@ def board_markdown(board: Board) -> str:
         for v in case.verdicts:
             row = v.row
             line = [
-                row.id, f"{row.study} ({'; '.join(row.sources)})", _done(v), row.text["reading"], *_cells(v, intervals),
+                row.id,
+                f"{row.study} ({'; '.join(row.sources)})",
+                _done(v),
+                row.text["reading"],
+                *_cells(v, intervals),
                 f"{'**' if not v.passed else ''}{_word(v)}{'**' if not v.passed else ''}, {row.role}{', must pass' if row.must_pass else ''}",
-            ]  # fmt: skip
+            ]
             files.setdefault(row.file, []).append([cell.replace("|", "/") for cell in line])
     for name, lines in files.items():
         text += [

@@ -23,9 +23,25 @@ from metabolism.types import Array
 from metabolism.units import MODEL_UNITS, magnitude, registry
 
 COLUMNS = (
-    "case", "row", "study", "source", "population", "match", "interventions", "against", "reading", "observable", "unit",
-    "metric", "observed", "low", "high", "role", "must_pass", "note",
-)  # fmt: skip
+    "case",
+    "row",
+    "study",
+    "source",
+    "population",
+    "match",
+    "interventions",
+    "against",
+    "reading",
+    "observable",
+    "unit",
+    "metric",
+    "observed",
+    "low",
+    "high",
+    "role",
+    "must_pass",
+    "note",
+)
 
 
 #: Columns a file may leave out, or leave empty.
@@ -244,9 +260,26 @@ class _Builder:
         if not self.good:
             return None
         return Row(
-            record["case"], record["row"], record["study"], sources, arms, times, terms, record["unit"], metric, factor,
-            observed, low, high, role, must == "yes", record["note"], self.file, self.line, record,
-        )  # fmt: skip
+            record["case"],
+            record["row"],
+            record["study"],
+            sources,
+            arms,
+            times,
+            terms,
+            record["unit"],
+            metric,
+            factor,
+            observed,
+            low,
+            high,
+            role,
+            must == "yes",
+            record["note"],
+            self.file,
+            self.line,
+            record,
+        )
 
     def _arms(self, metric: Metric | None) -> tuple[Arm, ...]:
         record, table, known = self.record, self.model.table, self.system.parameters
@@ -260,10 +293,7 @@ class _Builder:
         texts = [("interventions", record["interventions"]), *(("against", o) for o in others)]
         arms = tuple(
             Arm(
-                population,
-                targets,
-                self._try(c, partial(read_treatment, t, table, known, weight), Treatment()),
-                weight,
+                population, targets, self._try(c, partial(read_treatment, t, table, known, weight), Treatment()), weight
             )
             for c, t in texts
         )

@@ -44,8 +44,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"als-methionine {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
-    for add in (look.add_commands, look.add_surfaces, evidence.add_fit, evidence.add_commands, studies.add_design,
-                studies.add_commands, release.add_commands):
+    for add in (
+        look.add_commands,
+        look.add_surfaces,
+        evidence.add_fit,
+        evidence.add_commands,
+        studies.add_design,
+        studies.add_commands,
+        release.add_commands,
+    ):
         add(commands)
     helps.finish(parser, commands)
     return parser

@@ -35,9 +35,15 @@ def examine(out: Path = Path("results")) -> list[Finding]:
         Folder that results would be written to.
     """
     checks: list[tuple[str, Callable[[], list[Finding]]]] = [
-        ("python", _python), ("packages", _packages), ("model", _model), ("solvers", _solvers),
-        ("write access", lambda: _write_access(out)), ("fonts", _fonts), ("explorer", _explorer), ("browser", _browser),
-    ]  # fmt: skip
+        ("python", _python),
+        ("packages", _packages),
+        ("model", _model),
+        ("solvers", _solvers),
+        ("write access", lambda: _write_access(out)),
+        ("fonts", _fonts),
+        ("explorer", _explorer),
+        ("browser", _browser),
+    ]
     found = []
     for subject, check in checks:
         try:
@@ -82,7 +88,13 @@ def _model() -> list[Finding]:
     from metabolism.model import equations, load
 
     system = equations(load())
-    return [Finding("ok", "model", f"{len(system.states)} states, {len(system.reactions)} reactions, {len(system.parameters)} parameters")]  # fmt: skip
+    return [
+        Finding(
+            "ok",
+            "model",
+            f"{len(system.states)} states, {len(system.reactions)} reactions, {len(system.parameters)} parameters",
+        )
+    ]
 
 
 def _solvers() -> list[Finding]:
@@ -98,7 +110,14 @@ def _solvers() -> list[Finding]:
             found.append(Finding("ok", f"solver {engine}", "one dose, one day: done, and the dose arrived"))
         except (MetabolismError, ImportError, OSError, RuntimeError) as error:
             text = " ".join(str(error).split())
-            found.append(Finding("FAIL", f"solver {engine}", text, "pip install --force-reinstall -c constraints.txt libroadrunner llvmlite scipy"))  # fmt: skip
+            found.append(
+                Finding(
+                    "FAIL",
+                    f"solver {engine}",
+                    text,
+                    "pip install --force-reinstall -c constraints.txt libroadrunner llvmlite scipy",
+                )
+            )
     if levels and max(levels.values()) > min(levels.values()) * (1 + 1e-5):
         text = ", ".join(f"{k} {v:.8g}" for k, v in levels.items())
         found.append(Finding("FAIL", "solvers agree", text, "run `metabolism check` and report this"))
@@ -120,8 +139,14 @@ def _write_access(out: Path) -> list[Finding]:
             )
         ]
     free = shutil.disk_usage(target).free / 1e9
-    return [Finding("ok" if free > 1 else "note", "write access", f"{out.absolute()}, {free:.0f} GB free",
-                    "" if free > 1 else "results of large cohorts need more room")]  # fmt: skip
+    return [
+        Finding(
+            "ok" if free > 1 else "note",
+            "write access",
+            f"{out.absolute()}, {free:.0f} GB free",
+            "" if free > 1 else "results of large cohorts need more room",
+        )
+    ]
 
 
 def _fonts() -> list[Finding]:

@@ -98,9 +98,14 @@ def _fit(arguments: argparse.Namespace) -> int:
         free = relaxed(objective, fit)
         found = profiles(objective, fit, tick=begin("profiles", 4))
         drawn = sample(
-            objective, fit, definition.draws, arguments.proposals, definition.seed,
-            begin("posterior", arguments.proposals), folder,
-        )  # fmt: skip
+            objective,
+            fit,
+            definition.draws,
+            arguments.proposals,
+            definition.seed,
+            begin("posterior", arguments.proposals),
+            folder,
+        )
     write_fit(folder, objective, fit, found, drawn, free)
     print((folder / "report.md").read_text(encoding="utf-8"))
     print(f"tables and draws: {folder}")

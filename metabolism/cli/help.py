@@ -27,16 +27,24 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "simulate": (
         'metabolism simulate --regimen "50 mg im every 3.5 d x 32"',
         'metabolism simulate --regimen "1 mg hydroxocobalamin im weekly x 8" --set b12_deficient --until "10 weeks"',
-        "metabolism simulate --param GFR_rel=0.5 --output hcy_plasma --until \"1 week\" --json",
+        'metabolism simulate --param GFR_rel=0.5 --output hcy_plasma --until "1 week" --json',
     ),
-    "show": ("metabolism show MS_liver", "metabolism show hcy_plasma", "metabolism show GFR_rel --set renal_impairment"),
+    "show": (
+        "metabolism show MS_liver",
+        "metabolism show hcy_plasma",
+        "metabolism show GFR_rel --set renal_impairment",
+    ),
     "export": (
         'metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"',
         "metabolism export omex als.omex",
         "metabolism export antimony als.ant --set mthfr_677tt",
         'metabolism export omex als.omex --regimen "50 mg im every 3.5 d x 32"',
     ),
-    "fingerprint": ("metabolism fingerprint", "metabolism fingerprint --json als.json", "metabolism fingerprint --compare a.json b.json"),
+    "fingerprint": (
+        "metabolism fingerprint",
+        "metabolism fingerprint --json als.json",
+        "metabolism fingerprint --compare a.json b.json",
+    ),
     "compare": ("metabolism compare model.xml",),
     "evidence": ("metabolism evidence", "metabolism evidence --out evidence.html"),
     "fit": ("metabolism fit", "metabolism fit --starts 2 --out results/fit"),
@@ -54,7 +62,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "explore": ("metabolism explore", "metabolism explore --port 8080"),
     "doctor": ("metabolism doctor", "metabolism doctor --json"),
     "completion": ('eval "$(metabolism completion bash)"', "metabolism completion zsh >> ~/.zshrc"),
-}  # fmt: skip
+}
 
 
 FOR_SCRIPTS = ("list", "run", "simulate", "qualify", "fingerprint", "compare", "check", "report", "doctor")
@@ -115,10 +123,15 @@ def _formats() -> Iterable[str]:
 
 
 _NAMES: dict[str, Callable[[], Iterable[str]]] = {
-    "name": _experiments, "sets": _sets, "param": _parameters, "output": _outputs, "id": _ids,
+    "name": _experiments,
+    "sets": _sets,
+    "param": _parameters,
+    "output": _outputs,
+    "id": _ids,
     "what": lambda: LISTS,
-    "engine": lambda: ("auto", "roadrunner", "scipy", "fast"), "format": _formats,
-}  # fmt: skip
+    "engine": lambda: ("auto", "roadrunner", "scipy", "fast"),
+    "format": _formats,
+}
 
 
 def _completer(names: Callable[[], Iterable[str]]) -> Callable[..., list[str]]:

@@ -114,9 +114,15 @@ def _run(arguments: argparse.Namespace) -> int:
         raise InvalidValue(f"--seed {arguments.seed} must be 0 or more.")
     with progress_bar() as progress:
         outcome, folder = run(
-            arguments.name, chosen_model(arguments), out=arguments.out, quick=arguments.quick, seed=arguments.seed,
-            workers=arguments.workers, progress=progress, engine=arguments.engine,
-        )  # fmt: skip
+            arguments.name,
+            chosen_model(arguments),
+            out=arguments.out,
+            quick=arguments.quick,
+            seed=arguments.seed,
+            workers=arguments.workers,
+            progress=progress,
+            engine=arguments.engine,
+        )
     print(outcome.answer)
     gaps = known_gaps()
     print()
@@ -137,9 +143,14 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from metabolism.units import label
 
     result = simulate(
-        chosen_model(arguments), arguments.regimen, arguments.until, outputs=arguments.output, engine=arguments.engine,
-        uncertainty=arguments.uncertainty, workers=os.cpu_count() or 1,
-    )  # fmt: skip
+        chosen_model(arguments),
+        arguments.regimen,
+        arguments.until,
+        outputs=arguments.output,
+        engine=arguments.engine,
+        uncertainty=arguments.uncertainty,
+        workers=os.cpu_count() or 1,
+    )
     frame = result.frame() if arguments.uncertainty is None else result.bands()
     if arguments.csv:
         heads = {c: f"{c} [{result[c.split(' ')[0]].attrs['units']}]" for c in frame.columns if c != "time"}
@@ -155,8 +166,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
         for row in table:
             print("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)))
     units = {name: result[name].attrs["units"] for name in result.outputs}
-    arguments.payload = {"columns": {c: frame[c].to_numpy() for c in frame.columns}, "units": {"time": "h", **units},
-                         "ledger_umol": result.ledger.to_dict("index"), "manifest": result.manifest}  # fmt: skip
+    arguments.payload = {
+        "columns": {c: frame[c].to_numpy() for c in frame.columns},
+        "units": {"time": "h", **units},
+        "ledger_umol": result.ledger.to_dict("index"),
+        "manifest": result.manifest,
+    }
     for target, line in result.ledger.iterrows():
         print(f"dose ledger: {target} asked {line['asked']:.9g} umol, delivered {line['delivered']:.9g} umol")
     return 0

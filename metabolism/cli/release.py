@@ -90,9 +90,14 @@ def _export(arguments: argparse.Namespace) -> int:
     from metabolism.exports import export
 
     path = export(
-        chosen_model(arguments), arguments.path, arguments.format, regimen=arguments.regimen, until=arguments.until,
-        start=arguments.start, force=arguments.force,
-    )  # fmt: skip
+        chosen_model(arguments),
+        arguments.path,
+        arguments.format,
+        regimen=arguments.regimen,
+        until=arguments.until,
+        start=arguments.start,
+        force=arguments.force,
+    )
     print(f"{arguments.format} written to {path}")
     return 0
 

@@ -62,14 +62,19 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--regimen", help='e.g. "50 mg im every 3.5 d x 32"')
     parser.add_argument("--until", default="16 weeks", help="end of each run (default: 16 weeks)")
     parser.add_argument(
-        "--endpoint", action="append", metavar="TEXT",
+        "--endpoint",
+        action="append",
+        metavar="TEXT",
         help="hcy_change, sam_sah, mma, cobalamin_auc, alsfrs_change, treatment_difference, or e.g. "
         "'max(cbl_plasma)', 'change(alsfrs_r) vs untreated'; may be repeated",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--own-baseline", action="append", default=[], metavar="ID=OUTPUT",
+        "--own-baseline",
+        action="append",
+        default=[],
+        metavar="ID=OUTPUT",
         help="set a parameter to each run's own resting value, e.g. MN_hcy_ref=hcy_plasma",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--closed", action="store_true", help="derive capacities anew, so that the reference state rests"
     )
@@ -86,10 +91,20 @@ def _scan(arguments: argparse.Namespace) -> int:
 
     model = chosen_model(arguments)
     found = scan(
-        model, _design(arguments, model), arguments.regimen, arguments.until, endpoints=arguments.endpoint,
-        store=arguments.store, workers=arguments.workers, cluster=arguments.cluster, chunk=arguments.chunk,
-        progress=True, own_baseline=_pairs(arguments.own_baseline), engine=arguments.engine, closed=arguments.closed,
-    )  # fmt: skip
+        model,
+        _design(arguments, model),
+        arguments.regimen,
+        arguments.until,
+        endpoints=arguments.endpoint,
+        store=arguments.store,
+        workers=arguments.workers,
+        cluster=arguments.cluster,
+        chunk=arguments.chunk,
+        progress=True,
+        own_baseline=_pairs(arguments.own_baseline),
+        engine=arguments.engine,
+        closed=arguments.closed,
+    )
     table = found.frame()
     print(_text(_summary(table, found.endpoints, found.units)))
     failed = found.failures
@@ -131,10 +146,21 @@ def _global(arguments: argparse.Namespace, model: Model, factors: Factors | None
 
     size = {} if arguments.n is None else {"n": arguments.n}
     found = METHODS_BY_NAME[arguments.method](
-        model, arguments.regimen, arguments.until, factors=factors, endpoints=arguments.endpoint, seed=arguments.seed,
-        store=arguments.store, workers=arguments.workers, cluster=arguments.cluster, progress=True,
-        own_baseline=_pairs(arguments.own_baseline), engine=arguments.engine, closed=arguments.closed, **size,
-    )  # fmt: skip
+        model,
+        arguments.regimen,
+        arguments.until,
+        factors=factors,
+        endpoints=arguments.endpoint,
+        seed=arguments.seed,
+        store=arguments.store,
+        workers=arguments.workers,
+        cluster=arguments.cluster,
+        progress=True,
+        own_baseline=_pairs(arguments.own_baseline),
+        engine=arguments.engine,
+        closed=arguments.closed,
+        **size,
+    )
     figures = {"heat": plots.heat(found)} if found.table["endpoint"].nunique() > 1 else {}
     for i, endpoint in enumerate(dict.fromkeys(found.table["endpoint"]), start=1):
         print(f"\n{endpoint}: {found.main} with {found.confidence:.0%} intervals")
@@ -145,8 +171,13 @@ def _global(arguments: argparse.Namespace, model: Model, factors: Factors | None
     print(f"\n{found.runs} runs, {len(found.failed)} failed, seed {found.seed}")
     for note in found.notes:
         print(f"note: {note}")
-    tables = {"indices": found.table, "interactions": found.interactions, "convergence": found.convergence,
-              "factors": found.factors.frame(), "failed": found.failed}  # fmt: skip
+    tables = {
+        "indices": found.table,
+        "interactions": found.interactions,
+        "convergence": found.convergence,
+        "factors": found.factors.frame(),
+        "failed": found.failed,
+    }
     return {k: t for k, t in tables.items() if len(t)}, figures
 
 
@@ -155,10 +186,19 @@ def _tornado(arguments: argparse.Namespace, model: Model, factors: Factors | Non
     from metabolism.sensitivity import tornado
 
     found = tornado(
-        model, arguments.regimen, arguments.until, factors=factors, endpoints=arguments.endpoint,
-        store=arguments.store, workers=arguments.workers, cluster=arguments.cluster, progress=True,
-        own_baseline=_pairs(arguments.own_baseline), engine=arguments.engine, closed=arguments.closed,
-    )  # fmt: skip
+        model,
+        arguments.regimen,
+        arguments.until,
+        factors=factors,
+        endpoints=arguments.endpoint,
+        store=arguments.store,
+        workers=arguments.workers,
+        cluster=arguments.cluster,
+        progress=True,
+        own_baseline=_pairs(arguments.own_baseline),
+        engine=arguments.engine,
+        closed=arguments.closed,
+    )
     figures = {}
     for i, (endpoint, part) in enumerate(found.groupby("endpoint", sort=False), start=1):
         print(f"\n{endpoint}: {part['base'].iloc[0]:.5g} as it is; each factor alone at both ends")
@@ -173,9 +213,13 @@ def _slopes(arguments: argparse.Namespace, model: Model, factors: Factors | None
     if factors is None:
         raise UsageError("name parameters for slopes with --factor, --module, --kind or --confidence.")
     found = slopes(
-        model, factors.names, arguments.regimen, arguments.until, endpoints=arguments.endpoint,
+        model,
+        factors.names,
+        arguments.regimen,
+        arguments.until,
+        endpoints=arguments.endpoint,
         own_baseline=_pairs(arguments.own_baseline),
-    )  # fmt: skip
+    )
     for endpoint, part in found.groupby("endpoint", sort=False):
         print(f"\n{endpoint}: {part['value'].iloc[0]:.5g}; change when a parameter rises by 1 %")
         ordered = part.sort_values("per_percent", key=abs, ascending=False)
@@ -326,8 +370,14 @@ def _trial_design(arguments: argparse.Namespace) -> int:
             raise InvalidValue(f"--prior '{arguments.prior}' must read MEAN,SD with an SD above 0, or none.")
         prior = (pair[0], pair[1])
     kinds: dict[str, Callable[[str], Any]] = {
-        "patients": int, "weeks": float, "run_in": _window, "onset_limit": float, "hcy_min": float, "dose": str, "interval": str,
-    }  # fmt: skip
+        "patients": int,
+        "weeks": float,
+        "run_in": _window,
+        "onset_limit": float,
+        "hcy_min": float,
+        "dose": str,
+        "interval": str,
+    }
     choices = {
         k: _values(f"--{k.replace('_', '-')}", v, kind) for k, kind in kinds.items() if (v := getattr(arguments, k))
     }
@@ -341,9 +391,18 @@ def _trial_design(arguments: argparse.Namespace) -> int:
     with progress_bar() as begin:
         tick = begin(f"trials of {design.id}", rows * arguments.replicates)
         table = power_table(
-            model, design, effects, prior=prior, choices=choices, replicates=arguments.replicates, seed=arguments.seed,
-            size=arguments.bodies, folder=folder / "replicates", workers=arguments.workers, progress=tick,
-        )  # fmt: skip
+            model,
+            design,
+            effects,
+            prior=prior,
+            choices=choices,
+            replicates=arguments.replicates,
+            seed=arguments.seed,
+            size=arguments.bodies,
+            folder=folder / "replicates",
+            workers=arguments.workers,
+            progress=tick,
+        )
     write_atomically(folder / "power.csv", lambda part: table.to_csv(part, index=False))
     for name, figure in figures(table, design.title).items():
         save_figure(figure, folder / name)

@@ -35,17 +35,28 @@ DIRECT = ("plasma", "csf", "early", "waning")
 
 #: Sums of two: an indirect path with any other, and a gain of function with any direct path.
 MECHANISMS: dict[str, tuple[str, ...]] = (
-    {"no effect": ()} | {p: (p,) for p in PARTS}
-    | {f"{a} + {b}": (a, b) for a, b in [
-        ("homocysteine", "methylation"), *((i, d) for i in ("homocysteine", "methylation", "symptomatic") for d in DIRECT),
-        ("homocysteine", "symptomatic"), ("methylation", "symptomatic")]}
-)  # fmt: skip
+    {"no effect": ()}
+    | {p: (p,) for p in PARTS}
+    | {
+        f"{a} + {b}": (a, b)
+        for a, b in [
+            ("homocysteine", "methylation"),
+            *((i, d) for i in ("homocysteine", "methylation", "symptomatic") for d in DIRECT),
+            ("homocysteine", "symptomatic"),
+            ("methylation", "symptomatic"),
+        ]
+    }
+)
 
 
 REGIMENS = {
-    "50": "50 mg im every 3.5 d x 32", "25": "25 mg im every 3.5 d x 32", "0.5": "0.5 mg im every 3.5 d x 32",
-    "folate": "1 mg folic acid oral daily x 112", "cmap 25": "25 mg im daily x 14", "cmap 0.5": "0.5 mg im daily x 14",
-}  # fmt: skip
+    "50": "50 mg im every 3.5 d x 32",
+    "25": "25 mg im every 3.5 d x 32",
+    "0.5": "0.5 mg im every 3.5 d x 32",
+    "folate": "1 mg folic acid oral daily x 112",
+    "cmap 25": "25 mg im daily x 14",
+    "cmap 0.5": "0.5 mg im daily x 14",
+}
 
 
 #: Windows over which an effect is averaged [weeks]; "steady" stands for long treatment.
@@ -145,9 +156,14 @@ def exposures(model: Model, weeks: float = 24.0, progress: Callable[[int], None]
     }
     for name, regimen in REGIMENS.items():
         run = simulate(
-            model, regimen, times[-1], times=times, patients=people, progress=progress,
+            model,
+            regimen,
+            times[-1],
+            times=times,
+            patients=people,
+            progress=progress,
             outputs=["hcy_plasma", "sam_liver", "sah_liver", "cbl_effect", "cbl_csf"],
-        )  # fmt: skip
+        )
         csf = run["cbl_csf"].values
         found["low"][name], found["high"][name] = (lagged(csf[i] - csf[i, 0])[keep] for i in (0, 3))
         hcy = run["hcy_plasma"].values
@@ -161,8 +177,16 @@ def exposures(model: Model, weeks: float = 24.0, progress: Callable[[int], None]
     late = (days >= 56) & (days <= 112)
     share = (0.01 - CSF_RATIO[0]) / (CSF_RATIO[1] - CSF_RATIO[0])
     csf_middle = (1 - share) * found["low"]["50"] + share * found["high"]["50"]
-    return Exposures(days, found["hcy"], found["ratio"], found["plasma"], found["low"], found["high"],
-                     float(found["plasma"]["50"][late].mean()), float(csf_middle[late].mean()))  # fmt: skip
+    return Exposures(
+        days,
+        found["hcy"],
+        found["ratio"],
+        found["plasma"],
+        found["low"],
+        found["high"],
+        float(found["plasma"]["50"][late].mean()),
+        float(csf_middle[late].mean()),
+    )
 
 
 def draw(mechanism: str, count: int, rng: np.random.Generator, priors: Priors | None = None) -> dict[str, Array]:
@@ -173,14 +197,19 @@ def draw(mechanism: str, count: int, rng: np.random.Generator, priors: Priors | 
     parts = MECHANISMS[mechanism]
     median, spread = p.dose
     full = {
-        "beta": np.abs(rng.normal(0, p.elasticity, count)), "methyl": np.abs(rng.normal(0, p.elasticity, count)),
-        "maximum": rng.beta(*p.maximum, count), "dose": median * np.exp(spread * rng.standard_normal(count)),
-        "gain": p.gain * rng.beta(*p.maximum, count), "gain_dose": median * np.exp(spread * rng.standard_normal(count)),
-        "cmap": np.abs(rng.normal(0, p.cmap, count)), "reach": rng.random(count),
+        "beta": np.abs(rng.normal(0, p.elasticity, count)),
+        "methyl": np.abs(rng.normal(0, p.elasticity, count)),
+        "maximum": rng.beta(*p.maximum, count),
+        "dose": median * np.exp(spread * rng.standard_normal(count)),
+        "gain": p.gain * rng.beta(*p.maximum, count),
+        "gain_dose": median * np.exp(spread * rng.standard_normal(count)),
+        "cmap": np.abs(rng.normal(0, p.cmap, count)),
+        "reach": rng.random(count),
         "ratio": np.exp(rng.uniform(np.log(CSF_RATIO[0]), np.log(CSF_RATIO[1]), count)),
-        "limit": np.exp(rng.normal(np.log(p.early[0]), p.early[1], count)) if "early" in parts
+        "limit": np.exp(rng.normal(np.log(p.early[0]), p.early[1], count))
+        if "early" in parts
         else np.exp(rng.normal(np.log(p.waning[0]), p.waning[1], count)),
-    }  # fmt: skip
+    }
     none = np.zeros(count)
     if "homocysteine" not in parts:
         full["beta"] = none
@@ -224,7 +253,10 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
 
     def indirect(regimen: str, window: str) -> tuple[Array, Array]:
         inside = _inside(x.days, window)
-        return (1 - _power(x.homocysteine[regimen][inside], p["beta"]), 1 - _power(1 / x.methylation[regimen][inside], p["methyl"]))  # fmt: skip
+        return (
+            1 - _power(x.homocysteine[regimen][inside], p["beta"]),
+            1 - _power(1 / x.methylation[regimen][inside], p["methyl"]),
+        )
 
     def effect(regimen: str, window: str) -> tuple[Array, Array]:
         by_hcy, by_methylation = indirect(regimen, window)
@@ -240,9 +272,14 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
         return np.asarray(size * level / (level + p["gain_dose"] / 50 * x.reference_plasma))
 
     def difference(regimen: str, week: int) -> Array:
-        return response.points(str(week), *effect(regimen, str(week)), kind, p["limit"]) + gain(regimen, week, p["gain"])  # fmt: skip
+        return response.points(str(week), *effect(regimen, str(week)), kind, p["limit"]) + gain(
+            regimen, week, p["gain"]
+        )
 
-    out = {f"d{r}_{w}": difference(r, w) for r, w in (("50", 4), ("50", 16), ("50", 24), ("25", 16), ("0.5", 16), ("folate", 16))}  # fmt: skip
+    out = {
+        f"d{r}_{w}": difference(r, w)
+        for r, w in (("50", 4), ("50", 16), ("50", 24), ("25", 16), ("0.5", 16), ("folate", 16))
+    }
     out["d50_16_hcy"] = response.points("16", indirect("50", "16")[0], none, kind, p["limit"])
     out["interaction"] = difference("50 high tHcy", 16) - difference("50 low tHcy", 16)
     for regimen in ("50", "25"):
@@ -259,11 +296,14 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
     late = _inside(x.days, "steady")
     low, high = x.csf_low["50"][late].mean(), x.csf_high["50"][late].mean()
     out |= {
-        "jetals": out["d50_16"], "kaji_cmap": rise * (1 - none_rises), "elasticity": p["beta"], "mendelian": p["beta"],
+        "jetals": out["d50_16"],
+        "kaji_cmap": rise * (1 - none_rises),
+        "elasticity": p["beta"],
+        "mendelian": p["beta"],
         "potency": np.log(half) if set(parts) & set(DIRECT) else np.full(count, np.nan),
         "ln_csf": np.log(low + (high - low) * _share(p["ratio"])),
         "dose_contrast": out["e0761_early_50"] - out["e0761_early_25"],
-    }  # fmt: skip
+    }
     return out
 
 

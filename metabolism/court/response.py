@@ -142,7 +142,9 @@ class Response:
         self, table: Mapping[str, RegularGridInterpolator], constant: Array, limited: Array, kind: str, limit: Array
     ) -> Array:
         edge = np.log(_LIMITS[kind][[0, -1]])
-        place = np.stack([np.clip(constant, _E[0], _E[-1]), np.clip(limited, _E[0], _E[-1]), np.clip(np.log(limit), *edge)], axis=1)  # fmt: skip
+        place = np.stack(
+            [np.clip(constant, _E[0], _E[-1]), np.clip(limited, _E[0], _E[-1]), np.clip(np.log(limit), *edge)], axis=1
+        )
         return np.asarray(table[kind](place))
 
     def points(self, visit: str, constant: Array, limited: Array, kind: str, limit: Array) -> Array:

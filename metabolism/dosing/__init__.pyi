@@ -3,4 +3,18 @@ from .regimen import Regimen, Treatment, plan, read_population, read_treatment
 from .substances import substance, substances
 from .words import Target, enzymes, read_match
 
-__all__ = ['Dose', 'Exposure', 'Hold', 'Regimen', 'Target', 'Treatment', 'enzymes', 'plan', 'read_match', 'read_population', 'read_treatment', 'substance', 'substances']
+__all__ = [
+    "Dose",
+    "Exposure",
+    "Hold",
+    "Regimen",
+    "Target",
+    "Treatment",
+    "enzymes",
+    "plan",
+    "read_match",
+    "read_population",
+    "read_treatment",
+    "substance",
+    "substances",
+]

@@ -74,9 +74,14 @@ EXAMPLE = "write e.g. '50 mg im every 3.5 d x 32' or '400 ug folic acid oral dai
 #: A steady supply of a substance is added to this input [umol/h]. Cobalamin and riboflavin are left out: what is
 #: absorbed of them is not what is swallowed, so they are given as doses.
 SUPPLY = {
-    "folic acid": "FOLATE_DIET_rate", "pyridoxine": "B6_DIET_rate", "betaine": "BETAINE_DIET_rate",
-    "choline": "CHOLINE_DIET_rate", "phosphatidylcholine": "CHOLINE_DIET_rate", "methionine": "MET_DIET_rate", "levodopa": "LEVODOPA_rate",
-}  # fmt: skip
+    "folic acid": "FOLATE_DIET_rate",
+    "pyridoxine": "B6_DIET_rate",
+    "betaine": "BETAINE_DIET_rate",
+    "choline": "CHOLINE_DIET_rate",
+    "phosphatidylcholine": "CHOLINE_DIET_rate",
+    "methionine": "MET_DIET_rate",
+    "levodopa": "LEVODOPA_rate",
+}
 
 
 @dataclass(frozen=True)

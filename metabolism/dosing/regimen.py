@@ -80,8 +80,12 @@ class Regimen:
         """
         chosen = substance(substance_name)
         first = Dose(
-            magnitude(start, "h", "start"), _amount(amount, chosen), chosen.name, route, magnitude(duration, "h", "duration")
-        )  # fmt: skip
+            magnitude(start, "h", "start"),
+            _amount(amount, chosen),
+            chosen.name,
+            route,
+            magnitude(duration, "h", "duration"),
+        )
         gap = magnitude(every, "h", "interval") if every is not None else 0.0
         if not (isinstance(count, Integral) and 1 <= count <= 100_000):
             raise InvalidRegimen(f"a dose can be given 1 to 100000 times, a whole number, not {count!r}; {EXAMPLE}.")

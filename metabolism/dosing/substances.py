@@ -51,9 +51,12 @@ def substances() -> dict[str, Substance]:
             largest = float(r["max_amount_umol"]) if r["max_amount_umol"] else math.inf
             routes[r["route"]].append((largest, r["target"], r["rate_parameter"]))
         found[name] = Substance(
-            name, tuple(filter(None, own[0]["aliases"].split(";"))), float(own[0]["molar_mass"]), own[0]["source"],
+            name,
+            tuple(filter(None, own[0]["aliases"].split(";"))),
+            float(own[0]["molar_mass"]),
+            own[0]["source"],
             {route: tuple(sorted(entries)) for route, entries in routes.items()},
-        )  # fmt: skip
+        )
     return found
 
 

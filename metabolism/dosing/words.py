@@ -22,9 +22,18 @@ from metabolism.model import ParameterTable, read_set
 from metabolism.units import magnitude
 
 _ROUTES = {
-    "im": "im", "intramuscular": "im", "sc": "sc", "subcutaneous": "sc", "iv": "iv", "intravenous": "iv",
-    "oral": "oral", "orally": "oral", "po": "oral", "by mouth": "oral", "intrathecal": "intrathecal",
-}  # fmt: skip
+    "im": "im",
+    "intramuscular": "im",
+    "sc": "sc",
+    "subcutaneous": "sc",
+    "iv": "iv",
+    "intravenous": "iv",
+    "oral": "oral",
+    "orally": "oral",
+    "po": "oral",
+    "by mouth": "oral",
+    "intrathecal": "intrathecal",
+}
 
 
 _INTERVALS = {"daily": 24.0, "weekly": 168.0, "twice weekly": 84.0, "twice daily": 12.0, "monthly": 730.5}
@@ -44,7 +53,7 @@ _PART = re.compile(
     rf"(?:\s+over\s+(?P<over>{_TIME}))?"
     rf"(?:\s+(?:every\s+(?P<every>{_TIME})|(?P<word>daily|weekly|twice weekly|twice daily|monthly)|q(?P<hours>\d+)h))?"
     r"(?:\s+x\s*(?P<count>\S+))?"
-    rf"(?:\s+from\s+(?P<start>{_TIME}))?",
+    rf"(?:\s+from\s+(?P<start>{_TIME}))?"
 )
 
 

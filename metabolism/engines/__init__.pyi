@@ -8,4 +8,26 @@ from .ensemble.loop.method import RODAS5P
 from .ensemble.run import Run, check_requests
 from .ensemble.slopes import Direction, slopes
 
-__all__ = ['Direction', 'Engine', 'Failure', 'FastEngine', 'Kernel', 'ModelCode', 'Plan', 'Problem', 'RODAS5P', 'Run', 'Solution', 'cascade', 'check_engine', 'check_requests', 'dependence', 'get_engine', 'kernel', 'part', 'rest_many', 'slopes', 'split']
+__all__ = [
+    "RODAS5P",
+    "Direction",
+    "Engine",
+    "Failure",
+    "FastEngine",
+    "Kernel",
+    "ModelCode",
+    "Plan",
+    "Problem",
+    "Run",
+    "Solution",
+    "cascade",
+    "check_engine",
+    "check_requests",
+    "dependence",
+    "get_engine",
+    "kernel",
+    "part",
+    "rest_many",
+    "slopes",
+    "split",
+]

@@ -78,7 +78,9 @@ def create_app() -> App:
     try:
         from shiny import App
     except ImportError:
-        raise OutputError("the explorer needs Shiny for Python; install it with: pip install 'als-methionine[explore]'") from None  # fmt: skip
+        raise OutputError(
+            "the explorer needs Shiny for Python; install it with: pip install 'als-methionine[explore]'"
+        ) from None
 
     return App(_page, _server)
 
@@ -152,20 +154,25 @@ def _page(request: Any) -> Any:
     groups = [
         ui.tags.details(
             ui.tags.summary(title),
-            ui.tags.fieldset(ui.tags.legend(title, class_="visually-hidden"), *(_control(n, getattr(choices, n)) for n in names)),
+            ui.tags.fieldset(
+                ui.tags.legend(title, class_="visually-hidden"), *(_control(n, getattr(choices, n)) for n in names)
+            ),
             open="",
             class_="group",
         )
         for title, names in GROUPS
-    ]  # fmt: skip
+    ]
     style = (Path(__file__).parent / "explorer.css").read_text(encoding="utf-8")
     downloads = [
         ui.download_link(key, text)
         for key, text in (
-            ("data_csv", "Data (CSV)"), ("figure_png", "Figure (PNG)"), ("figure_svg", "Figure (SVG)"),
-            ("map_svg", "Flux map (SVG)"), ("scenario_sbml", "Model of exactly this scenario (SBML)"),
+            ("data_csv", "Data (CSV)"),
+            ("figure_png", "Figure (PNG)"),
+            ("figure_svg", "Figure (SVG)"),
+            ("map_svg", "Flux map (SVG)"),
+            ("scenario_sbml", "Model of exactly this scenario (SBML)"),
         )
-    ]  # fmt: skip
+    ]
     wrong = ui.div(*(ui.p(p) for p in problems), class_="problems", role="alert", id="wrong_link") if problems else None
     return ui.page_sidebar(
         ui.sidebar(*groups, id="choices", width=310, open={"desktop": "open", "mobile": "always-above"}),
@@ -185,13 +192,18 @@ def _page(request: Any) -> Any:
             ),
             ui.h2("Curves"),
             ui.p(
-                ui.span("treated", class_="key treated"), ui.span("untreated", class_="key untreated"), bands(), class_="legend"
+                ui.span("treated", class_="key treated"),
+                ui.span("untreated", class_="key untreated"),
+                bands(),
+                class_="legend",
             ),
             ui.output_ui("curves"),
             ui.h2("In plain words"),
             ui.output_ui("words"),
             ui.h2("Flux map"),
-            ui.p("Mean of the last week. Point at an arrow or a box to read its value. Scroll sideways on a small screen."),
+            ui.p(
+                "Mean of the last week. Point at an arrow or a box to read its value. Scroll sideways on a small screen."
+            ),
             ui.div(ui.output_ui("flux_map"), class_="scroll", tabindex="0", role="region", aria_label="Flux map"),
             ui.output_ui("flux_table"),
             ui.p(f"als-methionine {versions()['als-methionine']}. Nothing leaves this computer.", class_="help"),
@@ -201,7 +213,7 @@ def _page(request: Any) -> Any:
         window_title="als-methionine explorer",
         lang="en",
         fillable=False,
-    )  # fmt: skip
+    )
 
 
 def _server(input: Inputs, output: Outputs, session: Session) -> None:
@@ -269,10 +281,14 @@ def _server(input: Inputs, output: Outputs, session: Session) -> None:
             f"week {shown.choices.weeks:g}, untreated",
         )
         body = [
-            ui.tags.tr(ui.tags.th(name, scope="row"), ui.tags.td(unit), *(ui.tags.td(f"{v:.4g}", class_="n") for v in values),
-                       data_curve=key)
+            ui.tags.tr(
+                ui.tags.th(name, scope="row"),
+                ui.tags.td(unit),
+                *(ui.tags.td(f"{v:.4g}", class_="n") for v in values),
+                data_curve=key,
+            )
             for (key, *_), (name, unit, *values) in zip(CURVES, shown.rows(), strict=True)
-        ]  # fmt: skip
+        ]
         table = ui.tags.table(
             ui.tags.caption("Before the first dose and at the end of the run"),
             ui.tags.thead(ui.tags.tr(*(ui.tags.th(h, scope="col") for h in head))),
@@ -304,10 +320,14 @@ def _server(input: Inputs, output: Outputs, session: Session) -> None:
         shown = current()[0]
         units = equations(load()).units
         rows = [
-            ui.tags.tr(ui.tags.th(key, scope="row"), ui.tags.td(f"{value:.4g}", class_="n"),
-                       ui.tags.td(f"{shown.reference.get(key, float('nan')):.4g}", class_="n"))
-            for key, value in shown.fluxes.items() if units.get(key) == "umol_per_h"
-        ]  # fmt: skip
+            ui.tags.tr(
+                ui.tags.th(key, scope="row"),
+                ui.tags.td(f"{value:.4g}", class_="n"),
+                ui.tags.td(f"{shown.reference.get(key, float('nan')):.4g}", class_="n"),
+            )
+            for key, value in shown.fluxes.items()
+            if units.get(key) == "umol_per_h"
+        ]
         head = ui.tags.tr(
             *(ui.tags.th(h, scope="col") for h in ("reaction", "flux [µmol/h]", "compared with [µmol/h]"))
         )

@@ -75,10 +75,19 @@ class Choices:
 def controls() -> dict[str, Number | Select]:
     """Return every control of the page by the name of its choice."""
     return {
-        "dose": Number("Dose of methylcobalamin [mg]", 0, 100, 5, "0 means no treatment. The trials used 25 and 50 mg."),
+        "dose": Number(
+            "Dose of methylcobalamin [mg]", 0, 100, 5, "0 means no treatment. The trials used 25 and 50 mg."
+        ),
         "interval": Select(
             "Time between doses",
-            {"1": "every day", "2": "every 2 days", "3.5": "twice a week", "7": "every week", "14": "every 2 weeks", "28": "every 4 weeks"},
+            {
+                "1": "every day",
+                "2": "every 2 days",
+                "3.5": "twice a week",
+                "7": "every week",
+                "14": "every 2 weeks",
+                "28": "every 4 weeks",
+            },
             "The trials gave two doses a week.",
         ),
         "route": Select(
@@ -87,7 +96,11 @@ def controls() -> dict[str, Number | Select]:
             "Under the skin is taken to absorb like an injection into muscle.",
         ),
         "weeks": Number("Weeks of treatment", 1, 52, 1, "The trial lasted 16 weeks; longer runs go beyond the data."),
-        "b12": Select("Vitamin B12 before treatment", {"usual": "usual", "deficient": "deficient"}, "Deficient: diet absorption cut to about 12 %."),
+        "b12": Select(
+            "Vitamin B12 before treatment",
+            {"usual": "usual", "deficient": "deficient"},
+            "Deficient: diet absorption cut to about 12 %.",
+        ),
         "b6": Select(
             "Vitamin B6",
             {"usual": "usual", "deficient": "deficient", "supplement": "supplement, 50 mg pyridoxine a day"},
@@ -95,13 +108,25 @@ def controls() -> dict[str, Number | Select]:
         ),
         "folate": Select(
             "Folate",
-            {"als": "as measured in people with ALS", "reference": "healthy reference", "supplement": "supplement, 0.8 mg folic acid a day"},
+            {
+                "als": "as measured in people with ALS",
+                "reference": "healthy reference",
+                "supplement": "supplement, 0.8 mg folic acid a day",
+            },
             "Supplement: on top of the level measured in people with ALS.",
         ),
         "betaine": Number("Betaine by mouth [g a day]", 0, 10, 0.5, "0 means none."),
-        "mthfr": Select("MTHFR genotype", {"cc": "677CC (usual)", "tt": "677TT"}, "677TT weakens the enzyme that makes 5-methyl-THF."),
-        "gfr": Number("Kidney function [% of normal]", 10, 150, 5, "Glomerular filtration relative to a healthy adult."),
-        "onset": Number("Months since first symptom", 0, 48, 1, "Sets how many motor units are left at the first dose."),
+        "mthfr": Select(
+            "MTHFR genotype",
+            {"cc": "677CC (usual)", "tt": "677TT"},
+            "677TT weakens the enzyme that makes 5-methyl-THF.",
+        ),
+        "gfr": Number(
+            "Kidney function [% of normal]", 10, 150, 5, "Glomerular filtration relative to a healthy adult."
+        ),
+        "onset": Number(
+            "Months since first symptom", 0, 48, 1, "Sets how many motor units are left at the first dose."
+        ),
         "mechanism": Select(
             "Assumed effect on the disease",
             {s.id: s.title for s in scenarios().values()},
@@ -112,7 +137,7 @@ def controls() -> dict[str, Number | Select]:
             {"before": "this person before treatment", "healthy": "a healthy person at rest"},
             "Decides the colours of the flux map.",
         ),
-    }  # fmt: skip
+    }
 
 
 def parse(given: Mapping[str, Any], keep: Choices | None = None) -> tuple[Choices, list[str]]:

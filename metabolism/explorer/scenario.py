@@ -143,8 +143,11 @@ class View:
         columns: dict[str, Array] = {"time since first dose [weeks]": self.weeks}
         for key, name, unit, _, _ in CURVES:
             for text, curves in (
-                ("", self.treated), (", untreated", self.untreated), (", band low", self.low), (", band high", self.high),
-            ):  # fmt: skip
+                ("", self.treated),
+                (", untreated", self.untreated),
+                (", band low", self.low),
+                (", band high", self.high),
+            ):
                 columns[f"{name}{text} [{unit or 'ratio'}]"] = curves[key]
         return pd.DataFrame(columns)
 
@@ -225,8 +228,12 @@ def view(choices: Choices) -> View:
     table["MN_Emax"] = np.r_[emax[1], emax[0], emax[2], np.full(PEOPLE, emax[1])]
     outputs = [*system.states, *system.reactions, "cbl_plasma", "alsfrs_r"]
     end = choices.weeks * HOURS_PER_WEEK
-    options: dict[str, Any] = {"outputs": outputs, "times": _times(choices.weeks, doses), "rtol": RTOL,
-                               "own_baseline": OWN_BASELINE}  # fmt: skip
+    options: dict[str, Any] = {
+        "outputs": outputs,
+        "times": _times(choices.weeks, doses),
+        "rtol": RTOL,
+        "own_baseline": OWN_BASELINE,
+    }
     try:
         drug = [d for d in doses.doses if d.substance == "methylcobalamin"]
         full = simulate(person, doses, end, patients=table, **options)
@@ -285,12 +292,16 @@ def in_words(shown: View) -> dict[str, list[str]]:
     choices, scenario = shown.choices, scenarios()[shown.choices.mechanism]
     trial = read_data("jetals/jetals").set_index(["group", "variable", "statistic"])["value"]
     placebo, active = (float(trial[g, "alsfrs_change_wk16", "mean"]) for g in ("placebo", "methylcobalamin_50mg"))
-    return {"says": _says(shown, scenario), "known": [
-        f"In the JETALS trial people lost {-active:.2f} points of ALSFRS-R in 16 weeks on 50 mg twice a week, and {-placebo:.2f} "
-        "points on placebo. The larger E0761 trial missed its main goals.",
-        "Levels of methylcobalamin in blood after single injections of 0.5, 25 and 50 mg were measured in healthy men; the model was fitted to them.",
-        "Vitamin B12 lowers homocysteine much in people who lack B12, and little in people who do not.",
-    ], "assumed": [*_assumed(choices, scenario)]}  # fmt: skip
+    return {
+        "says": _says(shown, scenario),
+        "known": [
+            f"In the JETALS trial people lost {-active:.2f} points of ALSFRS-R in 16 weeks on 50 mg twice a week, and {-placebo:.2f} "
+            "points on placebo. The larger E0761 trial missed its main goals.",
+            "Levels of methylcobalamin in blood after single injections of 0.5, 25 and 50 mg were measured in healthy men; the model was fitted to them.",
+            "Vitamin B12 lowers homocysteine much in people who lack B12, and little in people who do not.",
+        ],
+        "assumed": [*_assumed(choices, scenario)],
+    }
 
 
 def _says(shown: View, scenario: Scenario) -> list[str]:

@@ -198,10 +198,27 @@ def parameters_csv(model: Model) -> str:
     values = {**{p.id: p.value for p in model.table.values()}, **model.changed}
     for p in model.table.values():
         writer.writerow(
-            [p.id, p.name, repr(values[p.id]), repr(p.value), repr(p.lower), repr(p.upper), int(p.estimate), p.prior,
-             p.prior_parameters, p.unit, p.module, p.kind, p.source, p.locator, p.confidence, p.derivation,
-             p.scale, p.note]
-        )  # fmt: skip
+            [
+                p.id,
+                p.name,
+                repr(values[p.id]),
+                repr(p.value),
+                repr(p.lower),
+                repr(p.upper),
+                int(p.estimate),
+                p.prior,
+                p.prior_parameters,
+                p.unit,
+                p.module,
+                p.kind,
+                p.source,
+                p.locator,
+                p.confidence,
+                p.derivation,
+                p.scale,
+                p.note,
+            ]
+        )
     return stream.getvalue()
 
 

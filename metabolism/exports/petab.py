@@ -52,11 +52,20 @@ _TARGETS: tuple[tuple[str, str, str, float | str, str, float, str, str, str], ..
     ("iv_0p5mg", "0.5 mg iv", "total_rise", 0.05, _OLD, 0.5, "IV", "delta Cmax total B12", ""),
     ("iv_0p5mg", "0.5 mg iv", "total_area", 144.0, _OLD, 0.5, "IV", "delta AUC total B12", ""),
     *(
-        ("iv_0p5mg_daily", "0.5 mg iv daily x 3", "total", 24.0 * i - _BEFORE, _DAILY, 0.5, "IV", "total B12 trough",
-         f"24 h after dose {i}")
+        (
+            "iv_0p5mg_daily",
+            "0.5 mg iv daily x 3",
+            "total",
+            24.0 * i - _BEFORE,
+            _DAILY,
+            0.5,
+            "IV",
+            "total B12 trough",
+            f"24 h after dose {i}",
+        )
         for i in (1, 2, 3)
     ),
-)  # fmt: skip
+)
 
 
 #: Observable formulas [ng/mL or ng h/mL]; `mass` is the molar mass, 1 uM = mass ng/mL.
@@ -164,11 +173,17 @@ def predictions(model: Model) -> pd.DataFrame:
         value *= mass
         misfit = (target.value - value) / target.error
         rows.append(
-            {"experiment": target.experiment, "observable": target.observable, "time": target.time,
-             "measurement": target.value, "simulation": value, "error": target.error,
-             "version": 1 if _single(target) else 2,
-             "log_likelihood": -0.5 * (np.log(2 * np.pi * target.error**2) + misfit**2)}
-        )  # fmt: skip
+            {
+                "experiment": target.experiment,
+                "observable": target.observable,
+                "time": target.time,
+                "measurement": target.value,
+                "simulation": value,
+                "error": target.error,
+                "version": 1 if _single(target) else 2,
+                "log_likelihood": -0.5 * (np.log(2 * np.pi * target.error**2) + misfit**2),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -198,8 +213,10 @@ def _sbml(model: Model) -> str:
     unit = content.createUnitDefinition()
     unit.setId("uM_h")
     for kind, exponent, scale, multiplier in (
-        (libsbml.UNIT_KIND_MOLE, 1, -6, 1.0), (libsbml.UNIT_KIND_LITRE, -1, 0, 1.0), (libsbml.UNIT_KIND_SECOND, 1, 0, 3600.0)
-    ):  # fmt: skip
+        (libsbml.UNIT_KIND_MOLE, 1, -6, 1.0),
+        (libsbml.UNIT_KIND_LITRE, -1, 0, 1.0),
+        (libsbml.UNIT_KIND_SECOND, 1, 0, 3600.0),
+    ):
         part = unit.createUnit()
         part.setKind(kind)
         part.setExponent(exponent)
@@ -266,9 +283,15 @@ def _parameters(model: Model) -> list[dict[str, Any]]:
         if not (p.estimate and p.prior == "log-normal") or p.kind == "volume":
             continue
         rows.append(
-            {"parameterId": p.id, "parameterName": p.name, "lowerBound": p.lower, "upperBound": p.upper,
-             "nominalValue": model.values[p.id], "prior": p.prior_parameters}
-        )  # fmt: skip
+            {
+                "parameterId": p.id,
+                "parameterName": p.name,
+                "lowerBound": p.lower,
+                "upperBound": p.upper,
+                "nominalValue": model.values[p.id],
+                "prior": p.prior_parameters,
+            }
+        )
     return rows
 
 
@@ -278,11 +301,16 @@ def _write_version_1(model: Model, folder: Path) -> None:
 
     parameters = pd.DataFrame(
         [
-            {**{k: v for k, v in row.items() if k != "prior"}, "parameterScale": "log10", "estimate": 1,
-             "objectivePriorType": "logNormal", "objectivePriorParameters": row["prior"]}
+            {
+                **{k: v for k, v in row.items() if k != "prior"},
+                "parameterScale": "log10",
+                "estimate": 1,
+                "objectivePriorType": "logNormal",
+                "objectivePriorParameters": row["prior"],
+            }
             for row in _parameters(model)
         ]
-    ).set_index("parameterId")  # fmt: skip
+    ).set_index("parameterId")
     doses = _single_doses()
     columns = sorted({t for steps in doses.values() for _, t, _ in steps})
     conditions = pd.DataFrame(
@@ -295,22 +323,35 @@ def _write_version_1(model: Model, folder: Path) -> None:
     used = sorted({t.observable for t in single})
     observables = pd.DataFrame(
         [
-            {"observableId": f"observed_{key}", "observableName": _NAMES[key], "observableFormula": _FORMULAS[key],
-             "noiseFormula": f"noiseParameter1_observed_{key}", "noiseDistribution": "normal"}
+            {
+                "observableId": f"observed_{key}",
+                "observableName": _NAMES[key],
+                "observableFormula": _FORMULAS[key],
+                "noiseFormula": f"noiseParameter1_observed_{key}",
+                "noiseDistribution": "normal",
+            }
             for key in used
         ]
-    ).set_index("observableId")  # fmt: skip
+    ).set_index("observableId")
     measurements = pd.DataFrame(
         [
-            {"observableId": f"observed_{t.observable}", "simulationConditionId": t.experiment, "time": t.time,
-             "measurement": t.value, "noiseParameters": t.error}
+            {
+                "observableId": f"observed_{t.observable}",
+                "simulationConditionId": t.experiment,
+                "time": t.time,
+                "measurement": t.value,
+                "noiseParameters": t.error,
+            }
             # sorted: pyPESTO pairs conditions in order of appearance with conditions in order of name
             for t in sorted(single, key=lambda t: t.experiment)
         ]
-    )  # fmt: skip
+    )
     for frame, name in (
-        (parameters, "parameters"), (conditions, "conditions"), (observables, "observables"), (measurements, "measurements")
-    ):  # fmt: skip
+        (parameters, "parameters"),
+        (conditions, "conditions"),
+        (observables, "observables"),
+        (measurements, "measurements"),
+    ):
         frame.to_csv(folder / f"{name}.tsv", sep="\t", index=name != "measurements", lineterminator="\n")
     (folder / "problem.yaml").write_text(
         "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- sbml_files: [model.xml]\n"
@@ -332,9 +373,14 @@ def _write_version_2(model: Model, folder: Path) -> None:
     problem = v2.Problem()
     for row in _parameters(model):
         problem.add_parameter(
-            row["parameterId"], True, row["nominalValue"], row["lowerBound"], row["upperBound"], "log-normal",
+            row["parameterId"],
+            True,
+            row["nominalValue"],
+            row["lowerBound"],
+            row["upperBound"],
+            "log-normal",
             [float(x) for x in row["prior"].split(";")],
-        )  # fmt: skip
+        )
     for key, regimen in dict.fromkeys((t.experiment, t.regimen) for t in targets()):
         # from rest: what is applied at the very start may not refer to the state
         periods: list[Any] = [-1.0, []]
@@ -360,10 +406,12 @@ def _write_version_2(model: Model, folder: Path) -> None:
             noise_parameters=t.error,
         )
     for name, table in (
-        ("parameters", problem.parameter_tables), ("conditions", problem.condition_tables),
-        ("experiments", problem.experiment_tables), ("observables", problem.observable_tables),
+        ("parameters", problem.parameter_tables),
+        ("conditions", problem.condition_tables),
+        ("experiments", problem.experiment_tables),
+        ("observables", problem.observable_tables),
         ("measurements", problem.measurement_tables),
-    ):  # fmt: skip
+    ):
         table[0].to_tsv(folder / f"{name}.tsv")
     (folder / "problem.yaml").write_text(
         "format_version: 2.0.0\nparameter_files: [parameters.tsv]\nmodel_files:\n"

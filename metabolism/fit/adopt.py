@@ -65,9 +65,11 @@ def write_fit(
     residuals = _compared(objective, fit)
     folder.mkdir(parents=True, exist_ok=True)
     frames = {
-        "values": values, "covariance": covariance, "residuals": residuals,
+        "values": values,
+        "covariance": covariance,
+        "residuals": residuals,
         "profiles": pd.DataFrame(lines, columns=["parameterId", "value", "rise"]),
-    }  # fmt: skip
+    }
     frames["posterior"] = sample.draws
     for name, frame in frames.items():
         write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
@@ -110,15 +112,17 @@ def _report(
     chi, own = float((residuals["residual_sd"] ** 2).sum()), float((fit.residuals[-len(fit.x) :] ** 2).sum())
     costs = ", ".join(f"{float(s['cost']):.2f}" for s in fit.starts)
     text = [
-        f"# Fit {d.id}: {d.title}", "",
+        f"# Fit {d.id}: {d.title}",
+        "",
         f"{len(d.parameters)} parameters, {len(rows)} rows of role {d.role} from {', '.join(d.cases)}; everything else "
         "is fixed at its value in `parameters.csv`. Half an acceptance band stands for "
-        f"{d.band_sd} standard deviations of a residual.", "",
+        f"{d.band_sd} standard deviations of a residual.",
+        "",
         f"- Sum of squared residuals: data {chi:.1f}, priors {own:.1f}.",
         f"- Starts: {len(fit.starts)}, costs {costs}.",
         f"- Rows outside their band: {_outside(residuals)}.",
         f"- Parameters at a bound: {', '.join(values.loc[values['at_bound'], 'parameterId']) or 'none'}.",
-    ]  # fmt: skip
+    ]
     correlation, names = fit.correlation, d.parameters
     strong = [
         f"{names[i]} and {names[j]} ({correlation[i, j]:+.2f})"
@@ -138,15 +142,22 @@ def _report(
         f"{sample.effective:.0f}, Pareto k {sample.pareto_k:.2f} (below 0.7 the weights can be trusted), "
         f"{sample.proposals} candidates evaluated in all."
     )
-    text += ["", "| parameter | unit | prior (median, log-SD) | fitted | 95 % (Laplace) | verdict of the data alone |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    text += [
+        "",
+        "| parameter | unit | prior (median, log-SD) | fitted | 95 % (Laplace) | verdict of the data alone |",
+        "|---|---|---|---|---|---|",
+    ]
     for v in values.to_dict("records"):
         text.append(
             f"| `{v['parameterId']}` | {v['unit']} | {v['prior_median']:.3g}, {v['prior_sd_log']:.2g} | {v['value']:.3g} "
             f"| {v['low95']:.3g} to {v['high95']:.3g} | {v['verdict']} |"
         )
-    text += ["", "A verdict asks whether the data, without the parameter's own prior, bound it within the range searched "
-             "(2.5 prior standard deviations) at the 95 % level.", ""]  # fmt: skip
+    text += [
+        "",
+        "A verdict asks whether the data, without the parameter's own prior, bound it within the range searched "
+        "(2.5 prior standard deviations) at the 95 % level.",
+        "",
+    ]
     return "\n".join(text)
 
 

@@ -312,8 +312,14 @@ def least_squares(
     d = objective.definition
     count = starts or d.starts
     folder.mkdir(parents=True, exist_ok=True)
-    key = {"definition": d.id, "parameters": list(d.parameters), "model": objective.model.structure_hash,
-           "values": objective.model.parameter_hash, "rows": [r.id for r in objective.rows], "seed": d.seed}  # fmt: skip
+    key = {
+        "definition": d.id,
+        "parameters": list(d.parameters),
+        "model": objective.model.structure_hash,
+        "values": objective.model.parameter_hash,
+        "rows": [r.id for r in objective.rows],
+        "seed": d.seed,
+    }
     table = np.log([objective.model.table[n].value for n in d.parameters])
     uniform = qmc.Sobol(len(d.parameters), rng=np.random.default_rng(d.seed)).random_base2(6)
     spread = objective.centre + 0.5 * objective.sd * norm.ppf(np.clip(uniform, 1e-6, 1 - 1e-6))
@@ -330,8 +336,13 @@ def least_squares(
                 )
         else:
             solved = _minimise(objective, point, limit)
-            entry = {"key": key, "cost": float(solved.cost), "x": solved.x.tolist(), "steps": int(solved.nfev),
-                     "message": solved.message}  # fmt: skip
+            entry = {
+                "key": key,
+                "cost": float(solved.cost),
+                "x": solved.x.tolist(),
+                "steps": int(solved.nfev),
+                "message": solved.message,
+            }
             write_text(path, json.dumps(entry) + "\n")
         found.append(entry)
         if tick:
@@ -360,6 +371,13 @@ def _minimise(objective: Objective, point: Array, limit: int, free: int | None =
         return objective.jacobian(x)[:free]
 
     return least_squares(
-        residuals, point, jac=jacobian, bounds=(objective.low, objective.high), x_scale=objective.sd,
-        ftol=1e-4, xtol=1e-4, gtol=1e-6, max_nfev=limit,
-    )  # fmt: skip
+        residuals,
+        point,
+        jac=jacobian,
+        bounds=(objective.low, objective.high),
+        x_scale=objective.sd,
+        ftol=1e-4,
+        xtol=1e-4,
+        gtol=1e-6,
+        max_nfev=limit,
+    )

@@ -27,9 +27,24 @@ OTHER_KINDS = frozenset({"reference", "population"})
 
 
 COLUMNS = (
-    "parameterId", "parameterName", "nominalValue", "lowerBound", "upperBound", "estimate", "priorDistribution",
-    "priorParameters", "unit", "module", "kind", "source", "locator", "confidence", "derivation", "scale", "note",
-)  # fmt: skip
+    "parameterId",
+    "parameterName",
+    "nominalValue",
+    "lowerBound",
+    "upperBound",
+    "estimate",
+    "priorDistribution",
+    "priorParameters",
+    "unit",
+    "module",
+    "kind",
+    "source",
+    "locator",
+    "confidence",
+    "derivation",
+    "scale",
+    "note",
+)
 
 
 @dataclass(frozen=True)
@@ -140,10 +155,24 @@ def read_parameters(path: Path) -> ParameterTable:
             if not all(map(math.isfinite, (value, lower, upper, scale))):
                 raise ModelError(f"{path.name} line {line}: '{key}' is not finite.")
             rows[key] = Parameter(
-                key, row["parameterName"], value, lower, upper, row["estimate"] == "1", row["priorDistribution"],
-                row["priorParameters"], row["unit"], row["module"], row["kind"], row["source"], row["locator"],
-                row["confidence"], row["derivation"], scale, row["note"],
-            )  # fmt: skip
+                key,
+                row["parameterName"],
+                value,
+                lower,
+                upper,
+                row["estimate"] == "1",
+                row["priorDistribution"],
+                row["priorParameters"],
+                row["unit"],
+                row["module"],
+                row["kind"],
+                row["source"],
+                row["locator"],
+                row["confidence"],
+                row["derivation"],
+                scale,
+                row["note"],
+            )
     return ParameterTable(rows)
 
 

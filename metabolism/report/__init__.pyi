@@ -15,4 +15,32 @@ from .experiment import Context, Experiment, Outcome, experiment, experiment_nam
 from .fluxmap import draw, layout, mean_fluxes, resting_map
 from .pages import number, read_manifest, verdict, write_index
 
-__all__ = ['Claim', 'Context', 'Experiment', 'Outcome', 'build_path', 'checks', 'coverage_problems', 'description_problems', 'draw', 'evidence_text', 'experiment', 'experiment_names', 'fragment_problems', 'get_experiment', 'known_gaps', 'layout', 'mean_fluxes', 'number', 'read_manifest', 'resting_map', 'resting_problems', 'row_problems', 'run', 'source_annotation_problems', 'source_problems', 'verdict', 'write_index']
+__all__ = [
+    "Claim",
+    "Context",
+    "Experiment",
+    "Outcome",
+    "build_path",
+    "checks",
+    "coverage_problems",
+    "description_problems",
+    "draw",
+    "evidence_text",
+    "experiment",
+    "experiment_names",
+    "fragment_problems",
+    "get_experiment",
+    "known_gaps",
+    "layout",
+    "mean_fluxes",
+    "number",
+    "read_manifest",
+    "resting_map",
+    "resting_problems",
+    "row_problems",
+    "run",
+    "source_annotation_problems",
+    "source_problems",
+    "verdict",
+    "write_index",
+]

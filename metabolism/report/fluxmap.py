@@ -168,9 +168,12 @@ def _course(plan: Layout, path: Sequence[str | Point]) -> list[Point]:
         xc, yc = 2 * xm - (x0 + x2) / 2, 2 * ym - (y0 + y2) / 2
         steps = [i / 20 for i in range(21)]
         points = [
-            ((1 - t) ** 2 * x0 + 2 * t * (1 - t) * xc + t * t * x2, (1 - t) ** 2 * y0 + 2 * t * (1 - t) * yc + t * t * y2)
+            (
+                (1 - t) ** 2 * x0 + 2 * t * (1 - t) * xc + t * t * x2,
+                (1 - t) ** 2 * y0 + 2 * t * (1 - t) * yc + t * t * y2,
+            )
             for t in steps
-        ]  # fmt: skip
+        ]
     else:
         points = _straight(corners)
     for end, outwards in ((path[0], False), (path[-1], True)):

@@ -79,10 +79,19 @@ def write_index(out: Path, questions: Mapping[str, str], gaps: Mapping[str, str]
             waiting[name] = questions[name]
     if not runs:
         raise OutputError(f"there is no finished run in '{out}'; run one with `metabolism run jetals`, or give --out.")
-    html = _environment().get_template("index.html").render(
-        runs=runs, waiting=waiting, maps=maps, version=runs[-1]["manifest"]["versions"]["als-methionine"],
-        counts={w: sum(c["verdict"] == w for r in runs for c in r["claims"]) for w in ("holds", "known gap", "fails")},
-    )  # fmt: skip
+    html = (
+        _environment()
+        .get_template("index.html")
+        .render(
+            runs=runs,
+            waiting=waiting,
+            maps=maps,
+            version=runs[-1]["manifest"]["versions"]["als-methionine"],
+            counts={
+                w: sum(c["verdict"] == w for r in runs for c in r["claims"]) for w in ("holds", "known gap", "fails")
+            },
+        )
+    )
     return write_text(out / "index.html", html)
 
 
@@ -186,8 +195,14 @@ def _table(name: str, table: pd.DataFrame, old: pd.DataFrame | None) -> dict[str
         rows.append(cells)
     changed = sum(bool(c.before) for r in rows for c in r)
     note = "" if old is None else (f"{changed} values changed" if comparable else "its shape changed")
-    return {"name": name, "title": _title(name), "columns": list(table.columns), "rows": rows, "length": len(table),
-            "note": "" if note.startswith("0 ") else note}  # fmt: skip
+    return {
+        "name": name,
+        "title": _title(name),
+        "columns": list(table.columns),
+        "rows": rows,
+        "length": len(table),
+        "note": "" if note.startswith("0 ") else note,
+    }
 
 
 def _differs(new: Any, old: Any) -> bool:
@@ -203,8 +218,14 @@ def _differs(new: Any, old: Any) -> bool:
 def _changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     """List what could explain a difference: everything a manifest records of the two runs."""
     lines = []
-    for key, words in (("model_hash", "the equations"), ("parameter_hash", "the parameter values"), ("seed", "the seed"),
-                       ("changed", "values set by the user"), ("sets", "parameter sets"), ("engine", "the engine")):  # fmt: skip
+    for key, words in (
+        ("model_hash", "the equations"),
+        ("parameter_hash", "the parameter values"),
+        ("seed", "the seed"),
+        ("changed", "values set by the user"),
+        ("sets", "parameter sets"),
+        ("engine", "the engine"),
+    ):
         if new.get(key) != old.get(key):
             lines.append(f"{words} changed")
     for group, words in (("data_sha256", "data"), ("versions", "version of")):
@@ -233,9 +254,12 @@ def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("metabolism.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("metabolism.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.filters["number"] = number
     return environment
 

@@ -6,4 +6,23 @@ from .foreign import flatten
 from .referee import replay
 from .resting import RESIDUAL, RUNAWAY, rest
 
-__all__ = ['Control', 'Equations', 'Expressions', 'REGIMEN', 'RESIDUAL', 'RUNAWAY', 'Reaction', 'UNTIL', 'control_at', 'differences', 'file_fingerprint', 'flatten', 'read_equations', 'read_fingerprint', 'replay', 'rest', 'sbml_fingerprint', 'side_by_side']
+__all__ = [
+    "REGIMEN",
+    "RESIDUAL",
+    "RUNAWAY",
+    "UNTIL",
+    "Control",
+    "Equations",
+    "Expressions",
+    "Reaction",
+    "control_at",
+    "differences",
+    "file_fingerprint",
+    "flatten",
+    "read_equations",
+    "read_fingerprint",
+    "replay",
+    "rest",
+    "sbml_fingerprint",
+    "side_by_side",
+]

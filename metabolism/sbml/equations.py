@@ -207,10 +207,7 @@ class Equations:
 
     def vectors(self, values: Mapping[str, float]) -> tuple[Array, Array]:
         """Split a mapping of values into (states, parameters) in solver order."""
-        return (
-            np.array([values[s] for s in self.states]),
-            np.array([values[p] for p in self.parameters]),
-        )
+        return (np.array([values[s] for s in self.states]), np.array([values[p] for p in self.parameters]))
 
 
 def _compile(arguments: list[Any], expressions: list[Any]) -> Callable[[Any, Any], list[float]]:

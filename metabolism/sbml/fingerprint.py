@@ -46,9 +46,14 @@ _DIGITS = 10
 
 #: Sections whose numbers are compared, and the absolute difference that is only rounding (a zero is rarely exact).
 _COMPARED = {
-    "steady_state": 1e-14, "fluxes": 1e-12, "eigenvalues": 1e-9, "flux_control": 2e-6, "concentration_control": 2e-6,
-    "dose_response": 1e-14, "events": 0.0,
-}  # fmt: skip
+    "steady_state": 1e-14,
+    "fluxes": 1e-12,
+    "eigenvalues": 1e-9,
+    "flux_control": 2e-6,
+    "concentration_control": 2e-6,
+    "dose_response": 1e-14,
+    "events": 0.0,
+}
 
 
 def sbml_fingerprint(sbml: str, until: float = UNTIL, remarks: list[str] | None = None) -> dict[str, Any]:
@@ -77,18 +82,35 @@ def sbml_fingerprint(sbml: str, until: float = UNTIL, remarks: list[str] | None 
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "model": {
-            "id": content.getId(), "name": content.getName(), "sbml_sha256": hashlib.sha256(sbml.encode()).hexdigest(),
-            "states": len(system.states), "reactions": len(system.reactions), "constants": len(system.parameters),
+            "id": content.getId(),
+            "name": content.getName(),
+            "sbml_sha256": hashlib.sha256(sbml.encode()).hexdigest(),
+            "states": len(system.states),
+            "reactions": len(system.reactions),
+            "constants": len(system.parameters),
             "events": len(events),
         },
         "settings": {
-            "steady_state_residual": RESIDUAL, "theorem_tolerance": THEOREMS, "factors": list(FACTORS),
-            "smallest_coefficient": SMALLEST, "until": until, "significant_digits": _DIGITS,
+            "steady_state_residual": RESIDUAL,
+            "theorem_tolerance": THEOREMS,
+            "factors": list(FACTORS),
+            "smallest_coefficient": SMALLEST,
+            "until": until,
+            "significant_digits": _DIGITS,
         },
-        "remarks": remarks or [], "problem": None, "held": [], "conserved_moieties": [], "steady_state": None, "fluxes": None,
-        "eigenvalues": None, "theorems": None, "flux_control": None, "concentration_control": None, "dose_response": None,
+        "remarks": remarks or [],
+        "problem": None,
+        "held": [],
+        "conserved_moieties": [],
+        "steady_state": None,
+        "fluxes": None,
+        "eigenvalues": None,
+        "theorems": None,
+        "flux_control": None,
+        "concentration_control": None,
+        "dose_response": None,
         "events": None,
-    }  # fmt: skip
+    }
     try:
         result |= _at_rest(system, values)
     except SolverFailed as error:
@@ -128,10 +150,7 @@ def _at_rest(system: Equations, values: Mapping[str, float]) -> dict[str, Any]:
         },
         "fluxes": {r: _round(derived[r]) for r in sorted(system.reactions)},
         "eigenvalues": [[_round(e.real), _round(abs(e.imag))] for e in eigenvalues[order]],
-        "theorems": {
-            **{k: float(f"{v:.1e}") for k, v in theorems.items()},
-            "hold": max(theorems.values()) < THEOREMS,
-        },
+        "theorems": {**{k: float(f"{v:.1e}") for k, v in theorems.items()}, "hold": max(theorems.values()) < THEOREMS},
         "flux_control": _matrix(found.flux_control, found.processes, found.processes),
         "concentration_control": _matrix(found.concentration_control, found.states, found.processes),
         "dose_response": _dose_response(system, x, p, scale, tuple(held), found, bool(moieties)),

@@ -101,8 +101,10 @@ def read_file(sbml: str) -> tuple[Equations, dict[str, float], list[Any]]:
             values[species.getId()] = amount
         else:
             values[species.getId()] = (
-                species.getInitialConcentration() if species.isSetInitialConcentration() else species.getInitialAmount() / size
-            )  # fmt: skip
+                species.getInitialConcentration()
+                if species.isSetInitialConcentration()
+                else species.getInitialAmount() / size
+            )
     return read_equations(libsbml.writeSBMLToString(document)), values, events
 
 
@@ -135,8 +137,14 @@ def replay(sbml: str, times: Sequence[float] | Array, outputs: Sequence[str], rt
 
 class _Run:
     def __init__(
-        self, system: Equations, values: dict[str, float], events: list[_Event], times: Array, outputs: tuple[str, ...], rtol: float
-    ) -> None:  # fmt: skip
+        self,
+        system: Equations,
+        values: dict[str, float],
+        events: list[_Event],
+        times: Array,
+        outputs: tuple[str, ...],
+        rtol: float,
+    ) -> None:
         self.system, self.events, self.times, self.outputs, self.rtol = system, events, times, outputs, rtol
         self.x, self.p = system.vectors(values)
         names = [*system.states, *system.parameters]
@@ -190,10 +198,16 @@ class _Run:
         changed.terminal = True  # type: ignore[attr-defined]
         scale = np.maximum(np.abs(self.x), _TRACE)
         solved = solve_ivp(
-            lambda _, x: system.f(x, p), (t, end), self.x, method="LSODA", t_eval=np.append(waiting[waiting < end], end),
-            jac=lambda _, x: system.J(x, p), rtol=self.rtol, atol=1e-2 * self.rtol * scale,
+            lambda _, x: system.f(x, p),
+            (t, end),
+            self.x,
+            method="LSODA",
+            t_eval=np.append(waiting[waiting < end], end),
+            jac=lambda _, x: system.J(x, p),
+            rtol=self.rtol,
+            atol=1e-2 * self.rtol * scale,
             events=[changed] if self.events else None,
-        )  # fmt: skip
+        )
         if not solved.success:
             raise SolverFailed(
                 f"LSODA stopped at t = {solved.t[-1] if len(solved.t) else t:.6g} h ({solved.message}).", t
@@ -223,7 +237,10 @@ class _Run:
                 return
             ranks = self.priorities(t, self.x.tolist(), self.p.tolist())
             first = max(due, key=lambda i: (ranks[i], -i))
-            self.holds = [new if i == first or not (new and not old) else old for i, (new, old) in enumerate(zip(now, self.holds, strict=True))]  # fmt: skip
+            self.holds = [
+                new if i == first or not (new and not old) else old
+                for i, (new, old) in enumerate(zip(now, self.holds, strict=True))
+            ]
             self.fire(self.events[first], t)
         raise ModelError(f"events at t = {t:g} h trigger each other without end.")
 

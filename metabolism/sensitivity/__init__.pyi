@@ -5,4 +5,27 @@ from .indices import METHODS_BY_NAME, Indices, delta, efast, morris, pawn, prcc,
 from .local import control, curves, reference_control, slopes, tornado
 from .plots import tornado_figure
 
-__all__ = ['Factor', 'Factors', 'Indices', 'METHODS_BY_NAME', 'choose', 'control', 'curves', 'delta', 'efast', 'expected_information', 'from_cohort', 'indices', 'information', 'morris', 'pawn', 'plots', 'prcc', 'reference_control', 'slopes', 'sobol', 'tornado', 'tornado_figure']
+__all__ = [
+    "METHODS_BY_NAME",
+    "Factor",
+    "Factors",
+    "Indices",
+    "choose",
+    "control",
+    "curves",
+    "delta",
+    "efast",
+    "expected_information",
+    "from_cohort",
+    "indices",
+    "information",
+    "morris",
+    "pawn",
+    "plots",
+    "prcc",
+    "reference_control",
+    "slopes",
+    "sobol",
+    "tornado",
+    "tornado_figure",
+]

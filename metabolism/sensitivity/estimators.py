@@ -19,8 +19,15 @@ Triple = tuple[Array, Array, Array]
 
 
 #: The index that ranks factors.
-MAIN = {"sobol": "ST", "sobol_first": "ST", "morris": "mu_star", "efast": "ST", "pawn": "median", "delta": "delta",
-        "prcc": "PRCC"}  # fmt: skip
+MAIN = {
+    "sobol": "ST",
+    "sobol_first": "ST",
+    "morris": "mu_star",
+    "efast": "ST",
+    "pawn": "median",
+    "delta": "delta",
+    "prcc": "PRCC",
+}
 
 
 #: Levels of a Morris grid, search curves per factor, harmonics of a curve, slices of PAWN, resamples.
@@ -108,14 +115,23 @@ class Sobol(Method):
         size = unit.shape[1]
         with _quiet(seed):
             found = _salib("analyze.sobol").analyze(
-                _problem(size), numbers, calc_second_order=self.second, num_resamples=RESAMPLES, conf_level=confidence,
+                _problem(size),
+                numbers,
+                calc_second_order=self.second,
+                num_resamples=RESAMPLES,
+                conf_level=confidence,
                 seed=seed + 1,
-            )  # fmt: skip
+            )
         both = {k: _around(found[k], found[f"{k}_conf"]) for k in ("S1", "ST")}
-        pairs = [
-            ((i, j), float(found["S2"][i, j]), float(found["S2_conf"][i, j]))
-            for i in range(size) for j in range(i + 1, size)
-        ] if self.second else []  # fmt: skip
+        pairs = (
+            [
+                ((i, j), float(found["S2"][i, j]), float(found["S2_conf"][i, j]))
+                for i in range(size)
+                for j in range(i + 1, size)
+            ]
+            if self.second
+            else []
+        )
         notes = []
         above = [i for i in range(size) if both["S1"][1][i] > both["ST"][2][i]]
         if above:
@@ -146,9 +162,14 @@ class Morris(Method):
         """Estimate mean size, mean and spread of the effects."""
         with _quiet(seed):
             found = _salib("analyze.morris").analyze(
-                _problem(unit.shape[1]), unit, numbers, num_levels=LEVELS, num_resamples=RESAMPLES,
-                conf_level=confidence, seed=seed + 1,
-            )  # fmt: skip
+                _problem(unit.shape[1]),
+                unit,
+                numbers,
+                num_levels=LEVELS,
+                num_resamples=RESAMPLES,
+                conf_level=confidence,
+                seed=seed + 1,
+            )
         none = np.full(unit.shape[1], np.nan)
         return Estimate(
             {
@@ -312,9 +333,16 @@ class Prcc(_Given):
 
 METHODS: dict[str, Method] = {
     m.name: m
-    for m in (Sobol("sobol", True), Sobol("sobol_first", False), Morris("morris"), Efast("efast"), Pawn("pawn"),
-              Delta("delta"), Prcc("prcc"))
-}  # fmt: skip
+    for m in (
+        Sobol("sobol", True),
+        Sobol("sobol_first", False),
+        Morris("morris"),
+        Efast("efast"),
+        Pawn("pawn"),
+        Delta("delta"),
+        Prcc("prcc"),
+    )
+}
 
 
 def _problem(size: int) -> dict[str, Any]:

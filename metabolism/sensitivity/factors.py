@@ -253,10 +253,17 @@ def from_cohort(model: Model, people: pd.DataFrame, names: Sequence[str] | None 
     if not np.isfinite(values).all():
         raise InvalidValue("the cohort has values that are not finite.")
     items = tuple(
-        Factor(n, model.table[n].unit, float(v.min()), float(v.max()), "empirical", source=f"{len(v)} virtual patients",
-               sample=tuple(np.sort(v).tolist()))
+        Factor(
+            n,
+            model.table[n].unit,
+            float(v.min()),
+            float(v.max()),
+            "empirical",
+            source=f"{len(v)} virtual patients",
+            sample=tuple(np.sort(v).tolist()),
+        )
         for n, v in zip(chosen, values.T, strict=True)
-    )  # fmt: skip
+    )
     return Factors(items, values, _dependence(chosen, values))
 
 

@@ -120,8 +120,16 @@ def expected_information(
         )[output]
         scaled = found.values.T  # d ln output / d ln parameter
         if not relative:
-            run = simulate(model, regimen, end, outputs=[output], times=times, patients={parameters[0]: [model.values[parameters[0]]]},
-                           own_baseline=own_baseline, rtol=1e-8)  # fmt: skip
+            run = simulate(
+                model,
+                regimen,
+                end,
+                outputs=[output],
+                times=times,
+                patients={parameters[0]: [model.values[parameters[0]]]},
+                own_baseline=own_baseline,
+                rtol=1e-8,
+            )
             scaled = scaled * run[output].values[0][:, None]
         rows.append(scaled / sd)
     return information(np.concatenate(rows), parameters)

@@ -85,9 +85,10 @@ class Structure:
         """
         system = equations(model)
         for kind, names, known in (
-            ("state", states, system.states), ("output", outputs, [*system.expanded, *system.states]),
+            ("state", states, system.states),
+            ("output", outputs, [*system.expanded, *system.states]),
             ("parameter", parameters, system.parameters),
-        ):  # fmt: skip
+        ):
             for name in names:
                 if name not in known:
                     raise UnknownName(kind, name, known)
@@ -279,9 +280,14 @@ def disease(model: Model) -> list[Structural]:
 
     def cut(title: str, parameters: Sequence[str], outputs: Sequence[str], **fixed: float) -> Structure:
         return Structure.from_model(
-            model, title, states=["motor_units"], outputs=outputs, parameters=parameters,
-            start={"motor_units": "motor_units_at_baseline"}, fixed={**off, "hcy_plasma": 8.0, "motor_units": 0.55, **fixed},
-        )  # fmt: skip
+            model,
+            title,
+            states=["motor_units"],
+            outputs=outputs,
+            parameters=parameters,
+            start={"motor_units": "motor_units_at_baseline"},
+            fixed={**off, "hcy_plasma": 8.0, "motor_units": 0.55, **fixed},
+        )
 
     def arm(dose: float, *unknown: str) -> Structure:
         return cut("", [*scores, *unknown], ["alsfrs_r"], cbl_effect=dose)

@@ -153,7 +153,9 @@ def sobol(
     return study("sobol" if second_order else "sobol_first", model, regimen, until, n=n, **options)
 
 
-def morris(model: Model, regimen: Regimen | str | None = None, until: float | str = "16 weeks", *, n: int = 20, **options: Any) -> Indices:  # fmt: skip
+def morris(
+    model: Model, regimen: Regimen | str | None = None, until: float | str = "16 weeks", *, n: int = 20, **options: Any
+) -> Indices:
     """Elementary effects: mean size ``mu_star`` and spread ``sigma``, for screening many factors.
 
     Needs n (k + 1) runs for k factors and n trajectories (Morris 1991, doi:10.1080/00401706.1991.10484804).
@@ -162,7 +164,9 @@ def morris(model: Model, regimen: Regimen | str | None = None, until: float | st
     return study("morris", model, regimen, until, n=n, **options)
 
 
-def efast(model: Model, regimen: Regimen | str | None = None, until: float | str = "16 weeks", *, n: int = 129, **options: Any) -> Indices:  # fmt: skip
+def efast(
+    model: Model, regimen: Regimen | str | None = None, until: float | str = "16 weeks", *, n: int = 129, **options: Any
+) -> Indices:
     """First-order and total shares of the variance by extended Fourier amplitudes.
 
     Needs 4 n k runs: n points on each of 4 search curves per factor, whose scatter gives the interval (Saltelli
@@ -172,7 +176,14 @@ def efast(model: Model, regimen: Regimen | str | None = None, until: float | str
     return study("efast", model, regimen, until, n=n, **options)
 
 
-def pawn(model: Model, regimen: Regimen | str | None = None, until: float | str = "16 weeks", *, n: int = 1024, **options: Any) -> Indices:  # fmt: skip
+def pawn(
+    model: Model,
+    regimen: Regimen | str | None = None,
+    until: float | str = "16 weeks",
+    *,
+    n: int = 1024,
+    **options: Any,
+) -> Indices:
     """How far fixing a factor moves the distribution of an endpoint (largest distance of its cumulative curves).
 
     Needs n runs of any sample (Pianosi and Wagener 2018, doi:10.1016/j.envsoft.2018.07.019). Options as in `study`.
@@ -180,7 +191,14 @@ def pawn(model: Model, regimen: Regimen | str | None = None, until: float | str 
     return study("pawn", model, regimen, until, n=n, **options)
 
 
-def delta(model: Model, regimen: Regimen | str | None = None, until: float | str = "16 weeks", *, n: int = 1024, **options: Any) -> Indices:  # fmt: skip
+def delta(
+    model: Model,
+    regimen: Regimen | str | None = None,
+    until: float | str = "16 weeks",
+    *,
+    n: int = 1024,
+    **options: Any,
+) -> Indices:
     """How far fixing a factor moves the density of an endpoint (Borgonovo's delta).
 
     Needs n runs of any sample (Plischke et al. 2013, doi:10.1016/j.ejor.2012.11.047). Options as in `study`.
@@ -188,7 +206,9 @@ def delta(model: Model, regimen: Regimen | str | None = None, until: float | str
     return study("delta", model, regimen, until, n=n, **options)
 
 
-def prcc(model: Model, regimen: Regimen | str | None = None, until: float | str = "16 weeks", *, n: int = 512, **options: Any) -> Indices:  # fmt: skip
+def prcc(
+    model: Model, regimen: Regimen | str | None = None, until: float | str = "16 weeks", *, n: int = 512, **options: Any
+) -> Indices:
     """Rank correlation of a factor and an endpoint with the other factors held: sign and monotone strength.
 
     Needs n runs of any sample (Marino et al. 2008, doi:10.1016/j.jtbi.2008.04.011). Options as in `study`.
@@ -251,12 +271,32 @@ def study(
     unit, values = _sample(chosen, factors, n, seed)
     _probe(target, factors.names, values)
     sweep = scan(
-        model, Table(factors.names, values), regimen, until, endpoints=endpoints, store=store, workers=workers,
-        cluster=cluster, progress=progress, **options,
-    )  # fmt: skip
+        model,
+        Table(factors.names, values),
+        regimen,
+        until,
+        endpoints=endpoints,
+        store=store,
+        workers=workers,
+        cluster=cluster,
+        progress=progress,
+        **options,
+    )
     numbers = sweep.values()
-    return _indices(chosen, factors, unit, values, numbers, sweep.endpoints, n, seed, confidence,
-                    sweep=sweep, failed=sweep.failures, units=sweep.units)  # fmt: skip
+    return _indices(
+        chosen,
+        factors,
+        unit,
+        values,
+        numbers,
+        sweep.endpoints,
+        n,
+        seed,
+        confidence,
+        sweep=sweep,
+        failed=sweep.failures,
+        units=sweep.units,
+    )
 
 
 def of_function(
@@ -321,10 +361,20 @@ def _probe(target: Study, names: Sequence[str], values: Array) -> None:
 
 
 def _indices(
-    method: Method, factors: Factors, unit: Array, values: Array, numbers: Array, endpoints: Sequence[str], n: int,
-    seed: int, confidence: float, *, failed: pd.DataFrame, sweep: Sweep | None = None,
+    method: Method,
+    factors: Factors,
+    unit: Array,
+    values: Array,
+    numbers: Array,
+    endpoints: Sequence[str],
+    n: int,
+    seed: int,
+    confidence: float,
+    *,
+    failed: pd.DataFrame,
+    sweep: Sweep | None = None,
     units: dict[str, str] | None = None,
-) -> Indices:  # fmt: skip
+) -> Indices:
     import pandas as pd
 
     notes = factors.notes
@@ -347,21 +397,46 @@ def _indices(
         found = method.estimate(unit[kept], values[kept], numbers[kept, i], seed, confidence)
         rows += _rows(found, factors.names, endpoint)
         for (a, b), value, half in found.pairs:
-            pairs.append({"endpoint": endpoint, "factor": factors.names[a], "other": factors.names[b], "index": "S2",
-                          "value": value, "low": value - half, "high": value + half})  # fmt: skip
+            pairs.append(
+                {
+                    "endpoint": endpoint,
+                    "factor": factors.names[a],
+                    "other": factors.names[b],
+                    "index": "S2",
+                    "value": value,
+                    "low": value - half,
+                    "high": value + half,
+                }
+            )
         notes += [f"{endpoint}: {note}" for note in found.notes]
         main = MAIN[method.name]
         for part, size in method.parts(int(kept.sum()), len(factors), n):
-            less = found if part == int(kept.sum()) else method.estimate(
-                unit[kept][:part], values[kept][:part], numbers[kept, i][:part], seed, confidence
-            )  # fmt: skip
-            course += [{"n": size, **{k: r[k] for k in ("endpoint", "factor", "value", "low", "high")}}
-                       for r in _rows(less, factors.names, endpoint) if r["index"] == main]  # fmt: skip
+            less = (
+                found
+                if part == int(kept.sum())
+                else method.estimate(unit[kept][:part], values[kept][:part], numbers[kept, i][:part], seed, confidence)
+            )
+            course += [
+                {"n": size, **{k: r[k] for k in ("endpoint", "factor", "value", "low", "high")}}
+                for r in _rows(less, factors.names, endpoint)
+                if r["index"] == main
+            ]
     columns = ["endpoint", "factor", "other", "index", "value", "low", "high"]
     return Indices(
-        method.name, pd.DataFrame(rows), pd.DataFrame(pairs, columns=columns), pd.DataFrame(course), factors, n,
-        len(unit), seed, confidence, failed, notes, dict(units or {}), sweep,
-    )  # fmt: skip
+        method.name,
+        pd.DataFrame(rows),
+        pd.DataFrame(pairs, columns=columns),
+        pd.DataFrame(course),
+        factors,
+        n,
+        len(unit),
+        seed,
+        confidence,
+        failed,
+        notes,
+        dict(units or {}),
+        sweep,
+    )
 
 
 def _rows(found: Estimate, names: Sequence[str], endpoint: str) -> list[dict[str, Any]]:
@@ -391,5 +466,10 @@ def _where(factors: Factors, unit: Array, bad: NDArray[np.bool_]) -> str:
 
 #: The methods as users name them.
 METHODS_BY_NAME: dict[str, Callable[..., Indices]] = {
-    "sobol": sobol, "morris": morris, "efast": efast, "pawn": pawn, "delta": delta, "prcc": prcc,
-}  # fmt: skip
+    "sobol": sobol,
+    "morris": morris,
+    "efast": efast,
+    "pawn": pawn,
+    "delta": delta,
+    "prcc": prcc,
+}

@@ -217,9 +217,16 @@ def screen(study: Study, count: int) -> Factors:
     """
     everything = choose(study.model)
     found = tornado(
-        study.model, study.regimen, study.until, factors=everything, endpoints=[e.text for e in study.endpoints],
-        own_baseline=study.own_baseline, start=study.start, engine=study.engine, rtol=study.rtol,
-    )  # fmt: skip
+        study.model,
+        study.regimen,
+        study.until,
+        factors=everything,
+        endpoints=[e.text for e in study.endpoints],
+        own_baseline=study.own_baseline,
+        start=study.start,
+        engine=study.engine,
+        rtol=study.rtol,
+    )
     size = found["swing"].abs()
     share = (size / size.groupby(found["endpoint"]).transform("max")).groupby(found["factor"]).max()
     top = set(share.sort_values(ascending=False).index[:count])
@@ -231,9 +238,13 @@ def screen(study: Study, count: int) -> Factors:
 
 
 def _atoms(
-    model: Model, parameters: Sequence[str], regimen: Regimen, until: float, endpoints: Sequence[Endpoint],
+    model: Model,
+    parameters: Sequence[str],
+    regimen: Regimen,
+    until: float,
+    endpoints: Sequence[Endpoint],
     shared: Mapping[str, Any],
-) -> dict[tuple[Any, ...], _Slope]:  # fmt: skip
+) -> dict[tuple[Any, ...], _Slope]:
     """Value and slopes of everything the endpoints are made of."""
     requests = list(dict.fromkeys(r for e in endpoints for r in e.requests()))
     found: dict[tuple[Any, ...], _Slope] = {}

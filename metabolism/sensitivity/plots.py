@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 #: Axis texts of the indices.
 NAMES = {
-    "S1": "first-order share of the variance", "ST": "total share of the variance", "mu_star": "mean size of the elementary effect",
-    "median": "PAWN distance (median over slices)", "delta": "Borgonovo's delta", "PRCC": "partial rank correlation",
-}  # fmt: skip
+    "S1": "first-order share of the variance",
+    "ST": "total share of the variance",
+    "mu_star": "mean size of the elementary effect",
+    "median": "PAWN distance (median over slices)",
+    "delta": "Borgonovo's delta",
+    "PRCC": "partial rank correlation",
+}
 
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -38,8 +42,16 @@ def bars(found: Indices, endpoint: str | None = None, count: int = 12) -> Figure
         part = table.loc[index].loc[top["factor"]]
         y = np.arange(len(top))[::-1] + (0.16 if len(shown) > 1 else 0.0) * (1 - 2 * i)
         errors = [part["value"] - part["low"], part["high"] - part["value"]]
-        axes.errorbar(part["value"], y, xerr=errors, fmt=MARKERS[i], color=COLOURS[colour], markersize=6, capsize=2,
-                      label=NAMES[index])  # fmt: skip
+        axes.errorbar(
+            part["value"],
+            y,
+            xerr=errors,
+            fmt=MARKERS[i],
+            color=COLOURS[colour],
+            markersize=6,
+            capsize=2,
+            label=NAMES[index],
+        )
     axes.axvline(0, color=COLOURS["grey"], linewidth=1)
     axes.set_yticks(range(len(top)), list(top["factor"])[::-1])
     unit = found.units.get(name, "") if found.main == "mu_star" else ""
@@ -67,8 +79,16 @@ def convergence(found: Indices, endpoint: str | None = None, count: int = 5) -> 
         shift = 1 + 0.03 * (i - (len(top) - 1) / 2)
         colour = COLOURS[list(COLOURS)[i % len(COLOURS)]]
         errors = [part["value"] - part["low"], part["high"] - part["value"]]
-        axes.errorbar(part["n"] * shift, part["value"], errors, color=colour, marker=MARKERS[i % len(MARKERS)], capsize=2,
-                      linewidth=1.4, label=factor)  # fmt: skip
+        axes.errorbar(
+            part["n"] * shift,
+            part["value"],
+            errors,
+            color=colour,
+            marker=MARKERS[i % len(MARKERS)],
+            capsize=2,
+            linewidth=1.4,
+            label=factor,
+        )
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{s:,}" for s in sizes])
     axes.minorticks_off()
@@ -124,10 +144,7 @@ def tornado_figure(found: pd.DataFrame, endpoint: str, count: int = 12) -> Figur
     base = float(part["base"].iloc[0])
     figure, axes = new_figure(width=7.2, height=1.4 + 0.34 * len(part))
     y = np.arange(len(part))
-    for side, colour, text in (
-        ("at_low", "sky", "factor at its low end"),
-        ("at_high", "orange", "at its high end"),
-    ):
+    for side, colour, text in (("at_low", "sky", "factor at its low end"), ("at_high", "orange", "at its high end")):
         axes.barh(y, part[side] - base, left=base, height=0.62, color=COLOURS[colour], label=text)
     axes.axvline(base, color=COLOURS["black"], linewidth=1)
     axes.set_yticks(

@@ -6,4 +6,35 @@ from .result import Result
 from .run import endpoints_of, sensitivities, simulate, steady_states, verify_doses
 from .study import Study, code_versions, make_study
 
-__all__ = ['ATOL_FRACTION', 'DEFAULT_OUTPUTS', 'Endpoint', 'METRICS', 'Metric', 'NAMED', 'Patients', 'Reading', 'Result', 'SteadyState', 'Study', 'area', 'code_versions', 'endpoints', 'endpoints_of', 'half_life', 'lambda_z', 'make_study', 'nca', 'outputs_of', 'peak', 'prepare', 'rest_patients', 'run', 'sensitivities', 'simulate', 'steady_state', 'steady_states', 'time_of_peak', 'verify_doses']
+__all__ = [
+    "ATOL_FRACTION",
+    "DEFAULT_OUTPUTS",
+    "METRICS",
+    "NAMED",
+    "Endpoint",
+    "Metric",
+    "Patients",
+    "Reading",
+    "Result",
+    "SteadyState",
+    "Study",
+    "area",
+    "code_versions",
+    "endpoints",
+    "endpoints_of",
+    "half_life",
+    "lambda_z",
+    "make_study",
+    "nca",
+    "outputs_of",
+    "peak",
+    "prepare",
+    "rest_patients",
+    "run",
+    "sensitivities",
+    "simulate",
+    "steady_state",
+    "steady_states",
+    "time_of_peak",
+    "verify_doses",
+]

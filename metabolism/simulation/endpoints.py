@@ -240,9 +240,16 @@ NAMED = {
 
 #: What can be asked of an output, and the unit that comes out ('' is the unit of the output).
 KINDS = {
-    "initial": "", "final": "", "change": "", "percent_change": "%", "max": "", "min": "", "mean": "", "auc": "x h",
+    "initial": "",
+    "final": "",
+    "change": "",
+    "percent_change": "%",
+    "max": "",
+    "min": "",
+    "mean": "",
+    "auc": "x h",
     "time_above": "h",
-}  # fmt: skip
+}
 
 
 #: Of a ratio of two outputs only its values at the ends are known without storing a trajectory.
@@ -447,14 +454,26 @@ METRICS: dict[str, Metric] = {
         lambda a: a[0].values - a[0].baseline[:, None], "times", 1, "", "value minus the value just before time 0"
     ),
     "percent_change": Metric(
-        lambda a: 100 * (a[0].values / a[0].baseline[:, None] - 1), "times", 1, "%", "change in % of the value before time 0"
+        lambda a: 100 * (a[0].values / a[0].baseline[:, None] - 1),
+        "times",
+        1,
+        "%",
+        "change in % of the value before time 0",
     ),
     "fold": Metric(
-        lambda a: a[0].values / a[0].baseline[:, None], "times", 1, "dimensionless", "value over the value before time 0"
+        lambda a: a[0].values / a[0].baseline[:, None],
+        "times",
+        1,
+        "dimensionless",
+        "value over the value before time 0",
     ),
     "peak": Metric(lambda a: a[0].curve.max(axis=1)[:, None], "window", 1, "", "largest value in the window"),
     "peak_increment": Metric(
-        lambda a: _increment(a[0]).max(axis=1)[:, None], "window", 1, "", "largest value in the window minus the value before time 0"
+        lambda a: _increment(a[0]).max(axis=1)[:, None],
+        "window",
+        1,
+        "",
+        "largest value in the window minus the value before time 0",
     ),
     "time_of_peak": Metric(
         _time_of_peak, "window", 1, "h", "time of the largest value in the window, by a parabola through its neighbours"
@@ -463,25 +482,41 @@ METRICS: dict[str, Metric] = {
         _half_life, "window", 1, "h", "half-life of one exponential through the increment over baseline in the window"
     ),
     "area": Metric(
-        lambda a: area_of(a[0].times, _increment(a[0]))[:, None], "window", 1, "x h",
+        lambda a: area_of(a[0].times, _increment(a[0]))[:, None],
+        "window",
+        1,
+        "x h",
         "area of the increment over baseline in the window, linear up and logarithmic down",
     ),
     "area_to_infinity": Metric(
         _area_to_infinity, "window", 1, "x h", "area in the window plus the last increment over the terminal slope"
     ),
     "remaining": Metric(
-        _remaining, "window", 1, "%", "not yet back to baseline: share of the largest increment left at the end of the window"
+        _remaining,
+        "window",
+        1,
+        "%",
+        "not yet back to baseline: share of the largest increment left at the end of the window",
     ),
     "difference": Metric(lambda a: a[0].values - a[1].values, "times", 2, "", "value minus that of the other arm"),
     "percent_difference": Metric(
         lambda a: 100 * (a[0].values / a[1].values - 1), "times", 2, "%", "difference in % of the other arm"
     ),
-    "ratio": Metric(lambda a: a[0].values / a[1].values, "times", 2, "dimensionless", "value over that of the other arm"),
+    "ratio": Metric(
+        lambda a: a[0].values / a[1].values, "times", 2, "dimensionless", "value over that of the other arm"
+    ),
     "interaction": Metric(
-        lambda a: (a[0].values - a[1].values) / (a[2].values - a[3].values), "times", 4, "dimensionless",
+        lambda a: (a[0].values - a[1].values) / (a[2].values - a[3].values),
+        "times",
+        4,
+        "dimensionless",
         "(arm - first other) / (second other - third other): how much larger one difference is than another",
     ),
     "ordering": Metric(
-        _ordering, "times", 0, "dimensionless", "smallest ratio of each arm to the next: above 1 if they fall in this order"
+        _ordering,
+        "times",
+        0,
+        "dimensionless",
+        "smallest ratio of each arm to the next: above 1 if they fall in this order",
     ),
-}  # fmt: skip
+}

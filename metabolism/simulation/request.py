@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 
 #: What is reported when nothing else is asked for.
 DEFAULT_OUTPUTS = (
-    "hcy_plasma", "met_plasma", "mma_plasma", "folate_plasma", "cbl_plasma", "cbl_free", "holo_tc", "motor_units",
+    "hcy_plasma",
+    "met_plasma",
+    "mma_plasma",
+    "folate_plasma",
+    "cbl_plasma",
+    "cbl_free",
+    "holo_tc",
+    "motor_units",
     "alsfrs_r",
-)  # fmt: skip
+)
 
 
 EVENT_SEMANTICS = 1
@@ -106,9 +113,18 @@ def prepare(
         if not (np.isfinite(scale) & (scale >= 0)).all():
             raise InvalidValue("dose_scale must be finite and >= 0; use 0 for a missed dose.")
     problem = Problem(
-        system, steps, 0.0, end, grid, names, cohort.parameters, cohort.initial, scale, rtol,
+        system,
+        steps,
+        0.0,
+        end,
+        grid,
+        names,
+        cohort.parameters,
+        cohort.initial,
+        scale,
+        rtol,
         rtol * ATOL_FRACTION * np.array([model.table[s].scale for s in system.states]),
-    )  # fmt: skip
+    )
     manifest = {
         "model": model.id,
         "model_hash": model.structure_hash,

@@ -97,9 +97,19 @@ def simulate(
             raise UsageError("give either patients or uncertainty: draws of parameters are no patients.")
         patients = draws(model, uncertainty)
     ready = prepare(
-        model, regimen, until, outputs=outputs, times=times, patients=patients, own_baseline=own_baseline, start=start,
-        dose_scale=dose_scale, engine=engine, rtol=rtol, workers=workers,
-    )  # fmt: skip
+        model,
+        regimen,
+        until,
+        outputs=outputs,
+        times=times,
+        patients=patients,
+        own_baseline=own_baseline,
+        start=start,
+        dose_scale=dose_scale,
+        engine=engine,
+        rtol=rtol,
+        workers=workers,
+    )
     problem, unrested, many = ready.problem, ready.failures, patients is not None
     solution = get_engine(ready.engine).solve(problem, progress, workers)
     verify_doses(problem, solution)
@@ -235,9 +245,18 @@ def endpoints_of(
 
     check_requests(list(endpoints.values()), output_names(model))
     ready = prepare(
-        model, regimen, until, patients=patients, own_baseline=own_baseline, start=start, dose_scale=dose_scale,
-        engine="fast", rtol=rtol, times=[0.0], workers=workers,
-    )  # fmt: skip
+        model,
+        regimen,
+        until,
+        patients=patients,
+        own_baseline=own_baseline,
+        start=start,
+        dose_scale=dose_scale,
+        engine="fast",
+        rtol=rtol,
+        times=[0.0],
+        workers=workers,
+    )
     solution = FastEngine().endpoints(ready.problem, list(endpoints.values()), workers, progress)
     verify_doses(ready.problem, solution)
     frame = pd.DataFrame(solution.values[:, 0], columns=list(endpoints))
@@ -301,9 +320,18 @@ def sensitivities(
         check_requests(list(endpoints.values()), output_names(model))
         times = [0.0]
     ready = prepare(
-        model, regimen, until, outputs=outputs, times=times, patients=patients, own_baseline=own_baseline, start=start,
-        engine="fast", rtol=rtol, workers=workers,
-    )  # fmt: skip
+        model,
+        regimen,
+        until,
+        outputs=outputs,
+        times=times,
+        patients=patients,
+        own_baseline=own_baseline,
+        start=start,
+        engine="fast",
+        rtol=rtol,
+        workers=workers,
+    )
     problem = ready.problem
     directions = [_direction(model, ready, name, own_baseline or {}, start) for name in parameters]
     solution, found = slopes(problem, directions, None if endpoints is None else list(endpoints.values()), workers)

@@ -150,9 +150,16 @@ class Study:
         from metabolism.engines import FastEngine
 
         ready = prepare(
-            self.model, self.regimen, self.until, times=[0.0], patients=patients, own_baseline=self.own_baseline,
-            start=self.start, engine="fast", rtol=self.rtol,
-        )  # fmt: skip
+            self.model,
+            self.regimen,
+            self.until,
+            times=[0.0],
+            patients=patients,
+            own_baseline=self.own_baseline,
+            start=self.start,
+            engine="fast",
+            rtol=self.rtol,
+        )
         problem, engine = ready.problem, FastEngine()
         count = len(problem.initial)
         reasons = [ready.failures.get(i, "") for i in range(count)]
@@ -190,9 +197,16 @@ class Study:
             if not requests:
                 continue
             result = simulate(
-                self.model, regimen, self.until, outputs=list(dict.fromkeys(r[1] for r in requests)), patients=patients,
-                own_baseline=self.own_baseline, start=self.start, engine=self.engine, rtol=self.rtol,
-            )  # fmt: skip
+                self.model,
+                regimen,
+                self.until,
+                outputs=list(dict.fromkeys(r[1] for r in requests)),
+                patients=patients,
+                own_baseline=self.own_baseline,
+                start=self.start,
+                engine=self.engine,
+                rtol=self.rtol,
+            )
             for request in requests:
                 numbers[request] = _read(result, *request)
             for patient, time in result.failures.items():
@@ -235,12 +249,26 @@ def make_study(
     # lays out the model itself as one patient, and so finds every other mistake
     outputs = list(dict.fromkeys(o for e in wanted for o in e.outputs))
     ready = prepare(
-        model, regimen, until, outputs=outputs, times=[0.0], patients={any_one: [model.values[any_one]]},
+        model,
+        regimen,
+        until,
+        outputs=outputs,
+        times=[0.0],
+        patients={any_one: [model.values[any_one]]},
         **{**options, "engine": engine},
-    )  # fmt: skip
+    )
     schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
-    return Study(model, schedule, ready.problem.end, wanted, dict(options.get("own_baseline") or {}),
-                 options.get("start", "rest"), engine, ready.problem.rtol, closed)  # fmt: skip
+    return Study(
+        model,
+        schedule,
+        ready.problem.end,
+        wanted,
+        dict(options.get("own_baseline") or {}),
+        options.get("start", "rest"),
+        engine,
+        ready.problem.rtol,
+        closed,
+    )
 
 
 def code_versions() -> dict[str, str]:

@@ -99,8 +99,11 @@ def scan(
     folder = Path(tempfile.mkdtemp(prefix="als-methionine-")) if store is None else Path(store)
     drop = weakref.finalize(study, shutil.rmtree, folder, True) if store is None else None
     about: dict[str, Any] = {
-        "kind": chosen.kind, "columns": list(chosen.columns), "runs": len(chosen), "digest": chosen.digest,
-    }  # fmt: skip
+        "kind": chosen.kind,
+        "columns": list(chosen.columns),
+        "runs": len(chosen),
+        "digest": chosen.digest,
+    }
     if isinstance(chosen, Grid):
         about["values"] = {k: list(v) for k, v in chosen.values.items()}
     with _connect(cluster) as client, open_store(folder, study.identity(), about, chunk) as target:

@@ -108,7 +108,9 @@ def responders(trial: Trial) -> dict[str, Estimate]:
         if i != control:
             c = mine[control]
             p = float(fisher_exact(np.array([[v.sum(), (~v).sum()], [c.sum(), (~c).sum()]])).pvalue)
-            found[f"{arms[i].name} - {arms[control].name}"] = _share(v.mean() - c.mean(), v.var() / len(v) + c.var() / len(c), p)  # fmt: skip
+            found[f"{arms[i].name} - {arms[control].name}"] = _share(
+                v.mean() - c.mean(), v.var() / len(v) + c.var() / len(c), p
+            )
     return found
 
 

@@ -21,7 +21,19 @@ ANALYSES = ("mmrm", "ancova", "slope", "responder", "cafs", "survival")
 
 
 #: Columns that can limit eligibility, as ranges.
-RANGES = ("age", "bmi", "weight", "fvc", "GFR_rel", "hcy_plasma", "cbl_plasma", "onset_months", "entry_rating", "baseline_rating", "drop")  # fmt: skip
+RANGES = (
+    "age",
+    "bmi",
+    "weight",
+    "fvc",
+    "GFR_rel",
+    "hcy_plasma",
+    "cbl_plasma",
+    "onset_months",
+    "entry_rating",
+    "baseline_rating",
+    "drop",
+)
 
 
 #: Columns that can stratify a randomisation.
@@ -201,14 +213,20 @@ def parse_design(name: str, found: Mapping[str, Any]) -> Design:
         watch, visits, analysis = get["observation"], get["visits"], get["analysis"]
         drop = watch["drop"]
         return Design(
-            id=name, title=str(found.get("title", name)), source=str(found.get("source", "")), patients=found["patients"],
+            id=name,
+            title=str(found.get("title", name)),
+            source=str(found.get("source", "")),
+            patients=found["patients"],
             arms=tuple(arms),
             observation=RunIn(float(watch["weeks"]), float(watch["onset_limit"]), (drop[0], drop[1]), watch["floor"]),
-            visits=tuple(float(w) for w in visits["weeks"]), window_days=float(visits.get("window_days", 0)),
+            visits=tuple(float(w) for w in visits["weeks"]),
+            window_days=float(visits.get("window_days", 0)),
             eligibility={k: (float(v[0]), float(v[1])) for k, v in get["eligibility"].items()},
-            strata=tuple(get["randomisation"].get("strata", ())), block=get["randomisation"].get("block", 2),
-            **get["conduct"], **analysis,
-        )  # fmt: skip
+            strata=tuple(get["randomisation"].get("strata", ())),
+            block=get["randomisation"].get("block", 2),
+            **get["conduct"],
+            **analysis,
+        )
     except MetabolismError:
         raise
     except KeyError as error:
@@ -239,12 +257,16 @@ def _validate(d: Design) -> None:
             Regimen.parse(arm.regimen)
     share = min(a.ratio for a in d.arms) / sum(a.ratio for a in d.arms)
     refuse(d.patients * share < 2, f"{d.patients} patients leave an arm with fewer than 2.")
-    refuse(not d.visits or d.visits[0] <= 0 or any(b <= a for a, b in pairwise(d.visits)),
-           f"visits {list(d.visits)} must rise from above 0 weeks.")  # fmt: skip
+    refuse(
+        not d.visits or d.visits[0] <= 0 or any(b <= a for a, b in pairwise(d.visits)),
+        f"visits {list(d.visits)} must rise from above 0 weeks.",
+    )
     refuse(not all(math.isfinite(w) for w in d.visits), "a visit is not at a finite time.")
     gap = min(b - a for a, b in pairwise((0.0, *d.visits)))
-    refuse(not 0 <= d.window_days * 2 < gap * 7,
-           f"a window of +/- {d.window_days:g} days does not fit visits {gap:g} weeks apart.")  # fmt: skip
+    refuse(
+        not 0 <= d.window_days * 2 < gap * 7,
+        f"a window of +/- {d.window_days:g} days does not fit visits {gap:g} weeks apart.",
+    )
     watch = d.observation
     low, high = watch.drop
     refuse(low > high, f"the run-in window {low} to {high} points is empty.")

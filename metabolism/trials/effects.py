@@ -58,12 +58,18 @@ def scenarios() -> dict[str, Scenario]:
     with (models_dir() / "effect_scenarios.csv").open(newline="", encoding="utf-8") as handle:
         return {
             r["scenario"]: Scenario(
-                r["scenario"], r["title"], float(r["effect"]) if r["effect"] else None,
-                float(r["effect_sd"]) if r["effect_sd"] else None, float(r["beta_hcy"]), r["source"], r["locator"],
-                r["uses_e0761"] == "yes", r["note"],
+                r["scenario"],
+                r["title"],
+                float(r["effect"]) if r["effect"] else None,
+                float(r["effect_sd"]) if r["effect_sd"] else None,
+                float(r["beta_hcy"]),
+                r["source"],
+                r["locator"],
+                r["uses_e0761"] == "yes",
+                r["note"],
             )
             for r in csv.DictReader(handle)
-        }  # fmt: skip
+        }
 
 
 def with_scenario(model: Model, name: str, regimen: Regimen, weeks: float = 16) -> Model:
@@ -132,9 +138,13 @@ def scenario_maximum(model: Model, scenario: Scenario) -> float:
 def _typical_response(model: Model, beta_hcy: float, regimen: Regimen, weeks: float) -> tuple[float, float]:
     """Time averages of r and r s in the typical patient [fraction]; see `direct_maximum`."""
     run = simulate(
-        model.with_values(MN_beta_hcy=beta_hcy), regimen, f"{weeks} weeks", outputs=["effect_hcy", "cbl_effect"],
-        patients={"MN_hcy_ref": [model.values["MN_hcy_ref"]]}, own_baseline=OWN_BASELINE,
-    )  # fmt: skip
+        model.with_values(MN_beta_hcy=beta_hcy),
+        regimen,
+        f"{weeks} weeks",
+        outputs=["effect_hcy", "cbl_effect"],
+        patients={"MN_hcy_ref": [model.values["MN_hcy_ref"]]},
+        own_baseline=OWN_BASELINE,
+    )
     t = run.data["time"].values
     rate = 1 - run["effect_hcy"].values[0]
     site = run["cbl_effect"].values[0]

@@ -31,9 +31,7 @@ HOURS_PER_MONTH = 730.5
 
 
 #: Parameter columns of a cohort: what differs between patients inside the coupled model.
-BODY_PARAMETERS = (
-    "FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_677T", "GFR_rel", "central",
-)  # fmt: skip
+BODY_PARAMETERS = ("FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_677T", "GFR_rel", "central")
 
 
 PATIENT_COLUMNS = ("MN_k", "motor_units", *BODY_PARAMETERS)
@@ -61,9 +59,14 @@ DISEASE = ("k", "entry", "period_run_in", "period_treatment", "noise_entry", "no
 
 #: Accepted range of each column; a candidate outside any of them is implausible and counted.
 PLAUSIBLE = {
-    "age": (18.0, 90.0), "bmi": (13.0, 45.0), "height": (1.3, 2.0), "fvc": (30.0, 150.0), "GFR_rel": (0.3, 2.0),
-    "hcy_plasma": (3.0, 100.0), "cbl_plasma": (5e-5, 5e-3),
-}  # fmt: skip
+    "age": (18.0, 90.0),
+    "bmi": (13.0, 45.0),
+    "height": (1.3, 2.0),
+    "fvc": (30.0, 150.0),
+    "GFR_rel": (0.3, 2.0),
+    "hcy_plasma": (3.0, 100.0),
+    "cbl_plasma": (5e-5, 5e-3),
+}
 
 
 def alsfrs_r(motor_units: Array, gamma: float, n50: float) -> Array:
@@ -138,8 +141,16 @@ class Generator:
         bmi = g["bmi_mean"] + g["bmi_sd"] * z["bmi"]
         weight = bmi * height**2
         typical = g["bmi_mean"] * (g["male"] * g["height_men"] + (1 - g["male"]) * g["height_women"]) ** 2
-        onset = np.select([u["onset"] < g["bulbar"], u["onset"] < g["bulbar"] + g["upper_limb"]], ["bulbar", "upper limb"], "lower limb")  # fmt: skip
-        genotype = np.select([u["genotype"] < g["tt_frequency"], u["genotype"] < g["tt_frequency"] + g["ct_frequency"]], ["TT", "CT"], "CC")  # fmt: skip
+        onset = np.select(
+            [u["onset"] < g["bulbar"], u["onset"] < g["bulbar"] + g["upper_limb"]],
+            ["bulbar", "upper limb"],
+            "lower limb",
+        )
+        genotype = np.select(
+            [u["genotype"] < g["tt_frequency"], u["genotype"] < g["tt_frequency"] + g["ct_frequency"]],
+            ["TT", "CT"],
+            "CC",
+        )
 
         def spread(name: str, omega: str, latent_name: str) -> Array:
             return np.asarray(model.values[name] * np.exp(g[omega] * z[latent_name]))
@@ -340,8 +351,14 @@ def effective_size(weights: Array) -> float:
 _PAIRS = ("age", "bmi", "fvc", "entry")
 
 
-_SHARES = {"male": "male", "bulbar": "bulbar", "upper_limb": "upper_limb", "riluzole": "riluzole", "tt": "tt_frequency",
-           "ct": "ct_frequency"}  # fmt: skip
+_SHARES = {
+    "male": "male",
+    "bulbar": "bulbar",
+    "upper_limb": "upper_limb",
+    "riluzole": "riluzole",
+    "tt": "tt_frequency",
+    "ct": "ct_frequency",
+}
 
 
 def _read_moments(path: Path) -> dict[str, float]:

@@ -74,8 +74,14 @@ def bodies(model: Model, count: int, seed: int, table: str | None = None) -> Bod
     """
     drawn = Generator.of(model, table).bodies(normals(count, len(BODY), seed))
     rest = simulate(
-        model, None, STEP, outputs=["hcy_plasma", "cbl_plasma"], times=[0.0], patients=drawn[list(BODY_PARAMETERS)], rtol=RTOL
-    )  # fmt: skip
+        model,
+        None,
+        STEP,
+        outputs=["hcy_plasma", "cbl_plasma"],
+        times=[0.0],
+        patients=drawn[list(BODY_PARAMETERS)],
+        rtol=RTOL,
+    )
     for name in ("hcy_plasma", "cbl_plasma"):
         drawn[name] = rest[name].values[:, 0]
     failed = rest.data["failed"].values != 0
@@ -116,9 +122,17 @@ def _grid(hours: float) -> Array:
 
 
 def slowing(
-    model: Model, regimen: str, beta_hcy: float, people: pd.DataFrame, hours: float, *, missed: float = 0.0,
-    seed: int = 1, workers: int = 1, progress: Callable[[int], None] | None = None,
-) -> Slowing:  # fmt: skip
+    model: Model,
+    regimen: str,
+    beta_hcy: float,
+    people: pd.DataFrame,
+    hours: float,
+    *,
+    missed: float = 0.0,
+    seed: int = 1,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Slowing:
     """Run bodies through the coupled model and record their relative loss.
 
     Parameters
@@ -145,10 +159,18 @@ def slowing(
     losses, failed = [], np.zeros(len(people), dtype=bool)
     for maximum in (0.0, probe):
         run = simulate(
-            model.with_values(MN_beta_hcy=beta_hcy, MN_Emax=maximum), doses, float(grid[-1]), outputs=["motor_units"],
-            times=grid, patients=people[list(BODY_PARAMETERS)], own_baseline=OWN_BASELINE, dose_scale=kept.astype(float),
-            rtol=RTOL, workers=workers, progress=progress,
-        )  # fmt: skip
+            model.with_values(MN_beta_hcy=beta_hcy, MN_Emax=maximum),
+            doses,
+            float(grid[-1]),
+            outputs=["motor_units"],
+            times=grid,
+            patients=people[list(BODY_PARAMETERS)],
+            own_baseline=OWN_BASELINE,
+            dose_scale=kept.astype(float),
+            rtol=RTOL,
+            workers=workers,
+            progress=progress,
+        )
         units = run["motor_units"].values
         losses.append(np.log(units[:, :1] / units) / model.values["MN_k"])
         failed |= run.data["failed"].values != 0
@@ -203,10 +225,18 @@ class Pool:
 
 
 def make_pool(
-    model: Model, design: Design, beta_hcy: float, *, size: int = 512, seed: int = 1, workers: int = 1,
-    progress: Callable[[int], None] | None = None, table: str | None = None, drawn: Bodies | None = None,
+    model: Model,
+    design: Design,
+    beta_hcy: float,
+    *,
+    size: int = 512,
+    seed: int = 1,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+    table: str | None = None,
+    drawn: Bodies | None = None,
     done: dict[tuple[str | None, float, float], Slowing] | None = None,
-) -> Pool:  # fmt: skip
+) -> Pool:
     """Run a pool of bodies through the coupled model under every arm of a design.
 
     Parameters
@@ -231,10 +261,21 @@ def make_pool(
     for arm in design.arms:
         key = (arm.regimen, design.hours, design.missed_doses)
         if key not in done:
-            done[key] = untreated(len(crowd.people), design.hours) if arm.regimen is None else slowing(
-                model, arm.regimen, beta_hcy, crowd.people, design.hours, missed=design.missed_doses, seed=seed,
-                workers=workers, progress=progress,
-            )  # fmt: skip
+            done[key] = (
+                untreated(len(crowd.people), design.hours)
+                if arm.regimen is None
+                else slowing(
+                    model,
+                    arm.regimen,
+                    beta_hcy,
+                    crowd.people,
+                    design.hours,
+                    missed=design.missed_doses,
+                    seed=seed,
+                    workers=workers,
+                    progress=progress,
+                )
+            )
         runs.append(done[key])
     failed = np.any([s.failed for s in runs], axis=0)
     return Pool(Generator.of(model, table), crowd, tuple(runs), np.flatnonzero(~failed))

@@ -116,11 +116,20 @@ def _redosed(regimen: str, weeks: float, given: Mapping[str, Any]) -> str:
 
 
 def power_table(
-    model: Model, design: Design, effects: Sequence[float], *, prior: tuple[float, float] | None = (0.27, 0.10),
-    choices: Mapping[str, Sequence[Any]] | None = None, beta_hcy: float = 0.2, replicates: int = 400, seed: int = 1,
-    size: int = 256, folder: str | Path | None = None, workers: int = 1,
+    model: Model,
+    design: Design,
+    effects: Sequence[float],
+    *,
+    prior: tuple[float, float] | None = (0.27, 0.10),
+    choices: Mapping[str, Sequence[Any]] | None = None,
+    beta_hcy: float = 0.2,
+    replicates: int = 400,
+    seed: int = 1,
+    size: int = 256,
+    folder: str | Path | None = None,
+    workers: int = 1,
     progress: Callable[[int], None] | None = None,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """Power, assurance and overstatement over effects and every combination of design choices.
 
     Parameters
@@ -225,7 +234,11 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     from metabolism.plotting import COLOURS, new_figure
 
     fixed = table[~table["effect"].str.startswith("N(")].assign(effect=lambda t: t["effect"].astype(float) * 100)
-    varying = [c for c in ("patients", "weeks", "run_in", "onset_limit", "hcy_min", "dose", "interval") if c in table and (table[c].nunique() > 1 or c == "patients")]  # fmt: skip
+    varying = [
+        c
+        for c in ("patients", "weeks", "run_in", "onset_limit", "hcy_min", "dose", "interval")
+        if c in table and (table[c].nunique() > 1 or c == "patients")
+    ]
     label = fixed[varying].astype(str).agg(", ".join, axis=1)
     drawn = {}
     figure, axes = new_figure(width=7.4, height=4.2)
@@ -233,7 +246,15 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     for i, (text, part) in enumerate(fixed.groupby(label, sort=False)):
         colour = palette[i % len(palette)]
         part = part.sort_values("effect")
-        axes.errorbar(part["effect"], part["power"] * 100, part["Monte-Carlo SE"] * 196, color=colour, marker="o", capsize=3, label=str(text))  # fmt: skip
+        axes.errorbar(
+            part["effect"],
+            part["power"] * 100,
+            part["Monte-Carlo SE"] * 196,
+            color=colour,
+            marker="o",
+            capsize=3,
+            label=str(text),
+        )
     axes.axhline(80, color=COLOURS["grey"], linestyle="--", linewidth=1)
     axes.set_ylim(0, 102)
     axes.set_xlabel("true reduction of the motor-unit loss rate [%]")

@@ -60,9 +60,18 @@ class Replicates:
 
 
 def replicate(
-    pool: Pool, design: Design, maximum: float | Array, count: int, *, seed: int = 1, analyses: tuple[str, ...] | None = None,
-    folder: str | Path | None = None, workers: int = 1, progress: Progress | None = None, shuffle: bool = False,
-) -> Replicates:  # fmt: skip
+    pool: Pool,
+    design: Design,
+    maximum: float | Array,
+    count: int,
+    *,
+    seed: int = 1,
+    analyses: tuple[str, ...] | None = None,
+    folder: str | Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+    shuffle: bool = False,
+) -> Replicates:
     """Run and analyse replicates of a trial.
 
     Parameters
@@ -114,9 +123,15 @@ def replicate(
 
 
 def _chunk(
-    pool: Pool, design: Design, maxima: Array, seed: int, analyses: tuple[str, ...], bound: tuple[int, int], shuffle: bool,
+    pool: Pool,
+    design: Design,
+    maxima: Array,
+    seed: int,
+    analyses: tuple[str, ...],
+    bound: tuple[int, int],
+    shuffle: bool,
     folder: Path | None,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
@@ -135,10 +150,13 @@ def _chunk(
 def _row(number: int, trial: Trial, analyses: tuple[str, ...]) -> dict[str, float | str]:
     counts = trial.counts
     row: dict[str, float | str] = {
-        "replicate": number, "candidates": counts["candidates"], "randomised": len(trial.arm),
+        "replicate": number,
+        "candidates": counts["candidates"],
+        "randomised": len(trial.arm),
         "pass rate": counts["in run-in window"] / counts["above the score floor"],
-        "completers": int(np.isfinite(trial.rated[:, -1]).sum()), "events": int(trial.event.sum()),
-    }  # fmt: skip
+        "completers": int(np.isfinite(trial.rated[:, -1]).sum()),
+        "events": int(trial.event.sum()),
+    }
     last = trial.change[:, -1]
     for i, arm in enumerate(trial.design.arms):
         mine = last[(trial.arm == i) & np.isfinite(last)]
@@ -158,9 +176,24 @@ def request_hash(
     """Hash of everything a table of replicates depends on."""
     digest = hashlib.sha256()
     model = pool.generator.model
-    digest.update(json.dumps([model.structure_hash, model.parameter_hash, design.text(), maximum.tolist(), seed, analyses, shuffle,
-                              sorted(pool.generator.values.items())]).encode())  # fmt: skip
-    for array in (pool.bodies.people.select_dtypes("number").to_numpy(dtype=float), *(a for s in pool.slowings for a in (s.homocysteine, s.direct))):  # fmt: skip
+    digest.update(
+        json.dumps(
+            [
+                model.structure_hash,
+                model.parameter_hash,
+                design.text(),
+                maximum.tolist(),
+                seed,
+                analyses,
+                shuffle,
+                sorted(pool.generator.values.items()),
+            ]
+        ).encode()
+    )
+    for array in (
+        pool.bodies.people.select_dtypes("number").to_numpy(dtype=float),
+        *(a for s in pool.slowings for a in (s.homocysteine, s.direct)),
+    ):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
@@ -170,7 +203,9 @@ def _claim(folder: Path, request: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         mark = folder / "request.sha256"
         if mark.exists() and mark.read_text(encoding="utf-8").strip() != request:
-            raise UsageError(f"'{folder}' holds replicates of another request (design, model, effect or seed differ); choose another folder, or empty it.")  # fmt: skip
+            raise UsageError(
+                f"'{folder}' holds replicates of another request (design, model, effect or seed differ); choose another folder, or empty it."
+            )
         if not mark.exists():
             write_text(mark, request + "\n")
     except OSError as error:

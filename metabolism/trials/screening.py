@@ -135,7 +135,9 @@ def screen(
         Candidates left after each filter, in order.
     """
     g = pool.generator
-    counts = dict.fromkeys(["candidates", "onset within limit", "above the score floor", "in run-in window", *design.eligibility], 0)  # fmt: skip
+    counts = dict.fromkeys(
+        ["candidates", "onset within limit", "above the score floor", "in run-in window", *design.eligibility], 0
+    )
     parts: list[dict[str, Any]] = []
     found, batch = 0, int(max(12 * count, 500))
     crowd = pool.columns
@@ -147,7 +149,11 @@ def screen(
         drawn |= observed_columns(g.score_map, drawn, design.observation)
         counts["candidates"] += batch
         keep = np.ones(batch, dtype=bool)
-        for name, flag in (("onset within limit", "recent_onset"), ("above the score floor", "above_floor"), ("in run-in window", "in_window")):  # fmt: skip
+        for name, flag in (
+            ("onset within limit", "recent_onset"),
+            ("above the score floor", "above_floor"),
+            ("in run-in window", "in_window"),
+        ):
             keep &= drawn[flag].astype(bool)
             counts[name] += int(keep.sum())
         for column, (low, high) in design.eligibility.items():
@@ -157,9 +163,14 @@ def screen(
         mine = body[keep]
         parts.append({"body": mine} | {k: v[mine] for k, v in crowd.items()} | {k: v[keep] for k, v in drawn.items()})
         found += int(keep.sum())
-        if found < count and (counts["candidates"] >= SCREENING_LIMIT or (counts["candidates"] >= 20_000 and found < counts["candidates"] / 2000)):  # fmt: skip
+        if found < count and (
+            counts["candidates"] >= SCREENING_LIMIT
+            or (counts["candidates"] >= 20_000 and found < counts["candidates"] / 2000)
+        ):
             stages = ", ".join(f"{k} {v}" for k, v in counts.items())
-            raise InvalidValue(f"design '{design.id}' finds {found} of {count} patients; candidates left at each filter: {stages}. Widen the filter that loses most.")  # fmt: skip
+            raise InvalidValue(
+                f"design '{design.id}' finds {found} of {count} patients; candidates left at each filter: {stages}. Widen the filter that loses most."
+            )
     return {k: np.concatenate([p[k] for p in parts])[:count] for k in parts[0]}, counts
 
 

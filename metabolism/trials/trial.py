@@ -51,9 +51,14 @@ class Trial:
     def part(self, members: NDArray[np.bool_]) -> Trial:
         """Return the patients flagged by a boolean array, as a trial of their own."""
         return replace(
-            self, people={k: v[members] for k, v in self.people.items()}, arm=self.arm[members], rated=self.rated[members],
-            event_months=self.event_months[members], event=self.event[members], true_score=self.true_score[members],
-        )  # fmt: skip
+            self,
+            people={k: v[members] for k, v in self.people.items()},
+            arm=self.arm[members],
+            rated=self.rated[members],
+            event_months=self.event_months[members],
+            event=self.event[members],
+            true_score=self.true_score[members],
+        )
 
     @property
     def change(self) -> Array:
@@ -109,8 +114,16 @@ def simulate_trial(pool: Pool, design: Design, maximum: float, rng: np.random.Ge
     rated = rate_score(true, g["rater_sd"] * rng.standard_normal(true.shape))
     missing = (when > stop[:, None]) | (rng.random(true.shape) < design.missing_visits)
     event = (death <= left) & (death <= end)
-    return Trial(design, people, arm, np.where(missing, np.nan, rated), np.minimum(stop / HOURS_PER_MONTH, months), event,
-                 counts, true)  # fmt: skip
+    return Trial(
+        design,
+        people,
+        arm,
+        np.where(missing, np.nan, rated),
+        np.minimum(stop / HOURS_PER_MONTH, months),
+        event,
+        counts,
+        true,
+    )
 
 
 def _at(curve: Array, when: Array) -> Array:

@@ -21,10 +21,25 @@ from metabolism.simulation import METRICS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "cases.md"
 GOOD = {
-    "case": "M01", "row": "M01a", "study": "mine", "source": "HLT2005", "population": "", "match": "",
-    "interventions": "0.4 mg/d folic acid", "against": "", "reading": "12 weeks", "observable": "hcy_plasma", "unit": "%",
-    "metric": "percent_change", "observed": "-20", "low": "-25", "high": "-14", "role": "check", "must_pass": "no", "note": "",
-}  # fmt: skip
+    "case": "M01",
+    "row": "M01a",
+    "study": "mine",
+    "source": "HLT2005",
+    "population": "",
+    "match": "",
+    "interventions": "0.4 mg/d folic acid",
+    "against": "",
+    "reading": "12 weeks",
+    "observable": "hcy_plasma",
+    "unit": "%",
+    "metric": "percent_change",
+    "observed": "-20",
+    "low": "-25",
+    "high": "-14",
+    "role": "check",
+    "must_pass": "no",
+    "note": "",
+}
 
 
 def write(path, *rows, columns=COLUMNS):
@@ -216,7 +231,7 @@ def test_a_baseline_that_cannot_be_read_says_what_to_write(model, text, words):
         ({"match": "hcy_plasma = 12 by FOLATE_DIET_rate"}, "match", "cannot read the baseline"),
         ({"interventions": "0.4 g/d sugar"}, "interventions", "no substance 'sugar'"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_row_is_refused_with_file_line_row_column_and_remedy(model, tmp_path, change, column, words):
     path = write(tmp_path / "mine.csv", GOOD, GOOD | {"row": "M01b"} | change)
     with pytest.raises(InvalidCase) as caught:

@@ -356,12 +356,13 @@ def test_unknown_or_ragged_columns_are_refused(model, tmp_path):
 
 def test_the_board_counts_roles_apart_and_a_failed_simulation_is_a_failed_row(model, tmp_path):
     rows = cases(
-        model, tmp_path,
+        model,
+        tmp_path,
         {"case": "A", "observed": "10", "low": "1", "high": "100", "must_pass": "yes"},
         {"case": "B", "low": "1", "high": "2", "role": "calibration"},
         {"case": "B", "low": "1", "high": "100", "role": "calibration"},
         {"case": "C", "interventions": "MET_DIET_rate x 1000000 lifelong", "low": "-inf", "high": "inf"},
-    )  # fmt: skip
+    )
     board = qualify(model, rows)
     assert board.counts() == {"calibration": (0, 1), "check": (1, 2)}
     assert board.passed, "only case A must pass"
@@ -518,13 +519,20 @@ def test_a_published_model_is_run_on_the_rows_it_can_express(model, tmp_path):
     path = tmp_path / "BIOMD0000000268.xml"
     path.write_text(sbml_from_antimony(text), encoding="utf-8")
     rows = cases(
-        model, tmp_path,
-        {"interventions": "enzyme CBS x 0.5 lifelong", "against": "none", "unit": "%", "metric": "percent_difference", "high": "120"},
+        model,
+        tmp_path,
+        {
+            "interventions": "enzyme CBS x 0.5 lifelong",
+            "against": "none",
+            "unit": "%",
+            "metric": "percent_difference",
+            "high": "120",
+        },
         {"observable": "transsulfuration", "unit": "umol/kg/h", "interventions": "fasting", "reading": "12 h"},
         {"interventions": "50 mg im", "reading": "2 h"},
         {},
         {"observable": "mma_plasma"},
-    )  # fmt: skip
+    )
     (peer,) = run_peers(model, rows, [str(tmp_path)])
     # at rest hcy = supply / Vm: half the enzyme, twice the homocysteine
     assert peer.simulated["M0"] == pytest.approx(100.0, rel=1e-4)

@@ -51,7 +51,7 @@ def call(capsys, *arguments):
         (["export", "pdf", "x"], 2, "no export format"),
         (["list", "sett"], 2, "Did you mean 'sets'"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_gets_one_clear_line(capsys, arguments, code, words):
     got, out, err = call(capsys, *arguments)
     assert got == code
@@ -129,10 +129,12 @@ def test_no_command_prints_help_with_examples(capsys):
 def test_the_module_can_be_interrupted_and_leaves_nothing_half_written(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "metabolism", "run", "jetals", "--quick", "--workers", "1", "--out", str(tmp_path)],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         # a shell starts background jobs deaf to interrupts, and their children inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     folder = tmp_path / "jetals"
     for _ in range(600):
         if folder.exists() and any(folder.iterdir()):

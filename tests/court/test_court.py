@@ -19,8 +19,15 @@ from metabolism.trials import JETALS_RUN_IN, read_design, select
 def facts(**columns):
     """A table of facts from lists."""
     size = len(next(iter(columns.values())))
-    full = {"id": [f"f{i}" for i in range(size)], "kind": "gaussian", "value": 0.0, "se": 1.0, "silent_density": np.nan,
-            "comparisons": 1, "scored": "yes"} | columns  # fmt: skip
+    full = {
+        "id": [f"f{i}" for i in range(size)],
+        "kind": "gaussian",
+        "value": 0.0,
+        "se": 1.0,
+        "silent_density": np.nan,
+        "comparisons": 1,
+        "scored": "yes",
+    } | columns
     return pd.DataFrame(full)
 
 
@@ -217,8 +224,9 @@ def test_the_closed_form_of_points_is_that_of_the_trial_engine(model):
     scores = []
     for factor in (1.0, 1 - effect):
         columns = {"MN_k": people["MN_k"] * factor, "motor_units": people["motor_units"]}
-        run = mb.simulate(patient, None, "16 weeks", patients=columns, outputs=["alsfrs_r"],
-                          own_baseline={"MN_hcy_ref": "hcy_plasma"})  # fmt: skip
+        run = mb.simulate(
+            patient, None, "16 weeks", patients=columns, outputs=["alsfrs_r"], own_baseline={"MN_hcy_ref": "hcy_plasma"}
+        )
         scores.append(run["alsfrs_r"].values[:, -1].mean())
     found = response.points("16", np.array([effect]), np.zeros(1), "early", np.array([12.0]))
     assert found[0] == pytest.approx(scores[1] - scores[0], rel=1e-4)

@@ -178,8 +178,11 @@ def test_a_dose_outside_the_run_is_refused(text):
 def test_overlapping_infusions_add_up_and_end_at_exactly_nothing():
     steps = plan(Regimen.of(10.0, route="iv", duration=2) + Regimen.of(9.0, route="iv", duration=3, start=1), 0, 24)
     assert steps.settings == (
-        (0.0, "CBL_infusion", 5.0), (1.0, "CBL_infusion", 8.0), (2.0, "CBL_infusion", pytest.approx(3.0)), (4.0, "CBL_infusion", None),
-    )  # fmt: skip
+        (0.0, "CBL_infusion", 5.0),
+        (1.0, "CBL_infusion", 8.0),
+        (2.0, "CBL_infusion", pytest.approx(3.0)),
+        (4.0, "CBL_infusion", None),
+    )
     assert steps.asked == {"cbl_free": 19.0}
 
 

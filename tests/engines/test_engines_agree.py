@@ -10,9 +10,22 @@ from metabolism.errors import SolverFailed
 from tests.conftest import JETALS
 
 OUTPUTS = [
-    "hcy_plasma", "met_plasma", "mma_plasma", "folate_plasma", "cbl_plasma", "cbl_free", "holo_tc", "cbl_liver",
-    "cbl_csf", "cbl_urine", "motor_units", "alsfrs_r", "MS_liver", "sam_liver", "plp_cell",
-]  # fmt: skip
+    "hcy_plasma",
+    "met_plasma",
+    "mma_plasma",
+    "folate_plasma",
+    "cbl_plasma",
+    "cbl_free",
+    "holo_tc",
+    "cbl_liver",
+    "cbl_csf",
+    "cbl_urine",
+    "motor_units",
+    "alsfrs_r",
+    "MS_liver",
+    "sam_liver",
+    "plp_cell",
+]
 ENGINES = ["roadrunner", "scipy", "fast"]
 CASES = {
     "jetals": (JETALS, "16 weeks", "als_patient"),
@@ -24,9 +37,11 @@ CASES = {
     "oral mixture": (
         "0.8 mg folic acid oral daily x 14 + 16.5 mg pyridoxine oral daily x 14 + 3 g betaine oral daily x 14 "
         "+ 1 g choline oral daily x 14 + 7 g methionine oral from 5 d + 1.6 mg riboflavin oral daily x 14 "
-        "+ 1 mg cyanocobalamin oral daily x 14", "2 weeks", "b12_deficient",
+        "+ 1 mg cyanocobalamin oral daily x 14",
+        "2 weeks",
+        "b12_deficient",
     ),
-}  # fmt: skip
+}
 
 
 def scaled_difference(first, second, outputs):

@@ -50,10 +50,18 @@ def problem(toy, rtol=1e-8, times=(0.0, 1.0, END), outputs=("y", "a", "both"), p
     rows = {n: np.broadcast_to(columns.get(n, v), count) for n, v in {**START, **VALUES}.items()}
     plan = plan or Plan()
     return Problem(
-        toy, plan, 0.0, END, np.array(times), tuple(outputs), np.stack([rows[n] for n in toy.parameters], axis=1),
+        toy,
+        plan,
+        0.0,
+        END,
+        np.array(times),
+        tuple(outputs),
+        np.stack([rows[n] for n in toy.parameters], axis=1),
         np.stack([rows[n] for n in toy.states], axis=1),
-        np.ones((count, len(plan.boluses))) if scale is None else scale, rtol, np.full(len(toy.states), rtol * 1e-3),
-    )  # fmt: skip
+        np.ones((count, len(plan.boluses))) if scale is None else scale,
+        rtol,
+        np.full(len(toy.states), rtol * 1e-3),
+    )
 
 
 def closed(toy, times, **values):
@@ -115,8 +123,9 @@ def test_doses_and_settings_in_either_part_agree_with_tight_cvode(toy):
     plan = Plan(
         boluses=((0.0, "depot", 1.0), (2.0, "store", 0.7), (2.0, "a", 0.3), (5.0, "depot", 1.0), (END, "a", 1.0)),
         settings=((1.0, "k", 2.0), (3.0, "feed", 4.0), (4.0, "k", None), (6.0, "feed", None)),
-        boundaries=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), asked={"depot": 2.0, "store": 0.7, "a": 1.3},
-    )  # fmt: skip
+        boundaries=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+        asked={"depot": 2.0, "store": 0.7, "a": 1.3},
+    )
     scale = np.array([[1, 1, 1, 1, 1], [1, 0, 1, 1, 1], [0, 1, 0, 1, 0]], dtype=float)
     times = np.array([0.0, 0.5, 2.0, 2.5, 3.0, 5.0, 7.0, END])
     asked = problem(toy, 1e-9, times, (*toy.states, "both", "k"), plan, scale, ka=[1.0, 2.0, 3.0])
@@ -197,9 +206,12 @@ def test_running_endpoints_follow_the_finer_steps_where_an_output_needs_them(toy
     for (kind, name, *_), value in zip(wanted, got, strict=True):
         curve = curves[name]
         expected = {
-            "final": curve[-1], "max": curve.max(), "min": curve.min(), "auc": np.trapezoid(curve, grid),
+            "final": curve[-1],
+            "max": curve.max(),
+            "min": curve.min(),
+            "auc": np.trapezoid(curve, grid),
             "time_above": np.trapezoid((curve > 0.2).astype(float), grid),
-        }[kind]  # fmt: skip
+        }[kind]
         assert value == pytest.approx(expected, rel=1e-6, abs=1e-3 if kind == "time_above" else 0), (kind, name)
     # an endpoint does not depend on which others are asked for
     alone = get_engine("fast").endpoints(asked, [("auc", "y"), ("max", "y")]).values[0, 0]

@@ -24,9 +24,18 @@ from metabolism.sbml import read_equations, rest
 from tests.conftest import JETALS
 
 OUTPUTS = [
-    "hcy_plasma", "met_plasma", "mma_plasma", "folate_plasma", "cbl_plasma", "cbl_free", "holo_tc", "cbl_csf",
-    "motor_units", "alsfrs_r", "MS_liver",
-]  # fmt: skip
+    "hcy_plasma",
+    "met_plasma",
+    "mma_plasma",
+    "folate_plasma",
+    "cbl_plasma",
+    "cbl_free",
+    "holo_tc",
+    "cbl_csf",
+    "motor_units",
+    "alsfrs_r",
+    "MS_liver",
+]
 VARIED = ["MN_k", "GFR_rel", "CBL_CLf", "IM_LARGE_ka", "FOLATE_DIET_rate", "CBL_DIET_rate", "MTHFR_genotype"]
 
 #: Exponential decay, and a species that feeds on itself and blows up at t = 1 / (grow x0).
@@ -53,10 +62,18 @@ def toy_problem(toy, rtol=1e-8, times=(0.0, 1.0, 4.0), outputs=("x",), plan=None
     rows = {n: np.broadcast_to(columns.get(n, v), count) for n, v in defaults.items()}
     plan = plan or Plan()
     return Problem(
-        toy, plan, 0.0, 4.0, np.array(times), tuple(outputs), np.stack([rows[n] for n in toy.parameters], axis=1),
-        np.stack([rows[n] for n in toy.states], axis=1), np.ones((count, len(plan.boluses))), rtol,
+        toy,
+        plan,
+        0.0,
+        4.0,
+        np.array(times),
+        tuple(outputs),
+        np.stack([rows[n] for n in toy.parameters], axis=1),
+        np.stack([rows[n] for n in toy.states], axis=1),
+        np.ones((count, len(plan.boluses))),
+        rtol,
         np.full(len(toy.states), rtol * 1e-3),
-    )  # fmt: skip
+    )
 
 
 def population(model, count, seed=0, names=VARIED, sd=0.3):
@@ -280,9 +297,14 @@ def test_infusions_and_exposures_equal_those_of_the_other_engine(model, regimen)
 def test_a_missed_dose_and_the_own_start_are_per_patient(model):
     scale = [[1, 1], [0, 1], [1, 0]]
     result = mb.simulate(
-        model, "50 mg im every 24 h x 2", 48, patients={"GFR_rel": [1, 1, 1]}, dose_scale=scale,
-        outputs=["depot_large", "motor_units"], times=[0, 24],
-    )  # fmt: skip
+        model,
+        "50 mg im every 24 h x 2",
+        48,
+        patients={"GFR_rel": [1, 1, 1]},
+        dose_scale=scale,
+        outputs=["depot_large", "motor_units"],
+        times=[0, 24],
+    )
     dose = mb.Regimen.parse("50 mg im").total("methylcobalamin")
     np.testing.assert_allclose(result["depot_large"][:, 0], np.array([1, 0, 1]) * dose, atol=1e-9)
     np.testing.assert_allclose(result.data["delivered"][:, 0], np.array([2, 1, 1]) * dose, rtol=1e-12)
@@ -441,8 +463,13 @@ def test_running_endpoints_have_their_closed_forms(toy):
 
 def test_endpoints_are_those_of_the_stored_curves(model):
     patients = population(model, 7)
-    wanted = {"Cmax": ("max", "cbl_free"), "low": ("min", "hcy_plasma"), "AUC": ("auc", "hcy_plasma"),
-              "end": ("final", "alsfrs_r"), "above": ("time_above", "cbl_free", 1.0)}  # fmt: skip
+    wanted = {
+        "Cmax": ("max", "cbl_free"),
+        "low": ("min", "hcy_plasma"),
+        "AUC": ("auc", "hcy_plasma"),
+        "end": ("final", "alsfrs_r"),
+        "above": ("time_above", "cbl_free", 1.0),
+    }
     regimen = "50 mg im every 3.5 d x 2"
     frame = mb.endpoints_of(model, wanted, regimen, "1 week", patients=patients)
     grid = np.unique(
@@ -473,9 +500,11 @@ def test_endpoints_are_those_of_the_stored_curves(model):
 def test_wrong_endpoints_are_refused_before_anything_runs(model):
     patients = {"GFR_rel": [1.0]}
     for wanted, error in (
-        (("maximum", "cbl_free"), UnknownName), (("max", "cbl_fre"), UnknownName), (("max", "cbl_free", 1.0), InvalidValue),
+        (("maximum", "cbl_free"), UnknownName),
+        (("max", "cbl_fre"), UnknownName),
+        (("max", "cbl_free", 1.0), InvalidValue),
         (("time_above", "cbl_free"), InvalidValue),
-    ):  # fmt: skip
+    ):
         with pytest.raises(error):
             mb.endpoints_of(model, {"x": wanted}, "50 mg im", 24, patients=patients)
     with pytest.raises(InvalidValue, match="no endpoint"):

@@ -47,10 +47,17 @@ def test_choices_survive_the_way_through_a_url():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("dose", "1e9"), ("dose", "nan"), ("dose", "-1"), ("dose", ""), ("dose", None), ("weeks", "inf"),
-        ("route", "x" * 500), ("mechanism", "<script>"), ("nothing", "1"),
+        ("dose", "1e9"),
+        ("dose", "nan"),
+        ("dose", "-1"),
+        ("dose", ""),
+        ("dose", None),
+        ("weeks", "inf"),
+        ("route", "x" * 500),
+        ("mechanism", "<script>"),
+        ("nothing", "1"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_value_keeps_the_rest_and_says_so(name, value):
     choices, problems = parse({name: value, "gfr": "60"})
     assert choices == Choices(gfr=60.0)
@@ -198,7 +205,10 @@ MOVES = {
     "interval": ("7", lambda a, b: b["cbl_plasma"][1] < a["cbl_plasma"][1]),
     "route": ("oral", lambda a, b: b["cbl_plasma"][1] < a["cbl_plasma"][1]),
     "weeks": (3.0, lambda a, b: b["motor_units"][1] > a["motor_units"][1]),
-    "b12": ("deficient", lambda a, b: b["hcy_plasma"][0] > 1.3 * a["hcy_plasma"][0] and b["mma_plasma"][0] > 2 * a["mma_plasma"][0]),
+    "b12": (
+        "deficient",
+        lambda a, b: b["hcy_plasma"][0] > 1.3 * a["hcy_plasma"][0] and b["mma_plasma"][0] > 2 * a["mma_plasma"][0],
+    ),
     "b6": ("deficient", None),
     "folate": ("reference", lambda a, b: b["hcy_plasma"][0] < a["hcy_plasma"][0]),
     "betaine": (6.0, None),
@@ -207,7 +217,7 @@ MOVES = {
     "onset": (30.0, lambda a, b: b["motor_units"][0] < a["motor_units"][0] and b["alsfrs_r"][0] < a["alsfrs_r"][0]),
     "mechanism": ("zero", lambda a, b: b["alsfrs_r"][1] == pytest.approx(b["alsfrs_r"][2])),
     "against": ("healthy", None),
-}  # fmt: skip
+}
 #: Controls seen on the map: the node whose printed level must differ.
 ON_MAP = {"b6": "plp_cell", "betaine": "betaine_plasma"}
 

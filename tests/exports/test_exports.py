@@ -24,9 +24,18 @@ from tests.conftest import JETALS
 from tests.other_tools import ROOT, run_in
 
 OUTPUTS = [
-    "hcy_plasma", "met_plasma", "mma_plasma", "folate_plasma", "cbl_plasma", "cbl_free", "holo_tc", "cbl_csf",
-    "motor_units", "alsfrs_r", "cbl_urine",
-]  # fmt: skip
+    "hcy_plasma",
+    "met_plasma",
+    "mma_plasma",
+    "folate_plasma",
+    "cbl_plasma",
+    "cbl_free",
+    "holo_tc",
+    "cbl_csf",
+    "motor_units",
+    "alsfrs_r",
+    "cbl_urine",
+]
 MIXED = "0.5 mg iv daily x 3 + 5 mg iv over 2 h from 5 d + 50 mg im from 6 d"
 END = 2688.0
 #: Steps of two output grids: one that meets doses, one that misses nearly all of them.

@@ -20,9 +20,16 @@ from metabolism.model import closure, draws
 from metabolism.simulation import steady_state
 
 SMALL = Definition(
-    id="small", title="two parameters", cases=("homocysteine.csv",), role="calibration", starts=2, seed=1, draws=50,
-    band_sd=1.645, parameters=("MCM_K_cbl", "MCM_n_cbl"),
-)  # fmt: skip
+    id="small",
+    title="two parameters",
+    cases=("homocysteine.csv",),
+    role="calibration",
+    starts=2,
+    seed=1,
+    draws=50,
+    band_sd=1.645,
+    parameters=("MCM_K_cbl", "MCM_n_cbl"),
+)
 
 
 class Linear(Objective):
@@ -167,9 +174,13 @@ def test_a_profile_of_a_linear_problem_is_the_exact_parabola(linear, fitted):
 
 @pytest.mark.parametrize(
     ("rise", "verdict"),
-    [([9, 0, 9], "identified"), ([9, 0, 1], "one-sided: lower bound"), ([1, 0, 9], "one-sided: upper bound"),
-     ([1, 0, 1], "not identified")],
-)  # fmt: skip
+    [
+        ([9, 0, 9], "identified"),
+        ([9, 0, 1], "one-sided: lower bound"),
+        ([1, 0, 9], "one-sided: upper bound"),
+        ([1, 0, 1], "not identified"),
+    ],
+)
 def test_the_verdict_is_read_off_the_rise(rise, verdict):
     assert Profile("x", np.array([1.0, 2.0, 3.0]), np.array(rise, dtype=float)).verdict == verdict
 

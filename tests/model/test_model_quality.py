@@ -16,9 +16,17 @@ from metabolism.model.parameters import parameter_table, set_names
 from metabolism.report import checks, fragment_problems, resting_problems, source_problems
 
 SUPPLIES = [
-    "MET_DIET_rate", "BETAINE_DIET_rate", "CHOLINE_DIET_rate", "FOLATE_DIET_rate", "CBL_DIET_rate", "B6_DIET_rate",
-    "SERINE_SUPPLY_level", "GLYCINE_SUPPLY_rate", "PROPIONYL_SUPPLY_rate", "FAD_diet",
-]  # fmt: skip
+    "MET_DIET_rate",
+    "BETAINE_DIET_rate",
+    "CHOLINE_DIET_rate",
+    "FOLATE_DIET_rate",
+    "CBL_DIET_rate",
+    "B6_DIET_rate",
+    "SERINE_SUPPLY_level",
+    "GLYCINE_SUPPLY_rate",
+    "PROPIONYL_SUPPLY_rate",
+    "FAD_diet",
+]
 REQUIRED = ["hcy_plasma", "met_plasma", "mma_plasma", "folate_plasma", "cbl_plasma", "alsfrs_r"]
 
 
@@ -32,10 +40,14 @@ def test_the_check_finds_nothing(check):
     [
         ("MS_liver_Km_hcy has uM;", "MS_liver_Km_hcy has uM_per_h;", "10501"),
         ("(1 dimensionless + hcy_liver", "(1 + hcy_liver", "99505"),
-        ("MS_liver: hcy_liver + thf5m_liver -> met_liver + thf_liver; liver * ", "MS_liver: hcy_liver + thf5m_liver -> met_liver + thf_liver; ", "10541"),
+        (
+            "MS_liver: hcy_liver + thf5m_liver -> met_liver + thf_liver; liver * ",
+            "MS_liver: hcy_liver + thf5m_liver -> met_liver + thf_liver; ",
+            "10541",
+        ),
         ("MET_DIET_rate has umol_per_h;", "MET_DIET_rate has uM_per_h;", "10541"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_unit_is_reported_by_libsbml(right, wrong, code):
     text = antimony_text(parameter_table())
     if right.startswith("(1"):
@@ -114,9 +126,16 @@ def test_sulfur_is_conserved_by_every_reaction_between_sulfur_species(model):
     system = equations(model)
     sulfur = {s for s in system.states if re.match(r"(met|sam|sah|hcy|cystathionine|cysteine)_", s)}
     open_ends = {
-        "MET_DIET", "MET_PROTEIN", "MET_OVERFLOW", "SAM_CLEARANCE", "SAH_CLEARANCE", "HCY_CLEARANCE", "CYSTATHIONINE_CLEARANCE",
-        "CYSTEINE_USE", "CYSTEINE_CLEARANCE",
-    }  # fmt: skip
+        "MET_DIET",
+        "MET_PROTEIN",
+        "MET_OVERFLOW",
+        "SAM_CLEARANCE",
+        "SAH_CLEARANCE",
+        "HCY_CLEARANCE",
+        "CYSTATHIONINE_CLEARANCE",
+        "CYSTEINE_USE",
+        "CYSTEINE_CLEARANCE",
+    }
     unbalanced = {
         r.id for r in system.reactions.values() if sum(c for s, c in r.stoichiometry.items() if s in sulfur) != 0
     }

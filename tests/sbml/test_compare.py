@@ -122,9 +122,11 @@ def test_a_model_that_never_ends_or_eats_memory_is_stopped(tmp_path):
 
 def test_two_models_stand_side_by_side():
     one = sbml_fingerprint(SMALL)
-    two = sbml_fingerprint(sbml_from_antimony(
-        "model other\ncompartment v = 1; species a in v; a = 1; IN: -> a; v * k; OUT: a -> ; v * m * a; k = 1; m = 4;\nend"
-    ))  # fmt: skip
+    two = sbml_fingerprint(
+        sbml_from_antimony(
+            "model other\ncompartment v = 1; species a in v; a = 1; IN: -> a; v * k; OUT: a -> ; v * m * a; k = 1; m = 4;\nend"
+        )
+    )
     table = side_by_side(one, two)
     assert "small" in table.splitlines()[0]
     assert "other" in table.splitlines()[0]

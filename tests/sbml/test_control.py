@@ -71,8 +71,11 @@ def test_a_conserved_moiety_is_held():
 def test_summation_and_connectivity_hold_to_a_millionth(model, name):
     found = control(model.with_set(name) if name else model)
     assert found.theorems().keys() == {
-        "flux_summation", "concentration_summation", "flux_connectivity", "concentration_connectivity",
-    }  # fmt: skip
+        "flux_summation",
+        "concentration_summation",
+        "flux_connectivity",
+        "concentration_connectivity",
+    }
     assert max(found.theorems().values()) < 1e-6
     assert found.flowing.sum() > 50
 

@@ -148,7 +148,15 @@ class TestPractical:
 
     def test_a_profile_finds_the_interval_of_a_known_problem(self):
         # ln a is normal with standard deviation 0.2
-        found = profile(lambda p: (np.log(p) - np.log([3.0, 2.0])) / [0.2, 0.1], [3.0, 2.0], ["a", "b"], "a", low=[0.5, 0.5], high=[20, 20], points=20)  # fmt: skip
+        found = profile(
+            lambda p: (np.log(p) - np.log([3.0, 2.0])) / [0.2, 0.1],
+            [3.0, 2.0],
+            ["a", "b"],
+            "a",
+            low=[0.5, 0.5],
+            high=[20, 20],
+            points=20,
+        )
         assert found.verdict == "identified"
         np.testing.assert_allclose(found.rise, (np.log(found.values / 3) / 0.2) ** 2, atol=1e-6)
 

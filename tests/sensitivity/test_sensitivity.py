@@ -231,9 +231,14 @@ class TestOnTheModel:
         assert len(sobol.sweep) == sobol.runs
         assert list(sobol.ranking("cobalamin_auc")["factor"])[2] == "CBS_Km_hcy"
         again = mb.sensitivity.sobol(
-            model, **QUICK, factors=factors, endpoints=["hcy_change", "cobalamin_auc"], n=16, store=sobol.sweep.path,
+            model,
+            **QUICK,
+            factors=factors,
+            endpoints=["hcy_change", "cobalamin_auc"],
+            n=16,
+            store=sobol.sweep.path,
             progress=lambda label, total: pytest.fail("ran again"),
-        )  # fmt: skip
+        )
         pd.testing.assert_frame_equal(again.table, sobol.table, check_exact=True)
 
     def test_figures_can_be_drawn(self, sobol, model, factors, tmp_path):
@@ -243,9 +248,15 @@ class TestOnTheModel:
         course = curves(model, ["CBL_CLf", "GFR_rel"], **QUICK, outputs=["cbl_plasma"], times=[0, 4, 8, 24])
         table = slopes(model, ["CBL_CLf", "GFR_rel"], **QUICK, endpoints=["cobalamin_auc", "max(cbl_plasma)"])
         for i, figure in enumerate(
-            (plots.bars(sobol), plots.convergence(sobol, "cobalamin_auc"), plots.heat(sobol), plots.tornado_figure(swings, "cobalamin_auc"),
-             plots.curve_map(course["cbl_plasma"]), plots.slope_map(table))
-        ):  # fmt: skip
+            (
+                plots.bars(sobol),
+                plots.convergence(sobol, "cobalamin_auc"),
+                plots.heat(sobol),
+                plots.tornado_figure(swings, "cobalamin_auc"),
+                plots.curve_map(course["cbl_plasma"]),
+                plots.slope_map(table),
+            )
+        ):
             save_figure(figure, tmp_path / f"f{i}")
             assert (tmp_path / f"f{i}.png").stat().st_size > 5000
 
@@ -301,8 +312,15 @@ class TestOnTheModel:
 
 
 class TestLocal:
-    ASKED = ("initial(hcy_plasma)", "percent_change(hcy_plasma)", "final(sam_liver / sah_liver)", "auc(cbl_plasma)",
-             "mean(mma_plasma)", "max(cbl_free)", "change(alsfrs_r) vs untreated")  # fmt: skip
+    ASKED = (
+        "initial(hcy_plasma)",
+        "percent_change(hcy_plasma)",
+        "final(sam_liver / sah_liver)",
+        "auc(cbl_plasma)",
+        "mean(mma_plasma)",
+        "max(cbl_free)",
+        "change(alsfrs_r) vs untreated",
+    )
 
     def test_slopes_agree_with_finite_differences(self, model):
         patient = model.with_set("als_patient").with_values(MN_Emax=0.4)
@@ -323,8 +341,11 @@ class TestLocal:
 
     def test_elasticities_of_a_linear_system_are_known(self, model):
         # free cobalamin after a dose is proportional to 1 / clearance in the area to infinity; at first it does not matter
-        found = slopes(model, ["GFR_rel", "MN_k"], **QUICK, endpoints=["auc(cbl_free)"]) if model.values["MN_k"] else \
-            slopes(model, ["GFR_rel", "CBL_CLf"], **QUICK, endpoints=["auc(cbl_free)"])  # fmt: skip
+        found = (
+            slopes(model, ["GFR_rel", "MN_k"], **QUICK, endpoints=["auc(cbl_free)"])
+            if model.values["MN_k"]
+            else slopes(model, ["GFR_rel", "CBL_CLf"], **QUICK, endpoints=["auc(cbl_free)"])
+        )
         first, second = found["elasticity"]
         # glomerular filtration enters the equations of cobalamin as GFR_rel x CBL_CLf only
         assert first == pytest.approx(second, rel=2e-2)
@@ -373,9 +394,23 @@ class TestCommands:
             (["sensitivity", "tornado", "--n", "5"], "--n"),
             (["sensitivity", "slopes"], "--factor"),
             (["sensitivity", "morris", "--cohort", "20", "--spread", "0.1"], "own distributions"),
-            (["sensitivity", "sobol", "--factor", "GFR_rel", "--workers", "0", "--endpoint", "mma", "--until", "1 h"], "workers"),
+            (
+                [
+                    "sensitivity",
+                    "sobol",
+                    "--factor",
+                    "GFR_rel",
+                    "--workers",
+                    "0",
+                    "--endpoint",
+                    "mma",
+                    "--until",
+                    "1 h",
+                ],
+                "workers",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_a_mistake_gets_one_clear_line(self, capsys, arguments, words):
         assert main(arguments) == 2
         err = capsys.readouterr().err

@@ -29,12 +29,14 @@ def test_a_saturating_dose_follows_the_linear_two_compartment_curve(model):
     times = np.linspace(0.5, 12, 24)
     result = mb.simulate(model, "50 mg im", 12, times=times, outputs=["cbl_free"], **TIGHT)
     ka, out = v["IM_LARGE_ka"], v["CBL_CLf"] + v["CBL_CLns"]
-    matrix = np.array([
-        [-ka, 0, 0, 0],
-        [ka, -ka, 0, 0],
-        [0, ka / v["central"], -(v["CBL_Q"] + out) / v["central"], v["CBL_Q"] / v["central"]],
-        [0, 0, v["CBL_Q"] / v["peripheral"], -v["CBL_Q"] / v["peripheral"]],
-    ])  # fmt: skip
+    matrix = np.array(
+        [
+            [-ka, 0, 0, 0],
+            [ka, -ka, 0, 0],
+            [0, ka / v["central"], -(v["CBL_Q"] + out) / v["central"], v["CBL_Q"] / v["central"]],
+            [0, 0, v["CBL_Q"] / v["peripheral"], -v["CBL_Q"] / v["peripheral"]],
+        ]
+    )
     from scipy.linalg import expm
 
     start = np.array([float(result.data["asked"].sum()), 0, 0, 0])

@@ -127,9 +127,17 @@ class TestEndpoints:
             make_study(model, DOSE, "1 d", [text])
 
     def test_the_running_endpoints_are_those_of_stored_curves_on_another_engine(self, model, design):
-        asked = ["initial(cbl_plasma)", "final(sam_liver / sah_liver)", "change(hcy_plasma)", "max(cbl_plasma)",
-                 "min(hcy_plasma)", "mean(hcy_plasma)", "auc(cbl_plasma)", "time_above(cbl_plasma, 0.5)",
-                 "change(mma_plasma) vs untreated"]  # fmt: skip
+        asked = [
+            "initial(cbl_plasma)",
+            "final(sam_liver / sah_liver)",
+            "change(hcy_plasma)",
+            "max(cbl_plasma)",
+            "min(hcy_plasma)",
+            "mean(hcy_plasma)",
+            "auc(cbl_plasma)",
+            "time_above(cbl_plasma, 0.5)",
+            "change(mma_plasma) vs untreated",
+        ]
         few = design.iloc[:2]
         options = {"regimen": DOSE, "until": "48 h", "endpoints": asked}
         fast = mb.scan(model, few, rtol=1e-9, **options).values()
@@ -158,8 +166,15 @@ class TestStore:
         one = data["auc(cbl_plasma)"].sel(GFR_rel=1.0, CBS_activity=0.3)
         assert float(one) == table["auc(cbl_plasma)"][5]
         assert one.attrs["units"] == "uM x h"
-        single = mb.simulate(model.with_values(CBS_activity=0.3), DOSE, "24 h", outputs=["hcy_plasma"], engine="fast",
-                             patients={"GFR_rel": [1.0]}, rtol=1e-6)  # fmt: skip
+        single = mb.simulate(
+            model.with_values(CBS_activity=0.3),
+            DOSE,
+            "24 h",
+            outputs=["hcy_plasma"],
+            engine="fast",
+            patients={"GFR_rel": [1.0]},
+            rtol=1e-6,
+        )
         curve = single["hcy_plasma"].values[0]
         assert table[QUICK["endpoints"][0]][5] == pytest.approx(100 * (curve[-1] / curve[0] - 1), rel=1e-9)
 
@@ -389,14 +404,37 @@ class cluster:  # noqa: N801
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self.folder, "env": ENVIRONMENT}
         module = [sys.executable, "-m"]
         self.scheduler = subprocess.Popen(
-            [*module, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-             "--scheduler-file", str(place)], **quiet
-        )  # fmt: skip
+            [
+                *module,
+                "distributed.cli.dask_scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--no-dashboard",
+                "--scheduler-file",
+                str(place),
+            ],
+            **quiet,
+        )
         self.workers = [
-            subprocess.Popen([*module, "distributed.cli.dask_worker", "--scheduler-file", str(place), "--nthreads", "1",
-                              "--no-nanny", "--no-dashboard", "--name", str(n)], **quiet)
+            subprocess.Popen(
+                [
+                    *module,
+                    "distributed.cli.dask_worker",
+                    "--scheduler-file",
+                    str(place),
+                    "--nthreads",
+                    "1",
+                    "--no-nanny",
+                    "--no-dashboard",
+                    "--name",
+                    str(n),
+                ],
+                **quiet,
+            )
             for n in range(2)
-        ]  # fmt: skip
+        ]
         import json
 
         from distributed import Client

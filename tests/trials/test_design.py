@@ -113,12 +113,34 @@ def test_one_arm_cannot_be_compared():
 
 
 def test_the_command_writes_table_and_figures(tmp_path, capsys):
-    code = main(["design", "example", "--effect", "0.4", "--prior", "none", "--replicates", "3", "--bodies", "16", "--out", str(tmp_path), "--workers", "1"])  # fmt: skip
+    code = main(
+        [
+            "design",
+            "example",
+            "--effect",
+            "0.4",
+            "--prior",
+            "none",
+            "--replicates",
+            "3",
+            "--bodies",
+            "16",
+            "--out",
+            str(tmp_path),
+            "--workers",
+            "1",
+        ]
+    )
     assert code == 0
     folder = tmp_path / "design_example"
     written = pd.read_csv(folder / "power.csv")
     assert len(written) == 1
-    assert {p.name for p in folder.glob("power_*")} == {"power_curves.png", "power_curves.svg", "power_heat_map.png", "power_heat_map.svg"}  # fmt: skip
+    assert {p.name for p in folder.glob("power_*")} == {
+        "power_curves.png",
+        "power_curves.svg",
+        "power_heat_map.png",
+        "power_heat_map.svg",
+    }
     assert "type M" in capsys.readouterr().out
 
 

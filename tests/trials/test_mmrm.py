@@ -54,8 +54,12 @@ def test_r_mmrm_example_coefficients_errors_and_degrees_of_freedom(example, name
 def test_r_mmrm_example_likelihood_and_covariance(example):
     model = fit_moments(example, [True, False, False, False, True])
     assert -2 * model.loglik == pytest.approx(3386.45, abs=0.005)
-    published = [[40.5537, 14.3960, 4.9747, 13.3867], [14.3960, 26.5715, 2.7855, 7.4745],
-                 [4.9747, 2.7855, 14.8979, 0.9082], [13.3867, 7.4745, 0.9082, 95.5568]]  # fmt: skip
+    published = [
+        [40.5537, 14.3960, 4.9747, 13.3867],
+        [14.3960, 26.5715, 2.7855, 7.4745],
+        [4.9747, 2.7855, 14.8979, 0.9082],
+        [13.3867, 7.4745, 0.9082, 95.5568],
+    ]
     np.testing.assert_allclose(model.sigma, published, atol=0.02)
     # the snapshot of R's own tests was taken nearer to the maximum
     for (visit, column), value in {

@@ -40,8 +40,13 @@ def test_the_sample_has_the_declared_moments(patient, crowd):
     ):
         assert crowd[column].mean() == pytest.approx(g[mean], rel=2e-3)
         assert crowd[column].std() == pytest.approx(g[sd], rel=2e-2)
-    for share, name in ((crowd["male"], "male"), (crowd["riluzole"], "riluzole"), (crowd["onset"] == "bulbar", "bulbar"),
-                        (crowd["genotype"] == "TT", "tt_frequency"), (crowd["genotype"] == "CT", "ct_frequency")):  # fmt: skip
+    for share, name in (
+        (crowd["male"], "male"),
+        (crowd["riluzole"], "riluzole"),
+        (crowd["onset"] == "bulbar", "bulbar"),
+        (crowd["genotype"] == "TT", "tt_frequency"),
+        (crowd["genotype"] == "CT", "ct_frequency"),
+    ):
         assert share.mean() == pytest.approx(g[name], abs=2e-3)
     assert crowd["entry_score"].between(g["entry_low"], g["entry_high"]).all()
     # the median loss rate is the published one whatever the correlations
@@ -54,7 +59,9 @@ def test_the_sample_has_the_declared_correlations(patient, crowd):
     diet = np.corrcoef(np.log(crowd["FOLATE_DIET_rate"]), np.log(crowd["CBL_DIET_rate"]))[0, 1]
     assert diet == pytest.approx(g["r_folate_cobalamin"], abs=0.01)
     # without drift and riluzole the loss rate carries the declared correlation with age
-    assert np.corrcoef(crowd["age"], -np.log(crowd["onset_months"] / -np.log(crowd["entry_units"])))[0, 1] == pytest.approx(g["r_age_k"], abs=0.02)  # fmt: skip
+    assert np.corrcoef(crowd["age"], -np.log(crowd["onset_months"] / -np.log(crowd["entry_units"])))[
+        0, 1
+    ] == pytest.approx(g["r_age_k"], abs=0.02)
     # bulbar patients are older and faster, as published
     bulbar = crowd["onset"] == "bulbar"
     assert crowd.loc[bulbar, "age"].mean() > crowd.loc[~bulbar, "age"].mean() + 2
@@ -69,7 +76,9 @@ def test_a_fresh_disease_has_the_same_joint_distribution(patient):
     for column in ("MN_k", "entry_score", "onset_months"):
         assert np.log(later[column]).mean() == pytest.approx(np.log(joint[column]).mean(), abs=0.03)
         assert np.log(later[column]).std() == pytest.approx(np.log(joint[column]).std(), rel=0.04)
-        assert np.corrcoef(later["age"], later[column])[0, 1] == pytest.approx(np.corrcoef(joint["age"], joint[column])[0, 1], abs=0.04)  # fmt: skip
+        assert np.corrcoef(later["age"], later[column])[0, 1] == pytest.approx(
+            np.corrcoef(joint["age"], joint[column])[0, 1], abs=0.04
+        )
     assert body_latents(joint).shape == (len(joint), len(BODY))
 
 
@@ -156,18 +165,29 @@ def test_the_relative_loss_gives_the_engines_motor_units_for_any_rate_and_effect
     found = slowing(patient, regimen, 0.4, people, 28 * 24)
     for rate, maximum in ((4e-5, 0.3), (1.2e-4, 0.9)):
         run = mb.simulate(
-            patient.with_values(MN_beta_hcy=0.4, MN_Emax=maximum), regimen, 28 * 24, outputs=["motor_units"],
-            times=np.arange(0, 28 * 24 + 1, STEP), own_baseline={"MN_hcy_ref": "hcy_plasma"}, engine="fast",
+            patient.with_values(MN_beta_hcy=0.4, MN_Emax=maximum),
+            regimen,
+            28 * 24,
+            outputs=["motor_units"],
+            times=np.arange(0, 28 * 24 + 1, STEP),
+            own_baseline={"MN_hcy_ref": "hcy_plasma"},
+            engine="fast",
             patients=people[list(BODY_PARAMETERS)].assign(MN_k=rate, motor_units=0.6),
-        )["motor_units"].values  # fmt: skip
+        )["motor_units"].values
         np.testing.assert_allclose(0.6 * np.exp(-rate * found.loss(maximum)), run, rtol=1e-6)
 
 
 def test_untreated_bodies_lose_at_their_own_rate_in_the_engine_too(patient, pool):
     run = mb.simulate(
-        patient.with_values(MN_beta_hcy=0.67), None, "4 weeks", outputs=["motor_units"], times=[0, 672], engine="fast",
-        own_baseline={"MN_hcy_ref": "hcy_plasma"}, patients=pool.people[list(BODY_PARAMETERS)].iloc[:3],
-    )["motor_units"].values  # fmt: skip
+        patient.with_values(MN_beta_hcy=0.67),
+        None,
+        "4 weeks",
+        outputs=["motor_units"],
+        times=[0, 672],
+        engine="fast",
+        own_baseline={"MN_hcy_ref": "hcy_plasma"},
+        patients=pool.people[list(BODY_PARAMETERS)].iloc[:3],
+    )["motor_units"].values
     loss = np.log(run[:, 0] / run[:, 1]) / patient.values["MN_k"]
     np.testing.assert_allclose(loss, untreated(3, 672).homocysteine[:, -1], rtol=1e-6)
 

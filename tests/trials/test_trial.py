@@ -86,8 +86,16 @@ def _content(**changes):
         ({"arm": []}, InvalidValue, "there is no arm"),
         ({"arm": [{"name": "a"}, {"name": "b", "ratio": 0}]}, InvalidValue, "would have no patients"),
         ({"arm": [{"name": "a"}, {"name": "a"}]}, InvalidValue, "share a name"),
-        ({"observation": {"weeks": 12, "onset_limit": 12, "drop": [3, 1], "floor": 36}}, InvalidValue, "window 3 to 1 points is empty"),
-        ({"observation": {"weeks": 0, "onset_limit": 12, "drop": [1, 2], "floor": 36}}, InvalidValue, "needs an observation period"),
+        (
+            {"observation": {"weeks": 12, "onset_limit": 12, "drop": [3, 1], "floor": 36}},
+            InvalidValue,
+            "window 3 to 1 points is empty",
+        ),
+        (
+            {"observation": {"weeks": 0, "onset_limit": 12, "drop": [1, 2], "floor": 36}},
+            InvalidValue,
+            "needs an observation period",
+        ),
         ({"observation": {"weeks": 12, "drop": [1, 2], "floor": 36}}, InvalidValue, "lacks the entry 'onset_limit'"),
         ({"eligibility": {"hcy_plasma": [20, 10]}}, InvalidValue, "contradicts itself"),
         ({"eligibility": {"hcy_plasma": [200, 300]}}, InvalidValue, "outside the plausible"),
@@ -95,7 +103,7 @@ def _content(**changes):
         ({"conduct": {"missing_visits": 1.2}}, InvalidValue, "is a probability"),
         ({"conduct": {"drop_out": -1}}, InvalidValue, "must be 0 or more"),
     ],
-)  # fmt: skip
+)
 def test_a_design_that_cannot_be_carried_out_is_refused_with_the_reason(changes, error, message):
     with pytest.raises(error, match=message):
         parse_design("x", _content(**changes))
@@ -200,7 +208,9 @@ def test_background_edaravone_slows_every_arm(pool, design):
 def test_all_analyses_agree_in_direction_with_a_real_effect(large):
     assert mixed_model(large)[CONTRAST].value == pytest.approx(1.9, abs=0.3)
     assert ancova(large)[CONTRAST].value > 1.4
-    assert slopes(large)[CONTRAST].value == pytest.approx(mixed_model(large)[CONTRAST].value / (16 * 168 / 730.5), rel=0.2)
+    assert slopes(large)[CONTRAST].value == pytest.approx(
+        mixed_model(large)[CONTRAST].value / (16 * 168 / 730.5), rel=0.2
+    )
     assert responders(large)[CONTRAST].value > 0.1
     row = analyse(large, ("cafs",))
     assert row[f"cafs:{CONTRAST}:value"] > 0
@@ -249,9 +259,15 @@ def test_combined_scores_rank_death_below_decline(large):
     small = large.part(np.arange(len(large.arm)) < 3)
     rated = np.array([[40.0, np.nan, np.nan, np.nan], [39, 36, 33, 30], [40, 40, 39, 39]])
     trial = type(small)(
-        small.design, small.people | {"baseline_rating": np.full(3, 40.0)}, small.arm, rated,
-        np.array([1.5, 3.7, 3.7]), np.array([True, False, False]), {}, rated,
-    )  # fmt: skip
+        small.design,
+        small.people | {"baseline_rating": np.full(3, 40.0)},
+        small.arm,
+        rated,
+        np.array([1.5, 3.7, 3.7]),
+        np.array([True, False, False]),
+        {},
+        rated,
+    )
     np.testing.assert_array_equal(combined_scores(trial), [-2, 0, 2])
     np.testing.assert_array_equal(last_observed(trial.change), [0, -10, -1])
 
@@ -314,7 +330,16 @@ def test_an_interrupted_run_resumes_to_the_same_bits(pool, design, face_value, t
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        replicate(pool, design, face_value, 60, seed=3, folder=stopped, analyses=("mmrm", "survival"), progress=stop_after_two_chunks)  # fmt: skip
+        replicate(
+            pool,
+            design,
+            face_value,
+            60,
+            seed=3,
+            folder=stopped,
+            analyses=("mmrm", "survival"),
+            progress=stop_after_two_chunks,
+        )
     assert len(list(stopped.glob("*.json"))) == 2
     resumed = replicate(pool, design, face_value, 60, seed=3, folder=stopped, analyses=("mmrm", "survival"))
     assert resumed.resumed == 50

@@ -35,11 +35,20 @@ def _key(equations: Equations, triple: str, lanes: int) -> str:
     import llvmlite.binding as llvm
 
     here = Path(__file__).parent
-    generator = hashlib.sha256(b"".join(path.read_bytes() for name in _GENERATOR for path in sorted(here.glob(name)))).hexdigest()
+    generator = hashlib.sha256(
+        b"".join(path.read_bytes() for name in _GENERATOR for path in sorted(here.glob(name)))
+    ).hexdigest()
     parts = [
-        equations.sbml, generator, llvmlite.__version__, llvm.llvm_version_info, version("sympy"), triple,
-        llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), lanes,
-    ]  # fmt: skip
+        equations.sbml,
+        generator,
+        llvmlite.__version__,
+        llvm.llvm_version_info,
+        version("sympy"),
+        triple,
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+        lanes,
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -71,9 +71,14 @@ SHARE = 64
 
 
 def rest_many(
-    equations: Equations, parameters: Array, initial: Array, scale: Array, held: Iterable[str] = (), limit: int = 400,
+    equations: Equations,
+    parameters: Array,
+    initial: Array,
+    scale: Array,
+    held: Iterable[str] = (),
+    limit: int = 400,
     workers: int = 1,
-) -> tuple[Array, Array, NDArray[np.bool_]]:  # fmt: skip
+) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Bring many patients to rest by pseudo-transient continuation, as `metabolism.sbml.resting.rest` does for one.
 
     Parameters
@@ -124,9 +129,14 @@ def _rest_some(
             break
         here, moves, rates = x[active], np.empty((len(active), len(scale))), np.empty((len(active), len(scale)))
         arrays = {
-            "patients": len(active), "parameters": real(p[active]), "states": here, "step": step[active],
-            "weights": weights, "rates": rates, "moves": moves,
-        }  # fmt: skip
+            "patients": len(active),
+            "parameters": real(p[active]),
+            "states": here,
+            "step": step[active],
+            "weights": weights,
+            "rates": rates,
+            "moves": moves,
+        }
         words = context(NEWTON_FIELDS, arrays)
         compiled.newton(words.ctypes.data, address)
         residual = (np.abs(rates) / np.maximum(np.abs(here), floor))[:, keep].max(axis=1)

@@ -57,9 +57,19 @@ _REPORT = 0.1
 
 #: Arrays with one row per patient.
 _PER_PATIENT = (
-    "parameters", "initial", "dose_scale", "delivered", "values", "pre", "final", "status", "failed_at", "rates",
-    "steps", "results",
-)  # fmt: skip
+    "parameters",
+    "initial",
+    "dose_scale",
+    "delivered",
+    "values",
+    "pre",
+    "final",
+    "status",
+    "failed_at",
+    "rates",
+    "steps",
+    "results",
+)
 
 
 Arrays = dict[str, Any]
@@ -123,13 +133,21 @@ class Run:
         rows = np.searchsorted(problem.times, self.stops)
         found = np.append(problem.times, np.inf)[rows] == self.stops
         return self._call(
-            problem.outputs, workers, tick, linked, values, pre_dose,
+            problem.outputs,
+            workers,
+            tick,
+            linked,
+            values,
+            pre_dose,
             pre_row=whole(before.index(s) if s in before else -1 for s in self.stops.tolist()),
             out_row=np.where(found, rows, -1),
             out_next=np.searchsorted(problem.times, self.stops, side="right"),
-            times=np.append(problem.times, np.inf), rows=len(problem.times), values=values, pre=pre_dose,
+            times=np.append(problem.times, np.inf),
+            rows=len(problem.times),
+            values=values,
+            pre=pre_dose,
             pres=len(before),
-        )  # fmt: skip
+        )
 
     def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int, linked: bool = False) -> Solution:
         """Compute endpoints; with `linked`, every group of lanes takes the steps of its first patient."""
@@ -138,17 +156,34 @@ class Run:
         none = np.full(len(self.stops), -1)
         results = np.full((len(self.problem.initial), len(requests)), np.nan)
         return self._call(
-            outputs, workers, tick, linked, results[:, None], np.empty((len(results), 0, len(requests))),
-            pre_row=none, out_row=none, out_next=np.zeros(len(self.stops), np.int64), times=np.array([np.inf]), rows=0,
-            requests=len(requests), kind=whole(KINDS.index(kind) for kind, *_ in requests),
+            outputs,
+            workers,
+            tick,
+            linked,
+            results[:, None],
+            np.empty((len(results), 0, len(requests))),
+            pre_row=none,
+            out_row=none,
+            out_next=np.zeros(len(self.stops), np.int64),
+            times=np.array([np.inf]),
+            rows=0,
+            requests=len(requests),
+            kind=whole(KINDS.index(kind) for kind, *_ in requests),
             slot=whole(outputs.index(output) for _, output, *_ in requests),
-            level=np.array([float(level[0]) if level else 0.0 for _, _, *level in requests]), results=results,
-        )  # fmt: skip
+            level=np.array([float(level[0]) if level else 0.0 for _, _, *level in requests]),
+            results=results,
+        )
 
     def _call(
-        self, outputs: Sequence[str], workers: int, tick: Tick | None, linked: bool, answer: Array, before: Array,
+        self,
+        outputs: Sequence[str],
+        workers: int,
+        tick: Tick | None,
+        linked: bool,
+        answer: Array,
+        before: Array,
         **more: Any,
-    ) -> Solution:  # fmt: skip
+    ) -> Solution:
         """Run the kernel over all patients; `more` holds what depends on the kind of answer."""
         shared = self._shared(outputs, linked) | more
         parts = [self._of_part(part) for part in self.kernel.parts]
@@ -176,19 +211,39 @@ class Run:
         need = [n for n in needs if n < own]
         keep = list(dict.fromkeys(n - own for n in [*map(self.order.index, last.inputs), *needs] if n >= own))
         return {
-            "done": np.zeros(1, np.int64), "halt": np.zeros(1, np.int64), "parameters": real(problem.parameters),
-            "stops": len(self.stops), "stop_times": self.stops, "targets": len(self.targets),
+            "done": np.zeros(1, np.int64),
+            "halt": np.zeros(1, np.int64),
+            "parameters": real(problem.parameters),
+            "stops": len(self.stops),
+            "stop_times": self.stops,
+            "targets": len(self.targets),
             "delivered": np.zeros((len(problem.initial), len(self.targets))),
             "setting_begin": self._begins([s[0] for s in plan.settings]),
             "setting_parameter": whole(self.parameter[name] for _, name, _ in plan.settings),
             "setting_value": real([np.nan if value is None else value for _, _, value in plan.settings]),
-            "codes": len(codes), "code": codes, "needs": len(need), "need": whole(need), "values": np.zeros(0),
-            "pre": np.zeros(0), "pres": 0, "limit": LIMIT * len(self.stops),
-            "linked": int(linked), "requests": 0, "kind": np.zeros(0, np.int64), "slot": np.zeros(0, np.int64),
-            "level": np.zeros(0), "results": np.zeros(0), "keeps": len(keep), "keep": whole(keep), "rooms": 0,
-            "begins": np.zeros(0), "record": np.zeros(0), "marks": np.zeros(0, np.int64), "until": np.zeros(0),
+            "codes": len(codes),
+            "code": codes,
+            "needs": len(need),
+            "need": whole(need),
+            "values": np.zeros(0),
+            "pre": np.zeros(0),
+            "pres": 0,
+            "limit": LIMIT * len(self.stops),
+            "linked": int(linked),
+            "requests": 0,
+            "kind": np.zeros(0, np.int64),
+            "slot": np.zeros(0, np.int64),
+            "level": np.zeros(0),
+            "results": np.zeros(0),
+            "keeps": len(keep),
+            "keep": whole(keep),
+            "rooms": 0,
+            "begins": np.zeros(0),
+            "record": np.zeros(0),
+            "marks": np.zeros(0, np.int64),
+            "until": np.zeros(0),
             "coarse": sum(not self._fine(output) for output in outputs),
-        }  # fmt: skip
+        }
 
     def _needs(self, output: str) -> set[int]:
         """Positions in `order` of the states an output holds."""
@@ -209,18 +264,22 @@ class Run:
         boluses = [plan.boluses[n] for n in own]
         volume = [problem.equations.volume.get(species) for _, species, _ in boluses]
         return {
-            "initial": real(problem.initial[:, part.states]), "rtol": float(problem.rtol * share),
+            "initial": real(problem.initial[:, part.states]),
+            "rtol": float(problem.rtol * share),
             "atol": real(problem.atol[part.states] * share),
-            "dose_scale": real(problem.dose_scale[:, own]), "boluses": len(own),
+            "dose_scale": real(problem.dose_scale[:, own]),
+            "boluses": len(own),
             "bolus_begin": self._begins([b[0] for b in boluses]),
             "bolus_state": whole(index[species] for _, species, _ in boluses),
             "bolus_volume": whole(-1 if v is None else self.parameter[v] for v in volume),
             "bolus_amount": real([amount for _, _, amount in boluses]),
             "bolus_target": whole(self.targets.index(species) for _, species, _ in boluses),
-            "final": np.full((patients, len(part.states)), np.nan), "status": np.full(patients, -1),
-            "failed_at": np.full(patients, problem.start), "rates": np.zeros((patients, len(part.states))),
+            "final": np.full((patients, len(part.states)), np.nan),
+            "status": np.full(patients, -1),
+            "failed_at": np.full(patients, problem.start),
+            "rates": np.zeros((patients, len(part.states))),
             "steps": np.zeros(patients, np.int64),
-        }  # fmt: skip
+        }
 
     def _work(self, shared: Arrays, parts: list[Arrays], chunks: Iterator[int]) -> None:
         """Integrate chunks of patients until none is left."""
@@ -241,8 +300,12 @@ class Run:
 
             more: Arrays = {}
             if len(parts) > 1:
-                silent = {"codes": 0, "requests": 0, "done": np.zeros(1, np.int64),
-                          **dict.fromkeys(("pre_row", "out_row"), np.full(len(self.stops), -1))}  # fmt: skip
+                silent = {
+                    "codes": 0,
+                    "requests": 0,
+                    "done": np.zeros(1, np.int64),
+                    **dict.fromkeys(("pre_row", "out_row"), np.full(len(self.stops), -1)),
+                }
                 while True:
                     found = integrate(0, silent | records)
                     if not np.any(found["status"] == FULL) or 2 * records["record"].nbytes > MEMORY:
@@ -269,9 +332,11 @@ class Run:
         if memory.size < rows * (1 + breadth):
             memory = np.empty(rows * (1 + breadth))
         return {
-            "rooms": rooms, "begins": memory[:rows], "marks": np.zeros((places, len(self.stops)), np.int64),
+            "rooms": rooms,
+            "begins": memory[:rows],
+            "marks": np.zeros((places, len(self.stops)), np.int64),
             "record": memory[rows : rows * (1 + breadth)],
-        }, memory  # fmt: skip
+        }, memory
 
     def _begins(self, times: Sequence[float]) -> Integers:
         """First item at each stop, and the number of items."""

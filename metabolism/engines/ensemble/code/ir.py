@@ -9,9 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 
-DOUBLE, I64, I32, VOID, POINTER = (
-    ir.DoubleType(), ir.IntType(64), ir.IntType(32), ir.VoidType(), ir.PointerType(),
-)  # fmt: skip
+DOUBLE, I64, I32, VOID, POINTER = (ir.DoubleType(), ir.IntType(64), ir.IntType(32), ir.VoidType(), ir.PointerType())
 
 
 #: A product and a sum may become one fused operation; nothing else may be rearranged.
@@ -144,12 +142,16 @@ class Emitter:
             self.horner(
                 z,
                 (
-                    1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01,
-                    2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01,
+                    1.479819860511658591e-01,
+                    1.531383769920937332e-01,
+                    1.818357216161805012e-01,
+                    2.222219843214978396e-01,
+                    2.857142874366239149e-01,
+                    3.999999999940941908e-01,
                     6.666666666666735130e-01,
                 ),
             ),
-        )  # fmt: skip
+        )
         square = self.mul(self.mul(f, f), self.const(0.5))
         low = self.add(self.mul(s, self.add(square, series)), self.mul(k, self.const(_LN2_LOW)))
         value = self.sub(self.mul(k, self.const(_LN2_HIGH)), self.sub(self.sub(square, low), f))

@@ -13,10 +13,15 @@ def emit_newton(code: ModelCode) -> int:
     The rates f and the move go to the caller. Returns the number of vectors of work memory.
     """
     size = len(code.states)
-    regions, tail = places({
-        **dict.fromkeys(("x", "u0", "w"), size), "p": len(code.parameters), "c": code.constants,
-        "lu": len(code.elimination.slots), "h": 1,
-    })  # fmt: skip
+    regions, tail = places(
+        {
+            **dict.fromkeys(("x", "u0", "w"), size),
+            "p": len(code.parameters),
+            "c": code.constants,
+            "lu": len(code.elimination.slots),
+            "h": 1,
+        }
+    )
     g = Function(code.module, "newton", (), regions, NEWTON_FIELDS, code.lanes, True)
     b, e = g.b, g.e
     p, c, x, u, lu, w = (g.region(n) for n in ("p", "c", "x", "u0", "lu", "w"))

@@ -57,13 +57,40 @@ class Driver:
         self.stages = method.names
         sizes = {
             **dict.fromkeys(("x", "y", "inner"), self.size + len(code.given)),
-            **dict.fromkeys(("atol", "w", "g", *self.stages), self.size), "v": len(code.inputs), "scratch": 1 + DEGREES,
-            "p": len(code.parameters), "c": code.constants, "lu": len(code.elimination.slots),
+            **dict.fromkeys(("atol", "w", "g", *self.stages), self.size),
+            "v": len(code.inputs),
+            "scratch": 1 + DEGREES,
+            "p": len(code.parameters),
+            "c": code.constants,
+            "lu": len(code.elimination.slots),
             **dict.fromkeys(
-                ("t", "h", "end", "out", "first", "settled", "last_error", "last_h", "refused", "active", "patient",
-                 "stop", "row", "taken", "rowed", "low", "high", "near", "next", "pace", "from", "span"), 1
+                (
+                    "t",
+                    "h",
+                    "end",
+                    "out",
+                    "first",
+                    "settled",
+                    "last_error",
+                    "last_h",
+                    "refused",
+                    "active",
+                    "patient",
+                    "stop",
+                    "row",
+                    "taken",
+                    "rowed",
+                    "low",
+                    "high",
+                    "near",
+                    "next",
+                    "pace",
+                    "from",
+                    "span",
+                ),
+                1,
             ),
-        }  # fmt: skip
+        }
         self.regions, self.tail = places(sizes)
         self.regions["outputs"] = self.tail
         self.out = Outputs(code, method, self._new)

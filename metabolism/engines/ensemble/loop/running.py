@@ -185,8 +185,7 @@ def emit_begin(g: Function, evaluate: Any) -> Any:
 
         summed = b.or_(is_kind("auc"), is_kind("time_above"))
         more = b.or_(
-            b.and_(is_kind("max"), b.fcmp_ordered(">", now, old)),
-            b.and_(is_kind("min"), b.fcmp_ordered("<", now, old)),
+            b.and_(is_kind("max"), b.fcmp_ordered(">", now, old)), b.and_(is_kind("min"), b.fcmp_ordered("<", now, old))
         )
         kept = b.select(b.or_(more, is_kind("final")), now, old)
         b.store(b.select(fresh, b.select(summed, g.d(0.0), now), kept), place)
