@@ -29,7 +29,8 @@ from pathlib import Path
 import numpy as np
 
 import metabolism as mb
-from metabolism.engines import Problem, Run, dependence, get_engine, kernel
+from metabolism.engines import Problem, Run, get_engine, kernel
+from metabolism.engines.ensemble.code.cascade import dependence
 from metabolism.exports import sbml_text
 from metabolism.files import write_text
 from metabolism.sbml import Equations, Expressions, Reaction
@@ -367,7 +368,13 @@ def arithmetic(system: Equations) -> list[dict[str, float]]:
     """Floating-point operations per step and patient of each part, counted in the generated code."""
     from llvmlite import ir
 
-    from metabolism.engines import RODAS5P, ModelCode, part, split
+    from metabolism.engines.ensemble.loop.method import RODAS5P
+
+    from metabolism.engines.ensemble.code.kernel import ModelCode
+
+    from metabolism.engines.ensemble.code.cascade import part
+
+    from metabolism.engines.ensemble.code.cascade import split
 
     module, found = ir.Module("count"), split(system)
     codes = (

@@ -15,7 +15,7 @@ import numpy as np
 from bench import ACCURACY, OUTPUTS, cpu, error, take, trial
 
 from metabolism.engines import Kernel, Problem, Run, kernel
-from metabolism.engines import cascade as fast_split
+from metabolism.engines.ensemble.code import cascade as fast_split
 from metabolism.sbml import Expressions
 
 PATIENTS, ROUNDS = 64, 9

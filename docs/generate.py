@@ -441,37 +441,44 @@ def commands_page() -> str:
 
 
 def reference_page() -> str:
-    """API reference from docstrings: public names, then namespaces, then what every module is for."""
-    public = metabolism._PUBLIC
+    """API reference from docstrings: every room by what its door offers."""
     lines = [
         "# API reference",
         "",
-        "Generated from docstrings. A shorter table is on the [API page](/api.md).",
+        "Generated from docstrings, room by room. A shorter table is on the [API page](/api.md).",
         "",
-        "```{eval-rst}",
     ]
-    for name, module in public.items():
-        thing = getattr(metabolism, name)
-        kind = "autoclass" if inspect.isclass(thing) else "autofunction"
-        lines += [f".. {kind}:: metabolism.{module}.{name}"] + (["   :members:"] if kind == "autoclass" else []) + [""]
-    for name in metabolism._NAMESPACES:
-        lines += [f".. automodule:: metabolism.{name}", "   :members:", ""]
-    lines += ["```", "", "## Modules", ""]
-    modules = sorted(p.stem for p in Path(metabolism.__file__).parent.glob("*.py") if p.stem != "__init__")
+    rooms = sorted(p.parent.name for p in Path(metabolism.__file__).parent.glob("*/__init__.py"))
+    for room in rooms:
+        door = import_module(f"metabolism.{room}")
+        lines += [f"## metabolism.{room}", "", (door.__doc__ or "").strip(), "", "```{eval-rst}"]
+        for name in door.__all__:
+            thing = getattr(door, name)
+            home = getattr(thing, "__module__", "")
+            if inspect.isclass(thing):
+                lines += [f".. autoclass:: {home}.{name}", "   :members:", ""]
+            elif inspect.isfunction(thing):
+                lines += [f".. autofunction:: {home}.{thing.__name__}", ""]
+        lines += ["```", ""]
     rows = [
         [
-            f"<code>{m}</code>",
-            (import_module(f"metabolism.{m}").__doc__ or "").strip().split("\n")[0].replace("``", "").replace("`", ""),
+            f"<code>{room}</code>",
+            (import_module(f"metabolism.{room}").__doc__ or "")
+            .strip()
+            .split("\n")[0]
+            .replace("``", "")
+            .replace("`", ""),
         ]
-        for m in modules
+        for room in rooms
     ]
+    lines += ["## Rooms", ""]
     layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
         0
     ]["layers"]
     return "\n".join(
         [
             *lines,
-            raw(table(["module", "what it is for"], rows)),
+            raw(table(["room", "what it answers"], rows)),
             "Each layer may import only from those below it:",
             "",
             "```text",

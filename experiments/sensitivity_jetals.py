@@ -8,10 +8,9 @@ and motor-unit count of a virtual JETALS cohort.
 import numpy as np
 import pandas as pd
 
-from metabolism import Claim, Outcome, experiment
+from metabolism import Claim, Outcome, experiment, sensitivity
 from metabolism.plotting import COLOURS, new_figure
 from metabolism.sensitivity import Factor, Factors, choose, tornado, tornado_figure
-from metabolism.sensitivity import indices as sensitivity
 from metabolism.trials import JETALS_RUN_IN, select
 
 REGIMEN = "50 mg im every 3.5 d x 32"

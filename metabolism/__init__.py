@@ -27,13 +27,14 @@ _PUBLIC = {
     "sensitivities": "simulation.run",
     "steady_states": "simulation.run",
     "Result": "simulation.result",
-    "run": "report.experiment",
-    "experiment": "report.experiment",
+    "run": "report.registry",
+    "experiment": "report.registry",
     "Claim": "report.claims",
-    "Outcome": "report.experiment",
+    "Outcome": "report.registry",
     "export": "exports.formats",
 }
 _NAMESPACES = {
+    "sensitivity": "sensitivity",
     "analysis": "trials.analysis",
     "design": "trials.design",
     "effects": "trials.effects",

@@ -1,6 +1,6 @@
 from .events import Dose, Exposure, Hold
+from .formulary import substance, substances
 from .regimen import Regimen, Treatment, plan, read_population, read_treatment
-from .substances import substance, substances
 from .words import Target, enzymes, read_match
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from metabolism.dosing.substances import Substance, substance
+from metabolism.dosing.formulary import Substance, substance
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch
 from metabolism.units import magnitude
 

@@ -15,7 +15,7 @@ from itertools import groupby, pairwise
 from numbers import Integral
 
 from metabolism.dosing.events import EXAMPLE, Dose, Exposure, Hold, _amount
-from metabolism.dosing.substances import substance
+from metabolism.dosing.formulary import substance
 from metabolism.dosing.words import _PER_KG, INTERVENTION_EXAMPLE, WEIGHT, _holds, _times, read_regimen, write_doses
 from metabolism.engines import Plan
 from metabolism.errors import InvalidRegimen, InvalidValue

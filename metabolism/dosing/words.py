@@ -16,7 +16,7 @@ from typing import Any
 
 from metabolism.data import models_dir
 from metabolism.dosing.events import EXAMPLE, SUPPLY, Hold
-from metabolism.dosing.substances import substance
+from metabolism.dosing.formulary import substance
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 from metabolism.model import ParameterTable, read_set
 from metabolism.units import magnitude

@@ -1,5 +1,4 @@
 from .contract import Engine, Failure, Plan, Problem, Solution, check_engine, get_engine
-from .ensemble.code import cascade
 from .ensemble.code.cascade import dependence, part, split
 from .ensemble.code.kernel import ModelCode
 from .ensemble.compile import Kernel, kernel
@@ -20,7 +19,6 @@ __all__ = [
     "Problem",
     "Run",
     "Solution",
-    "cascade",
     "check_engine",
     "check_requests",
     "dependence",

@@ -16,8 +16,7 @@ from metabolism.data import read_data
 from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, SolverFailed
 from metabolism.explorer.choices import Choices
-from metabolism.model import Model, equations, load
-from metabolism.model import uncertainty as draws
+from metabolism.model import Model, draws, equations, load, posterior_sample
 from metabolism.report import mean_fluxes
 from metabolism.simulation import Result, simulate, steady_state
 from metabolism.trials import (
@@ -178,7 +177,7 @@ def _healthy() -> dict[str, float]:
 @lru_cache(maxsize=1)
 def _drawn() -> pd.DataFrame | None:
     """Draws of the fitted parameters, if they ship with the model."""
-    return draws.draws(load(), PEOPLE) if draws.posterior_sample() is not None else None
+    return draws(load(), PEOPLE) if posterior_sample() is not None else None
 
 
 def bands() -> str:

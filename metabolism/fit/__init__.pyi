@@ -1,4 +1,4 @@
-from .adopt import adopt, fit_problems, write_fit
+from .adoption import adopt, fit_problems, write_fit
 from .objective import Definition, Fit, Objective, least_squares, read_definition, relaxed, shipped_fits
 from .posterior import Profile, Sample, profile, profiles, sample
 

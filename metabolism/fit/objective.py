@@ -5,7 +5,7 @@ A residual is the distance from the published value in units of the band: half a
 on a log scale. A row without a published value, or with a limit (a value at the edge of its band), is compared with
 the middle of its band. Inside a band that is open on one side a residual is zero; outside, a factor of two (or, beside
 an edge of zero, one unit) stands for ``band_sd`` standard deviations. Every candidate is closed again
-(`metabolism.model.closure`), so each has its reference state at rest.
+(`metabolism.model.reference`), so each has its reference state at rest.
 
 Rows marked ``must_pass`` are constraints of the search: outside its band such a row costs as if it were `STIFF` times
 as precise. Likelihood, profiles and draws leave the constraints out: they are requirements, not data.

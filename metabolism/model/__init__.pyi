@@ -1,8 +1,5 @@
-from . import uncertainty
 from .annotations import COLLECTIONS, DISEASE_TERM, QUALIFIERS, REGISTRY, identifiers, read_annotations, write_identity
-from .bibliography import bibliography, citation, citations, publication_ids
 from .build import antimony_from_sbml, messages, model_settings, sbml_from_antimony
-from .closure import closure, rewrite_table, stale_rows
 from .explain import describe
 from .model import Model, equations, load
 from .parameters import (
@@ -16,7 +13,9 @@ from .parameters import (
     set_names,
     write_rows,
 )
-from .uncertainty import draws
+from .reference import closure, rewrite_table, stale_rows
+from .sources import bibliography, citation, citations, publication_ids
+from .uncertainty import draws, posterior_sample
 
 __all__ = [
     "COLLECTIONS",
@@ -42,6 +41,7 @@ __all__ = [
     "messages",
     "model_settings",
     "parameter_table",
+    "posterior_sample",
     "publication_ids",
     "read_annotations",
     "read_set",
@@ -49,7 +49,6 @@ __all__ = [
     "sbml_from_antimony",
     "set_names",
     "stale_rows",
-    "uncertainty",
     "write_identity",
     "write_rows",
 ]

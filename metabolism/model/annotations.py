@@ -13,8 +13,8 @@ from xml.sax.saxutils import escape
 
 from metabolism.data import models_dir
 from metabolism.errors import ModelError
-from metabolism.model.bibliography import publication_ids
 from metabolism.model.parameters import MODEL_KINDS, ParameterTable
+from metabolism.model.sources import publication_ids
 
 #: SBO term of a parameter by its kind in parameters.csv.
 PARAMETER_SBO = {

@@ -6,8 +6,8 @@ from typing import Any
 
 from metabolism.errors import UnknownName
 from metabolism.model.annotations import read_annotations
-from metabolism.model.bibliography import citation
 from metabolism.model.model import Model, equations
+from metabolism.model.sources import citation
 from metabolism.units import label
 
 

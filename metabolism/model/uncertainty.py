@@ -8,9 +8,9 @@ import numpy as np
 
 from metabolism.data import models_dir
 from metabolism.errors import InvalidValue, OutputError
-from metabolism.model.closure import closure
 from metabolism.model.model import Model, equations
 from metabolism.model.parameters import MODEL_KINDS
+from metabolism.model.reference import closure
 
 if TYPE_CHECKING:
     import pandas as pd

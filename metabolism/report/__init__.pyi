@@ -1,4 +1,7 @@
-from .checks import (
+from .claims import Claim
+from .evidence import evidence_text
+from .fluxmap import draw, layout, mean_fluxes, resting_map
+from .inspection import (
     build_path,
     checks,
     coverage_problems,
@@ -9,11 +12,8 @@ from .checks import (
     source_annotation_problems,
     source_problems,
 )
-from .claims import Claim
-from .evidence import evidence_text
-from .experiment import Context, Experiment, Outcome, experiment, experiment_names, get_experiment, known_gaps, run
-from .fluxmap import draw, layout, mean_fluxes, resting_map
 from .pages import number, read_manifest, verdict, write_index
+from .registry import Context, Experiment, Outcome, experiment, experiment_names, get_experiment, known_gaps, run
 
 __all__ = [
     "Claim",

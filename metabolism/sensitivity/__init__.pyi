@@ -1,6 +1,7 @@
-from . import indices, plots
+from . import plots
 from .factors import Factor, Factors, choose, from_cohort
 from .fisher import expected_information, information
+from .identifiability import disease
 from .indices import METHODS_BY_NAME, Indices, delta, efast, morris, pawn, prcc, sobol
 from .local import control, curves, reference_control, slopes, tornado
 from .plots import tornado_figure
@@ -14,10 +15,10 @@ __all__ = [
     "control",
     "curves",
     "delta",
+    "disease",
     "efast",
     "expected_information",
     "from_cohort",
-    "indices",
     "information",
     "morris",
     "pawn",

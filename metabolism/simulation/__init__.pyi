@@ -1,4 +1,4 @@
-from . import endpoints, run
+from . import endpoints
 from .endpoints import METRICS, NAMED, Endpoint, Metric, Reading, area, half_life, lambda_z, nca, peak, time_of_peak
 from .request import ATOL_FRACTION, DEFAULT_OUTPUTS, prepare
 from .rest import Patients, SteadyState, outputs_of, rest_patients, steady_state
@@ -30,7 +30,6 @@ __all__ = [
     "peak",
     "prepare",
     "rest_patients",
-    "run",
     "sensitivities",
     "simulate",
     "steady_state",

@@ -19,7 +19,7 @@ from metabolism.errors import InvalidRegimen, InvalidValue, MetabolismError, Uni
 from metabolism.model import equations
 from metabolism.simulation import METRICS
 
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "cases.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "cases.md"
 GOOD = {
     "case": "M01",
     "row": "M01a",

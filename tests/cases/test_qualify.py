@@ -24,7 +24,7 @@ from metabolism.dosing import Regimen, Treatment, read_match, read_treatment
 from metabolism.errors import InvalidValue, MetabolismError, UnknownName
 from metabolism.model import draws, equations, sbml_from_antimony
 from metabolism.simulation import METRICS, Reading, area, half_life, lambda_z, nca, outputs_of, rest_patients, simulate
-from tests.test_cases import GOOD, write
+from tests.cases.test_cases import GOOD, write
 
 HELD = {
     "match": "",

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metabolism.dosing.events import Dose
+from metabolism.dosing.formulary import substances
 from metabolism.dosing.regimen import Regimen, plan
-from metabolism.dosing.substances import substances
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 
 MECBL = 1000 / 1344.38  # umol per mg

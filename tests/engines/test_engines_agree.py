@@ -96,7 +96,7 @@ def test_a_run_never_sees_the_one_before_it(model, engine):
 @pytest.mark.parametrize("engine", ["roadrunner", "scipy"])
 def test_a_failed_integration_names_time_state_and_remedy(model, engine, monkeypatch):
     if engine == "roadrunner":
-        from metabolism.engines import roadrunner as module
+        import metabolism.engines.roadrunner as module
 
         runner = module._loaded(model.sbml)
         runner.integrator.setValue("maximum_num_steps", 3)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import metabolism as mb
 from metabolism.engines.contract import Plan, Problem, get_engine
+from metabolism.engines.ensemble import cache as disk
 from metabolism.engines.ensemble import compile as fast_compile
 from metabolism.engines.ensemble.compile import kernel
 from metabolism.engines.ensemble.engine import rest_many
@@ -575,7 +576,7 @@ def cache(toy, tmp_path, monkeypatch):
     """A cache of its own with one entry, and a builder that counts."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    monkeypatch.setattr(fast_compile, "cache_folder", lambda: tmp_path / "als-methionine")
+    monkeypatch.setattr(disk, "cache_folder", lambda: tmp_path / "als-methionine")
     built, build = [], fast_compile._build
 
     def counting(*arguments):
@@ -611,8 +612,8 @@ def test_only_the_newest_entries_are_kept(cache, monkeypatch):
     for n, path in enumerate(old):
         path.write_bytes(b"")
         os.utime(path, (n, n))
-    monkeypatch.setattr(fast_compile, "KEPT", 2)
-    fast_compile._prune(entry.parent)
+    monkeypatch.setattr(disk, "KEPT", 2)
+    disk._prune(entry.parent)
     assert entry.exists()
     assert [p.exists() for p in old] == [False, True]
 
@@ -660,7 +661,7 @@ def test_a_folder_that_others_can_write_or_none_at_all_means_no_cache(cache, cap
     assert load() == 2
     assert "can be written by others" in caplog.text
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(fast_compile, "cache_folder", lambda: tmp_path / "file" / "x")
+    monkeypatch.setattr(disk, "cache_folder", lambda: tmp_path / "file" / "x")
     assert load() == 3
     assert "no cache folder" in caplog.text
 

@@ -97,7 +97,7 @@ def test_the_view_is_what_a_direct_simulation_gives():
 
 
 def test_bands_follow_the_draws_of_a_fit_and_the_middle_does_not(monkeypatch, model):
-    from metabolism.explorer import scenario as explorer_model
+    import metabolism.explorer.scenario as explorer_model
 
     choices = Choices(weeks=1.0, dose=0.0)
     bands = {}

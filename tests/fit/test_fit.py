@@ -13,7 +13,7 @@ import pytest
 
 from metabolism.data import models_dir
 from metabolism.errors import InvalidValue, MetabolismError, ModelError
-from metabolism.fit.adopt import adopt, fit_problems, write_fit
+from metabolism.fit.adoption import adopt, fit_problems, write_fit
 from metabolism.fit.objective import Definition, Objective, least_squares, read_definition, shipped_fits
 from metabolism.fit.posterior import Profile, Sample, pareto_k, profiles, sample
 from metabolism.model import closure, draws

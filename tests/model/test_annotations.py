@@ -12,10 +12,10 @@ import pytest
 
 from metabolism.data import models_dir
 from metabolism.model.annotations import COLLECTIONS, PARAMETER_SBO, read_annotations
-from metabolism.model.bibliography import bibliography, publication_ids
 from metabolism.model.build import messages
 from metabolism.model.model import load
 from metabolism.model.parameters import MODEL_KINDS, parameter_table
+from metabolism.model.sources import bibliography, publication_ids
 from metabolism.report import coverage_problems, description_problems, row_problems, source_annotation_problems
 
 KINDS = ["compartment", "species", "reaction", "rule target"]

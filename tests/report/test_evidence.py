@@ -51,8 +51,8 @@ def test_an_empty_cell_prints_not_shown(sections):
     ("link", "words"),
     [
         ("tests/test_nothing.py", "no file"),
-        ("tests/test_evidence.py::test_that_is_not_there", "no test"),
-        ("tests/test_evidence.py::test_every_link_resolves_and_every_claim_has_one", ""),
+        ("tests/report/test_evidence.py::test_that_is_not_there", "no test"),
+        ("tests/report/test_evidence.py::test_every_link_resolves_and_every_claim_has_one", ""),
     ],
 )
 def test_a_link_that_does_not_resolve_is_named(link, words):

@@ -14,7 +14,7 @@ from metabolism.data import read_data, source, sources
 from metabolism.errors import InvalidValue, ModelError, ProvenanceError, UnknownName
 from metabolism.progress import silent
 from metabolism.report.claims import Claim
-from metabolism.report.experiment import Context, experiment_names, get_experiment, known_gaps, run
+from metabolism.report.registry import Context, experiment_names, get_experiment, known_gaps, run
 from metabolism.trials import JETALS_RUN_IN, RunIn, scenarios, select, with_scenario
 from tests.conftest import JETALS
 
@@ -109,7 +109,7 @@ def test_experiments_state_question_and_source():
 
 def test_an_experiment_file_must_register_exactly_once(tmp_path, monkeypatch):
     (tmp_path / "none.py").write_text("x = 1\n")
-    monkeypatch.setattr("metabolism.report.experiment.experiments_dir", lambda: tmp_path)
+    monkeypatch.setattr("metabolism.report.registry.experiments_dir", lambda: tmp_path)
     with pytest.raises(ModelError, match="exactly one function"):
         get_experiment("none")
     with pytest.raises(UnknownName, match="no experiment 'nine'"):

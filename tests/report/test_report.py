@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+import metabolism.report.registry as registry
 from metabolism import Claim, Outcome
 from metabolism.cli import main
 from metabolism.errors import OutputError
 from metabolism.plotting import new_figure
-from metabolism.report import experiment as registry
 from metabolism.report.pages import finished_runs, previous_run, read_run, write_index
 
 ANSWERS = {"value": 5.0, "rows": 3}

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import metabolism as mb
+import metabolism.sensitivity.indices as sens
 from metabolism.cli import main
 from metabolism.errors import InvalidValue, SolverFailed, UnknownName, UsageError
-from metabolism.sensitivity import indices as sens
 from metabolism.sensitivity import plots as plots
 from metabolism.sensitivity.factors import Factor, Factors, choose, from_cohort
 from metabolism.sensitivity.local import curves, reference_control, slopes, tornado

@@ -19,7 +19,7 @@ import metabolism as mb
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 from metabolism.progress import Pace, show
 from metabolism.simulation import NAMED, Endpoint, make_study
-from metabolism.sweep import workers as sweeping
+import metabolism.sweep.workers as sweeping
 from metabolism.sweep.samples import Grid, Table, as_design, blocks
 from metabolism.sweep.store import Store
 

@@ -11,8 +11,9 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from metabolism.cli import build_parser, doctor, main
-from metabolism.cli import help as cli_help
+import metabolism.cli.doctor as doctor
+import metabolism.cli.help as cli_help
+from metabolism.cli.commands import build_parser, main
 from metabolism.report import checks
 
 
@@ -79,7 +80,7 @@ def test_quiet_says_nothing_but_the_exit_code(capsys, monkeypatch):
     assert (code, out) == (2, "")
     assert "Did you mean" in err
     bad = checks()[0].__class__("bad", "always fails", lambda: ["wrong"])
-    monkeypatch.setattr("metabolism.report.checks._CHECKS", [bad])
+    monkeypatch.setattr("metabolism.report.inspection._CHECKS", [bad])
     assert call(capsys, "check", "--quiet") == (1, "", "")
     code, out, _ = call(capsys, "check", "--json")
     assert (code, json.loads(out)) == (1, [{"check": "bad", "expectation": "always fails", "problems": ["wrong"]}])
@@ -122,7 +123,7 @@ def test_the_doctor_names_what_is_wrong_and_the_remedy(capsys, monkeypatch, tmp_
 
 
 def test_the_doctor_sees_engines_that_disagree(monkeypatch):
-    from metabolism.simulation import run as simulation
+    from metabolism import simulation
 
     real = simulation.simulate
 

@@ -1,0 +1,80 @@
+"""The house: rooms are entered by their doors, and a door offers nothing that is not explained."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = sorted(p.parent.name for p in (ROOT / "metabolism").glob("*/__init__.py"))
+
+
+def imports(path):
+    """Every ``from metabolism.<room>... import names`` of a file, wherever it stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("metabolism."):
+            yield node.module.split(".")[1:], [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("metabolism."):
+                    yield alias.name.split(".")[1:], ["*"]
+
+
+def own_room(path):
+    parts = path.relative_to(ROOT).parts
+    return parts[1] if parts[0] in ("metabolism", "tests") and len(parts) > 2 else None
+
+
+def files():
+    for folder in ("metabolism", "experiments", "tests", "docs"):
+        yield from (p for p in sorted((ROOT / folder).rglob("*.py")) if "_build" not in p.parts)
+
+
+def test_the_rooms_are_those_of_the_contract():
+    assert {"model", "sbml", "engines", "dosing", "simulation", "sweep", "cases", "trials", "sensitivity", "fit"} <= {
+        *ROOMS
+    }
+    assert {"court", "exports", "report", "explorer", "cli"} <= {*ROOMS}
+
+
+def test_nobody_enters_a_room_but_by_its_door():
+    wrong = []
+    for path in files():
+        for module, names in imports(path):
+            if module[0] not in ROOMS or module[0] == own_room(path):
+                continue
+            if len(module) > 1:
+                wrong.append(f"{path.relative_to(ROOT)}: metabolism.{'.'.join(module)}")
+            else:
+                door = importlib.import_module(f"metabolism.{module[0]}")
+                wrong += [
+                    f"{path.relative_to(ROOT)}: {n} is not at the door of {module[0]}"
+                    for n in names
+                    if n not in door.__all__
+                ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_door_says_what_the_room_answers_and_offers_only_what_is_explained(room):
+    door = importlib.import_module(f"metabolism.{room}")
+    assert 20 <= len(door.__doc__.strip().splitlines()) <= 40
+    source = {p: p.read_text(encoding="utf-8") for p in (ROOT / "metabolism" / room).rglob("*.py")}
+    for name in door.__all__:
+        thing = getattr(door, name)
+        assert not name.startswith("_")
+        if inspect.isclass(thing) or inspect.isfunction(thing) or inspect.ismodule(thing):
+            assert inspect.getdoc(thing), name
+        else:
+            assert any(
+                f"\n{name}" in text and "#:" in text.split(f"\n{name}")[0].splitlines()[-1] for text in source.values()
+            ), f"{room}.{name} is a constant without a '#:' line before it"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_file_bears_the_name_of_something_the_door_offers(room):
+    door = importlib.import_module(f"metabolism.{room}")
+    stems = {p.stem for p in (ROOT / "metabolism" / room).glob("*.py")}
+    assert {n for n in door.__all__ if n in stems and not inspect.ismodule(getattr(door, n))} == set()
