@@ -672,8 +672,8 @@ def test_the_first_compilation_is_announced_on_stderr(tmp_path):
     import sys
 
     code = (
-        "from metabolism.sbml.equations import read_equations; from metabolism.engines.ensemble.compile import kernel;"
-        "from metabolism.model.model import sbml_from_antimony;"
+        "from metabolism.sbml import read_equations; from metabolism.engines import kernel;"
+        "from metabolism.model import sbml_from_antimony;"
         "kernel(read_equations(sbml_from_antimony('model m; x = 1; k = 1; x -> ; k*x; end')))"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path), "HOME": str(tmp_path)}

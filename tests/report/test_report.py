@@ -155,7 +155,8 @@ def test_an_empty_folder_is_an_error_with_a_remedy(tmp_path, capsys):
 
 def test_the_report_command_shows_the_whole_system(runs, monkeypatch, capsys):
     out, *_ = runs
-    monkeypatch.setattr(registry, "experiment_names", lambda: ["toy"])
+    monkeypatch.setattr("metabolism.report.experiment_names", lambda: ["toy"])
+    monkeypatch.setattr("metabolism.report.get_experiment", registry.get_experiment)
     assert main(["report", "--out", str(out)]) == 0
     assert str(out / "index.html") in capsys.readouterr().out
     assert 'data-reaction="MS_liver"' in (out / "index.html").read_text(encoding="utf-8")
