@@ -60,7 +60,7 @@ def run(ctx):
     for trial, key in (("mci186_16", "Abe2014"), ("mci186_19", "Edaravone2017")):
         row = published.loc[trial]
         claims.append(Claim(f"edaravone_{trial}", f"Edaravone at 24 weeks, one effect for both trials: {row['quantity']}", found[trial], *map(float, row[["value", "low", "high"]]),
-                            "points", key, "effect set from MCI186-19" + ("" if trial == "mci186_16" else ": not a prediction; from memory")))  # fmt: skip
+                            "points", key, "effect set from MCI186-19" + ("" if trial == "mci186_16" else ": not a prediction")))  # fmt: skip
     return Outcome(
         answer=(
             f"Riluzole's hazard ratio of 0.84 corresponds to {100 * riluzole:.0f} % less loss of motor units (model: {ratio:.2f} over 18 months) and to "

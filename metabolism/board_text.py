@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from metabolism.provenance import untraceable
 from metabolism.qualify import Board, Verdict, known_misfits
 
 if TYPE_CHECKING:
@@ -53,11 +54,13 @@ def board_markdown(board: Board) -> str:
         "![place of every simulated value in its acceptance band](qualification.png)",
     ]
     files: dict[str, list[list[str]]] = {}
+    lost = untraceable()
     for case in board.cases:
         for v in case.verdicts:
             row = v.row
+            cited = "; ".join(f"{s}, not traceable" if s in lost else s for s in row.sources)
             line = [
-                row.id, f"{row.study} ({'; '.join(row.sources)})", _done(v), row.text["reading"], *_cells(v, intervals),
+                row.id, f"{row.study} ({cited})", _done(v), row.text["reading"], *_cells(v, intervals),
                 f"{'**' if not v.passed else ''}{_word(v)}{'**' if not v.passed else ''}, {row.role}{', must pass' if row.must_pass else ''}",
             ]  # fmt: skip
             files.setdefault(row.file, []).append([cell.replace("|", "/") for cell in line])

@@ -6,7 +6,7 @@ Each check returns a list of problems, one line each; an empty list means it pas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from metabolism.annotations import (
@@ -25,7 +25,7 @@ from metabolism.interventions import enzymes
 from metabolism.literature import read_data, source, sources
 from metabolism.model import Model, load, messages, model_settings
 from metabolism.parameters import MODEL_KINDS, ParameterTable, models_dir, parameter_table, read_set, set_names
-from metabolism.provenance import bibliography
+from metabolism.provenance import bibliography, reference_problems, untraceable
 from metabolism.reference_state import stale_rows
 from metabolism.resting import RESIDUAL, steady_state
 from metabolism.substances import substances
@@ -111,9 +111,43 @@ def source_problems(table: ParameterTable, keys: set[str]) -> list[str]:
             problems.append(f"{p.id} is derived without a derivation")
         if p.keys and not p.locator:
             problems.append(f"{p.id} cites {p.source} without a locator")
-        if p.confidence not in tuple("ABCD"):
-            problems.append(f"{p.id} has confidence '{p.confidence}', not A-D")
     return problems
+
+
+@_check("every reference has a DOI, PMID or address, or is marked as not traceable")
+def _references_can_be_traced() -> list[str]:
+    return reference_problems(bibliography())
+
+
+@_check("grades A-C stand only where a traceable source measured something; what is assumed has D or none")
+def _grades_are_earned() -> list[str]:
+    lost = untraceable()
+    rows = parameter_table().values()
+    return [problem for p in rows for problem in grade_problems(p.id, p.source, p.confidence, lost)]
+
+
+def grade_problems(name: str, cited: str, grade: str, lost: Collection[str]) -> list[str]:
+    """List what is wrong with the grade of one row.
+
+    Parameters
+    ----------
+    name : str
+        The row, for the message.
+    cited : str
+        Its source: BibTeX keys separated by ``;``, ``assumed``, ``derived`` or ``fit:<id>``.
+    grade : str
+        A, B, C, D, or nothing for a row that is wholly assumed.
+    lost : collection of str
+        Keys that cannot be traced.
+    """
+    basis = [k for k in cited.split(";") if not k.startswith("fit:")]
+    if grade not in ("", *"ABCD"):
+        return [f"{name} has confidence '{grade}', not A-D"]
+    if not grade and basis != ["assumed"]:
+        return [f"{name} has no confidence; only a row whose source is 'assumed' may have none"]
+    if grade not in ("", "D") and all(k == "assumed" or k in lost for k in basis):
+        return [f"{name} is graded {grade} but rests on {cited} alone, which cannot be traced; grade it D"]
+    return []
 
 
 @_check("every value that cites a fit is what the fit gave (remedy: metabolism fit --adopt)")
