@@ -162,7 +162,7 @@ def _entries(text):
     ],
 )
 def test_a_reference_has_an_identifier_or_says_that_it_has_none(fields, complaint):
-    found = reference_problems(_entries("@misc{Lost, %s note = {x}}" % fields))
+    found = reference_problems(_entries(f"@misc{{Lost, {fields} note = {{x}}}}"))
     assert len(found) == bool(complaint)
     assert all(complaint in f and "'Lost'" in f for f in found)
 
