@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from metabolism.peers import Peer
 
 _RIGHT = ("observed", "simulated")
+#: How a note says that a number was seen in no source; the board repeats it beside the number.
+MEMORY = "from memory"
 
 
 def board_text(board: Board) -> str:
@@ -59,6 +61,7 @@ def board_markdown(board: Board) -> str:
         for v in case.verdicts:
             row = v.row
             cited = "; ".join(f"{s}, not traceable" if s in lost else s for s in row.sources)
+            cited += "; number from memory" if MEMORY in row.note else ""
             line = [
                 row.id, f"{row.study} ({cited})", _done(v), row.text["reading"], *_cells(v, intervals),
                 f"{'**' if not v.passed else ''}{_word(v)}{'**' if not v.passed else ''}, {row.role}{', must pass' if row.must_pass else ''}",

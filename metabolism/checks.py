@@ -16,6 +16,7 @@ from metabolism.annotations import (
     row_problems,
     source_annotation_problems,
 )
+from metabolism.board_text import MEMORY
 from metabolism.calibration import fit_problems
 from metabolism.cases import read_cases
 from metabolism.effects import scenarios
@@ -281,6 +282,8 @@ def _cases_are_as_published() -> list[str]:
         band = (float(published["accept_low"]), float(published["accept_high"]))
         if own is None or (own.low, own.high) != band:
             problems.append(f"row {published['id']} must be a case with the band {band[0]:g} to {band[1]:g}")
+        elif MEMORY in published["evidence"] and MEMORY not in own.note:
+            problems.append(f"row {published['id']} rests on a number from memory; its note must say '{MEMORY}'")
     return problems
 
 
