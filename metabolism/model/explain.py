@@ -50,7 +50,8 @@ def _row(model: Model, name: str, indent: str = "  ") -> list[str]:
         lines.append(f"{indent}  source: {row.source}" + (f" ({row.locator})" if row.locator else ""))
     if row.derivation:
         lines.append(f"{indent}  derivation: {row.derivation}")
-    lines.append(f"{indent}  kind {row.kind}, confidence {row.confidence}, bounds {row.lower:.4g} to {row.upper:.4g}")
+    grade = row.confidence or "none"
+    lines.append(f"{indent}  kind {row.kind}, confidence {grade}, bounds {row.lower:.4g} to {row.upper:.4g}")
     if row.note:
         lines.append(f"{indent}  note: {row.note}")
     return lines

@@ -58,7 +58,7 @@ class Parameter:
     source : str
         BibTeX keys separated by ``;``, ``assumed`` or ``derived``; ``fit:<id>`` first where a fit gave the value.
     confidence : str
-        A (human, direct) to D (assumed).
+        A (human, direct) to D (no measurement, or no traceable source); empty where the value is assumed.
     derivation : str
         Arithmetic that gives the value: ``= expression`` or ``flux(REACTION) = expression``.
     scale : float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,9 @@ from metabolism.errors import ProvenanceError, UnknownName
 
 if TYPE_CHECKING:
     from pybtex.database import Entry
+
+#: Fields of an entry by which a reader can find the work, the most lasting first.
+IDENTIFIERS = ("doi", "pmid", "url")
 
 
 @cache
@@ -37,8 +40,26 @@ def publication_ids() -> dict[str, str]:
     return found
 
 
+def untraceable() -> frozenset[str]:
+    """Return the references that have neither DOI, PMID nor address."""
+    return frozenset(k for k, entry in bibliography().items() if not set(IDENTIFIERS) & set(entry.fields))
+
+
+def reference_problems(entries: Mapping[str, Entry]) -> list[str]:
+    """List entries that can neither be traced nor say so (``traceable = {no}``), or that say it although they can."""
+    problems = []
+    for key, entry in entries.items():
+        found = [i for i in IDENTIFIERS if entry.fields.get(i, "").strip()]
+        marked = entry.fields.get("traceable") == "no"
+        if not found and not marked:
+            problems.append(f"reference '{key}' has no doi, pmid or url; add one, or mark it traceable = {{no}}")
+        if found and marked:
+            problems.append(f"reference '{key}' is marked traceable = {{no}} and has a {found[0]}; remove one")
+    return problems
+
+
 def citation(key: str) -> str:
-    """Return one reference as a line of text (authors, year, title, journal, DOI).
+    """Return one reference as a line of text: authors, year, title, journal, and DOI, PMID or address.
 
     Raises
     ------
@@ -55,8 +76,8 @@ def citation(key: str) -> str:
     fields = entry.fields
     parts = [authors or key, fields.get("year", ""), fields.get("title", "") or fields.get("note", "")]
     parts.append(" ".join(x for x in (fields.get("journal", ""), fields.get("volume", "")) if x))
-    if "doi" in fields:
-        parts.append(f"doi:{fields['doi']}")
+    found = next((i for i in IDENTIFIERS if i in fields), "")
+    parts.append(f"{'' if found == 'url' else found + ':'}{fields[found]}" if found else "Not traceable")
     return ". ".join(p.strip("{} .") for p in parts if p) + "."
 
 

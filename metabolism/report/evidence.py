@@ -123,7 +123,7 @@ def _facts(root: Path) -> dict[str, str]:
     model = load()
     system = equations(model)
     rows = list(model.table.values())
-    grades = Counter(p.confidence for p in rows)
+    grades = Counter(p.confidence or "none" for p in rows)
     facts = {
         "states": str(len(system.states)),
         "reactions": str(len(system.reactions)),

@@ -6,10 +6,10 @@ Each check returns a list of problems, one line each; an empty list means it pas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from metabolism.cases import read_cases
+from metabolism.cases import MEMORY, read_cases
 from metabolism.data import models_dir, read_data, source, sources
 from metabolism.dosing import enzymes, substances
 from metabolism.errors import MetabolismError
@@ -32,8 +32,10 @@ from metabolism.model import (
     publication_ids,
     read_annotations,
     read_set,
+    reference_problems,
     set_names,
     stale_rows,
+    untraceable,
 )
 from metabolism.sbml import RESIDUAL
 from metabolism.simulation import steady_state
@@ -120,9 +122,43 @@ def source_problems(table: ParameterTable, keys: set[str]) -> list[str]:
             problems.append(f"{p.id} is derived without a derivation")
         if p.keys and not p.locator:
             problems.append(f"{p.id} cites {p.source} without a locator")
-        if p.confidence not in tuple("ABCD"):
-            problems.append(f"{p.id} has confidence '{p.confidence}', not A-D")
     return problems
+
+
+@_check("every reference has a DOI, PMID or address, or is marked as not traceable")
+def _references_can_be_traced() -> list[str]:
+    return reference_problems(bibliography())
+
+
+@_check("grades A-C stand only where a traceable source measured something; what is assumed has D or none")
+def _grades_are_earned() -> list[str]:
+    lost = untraceable()
+    rows = parameter_table().values()
+    return [problem for p in rows for problem in grade_problems(p.id, p.source, p.confidence, lost)]
+
+
+def grade_problems(name: str, cited: str, grade: str, lost: Collection[str]) -> list[str]:
+    """List what is wrong with the grade of one row.
+
+    Parameters
+    ----------
+    name : str
+        The row, for the message.
+    cited : str
+        Its source: BibTeX keys separated by ``;``, ``assumed``, ``derived`` or ``fit:<id>``.
+    grade : str
+        A, B, C, D, or nothing for a row that is wholly assumed.
+    lost : collection of str
+        Keys that cannot be traced.
+    """
+    basis = [k for k in cited.split(";") if not k.startswith("fit:")]
+    if grade not in ("", *"ABCD"):
+        return [f"{name} has confidence '{grade}', not A-D"]
+    if not grade and basis != ["assumed"]:
+        return [f"{name} has no confidence; only a row whose source is 'assumed' may have none"]
+    if grade not in ("", "D") and all(k == "assumed" or k in lost for k in basis):
+        return [f"{name} is graded {grade} but rests on {cited} alone, which cannot be traced; grade it D"]
+    return []
 
 
 @_check("every value that cites a fit is what the fit gave (remedy: metabolism fit --adopt)")
@@ -256,6 +292,8 @@ def _cases_are_as_published() -> list[str]:
         band = (float(published["accept_low"]), float(published["accept_high"]))
         if own is None or (own.low, own.high) != band:
             problems.append(f"row {published['id']} must be a case with the band {band[0]:g} to {band[1]:g}")
+        elif MEMORY in published["evidence"] and MEMORY not in own.note:
+            problems.append(f"row {published['id']} rests on a number from memory; its note must say '{MEMORY}'")
     return problems
 
 

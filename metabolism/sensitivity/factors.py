@@ -25,10 +25,8 @@ WIDE = 10.0
 
 
 #: Standard deviation of the logarithm by confidence rating where the table gives no prior: that of the table's
-#: priors for B, C and D, and half of B for A.
-RATED = {"A": 0.15, "B": 0.3, "C": 0.6, "D": 1.0}
-
-
+#: priors for B, C and D, and half of B for A. What is assumed has no rating and is as wide as D.
+RATED = {"A": 0.15, "B": 0.3, "C": 0.6, "D": 1.0, "": 1.0}
 #: Source of a factor without a prior.
 BOUNDS = "bounds of the table"
 
@@ -210,7 +208,7 @@ def choose(
     filters = {"module": module, "kind": kind, "confidence": confidence}
     wanted = {k: [v] if isinstance(v, str) else list(v) for k, v in filters.items() if v is not None}
     for column, values in wanted.items():
-        known = {getattr(p, column) for p in table.values()}
+        known = {getattr(p, column) for p in table.values()} - {""}
         for value in values:
             if value not in known:
                 raise UnknownName(column, value, known)
@@ -289,7 +287,7 @@ def _factor(p: Parameter, model: Model, given: tuple[float, float] | None, sprea
         return Factor(p.id, p.unit, low, high, "log-normal", float(np.log(value)), sd, "prior of the table")
     if value > 0 and p.confidence in RATED:
         low, high = max(min(p.lower, value), value * 1e-3), max(p.upper, value)
-        source = f"rating {p.confidence}: SD of the logarithm {RATED[p.confidence]}"
+        source = f"rating {p.confidence or 'none (assumed)'}: SD of the logarithm {RATED[p.confidence]}"
         return Factor(p.id, p.unit, low, high, "log-normal", float(np.log(value)), RATED[p.confidence], source)
     wide = p.lower > 0 and p.upper / p.lower >= WIDE
     return Factor(p.id, p.unit, p.lower, p.upper, "log-uniform" if wide else "uniform", source=BOUNDS)

@@ -94,7 +94,7 @@ def test_simulate_writes_a_csv_with_units(capsys, tmp_path):
         ("hcy_plasma", ["µM", "made by HCY_EXPORT_liver", "Nyg"]),
         ("alsfrs_r", ["derived quantity", "MN_gamma"]),
         ("motor_units", ["dmotor_units/dt"]),
-        ("MN_EC50", ["derivation: = 0.075 * 30 / 50", "confidence D"]),
+        ("MN_EC50", ["derivation: = 0.075 * 30 / 50", "confidence none"]),
         ("COHORT_k_median", ["0.035 per month"]),
     ],
 )

@@ -13,7 +13,8 @@ from metabolism.errors import ModelError
 from metabolism.model.build import antimony_text, messages, sbml_from_antimony
 from metabolism.model.model import equations
 from metabolism.model.parameters import parameter_table, set_names
-from metabolism.report import checks, fragment_problems, resting_problems, source_problems
+from metabolism.model.sources import citation, reference_problems
+from metabolism.report import checks, fragment_problems, grade_problems, resting_problems, source_problems
 
 SUPPLIES = [
     "MET_DIET_rate",
@@ -159,3 +160,78 @@ def test_an_open_system_has_no_conserved_moiety_and_a_closed_one_does(model):
         "model c\ncompartment v = 1; species a in v, b in v; a = 1; b = 0; R: a -> b; k*a; k = 1;\nend"
     )
     assert read_equations(closed).moieties() == [{"a": 1.0, "b": 1.0}]
+
+
+def _entries(text):
+    from pybtex.database import parse_string
+
+    return parse_string(text, "bibtex").entries
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ("", "has no doi, pmid or url"),
+        ("doi = {10.1/x},", ""),
+        ("pmid = {1},", ""),
+        ("url = {https://x},", ""),
+        ("traceable = {no},", ""),
+        ("traceable = {yes},", "has no doi, pmid or url"),
+        ("doi = { },", "has no doi, pmid or url"),
+        ("pmid = {1}, traceable = {no},", "has a pmid"),
+    ],
+)
+def test_a_reference_has_an_identifier_or_says_that_it_has_none(fields, complaint):
+    found = reference_problems(_entries(f"@misc{{Lost, {fields} note = {{x}}}}"))
+    assert len(found) == bool(complaint)
+    assert all(complaint in f and "'Lost'" in f for f in found)
+
+
+@pytest.mark.parametrize(
+    ("cited", "grade", "complaint"),
+    [
+        ("Seen2000", "A", ""),
+        ("Seen2000", "", "only a row whose source is 'assumed' may have none"),
+        ("Seen2000", "E", "not A-D"),
+        ("Lost1999", "D", ""),
+        ("Lost1999", "C", "cannot be traced"),
+        ("fit:any;Lost1999", "B", "cannot be traced"),
+        ("fit:any;assumed", "C", "cannot be traced"),
+        ("Lost1999;Seen2000", "B", ""),
+        ("assumed", "", ""),
+        ("assumed", "D", ""),
+        ("assumed", "A", "cannot be traced"),
+        ("derived", "C", ""),
+        ("derived", "", "only a row whose source is 'assumed' may have none"),
+    ],
+)
+def test_a_grade_needs_a_source_that_can_be_traced(cited, grade, complaint):
+    found = grade_problems("KM", cited, grade, {"Lost1999"})
+    assert len(found) == bool(complaint)
+    assert all(complaint in f and f.startswith("KM") for f in found)
+
+
+def test_a_citation_ends_with_what_finds_the_work(monkeypatch):
+    import metabolism.model.sources as provenance
+
+    text = (
+        "@misc{A, year={2000}, doi={10.1/x}, pmid={7}} @misc{B, pmid={7}} @misc{C, url={https://x}} @misc{D, note={n}}"
+    )
+    monkeypatch.setattr(provenance, "bibliography", lambda: _entries(text))
+    ends = [citation(k).rsplit(". ", 1)[-1] for k in "ABCD"]
+    assert ends == ["doi:10.1/x.", "pmid:7.", "https://x.", "Not traceable."]
+    assert provenance.untraceable() == {"D"}
+
+
+def test_a_case_that_hides_that_its_number_is_from_memory_is_reported(monkeypatch):
+    from dataclasses import replace
+
+    import metabolism.report.inspection as module
+
+    rows = [replace(row, note="") for row in module.read_cases(module.load())]
+    monkeypatch.setattr(module, "read_cases", lambda model: rows)
+    published = module.read_data("literature/homocysteine")
+    hidden = set(published.loc[published["evidence"].str.contains("from memory"), "id"])
+    (check,) = [c for c in checks() if c.name == "cases-are-as-published"]
+    assert {p.split()[1] for p in check.problems()} == hidden
+    assert "C06a" in hidden
