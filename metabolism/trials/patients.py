@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: Hours of a week.
 HOURS_PER_WEEK = 168.0
 
 
+#: Hours of a twelfth of 365.25 days.
 HOURS_PER_MONTH = 730.5
 
 
@@ -34,6 +36,7 @@ HOURS_PER_MONTH = 730.5
 BODY_PARAMETERS = ("FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_677T", "GFR_rel", "central")
 
 
+#: Columns of a patient table that are parameters or states of the model.
 PATIENT_COLUMNS = ("MN_k", "motor_units", *BODY_PARAMETERS)
 
 
