@@ -7,6 +7,7 @@ study is code. A row is *calibration* (a fit may see it) or a *check* (no fit do
 Nouns: `Row` (one observation with its band and source), `Case` (all rows of a study: passes only if every row does),
 `Verdict` (a row beside what the model says), `Board` (all verdicts), *peer* (a published model of others).
 
+>>> from metabolism.cases import read_cases
 >>> from metabolism.model import load
 >>> rows = read_cases(load())
 >>> row = rows[0]

@@ -4,6 +4,7 @@ Each file of this room brings a family of commands: *look* (list, run, simulate,
 fit), *studies* (scan, sensitivity, design), *release* (check, export, fingerprint, compare, evidence) and *doctor*.
 A command reads its options, calls one verb of another room and prints; nothing is computed here.
 
+>>> from metabolism.cli import build_parser, main
 >>> build_parser().prog
 'metabolism'
 >>> code = main(["simulate", "--param", "GFR_real=0.5"])  # the message goes to stderr

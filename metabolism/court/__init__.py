@@ -9,6 +9,7 @@ Nouns: `Facts` (published facts, how each speaks and how they correlate), *mecha
 homocysteine, methylation, plasma, cerebrospinal fluid, gain of function, early only, waning), `Priors` (their scales),
 `Response` (from a slower loss of motor units to points and hazard ratios), `Score` (what a mechanism earned).
 
+>>> from metabolism.court import MECHANISMS, large_sample_log_hr
 >>> MECHANISMS["homocysteine + plasma"]
 ('homocysteine', 'plasma')
 >>> import numpy as np

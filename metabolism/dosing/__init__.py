@@ -8,6 +8,7 @@ Nouns: `Dose` (an amount of a substance by a route), `Exposure` and `Hold` (a pa
 time), `Regimen` (all that is given, a value that can be added, delayed and thinned), *substance* (what can be dosed,
 with its molar mass and where each route puts it).
 
+>>> from metabolism.dosing import Regimen, substance
 >>> regimen = Regimen.parse("50 mg methylcobalamin im every 3.5 d x 32 + 0.8 mg folic acid oral daily x 112")
 >>> len(regimen.doses)
 144

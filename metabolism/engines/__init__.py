@@ -9,6 +9,7 @@ symbolic rates and Jacobian; the referee) and ``"fast"`` (`metabolism.engines.en
 L-stable Rosenbrock method, each patient bitwise independent of the others).
 
 >>> import antimony, numpy as np
+>>> from metabolism.engines import Plan, Problem, get_engine
 >>> from metabolism.sbml import read_equations
 >>> _ = antimony.loadAntimonyString("model decay; S = 10; k = 0.5; J: S -> ; k*S; end")
 >>> system = read_equations(antimony.getSBMLString("decay"))

@@ -7,6 +7,7 @@ another by accident, and each is run by the tests in the tool it is for.
 Nouns: a *format* (a key of `FORMATS`), the *scenario* in it (a model with its changed values, a regimen, a span), the
 *fingerprint* of the shipped model (what any simulator must find in it).
 
+>>> from metabolism.exports import FORMATS, sbml_text
 >>> from metabolism.model import load
 >>> {"sbml", "omex", "petab", "julia", "r", "latex"} <= set(FORMATS)
 True

@@ -8,6 +8,7 @@ Nouns: `Definition` (the file), `Objective` (definition and model, ready to be e
 it was reached), `Profile` (the likelihood along one parameter, with a verdict), `Sample` (weighted draws of the
 posterior).
 
+>>> from metabolism.fit import read_definition, shipped_fits
 >>> all(read_definition(name).parameters for name in shipped_fits())
 True
 

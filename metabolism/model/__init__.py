@@ -8,6 +8,7 @@ Nouns: `Model` (one structure and one set of values, immutable), `Parameter` (a 
 confidence), `ParameterTable`, `ParameterSet` (``als_patient``, ``b12_deficient``, ...), a *draw* (a table of values
 from the posterior of the fits), *closure* (the capacities that follow from the reference state).
 
+>>> from metabolism.model import load
 >>> model = load()
 >>> model.table["hcy_plasma"].value, model.table["hcy_plasma"].unit, model.table["hcy_plasma"].source
 (10.0, 'uM', 'Nygard1995')

@@ -7,6 +7,7 @@ when complete, and writes the page. It also holds the checks: small named tests 
 Nouns: `Claim` (predicted, published, band), `Outcome` (what an experiment returns), `Context` (what it may use: model,
 data, seed, engine), `Experiment`, *known gap* (a claim that fails, with its reason), *check*, *flux map*.
 
+>>> from metabolism.report import Claim, experiment_names
 >>> claim = Claim("peak", "peak of plasma cobalamin after 50 mg", 1.2, 1.4, 1.0, 1.8, "uM", "somebody")
 >>> claim.holds
 True

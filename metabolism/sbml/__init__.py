@@ -11,6 +11,7 @@ in the same file), a *replay* (the file run from its text alone, events included
 Begin with `read_equations`:
 
 >>> import antimony
+>>> from metabolism.sbml import read_equations
 >>> _ = antimony.loadAntimonyString("model decay; S = 10; k = 0.5; J: S -> ; k*S; end")
 >>> system = read_equations(antimony.getSBMLString("decay"))
 >>> system.states, system.parameters

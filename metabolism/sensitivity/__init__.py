@@ -10,10 +10,10 @@ Nouns: `Factor` (a parameter and its distribution), `Factors` (those that vary t
 global study: indices with intervals, their course over the sample size, and every run behind them).
 
 >>> from metabolism.model import load
+>>> from metabolism.sensitivity import choose
 >>> factors = choose(load(), ["GFR_rel", "MN_k"])
 >>> factors.names
 ('GFR_rel', 'MN_k')
->>> median = factors.items[0].quantile(0.5)
 
 Begin with `tornado`, then `sobol` on those that matter: ``sobol(model, "50 mg im every 3.5 d x 32", factors=10,
 endpoints=["change(alsfrs_r) vs untreated"], n=512)``. A study reports how many runs failed and where they gather, and

@@ -7,6 +7,7 @@ Nouns: `Study` (model, regimen, span, endpoints, engine and tolerance, checked o
 ledger and manifest), `SteadyState`, `Endpoint` (a number off a curve, as text).
 
 >>> from metabolism.model import load
+>>> from metabolism.simulation import peak, simulate, steady_state
 >>> result = simulate(load(), "50 mg im", until="2 d", outputs=["cbl_plasma"])
 >>> round(float(peak(result["cbl_plasma"])), 1), result["cbl_plasma"].attrs["units"]
 (1.2, 'uM')

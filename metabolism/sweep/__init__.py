@@ -8,6 +8,7 @@ Nouns: *samples* (the rows to run: `Grid` for all combinations, `Table` for rows
 fits into memory), `Store` (the folder of finished parts with its manifest), `Sweep` (what comes out: parameters beside
 endpoints, failures by name).
 
+>>> from metabolism.sweep import Grid
 >>> grid = Grid({"GFR_rel": (0.5, 1.0), "MN_k": (1e-5, 2e-5, 3e-5)})
 >>> grid.shape, len(grid)
 ((2, 3), 6)

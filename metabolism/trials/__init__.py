@@ -8,6 +8,7 @@ Nouns: `Design` (a small file: arms, visits, filters, analysis), `Scenario` (how
 which path carries it), `Pool`, `Trial` (one realisation, as a table of ratings), *replicate*.
 
 >>> import numpy as np
+>>> from metabolism.trials import alsfrs_r, motor_units, read_design
 >>> design = read_design("jetals")
 >>> [arm.name for arm in design.arms], design.visits[-1]
 (['placebo', 'methylcobalamin_50mg'], 16.0)
