@@ -35,6 +35,13 @@ class UnknownName(UsageError):
         All valid names.
     remedy : str
         How to list the valid names.
+
+    Examples
+    --------
+    >>> print(UnknownName("route", "in", ["im", "iv", "sc"]))
+    no route 'in'. Known: im, iv, sc.
+    >>> UnknownName("output", "hcy_plasm", ["hcy_plasma", "sam_liver"]).near
+    ['hcy_plasma']
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:

@@ -88,7 +88,11 @@ def save_figure(figure: Figure | str, stem: Path) -> None:
 
 
 def axis_label(name: str, unit: str) -> str:
-    """Return ``name [unit]``, or the bare name of a dimensionless quantity."""
+    """Return ``name [unit]``, or the bare name of a dimensionless quantity.
+
+    >>> axis_label("homocysteine", "uM"), axis_label("effect", "dimensionless")
+    ('homocysteine [µM]', 'effect')
+    """
     unit = label(unit)
     return f"{name} [{unit}]" if unit else name
 

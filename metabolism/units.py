@@ -67,6 +67,15 @@ def magnitude(value: float | str, unit: str, name: str = "value", molar_mass: fl
         If the unit is unknown or has another dimension.
     InvalidValue
         If the magnitude is not finite.
+
+    Examples
+    --------
+    >>> magnitude("3.5 d", "h"), magnitude(84, "h")
+    (84.0, 84.0)
+    >>> round(magnitude("50 mg", "umol", molar_mass=1344.4), 2)
+    37.19
+    >>> magnitude("1.5 nM", "uM")
+    0.0015
     """
     target = MODEL_UNITS.get(unit, unit)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -128,6 +137,10 @@ def _say(unit: str) -> str:
 
 
 def label(unit: str) -> str:
-    """Return the unit as printed on axes and in tables, e.g. ``uM_per_h`` -> ``µM/h``."""
+    """Return the unit as printed on axes and in tables.
+
+    >>> label("uM_per_h"), label("h"), label("dimensionless")
+    ('µM/h', 'h', '')
+    """
     text = _say(unit)
     return "" if text == "dimensionless" else text.replace("u", "µ", 1) if text.startswith("u") else text

@@ -33,6 +33,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command, with its help."""
     from metabolism import __version__
 
     parser = _Parser(

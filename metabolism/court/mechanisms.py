@@ -49,6 +49,7 @@ MECHANISMS: dict[str, tuple[str, ...]] = (
 )
 
 
+#: Regimens whose exposures the facts and the planned experiments ask for, by short name.
 REGIMENS = {
     "50": "50 mg im every 3.5 d x 32",
     "25": "25 mg im every 3.5 d x 32",

@@ -31,6 +31,7 @@ PARAMETER_SBO = {
 }
 
 
+#: Relations of an element to an identifier, as biomodels.net defines them.
 QUALIFIERS = frozenset({"is", "isVersionOf", "hasVersion", "isPartOf", "hasPart", "occursIn", "isPropertyOf"})
 
 
@@ -45,9 +46,11 @@ COLLECTIONS = {
 }
 
 
-DISEASE_TERM = "mondo/MONDO:0004976"  # amyotrophic lateral sclerosis
+#: Amyotrophic lateral sclerosis in the Mondo ontology.
+DISEASE_TERM = "mondo/MONDO:0004976"
 
 
+#: Where ``collection/ID`` resolves.
 REGISTRY = "http://identifiers.org/"
 
 

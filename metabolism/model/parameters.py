@@ -26,6 +26,7 @@ MODEL_KINDS = frozenset(
 OTHER_KINDS = frozenset({"reference", "population"})
 
 
+#: Columns of ``models/parameters.csv``; the first eight are those of a PEtab parameter table.
 COLUMNS = (
     "parameterId",
     "parameterName",

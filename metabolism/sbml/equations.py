@@ -147,7 +147,13 @@ class Equations:
         return matrix
 
     def moieties(self) -> list[dict[str, float]]:
-        """Return the conserved moieties: weights of amounts whose sum no reaction changes."""
+        """Return the conserved moieties: weights of amounts whose sum no reaction changes.
+
+        >>> import antimony
+        >>> _ = antimony.loadAntimonyString("model swap; A = 1; B = 0; k = 1; J: A -> B; k*A; end")
+        >>> read_equations(antimony.getSBMLString("swap")).moieties()
+        [{'A': 1.0, 'B': 1.0}]
+        """
         import sympy as sp
 
         species = [s for s in self.states if s not in self.rate_rules]

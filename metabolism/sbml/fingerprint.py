@@ -305,6 +305,14 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any], rtol: float
     ----------
     rtol : float
         Largest accepted relative difference; control coefficients smaller than ``SMALLEST`` count as zero.
+
+    Examples
+    --------
+    >>> one, two = ({"steady_state": {"values": {"A": value}}} for value in (1.0, 1.5))
+    >>> differences(one, two)
+    ['steady_state.values.A: 1 and 1.5']
+    >>> differences(one, two, rtol=0.5)
+    []
     """
     lines: list[str] = []
     for section, floor in _COMPARED.items():

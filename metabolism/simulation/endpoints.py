@@ -448,6 +448,7 @@ def _area_to_infinity(arms: list[Reading]) -> Array:
     return np.asarray(area_of(arms[0].times, rise) + np.maximum(rise[:, -1], 0) / slope)[:, None]
 
 
+#: What a case row may read off its arms, by name.
 METRICS: dict[str, Metric] = {
     "value": Metric(lambda a: a[0].values, "times", 1, "", "the observable at the reading time"),
     "change": Metric(

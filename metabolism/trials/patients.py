@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: Hours of a week.
 HOURS_PER_WEEK = 168.0
 
 
+#: Hours of a twelfth of 365.25 days.
 HOURS_PER_MONTH = 730.5
 
 
@@ -34,6 +36,7 @@ HOURS_PER_MONTH = 730.5
 BODY_PARAMETERS = ("FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_677T", "GFR_rel", "central")
 
 
+#: Columns of a patient table that are parameters or states of the model.
 PATIENT_COLUMNS = ("MN_k", "motor_units", *BODY_PARAMETERS)
 
 
@@ -70,17 +73,29 @@ PLAUSIBLE = {
 
 
 def alsfrs_r(motor_units: Array, gamma: float, n50: float) -> Array:
-    """ALSFRS-R from motor-unit fraction, as in ``models/motor_neuron.ant`` [points]."""
+    """ALSFRS-R from motor-unit fraction, as in ``models/motor_neuron.ant`` [points].
+
+    >>> alsfrs_r(np.array([1.0, 0.5]), gamma=2.0, n50=0.5)
+    array([48., 30.])
+    """
     return np.asarray(48 * (1 + n50**gamma) / (1 + (n50 / motor_units) ** gamma))
 
 
 def motor_units(score: Array, gamma: float, n50: float) -> Array:
-    """Motor-unit fraction at an ALSFRS-R score: the inverse of `alsfrs_r` [fraction]."""
+    """Motor-unit fraction at an ALSFRS-R score: the inverse of `alsfrs_r` [fraction].
+
+    >>> motor_units(np.array([48.0, 30.0]), gamma=2.0, n50=0.5)
+    array([1. , 0.5])
+    """
     return np.asarray(n50 / (48 * (1 + n50**gamma) / score - 1) ** (1 / gamma))
 
 
 def rate_score(score: Array, noise: Array) -> Array:
-    """What a rater writes down: the score with noise [points], rounded and kept in 0-48."""
+    """What a rater writes down: the score with noise [points], rounded and kept in 0-48.
+
+    >>> rate_score(np.array([47.8, 30.2]), np.array([1.4, -0.9]))
+    array([48., 29.])
+    """
     return np.clip(np.round(score + noise), 0, 48)
 
 
@@ -279,7 +294,12 @@ class Plausibility:
 
 
 def plausibility(people: pd.DataFrame) -> Plausibility:
-    """Apply the ranges of `PLAUSIBLE` to the columns that are present."""
+    """Apply the ranges of `PLAUSIBLE` to the columns that are present.
+
+    >>> import pandas as pd
+    >>> plausibility(pd.DataFrame({"bmi": [22.0, 90.0]})).keep
+    array([ True, False])
+    """
     keep = np.ones(len(people), dtype=bool)
     refused = {}
     for name, (low, high) in PLAUSIBLE.items():
@@ -312,6 +332,12 @@ def balance(features: Array, targets: Array, limit: int = 200) -> Array:
     ------
     InvalidValue
         If no weights reach the targets: they lie outside what these patients span.
+
+    Examples
+    --------
+    >>> weights = balance(np.array([[0.0], [1.0]]), np.array([0.25]))
+    >>> weights.round(6)
+    array([0.75, 0.25])
     """
     scale = features.std(axis=0)
     centred = (features - targets) / np.where(scale > 0, scale, 1.0)
@@ -344,7 +370,11 @@ def balance(features: Array, targets: Array, limit: int = 200) -> Array:
 
 
 def effective_size(weights: Array) -> float:
-    """Effective sample size of weighted patients, (sum w)^2 / sum w^2 (Kish 1965)."""
+    """Effective sample size of weighted patients, (sum w)^2 / sum w^2 (Kish 1965).
+
+    >>> effective_size(np.full(4, 0.25)), effective_size(np.array([1.0, 0.0, 0.0]))
+    (4.0, 1.0)
+    """
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
