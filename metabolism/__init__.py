@@ -11,7 +11,6 @@ Public names are imported on first use, so that ``import metabolism`` stays fast
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version as _version
 from typing import Any
 
 _PUBLIC = {
@@ -56,12 +55,15 @@ _NAMESPACES = {
 }
 
 __all__ = [*sorted(_PUBLIC)]
-__version__ = _version("als-methionine")
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(f"metabolism.{_PUBLIC[name]}"), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("als-methionine")
     if name in _NAMESPACES:
         return import_module(f"metabolism.{_NAMESPACES[name]}")
     raise AttributeError(f"module 'metabolism' has no attribute '{name}'")

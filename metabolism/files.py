@@ -1,20 +1,34 @@
-"""Files written whole or not at all, and what a result says of its making."""
+"""Files and folders written whole or not at all, pieces of long work, and what a result says of its making."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metabolism.errors import OutputError
+from metabolism.errors import OutputError, UsageError
 
 
-def write_atomically(path: str | Path, write: Any) -> Path:
-    """Call ``write(temporary path)`` and move the finished file into place.
+def write_atomically(path: str | Path, write: Callable[[Path], Any], *, private: bool = False) -> Path:
+    """Call ``write(temporary path)`` and move the finished file, flushed to the disk, into place.
+
+    A link stays a link: the file it leads to is replaced. A device or a pipe (``/dev/null``, ``/dev/stdout``) is
+    written to, never replaced.
+
+    Parameters
+    ----------
+    path : str or Path
+    write : callable
+        Writes the file at the path it is given.
+    private : bool
+        Nobody else may read the file.
 
     Raises
     ------
@@ -23,17 +37,24 @@ def write_atomically(path: str | Path, write: Any) -> Path:
     """
     target = Path(path)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
-    except OSError as error:
-        raise OutputError(f"cannot write '{target}': {error.strerror}; choose a writable folder.") from None
-    os.close(descriptor)
-    part = Path(name)
+        real = target.resolve() if target.is_symlink() else target
+        through = real.exists() and not real.is_file() and not real.is_dir()
+        home = Path(tempfile.gettempdir()) if through else real.parent
+        part = home / f".{real.name}.{secrets.token_hex(4)}{real.suffix}"
+        # created here, so that nobody else's file can lie there; the system takes the umask off the mode
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600 if private or through else 0o666))
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write '{target}': {reason}; choose a writable folder.") from None
     try:
         write(part)
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        part.replace(target)
+        if through:
+            with real.open("wb") as out:
+                out.write(part.read_bytes())
+        else:
+            _flush(part)
+            part.replace(real)
+            _flush(real.parent)
     except OSError as error:
         raise OutputError(f"cannot write '{target}': {error.strerror or error}.") from None
     finally:
@@ -44,6 +65,156 @@ def write_atomically(path: str | Path, write: Any) -> Path:
 def write_text(path: str | Path, text: str) -> Path:
     """Write a text file atomically (UTF-8)."""
     return write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _flush(path: Path) -> None:
+    """Have the system put a file, or the names in a folder, on the disk before anything refers to it."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def check_target(path: str | Path, force: bool = False) -> Path:
+    """Refuse a file that cannot be written, or that exists, before the work that would fill it.
+
+    Parameters
+    ----------
+    path : str or Path
+    force : bool
+        An existing file may be replaced; devices and pipes need no leave.
+
+    Raises
+    ------
+    OutputError
+    """
+    target = Path(path)
+    if not str(path):
+        raise OutputError("an empty name is no file; name one, or leave the option out.")
+    if target.is_dir():
+        raise OutputError(f"'{target}' is a folder; name a file in it.")
+    if target.is_file() and not force:
+        raise OutputError(f"'{target}' exists; give --force (force=True) to overwrite it.")
+    if not target.exists() and not os.access(target.parent, os.W_OK):
+        raise OutputError(f"cannot write '{target}': there is no writable folder '{target.parent}'.")
+    return target
+
+
+@contextmanager
+def complete_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a hidden folder that becomes ``path`` when the block ends, and vanishes on any error or interruption.
+
+    Parameters
+    ----------
+    path : str or Path
+    replace : bool
+        A folder that is there gives way, if every file in it has a successor of the same name in the new one; it stays
+        until the new one is complete.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, or what is there holds anything else.
+    """
+    target = Path(path)
+    real = target.resolve()
+    token = secrets.token_hex(4)
+    part, old = (real.parent / f".{real.name}.{kind}-{token}" for kind in ("part", "old"))
+    occupied = real.exists() and not (real.is_dir() and not any(real.iterdir()))
+    if occupied and not (replace and real.is_dir()):
+        raise OutputError(f"'{target}' exists; give --force (force=True), or another name.")
+    if real == Path.cwd() or real in Path.cwd().parents:
+        raise OutputError(f"'{target}' is the folder you are in; give a folder inside it.")
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(f"cannot write '{target}': {error.strerror}; choose a writable folder.") from None
+    try:
+        yield part
+        if occupied:
+            foreign = sorted(_inside(real) - _inside(part))
+            if foreign:
+                raise OutputError(f"'{target}' holds '{foreign[0]}', which this export did not write; move it away.")
+        for file in part.rglob("*"):
+            _flush(file)
+        if real.exists():
+            real.replace(old)
+        try:
+            part.replace(real)
+        except OSError:
+            if old.exists():
+                old.replace(real)
+            raise
+        _flush(real.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write '{target}': {error.strerror or error}.") from None
+    finally:
+        for leftover in (part, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _inside(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
+
+
+class Parts:
+    """Pieces of long work in a folder, so that work that was stopped goes on where it was.
+
+    Every piece bears a digest of its request, its name and its content: one that is damaged, or was copied from
+    elsewhere, counts as not there and is made again.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing.
+    request : JSON value
+        Everything that decides what a piece holds.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds the pieces of another request.
+    OutputError
+        If it cannot be written.
+    """
+
+    def __init__(self, folder: Path, request: Any) -> None:
+        self.folder = folder
+        self.request = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        mark = folder / "request.sha256"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            owner = mark.read_text(encoding="utf-8", errors="replace").strip() if mark.exists() else None
+            kept = owner is None and any(p.suffix == ".json" for p in folder.iterdir())
+        except OSError as error:
+            raise OutputError(f"cannot use '{folder}': {error.strerror}; choose a writable folder.") from None
+        if kept or owner not in (None, self.request):
+            raise UsageError(
+                f"'{folder}' holds the work of another request (model, data, settings or seed differ); choose another "
+                "folder, or empty it."
+            )
+        if owner is None:
+            write_text(mark, self.request + "\n")
+
+    def read(self, name: str) -> Any:
+        """Return a piece, or None where it has to be made."""
+        try:
+            piece = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+            return piece["content"] if piece["sha256"] == self._digest(name, piece["content"]) else None
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+    def write(self, name: str, content: Any) -> None:
+        """Keep a piece; JSON keeps every bit of a number."""
+        write_text(
+            self.folder / f"{name}.json", json.dumps({"sha256": self._digest(name, content), "content": content})
+        )
+
+    def _digest(self, name: str, content: Any) -> str:
+        return hashlib.sha256(json.dumps([self.request, name, content]).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -61,8 +232,8 @@ def manifest_text(entries: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the store; the operating system lets go of it when the process ends, however it ends."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder; the operating system lets go of it when the process ends, however it ends."""
     with (folder / "lock").open("a") as handle:
         try:
             if os.name == "nt":
@@ -74,7 +245,5 @@ def _locked(folder: Path) -> Iterator[None]:
 
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise OutputError(
-                f"the store '{folder}' is in use by another sweep; wait for it or give a new folder."
-            ) from None
+            raise OutputError(f"'{folder}' is in use by another process; wait for it or give a new folder.") from None
         yield

@@ -1,14 +1,13 @@
-"""Runs one published SBML model to rest and through a change, in a process of its own: JSON in, JSON out."""
+"""Runs one published SBML model to rest and through a change; called inside the sandbox for foreign files."""
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 import numpy as np
 
 from metabolism.errors import MetabolismError
+from metabolism.sbml import checked_text, flatten
 
 #: Time to rest [h], and the largest relative rate that counts as rest [1/h].
 _SPAN, _REST = 5000.0, 1e-6
@@ -18,17 +17,26 @@ _SPAN, _REST = 5000.0, 1e-6
 Answer = list[float] | str
 
 
-def serve(request: dict[str, Any]) -> list[Answer]:
-    """Run every job in this process: rest, then the change for its time; read one expression at both ends."""
+def run_jobs(path: str, jobs: list[dict[str, Any]]) -> list[Answer]:
+    """Run every job in this process: rest, then the change for its time; read one expression at both ends.
+
+    Raises
+    ------
+    ModelError
+        For a file that `metabolism compare` refuses too.
+    """
     import roadrunner
+
+    text = checked_text(path)
+    flatten(text)
 
     roadrunner.Logger.disableLogging()
     answers: list[Answer] = []
     try:
-        runner = roadrunner.RoadRunner(request["path"])
+        runner = roadrunner.RoadRunner(text)
     except RuntimeError as error:
-        return [f"cannot be loaded: {' '.join(str(error).split())[:120]}"] * len(request["jobs"])
-    for job in request["jobs"]:
+        return [f"cannot be loaded: {' '.join(str(error).split())[:120]}"] * len(jobs)
+    for job in jobs:
         try:
             runner.resetAll()
             answers.append(_rest_and_read(runner, job))
@@ -64,7 +72,3 @@ def _rest_and_read(runner: Any, job: dict[str, Any]) -> list[float]:
     if job["hours"] > 0:
         runner.simulate(_SPAN, _SPAN + job["hours"], 3)
     return [first, read()]
-
-
-if __name__ == "__main__":
-    print(json.dumps(serve(json.loads(sys.stdin.read()))))

@@ -1,17 +1,14 @@
 """Published one-carbon models beside ours: which rows each can express, and which of those it passes.
 
 Their SBML files are not shipped; the ids that correspond to ours are in ``experiments/cases/peers/ids.csv``. Each
-state is run to rest by libRoadRunner in a process of its own, so that a crash there costs only that model. The
-reading is generous: a study's own baseline is left out where a model has no inputs for it, and liver homocysteine
+state is run to rest by libRoadRunner in the sandbox for foreign files, which refuses what `metabolism compare` refuses.
+The reading is generous: a study's own baseline is left out where a model has no inputs for it, and liver homocysteine
 stands in for plasma wherever only a relative change is asked for.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +22,7 @@ from metabolism.data import experiments_dir
 from metabolism.dosing import Hold
 from metabolism.errors import OutputError, UnknownName
 from metabolism.model import Model, equations
+from metabolism.sbml import in_sandbox
 from metabolism.simulation import Reading, outputs_of, rest_patients
 
 #: When a model is given up [s].
@@ -272,14 +270,5 @@ def _settings(text: str) -> dict[str, float]:
 
 
 def _worker(path: Path, jobs: list[dict[str, Any]]) -> list[Answer]:
-    request = json.dumps({"path": str(path), "jobs": jobs})
-    command = [sys.executable, "-m", "metabolism.cases.peer_worker"]
-    try:
-        done = subprocess.run(command, input=request, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        return [f"gave no answer within {_PATIENCE} s"] * len(jobs)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return [f"crashed ({last})"] * len(jobs)
-    answers: list[Answer] = json.loads(done.stdout.strip().splitlines()[-1])
+    answers: list[Answer] = in_sandbox("metabolism.cases.peer_worker:run_jobs", path, {"jobs": jobs}, seconds=_PATIENCE)
     return answers

@@ -61,6 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    # processes started from here never take a numpy.py of the current folder for the real one
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     parser = build_parser()
     try:
         arguments = parser.parse_args(argv)

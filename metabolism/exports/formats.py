@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from metabolism.dosing import Regimen
 from metabolism.errors import OutputError, UnknownName, UsageError
@@ -15,7 +13,7 @@ from metabolism.exports.omex import archive_parts, parameters_csv, write_archive
 from metabolism.exports.page import model_report
 from metabolism.exports.petab import write_petab
 from metabolism.exports.sbml import LEVELS, sbml_text
-from metabolism.files import write_atomically, write_text
+from metabolism.files import check_target, complete_folder, write_atomically, write_text
 from metabolism.model import Model, antimony_from_sbml
 
 
@@ -122,13 +120,13 @@ def export(
         raise UsageError(f"start = '{start}' must be 'rest' or 'initial'.")
     if regimen and format in ("petab", "parameters", "report"):
         raise UsageError(f"the format '{format}' holds no regimen; leave it out, or use sbml or omex.")
-    target = Path(path)
-    if target.exists() and not force:
-        raise OutputError(f"'{target}' exists; give --force (force=True) to overwrite it.")
+    target = Path(path) if format == "petab" else check_target(path, force)
     request = _Request(model, regimen, until, start)
     try:
         if format == "petab":
-            return _folder(target, lambda folder: write_petab(model, folder))
+            with complete_folder(target, replace=force) as folder:
+                write_petab(model, folder)
+            return target
         if format == "omex":
             if start != "rest":
                 raise UsageError("an archive holds the curves of simulate(), which start at rest; leave start out.")
@@ -139,28 +137,3 @@ def export(
         raise OutputError(
             f"the format '{format}' needs the package '{error.name}': pip install 'als-methionine[exports]'."
         ) from None
-
-
-def _folder(target: Path, write: Callable[[Path], Any]) -> Path:
-    """Write a folder beside its place and move it there when it is complete."""
-    if target.exists() and not (target.is_dir() and _ours(target)):
-        raise OutputError(f"'{target}' is not a folder written by this export; remove it yourself or choose another.")
-    try:
-        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise OutputError(f"cannot write '{target}': {error.strerror}; choose a writable folder.") from None
-    try:
-        write(part)
-        part.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write '{target}': {error.strerror or error}.") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return target
-
-
-def _ours(folder: Path) -> bool:
-    return not any(folder.iterdir()) or (folder / "problem.yaml").is_file()

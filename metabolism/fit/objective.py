@@ -13,7 +13,6 @@ as precise. Likelihood, profiles and draws leave the constraints out: they are r
 
 from __future__ import annotations
 
-import json
 import math
 import tomllib
 from collections.abc import Callable
@@ -27,8 +26,8 @@ from numpy.typing import NDArray
 
 from metabolism.cases import Predictions, Row, predict, read_cases
 from metabolism.data import experiments_dir, models_dir
-from metabolism.errors import InvalidValue, MetabolismError, ModelError
-from metabolism.files import write_text
+from metabolism.errors import InvalidValue, ModelError
+from metabolism.files import Parts
 from metabolism.model import MODEL_KINDS, Model, closure
 from metabolism.types import Array
 
@@ -145,6 +144,23 @@ class Objective:
         self.low, self.high = (np.log([getattr(row, side) for row in rows]) for side in ("lower", "upper"))
         self.evaluations = 0
         self._cached: tuple[bytes, Array] = (b"", np.empty(0))
+
+    @property
+    def request(self) -> list[Any]:
+        """Everything a finished start or round depends on: model, definition, priors and every cell of the data."""
+        d = self.definition
+        priors = [a.tolist() for a in (self.centre, self.sd, self.low, self.high)]
+        data = [dict(row.text) for row in self.rows]
+        return [
+            self.model.structure_hash,
+            self.model.parameter_hash,
+            d.id,
+            d.parameters,
+            d.band_sd,
+            d.seed,
+            priors,
+            data,
+        ]
 
     @cached_property
     def scales(self) -> list[tuple[bool, float, float]]:
@@ -304,22 +320,14 @@ def least_squares(
 
     Raises
     ------
-    MetabolismError
-        If the folder holds starts of another definition or another model.
+    UsageError
+        If the folder holds starts of another definition, other data or another model.
     """
     from scipy.stats import norm, qmc
 
     d = objective.definition
     count = starts or d.starts
-    folder.mkdir(parents=True, exist_ok=True)
-    key = {
-        "definition": d.id,
-        "parameters": list(d.parameters),
-        "model": objective.model.structure_hash,
-        "values": objective.model.parameter_hash,
-        "rows": [r.id for r in objective.rows],
-        "seed": d.seed,
-    }
+    parts = Parts(folder, [objective.request, limit])
     table = np.log([objective.model.table[n].value for n in d.parameters])
     uniform = qmc.Sobol(len(d.parameters), rng=np.random.default_rng(d.seed)).random_base2(6)
     spread = objective.centre + 0.5 * objective.sd * norm.ppf(np.clip(uniform, 1e-6, 1 - 1e-6))
@@ -327,23 +335,16 @@ def least_squares(
     tick = progress(f"fit {d.id}", count) if progress else None
     found = []
     for number, point in enumerate(points):
-        path = folder / f"start_{number}.json"
-        if path.is_file():
-            entry = json.loads(path.read_text(encoding="utf-8"))
-            if entry["key"] != key:
-                raise MetabolismError(
-                    f"'{folder}' holds starts of another fit or model; give another folder or remove it."
-                )
-        else:
+        entry = parts.read(f"start_{number}")
+        if entry is None:
             solved = _minimise(objective, point, limit)
             entry = {
-                "key": key,
                 "cost": float(solved.cost),
                 "x": solved.x.tolist(),
                 "steps": int(solved.nfev),
                 "message": solved.message,
             }
-            write_text(path, json.dumps(entry) + "\n")
+            parts.write(f"start_{number}", entry)
         found.append(entry)
         if tick:
             tick(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metabolism.errors import InvalidValue, SolverFailed, UnknownName
-from metabolism.files import write_atomically
+from metabolism.files import Parts
 from metabolism.fit.objective import Fit, Objective
 from metabolism.types import Array
 
@@ -180,11 +179,22 @@ def sample(
     x, logs, weights = np.empty((0, len(centre))), np.empty(0), np.empty(0)
     used: list[Any] = []
     sizes = [len(part) for part in np.array_split(np.arange(proposals), ROUNDS)]
+    parts = (
+        None
+        if folder is None
+        else Parts(folder, [objective.request, centre.tolist(), covariance.tolist(), sizes, seed])
+    )
     for number, size in enumerate(sizes):
         proposal = multivariate_t(centre, covariance * (FREEDOM - 2) / FREEDOM, df=FREEDOM, seed=rng)
         tried = np.atleast_2d(proposal.rvs(size))
-        kept = None if folder is None else folder / f"round_{number}.npz"
-        x, logs = np.vstack([x, tried]), np.append(logs, _log_posterior(objective, tried, tick, kept))
+        kept = parts.read(f"round_{number}") if parts else None
+        if kept is None:
+            kept = _log_posterior(objective, tried, tick).tolist()
+            if parts:
+                parts.write(f"round_{number}", kept)
+        elif tick:
+            tick(size)
+        x, logs = np.vstack([x, tried]), np.append(logs, kept)
         used.append(proposal)
         shares = np.log(np.array(sizes[: number + 1]) / len(x))
         mixture = np.logaddexp.reduce([share + past.logpdf(x) for share, past in zip(shares, used, strict=True)])
@@ -207,14 +217,8 @@ def sample(
     return Sample(draws, _effective(weights), objective.evaluations, pareto_k(weights))
 
 
-def _log_posterior(objective: Objective, x: Array, tick: Tick | None, kept: Path | None) -> Array:
+def _log_posterior(objective: Objective, x: Array, tick: Tick | None) -> Array:
     """Log posterior density of candidates up to a constant; minus infinity outside the bounds."""
-    if kept is not None and kept.is_file():
-        with np.load(kept) as stored:
-            if np.array_equal(stored["x"], x):
-                if tick:
-                    tick(len(x))
-                return np.asarray(stored["logs"])
     logs = np.full(len(x), -np.inf)
     inside = ((x >= objective.low) & (x <= objective.high)).all(axis=1)
     for part in np.array_split(np.flatnonzero(inside), max(1, math.ceil(inside.sum() / 64))):
@@ -223,10 +227,6 @@ def _log_posterior(objective: Objective, x: Array, tick: Tick | None, kept: Path
             tick(len(part))
     if tick:
         tick(int((~inside).sum()))
-    if kept is not None:
-        buffer = io.BytesIO()
-        np.savez(buffer, x=x, logs=logs)
-        write_atomically(kept, lambda part: part.write_bytes(buffer.getvalue()))
     return logs
 
 

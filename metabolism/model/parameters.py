@@ -7,6 +7,7 @@ first). `models/sets/*.csv` hold overrides such as ``als_patient``. Nothing else
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from metabolism.data import models_dir
 from metabolism.errors import InvalidValue, ModelError, UnknownName
+from metabolism.files import write_text
 from metabolism.units import magnitude
 
 #: Kinds that appear as symbols of the equations; the others only describe cohorts or the reference state.
@@ -186,15 +188,11 @@ def parameter_table() -> ParameterTable:
 def write_rows(rows: Iterable[Mapping[str, str]]) -> None:
     """Replace the rows of the shipped parameter table: all of them, or, if one cannot be written, none."""
     path = models_dir() / "parameters.csv"
-    part = path.with_suffix(".part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
     parameter_table.cache_clear()
 
 

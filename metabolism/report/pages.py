@@ -106,7 +106,7 @@ def finished_runs(folder: Path) -> list[Path]:
 
 def previous_run(folder: Path) -> Path | None:
     """Return the run before this one of the same experiment and size, if there is one."""
-    stamp = folder.name.strip(".").removesuffix(".part")
+    stamp = folder.name.strip(".").partition(".part")[0]
     quick = read_manifest(folder)["quick"]
     older = [p for p in finished_runs(folder.parent) if p.name < stamp and read_manifest(p)["quick"] == quick]
     return max(older, key=lambda p: p.name) if older else None

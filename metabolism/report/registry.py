@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from metabolism.data import experiments_dir, read_data
 from metabolism.data import source as data_source
 from metabolism.engines import check_engine
-from metabolism.errors import ModelError, OutputError, UnknownName
-from metabolism.files import manifest_text, versions, write_text
+from metabolism.errors import ModelError, UnknownName
+from metabolism.files import complete_folder, manifest_text, versions, write_text
 from metabolism.model import Model, citations, load
 from metabolism.progress import Progress, silent
 from metabolism.report.claims import Claim
@@ -175,7 +173,7 @@ def run(
     check_engine(engine)
     base = Path(out or "results") / name
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S_%fZ")
-    with _complete_or_nothing(base / stamp) as folder:
+    with complete_folder(base / stamp) as folder:
         context = Context(model or load(), quick, seed, workers, progress, engine)
         begun = datetime.now(UTC)
         outcome = chosen.answer(context)
@@ -224,23 +222,3 @@ def _write(folder: Path, chosen: Experiment, outcome: Outcome, manifest: dict[st
         with style():
             for key, figure in chosen.figures(outcome).items():
                 save_figure(figure, folder / "figures" / key)
-
-
-@contextmanager
-def _complete_or_nothing(target: Path) -> Iterator[Path]:
-    """Yield a hidden folder that becomes `target` on success and vanishes on any error or interruption."""
-    part = target.parent / f".{target.name}.part"
-    try:
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write results to '{target.parent}': {error.strerror}; choose a writable folder with --out."
-        ) from None
-    try:
-        yield part
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write results to '{target}': {error.strerror or error}.") from None
-    finally:
-        if part.exists():
-            shutil.rmtree(part, ignore_errors=True)

@@ -1,19 +1,14 @@
-"""A foreign SBML file beside our model: read in a process of its own, with limits of time and memory."""
+"""A foreign SBML file beside our model, read in the sandbox."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from metabolism.errors import MetabolismError, ModelError
 from metabolism.sbml.fingerprint import UNTIL, differences, sbml_fingerprint
-
-#: Limits of the reading process: wall and CPU time [s], address space [MB].
-SECONDS, MEGABYTES = 300, 4000
+from metabolism.sbml.foreign import checked_text, flatten
+from metabolism.sbml.sandbox import MEGABYTES, SECONDS, in_sandbox
 
 
 def file_fingerprint(
@@ -34,35 +29,16 @@ def file_fingerprint(
     ModelError
         If the file is broken, hostile or not covered, or its analysis needs more than the limits.
     """
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "metabolism.sbml.compare",
-        str(path),
-        repr(until),
-        str(seconds),
-        str(megabytes),
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
-        raise ModelError(f"'{path}' was not analysed within {seconds} s; give --seconds for more time.") from None
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-    if "fingerprint" in answer:
-        found: dict[str, Any] = answer["fingerprint"]
-        return found
-    if "error" in answer:
-        raise ModelError(str(answer["error"]))
-    if done.returncode < 0:
-        raise ModelError(
-            f"reading '{path}' ended the process that did it (signal {-done.returncode}); limits were {seconds} s of CPU "
-            f"and {megabytes} MB."
-        )
-    reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
-    raise ModelError(f"'{path}' could not be analysed: {reason[0]}")
+    document: dict[str, Any] = in_sandbox(
+        "metabolism.sbml.compare:fingerprint_of", path, {"until": until}, seconds=seconds, megabytes=megabytes
+    )
+    return document
+
+
+def fingerprint_of(path: str, until: float) -> dict[str, Any]:
+    """Read a file in this process, checks first, and return its fingerprint."""
+    text, remarks = flatten(checked_text(path))
+    return sbml_fingerprint(text, until, remarks)
 
 
 def side_by_side(*fingerprints: Mapping[str, Any]) -> str:
@@ -129,40 +105,3 @@ _ROWS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("theorems to 1e-6", lambda f: "hold" if f["theorems"]["hold"] else "broken"),
     ("strongest flux control", lambda f: _strongest(f)),
 )
-
-
-def _limit(seconds: int, megabytes: int) -> None:
-    try:
-        import resource
-    except ImportError:
-        # Windows has no such limits: the time limit of the parent remains
-        return
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (megabytes * 2**20, megabytes * 2**20))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _child(path: str, until: float, seconds: int, megabytes: int) -> dict[str, Any]:
-    from metabolism.sbml.foreign import checked_text, flatten
-
-    _limit(seconds, megabytes)
-    try:
-        text, remarks = flatten(checked_text(path))
-        return {"fingerprint": sbml_fingerprint(text, until, remarks)}
-    except ModelError as error:
-        message = str(error)
-        return {"error": message if message.startswith("'") else f"'{path}': {message}"}
-    except MetabolismError as error:
-        return {"error": f"'{path}': {error}"}
-    except MemoryError:
-        return {"error": f"'{path}' needs more than the {megabytes} MB allowed."}
-    except RecursionError:
-        return {"error": f"'{path}' has formulas nested too deeply to be read."}
-    except Exception as error:
-        # a foreign file can break any library: the user gets a sentence, never the session
-        return {"error": f"'{path}' could not be analysed ({type(error).__name__}: {' '.join(str(error).split())})."}
-
-
-if __name__ == "__main__":
-    _, file, end, time_limit, memory_limit = sys.argv
-    print(json.dumps(_child(file, float(end), int(time_limit), int(memory_limit))))

@@ -1,6 +1,6 @@
 """SBML files from elsewhere: checked before anything loads them, then flattened to what `read_equations` reads.
 
-Everything here is meant to run in a process with limits of time and memory (`metabolism.sbml.compare`).
+Everything here is meant to run in a process with limits of time and memory (`metabolism.sbml.sandbox`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def checked_text(path: str | Path) -> str:
 
     def refuse(*_: Any) -> None:
         raise ModelError(
-            f"'{file}' declares a document type or entities, which SBML never needs and attacks use; remove the DOCTYPE."
+            f"'{file}' declares a document type or entities, which SBML never needs and attacks use; remove the "
+            "DOCTYPE."
         )
 
     parser = expat.ParserCreate()
@@ -70,7 +71,7 @@ def checked_text(path: str | Path) -> str:
     if root[0].rpartition(":")[2] != "sbml":
         raise ModelError(f"'{file}' is XML but no SBML: its root element is <{root[0]}>.")
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ModelError(f"'{file}' is not UTF-8, which SBML requires.") from None
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metabolism.errors import OutputError, UsageError
-from metabolism.files import _locked, manifest_text, write_atomically, write_text
+from metabolism.files import locked, manifest_text, write_atomically, write_text
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def open_store(
         raise OutputError(f"cannot write the store '{folder}': {error.strerror}; choose a writable folder.") from None
     if not file.exists() and others:
         raise UsageError(f"'{folder}' is not empty and holds no sweep ({others[0]}); give a new folder.")
-    with _locked(folder):
+    with locked(folder):
         if file.exists():
             old = read_manifest(folder)
             _same_origin(folder, old, study, design, chunk)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metabolism.errors import InvalidValue, OutputError, UsageError
-from metabolism.files import write_text
+from metabolism.errors import InvalidValue
+from metabolism.files import Parts
 from metabolism.trials.analysis import analyse
 from metabolism.trials.design import Design
 from metabolism.trials.pool import Pool
@@ -101,16 +101,18 @@ def replicate(
         raise InvalidValue(f"{count} replicates are none; ask for at least 1.")
     chosen = analyses or (design.primary,)
     maxima = np.broadcast_to(np.asarray(maximum, dtype=float), count)
-    place = Path(folder) if folder is not None else None
-    if place is not None:
-        _claim(place, request_hash(pool, design, np.asarray(maximum, dtype=float), seed, chosen, shuffle))
+    parts = None
+    if folder is not None:
+        wanted = request_hash(pool, design, np.asarray(maximum, dtype=float), seed, chosen, shuffle)
+        parts = Parts(Path(folder), wanted)
     bounds = [(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
-    done = {b: frame for b in bounds if place is not None and (frame := _read(place, b)) is not None}
+    kept = {b: parts.read(_name(b)) for b in bounds} if parts else {}
+    done = {b: pd.DataFrame(rows) for b, rows in kept.items() if rows is not None}
     resumed = sum(len(f) for f in done.values())
     if progress:
         progress(resumed)
     todo = [b for b in bounds if b not in done]
-    work = (delayed(_chunk)(pool, design, maxima, seed, chosen, b, shuffle, place) for b in todo)
+    work = (delayed(_chunk)(pool, design, maxima, seed, chosen, b, shuffle, parts) for b in todo)
     # starting a process costs more than a few chunks do
     jobs = min(workers, len(todo) // 8)
     finished = Parallel(n_jobs=jobs, return_as="generator")(work) if jobs > 1 else (f(*a, **k) for f, a, k in work)
@@ -130,7 +132,7 @@ def _chunk(
     analyses: tuple[str, ...],
     bound: tuple[int, int],
     shuffle: bool,
-    folder: Path | None,
+    parts: Parts | None,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -141,9 +143,9 @@ def _chunk(
         if shuffle:
             trial = replace(trial, arm=rng.permutation(trial.arm))
         rows.append(_row(number, trial, analyses))
-    if folder is not None:
-        # written here and not by the parent, so that an interruption loses no finished chunk; JSON keeps every bit
-        write_text(_path(folder, bound), json.dumps(rows))
+    if parts:
+        # written here and not by the parent, so that an interruption loses no finished chunk
+        parts.write(_name(bound), rows)
     return pd.DataFrame(rows)
 
 
@@ -198,28 +200,5 @@ def request_hash(
     return digest.hexdigest()
 
 
-def _claim(folder: Path, request: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        mark = folder / "request.sha256"
-        if mark.exists() and mark.read_text(encoding="utf-8").strip() != request:
-            raise UsageError(
-                f"'{folder}' holds replicates of another request (design, model, effect or seed differ); choose another folder, or empty it."
-            )
-        if not mark.exists():
-            write_text(mark, request + "\n")
-    except OSError as error:
-        raise OutputError(f"cannot use '{folder}': {error.strerror}; choose a writable folder.") from None
-
-
-def _path(folder: Path, bound: tuple[int, int]) -> Path:
-    return folder / f"replicates_{bound[0]:06d}_{bound[1]:06d}.json"
-
-
-def _read(folder: Path, bound: tuple[int, int]) -> pd.DataFrame | None:
-    import pandas as pd
-
-    path = _path(folder, bound)
-    if not path.exists():
-        return None
-    return pd.DataFrame(json.loads(path.read_text(encoding="utf-8")))
+def _name(bound: tuple[int, int]) -> str:
+    return f"replicates_{bound[0]:06d}_{bound[1]:06d}"

@@ -21,8 +21,9 @@ from metabolism.cases.rows import InvalidCase, read_cases
 from metabolism.cli import main
 from metabolism.data import experiments_dir
 from metabolism.dosing import Regimen, Treatment, read_match, read_treatment
-from metabolism.errors import InvalidValue, MetabolismError, UnknownName
+from metabolism.errors import InvalidValue, MetabolismError, ModelError, UnknownName
 from metabolism.model import draws, equations, sbml_from_antimony
+from metabolism.sbml import file_fingerprint
 from metabolism.simulation import METRICS, Reading, area, half_life, lambda_z, nca, outputs_of, rest_patients, simulate
 from tests.cases.test_cases import GOOD, write
 
@@ -544,11 +545,25 @@ def test_a_published_model_is_run_on_the_rows_it_can_express(model, tmp_path):
     assert peer.passes(rows[0])
     data = peer.as_json()
     assert (data["cases"], data["cases_expressed"]) == (1, 0)
-    # a file that is no SBML costs that model only
-    path.write_text("BIOMD0000000268 this is not SBML", encoding="utf-8")
-    (peer,) = run_peers(model, rows, [str(path)])
-    assert peer.simulated == {}
-    assert "cannot be loaded" in peer.missing["M0"] or "crashed" in peer.missing["M0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("BIOMD0000000268 this is not SBML", "not well-formed XML"),
+        ('<?xml version="1.0"?><!DOCTYPE sbml [<!ENTITY a "b">]><sbml>BIOMD0000000268</sbml>', "remove the DOCTYPE"),
+        ("<html>BIOMD0000000268</html>", "no SBML"),
+    ],
+)
+def test_a_published_model_is_refused_where_compare_refuses_it(model, tmp_path, text, reason):
+    path = tmp_path / "BIOMD0000000268.xml"
+    path.write_text(text, encoding="utf-8")
+    row = {"interventions": "enzyme CBS x 0.5 lifelong", "against": "none", "unit": "%", "metric": "percent_difference"}
+    rows = cases(model, tmp_path, row)
+    with pytest.raises(ModelError, match=reason):
+        run_peers(model, rows, [str(path)])
+    with pytest.raises(ModelError, match=reason):
+        file_fingerprint(path)
 
 
 # --- the shipped board -----------------------------------------------------------------------------------------------

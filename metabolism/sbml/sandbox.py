@@ -1,0 +1,97 @@
+"""The one place where files from elsewhere are opened: a process of its own, with limits of time and memory.
+
+The child never looks for modules in the current folder, so that a ``numpy.py`` beside a downloaded model stays text.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from metabolism.errors import MetabolismError, ModelError
+
+#: Limits of the reading process: wall and CPU time [s], address space [MB].
+SECONDS, MEGABYTES = 300, 4000
+
+_BOOT = "import sys; sys.path.append(sys.argv[1]); from metabolism.sbml.sandbox import serve; serve(*map(int, sys.argv[2:]))"
+
+
+def in_sandbox(
+    task: str, path: str | Path, request: dict[str, Any], *, seconds: int = SECONDS, megabytes: int = MEGABYTES
+) -> Any:
+    """Call a function on a foreign SBML file in a process of its own and return its answer.
+
+    Parameters
+    ----------
+    task : str
+        ``module:function`` of ours, called as ``function(path, **request)`` after the file passed its checks.
+    path : str or Path
+    request : dict
+        Plain data.
+    seconds, megabytes : int
+        Limits of the process.
+
+    Raises
+    ------
+    ModelError
+        If the file is broken, hostile or not covered, or needs more than the limits; always one clear sentence.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    command = [sys.executable, "-P", "-W", "ignore", "-c", _BOOT, str(seconds), str(megabytes), root]
+    message = json.dumps({"task": task, "path": str(path), "request": request})
+    try:
+        done = subprocess.run(command, input=message, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"'{path}' was not analysed within {seconds} s; give --seconds for more time.") from None
+    lines = [line for line in done.stdout.splitlines() if line.startswith('{"')]
+    answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    if "answer" in answer:
+        return answer["answer"]
+    if "error" in answer:
+        raise ModelError(str(answer["error"]))
+    if done.returncode < 0:
+        raise ModelError(
+            f"reading '{path}' ended the process that did it (signal {-done.returncode}): the file crashes the library "
+            f"that reads it, or needs more than {seconds} s of CPU or {megabytes} MB."
+        )
+    reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
+    raise ModelError(f"'{path}' could not be analysed: {reason[0]}")
+
+
+def serve(seconds: int, megabytes: int) -> None:
+    """Answer one request on the standard input: the child's side of `in_sandbox`."""
+    message = json.loads(sys.stdin.read())
+    _limit(seconds, megabytes)
+    print("\n" + json.dumps(_answer(message, megabytes)))
+
+
+def _answer(message: dict[str, Any], megabytes: int) -> dict[str, Any]:
+    path = message["path"]
+    module, _, name = message["task"].partition(":")
+    try:
+        return {"answer": getattr(import_module(module), name)(path, **message["request"])}
+    except MetabolismError as error:
+        text = str(error)
+        return {"error": text if text.startswith("'") else f"'{path}': {text}"}
+    except MemoryError:
+        return {"error": f"'{path}' needs more than the {megabytes} MB allowed."}
+    except RecursionError:
+        return {"error": f"'{path}' has formulas nested too deeply to be read."}
+    except Exception as error:
+        # a foreign file can break any library: the user gets a sentence, never the session
+        return {"error": f"'{path}' could not be analysed ({type(error).__name__}: {' '.join(str(error).split())})."}
+
+
+def _limit(seconds: int, megabytes: int) -> None:
+    try:
+        import resource
+    except ImportError:
+        # Windows has no such limits: the time limit of the parent remains
+        return
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    resource.setrlimit(resource.RLIMIT_AS, (megabytes * 2**20, megabytes * 2**20))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
