@@ -1,11 +1,13 @@
 """Units at the doors of the package: text or number in, one internal system (µmol, L, h) inside.
 
-pint is used here and nowhere else; solvers and tables work on plain floats in the model's own units.
+Text is read strictly and never evaluated: exactly one number and one unit. pint knows the units and nothing else; it is
+used here and nowhere else. Solvers and tables work on plain floats in the model's own units.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,24 @@ MODEL_UNITS = {
 }
 
 
+#: Abbreviations of the field that pint does not know, or takes for something else.
+_WRITTEN = {"wk": "week", "wks": "week", "w": "week", "mo": "month", "mos": "month", "y": "year", "yrs": "year"}
+
+
+_NUMBER = re.compile(
+    r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:nan|inf(?:inity)?)\b"
+)
+
+
+_NAME = r"[A-Za-zµμ%_]+(?:(?:\^|\*\*)-?[0-9])?"
+
+
+_UNIT = re.compile(rf"(?:1\s*/\s*)?{_NAME}(?:(?:\s*[*/·]\s*|\s+){_NAME})*")
+
+
+_FACTOR = re.compile(r"(?P<how>[*/·])?\s*(?P<name>[A-Za-zµμ%_]+)(?:(?:\^|\*\*)(?P<power>-?[0-9]))?")
+
+
 @cache
 def registry() -> pint.UnitRegistry[float]:
     """Return the one unit registry (month = 30.4375 d; points = ALSFRS-R points)."""
@@ -42,15 +62,102 @@ def registry() -> pint.UnitRegistry[float]:
     return units
 
 
+@cache
+def read_unit(text: str) -> Any:
+    """Read one unit, such as ``mg/kg/d`` or a name of `MODEL_UNITS`, as a pint unit.
+
+    Raises
+    ------
+    UnitMismatch
+        For a name that is no unit, or anything besides names, ``*``, ``/`` and small powers.
+    """
+    import pint
+
+    spelled = re.sub(r"\s+per\s+", "/", MODEL_UNITS.get(text.strip(), text).strip())
+    if spelled and not _UNIT.fullmatch(spelled):
+        raise UnitMismatch(f"'{text}' is no unit; write one such as 'mg', 'uM' or 'umol/kg/h'.")
+    unit: Any = registry().dimensionless
+    for factor in _FACTOR.finditer(spelled):
+        name = _WRITTEN.get(factor["name"], factor["name"]).replace("%", "percent")
+        try:
+            known = registry().parse_units(MODEL_UNITS.get(name, name)) ** int(factor["power"] or 1)
+        except pint.UndefinedUnitError:
+            raise UnitMismatch(f"'{factor['name']}' is no unit.") from None
+        unit = unit / known if factor["how"] == "/" else unit * known
+    return unit
+
+
+def number(text: str, name: str = "value") -> float:
+    """Read a text that is one number and nothing else.
+
+    Raises
+    ------
+    InvalidValue
+        If it is not, with the reading it suspects.
+
+    Examples
+    --------
+    >>> number("1.5e3")
+    1500.0
+    """
+    value, unit = split(text, name)
+    if unit:
+        raise InvalidValue(f"{name} = '{text}' is not a number.")
+    return value
+
+
+def split(text: str, name: str = "value") -> tuple[float, str]:
+    """Split a text into its one number and its unit, which may be empty.
+
+    Raises
+    ------
+    InvalidValue
+        If it does not begin with exactly one number, with the reading it suspects.
+
+    Examples
+    --------
+    >>> split("2.5 mg/kg")
+    (2.5, 'mg/kg')
+    """
+    plain = text.strip().replace("\N{MINUS SIGN}", "-")
+    start = _NUMBER.match(plain)
+    rest = plain[start.end() :] if start else plain
+    # a unit may begin with "1/" and hold small powers; no other digit, and no sign of arithmetic, may follow the number
+    stray = re.search("[0-9]", re.sub(r"^\s+1\s*/|(?:\^|\*\*)-?[0-9](?![0-9])", "", rest))
+    if start and not stray and not re.match(r"[.,'_]|\s*[-+*^·/]", rest):
+        return float(start.group()), rest.strip()
+    raise InvalidValue(f"{name} = '{text}' cannot be read as one number and one unit{_suspect(plain)}.")
+
+
+def _suspect(text: str) -> str:
+    """Say what a text that is no number may mean."""
+    if comma := re.match(r"([-+]?[0-9]+),([0-9]+)(.*)", text):
+        whole, part, rest = comma.groups()
+        thousands = f", for thousands '{whole}{part}{rest}'" if len(part) == 3 else ""
+        return f"; for a decimal comma write '{whole}.{part}{rest}'{thousands}"
+    if zeros := re.match(r"([-+]?)0+([0-9].*)", text):
+        return f"; it begins with 0: write '{zeros[1]}{zeros[2]}' or '{zeros[1]}0.{zeros[2]}'"
+    if re.match(r"[-+]?[0-9]*\.[0-9]*\.", text):
+        return "; it has two decimal points"
+    if re.match(r"[-+]?[0-9.]+\s*[-+*^/]", text):
+        return "; numbers are read, never calculated: write the result"
+    if re.match(r"[-+]?[0-9]+[ '_][0-9]{3}\b", text):
+        return "; write thousands without a gap"
+    if re.match(r"[-+]?[0-9.]+.*[0-9]", text):
+        return "; it seems to hold two numbers"
+    return ""
+
+
 def magnitude(value: float | str, unit: str, name: str = "value", molar_mass: float | None = None) -> float:
     """Convert a number or a text such as ``"50 mg"`` to a plain number in `unit`.
 
     Parameters
     ----------
     value : float or str
-        A bare number is taken to be in `unit` already.
+        A number is taken to be in `unit` already, and so is a text without a unit, except for times: '16' may be
+        hours or weeks, and is refused.
     unit : str
-        Target unit: a name of `MODEL_UNITS` or a pint expression.
+        Target unit: a name of `MODEL_UNITS` or another unit such as ``kg``.
     name : str
         What the value is, for the error message.
     molar_mass : float, optional
@@ -64,83 +171,52 @@ def magnitude(value: float | str, unit: str, name: str = "value", molar_mass: fl
     Raises
     ------
     UnitMismatch
-        If the unit is unknown or has another dimension.
+        If the unit is unknown, missing or has another dimension.
     InvalidValue
-        If the magnitude is not finite.
+        If the text is not one number and one unit, or the magnitude is not finite.
 
     Examples
     --------
-    >>> magnitude("3.5 d", "h"), magnitude(84, "h")
-    (84.0, 84.0)
-    >>> round(magnitude("50 mg", "umol", molar_mass=1344.4), 2)
-    37.19
-    >>> magnitude("1.5 nM", "uM")
-    0.0015
+    >>> magnitude("3.5 d", "h")
+    84.0
+    >>> magnitude("2 wk", "h")
+    336.0
     """
-    target = MODEL_UNITS.get(unit, unit)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value)
+        size = float(value)
     else:
         import pint
 
-        text = str(value).strip()
-        for ours, theirs in MODEL_UNITS.items():
-            if text.endswith(" " + ours):
-                text = text[: -len(ours)] + theirs
-                break
+        size, written = split(str(value), name)
+        if not written and unit == "h" and size and math.isfinite(size):
+            raise UnitMismatch(f"{name} = '{value}' has no unit; write '{value} h', '{value} d' or '{value} weeks'.")
         try:
-            quantity: Any = registry().Quantity(text)
-            if molar_mass is not None and quantity.check("[mass]"):
-                quantity = quantity / registry().Quantity(molar_mass, "g/mol")
-            if quantity.dimensionless and quantity.units == registry().dimensionless and not _has_unit(text):
-                number = float(quantity.magnitude)
-            else:
-                number = float(quantity.to(target).magnitude)
+            if written:
+                given = read_unit(written)
+                if molar_mass is not None and given.is_compatible_with("g"):
+                    size, given = size / molar_mass, given / registry().Unit("g/mol")
+                size = float(registry().Quantity(size, given).to(read_unit(unit)).magnitude)
         except pint.DimensionalityError:
             raise UnitMismatch(f"{name} = '{value}' is not in {_say(unit)}; give it in {_say(unit)}.") from None
-        except (
-            pint.UndefinedUnitError,
-            pint.errors.DefinitionSyntaxError,
-            ValueError,
-            TypeError,
-            SyntaxError,
-            AssertionError,
-            AttributeError,
-            ZeroDivisionError,
-            OverflowError,
-        ) as error:
+        except UnitMismatch as error:
             raise UnitMismatch(
-                f"{name} = '{value}' cannot be read as a quantity ({error}); write a number and a unit, "
-                f"e.g. '1.5 {_say(unit)}'."
+                f"{name} = '{value}' cannot be read as a quantity ({str(error).rstrip('.')}); "
+                f"write a number and a unit, e.g. '1.5 {_say(unit)}'."
             ) from None
-    if not math.isfinite(number):
+        except OverflowError:
+            size = math.inf
+    if not math.isfinite(size):
         raise InvalidValue(f"{name} = {value} is not a finite number.")
-    return number
-
-
-def _has_unit(text: str) -> bool:
-    return any(character.isalpha() for character in text.lower().replace("e-", "").replace("e+", ""))
+    return size
 
 
 def _say(unit: str) -> str:
     """Spell a model unit the way people write it."""
-    return {
-        "uM": "uM",
-        "umol": "umol",
-        "per_h": "1/h",
-        "L_per_h": "L/h",
-        "umol_per_h": "umol/h",
-        "uM_per_h": "uM/h",
-        "per_uM": "1/uM",
-        "per_uM_per_h": "1/uM/h",
-    }.get(unit, unit)
+    text = unit.replace("_per_", "/")
+    return "1/" + text.removeprefix("per_") if text.startswith("per_") else text
 
 
 def label(unit: str) -> str:
-    """Return the unit as printed on axes and in tables.
-
-    >>> label("uM_per_h"), label("h"), label("dimensionless")
-    ('µM/h', 'h', '')
-    """
+    """Return the unit as printed on axes and in tables, e.g. ``uM_per_h`` -> ``µM/h``."""
     text = _say(unit)
     return "" if text == "dimensionless" else text.replace("u", "µ", 1) if text.startswith("u") else text

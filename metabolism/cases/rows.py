@@ -7,12 +7,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metabolism import units as quantities
 from metabolism.cases import rows as fields
 from metabolism.data import experiments_dir
 from metabolism.dosing import Target, Treatment, read_match, read_population, read_treatment, substance
@@ -20,7 +21,7 @@ from metabolism.errors import InvalidValue, MetabolismError, UnitMismatch, Unkno
 from metabolism.model import Model, bibliography, equations
 from metabolism.simulation import METRICS, Metric
 from metabolism.types import Array
-from metabolism.units import MODEL_UNITS, magnitude, registry
+from metabolism.units import magnitude, read_unit, registry
 
 COLUMNS = (
     "case",
@@ -351,10 +352,7 @@ def one_of(kind: str, name: str, known: Sequence[str]) -> str:
 
 def number(text: str, infinite: bool = True) -> float:
     """Read a number; NaN is refused, infinity where it makes no sense."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise InvalidValue(f"'{text}' is not a number.") from None
+    value = quantities.number(text)
     if math.isnan(value) or (not infinite and math.isinf(value)):
         raise InvalidValue(f"'{text}' is not allowed; give a number{', inf or -inf' if infinite else ''}.")
     return value
@@ -378,12 +376,10 @@ def reading(text: str, metric: Metric) -> tuple[float, ...]:
     return times
 
 
-@cache
 def _pint(unit: str) -> Any:
-    text = MODEL_UNITS.get(unit, unit)
     try:
-        return registry().Quantity(1.0, registry().parse_units(text.replace("%", "percent")))
-    except Exception:
+        return registry().Quantity(1.0, read_unit(unit))
+    except UnitMismatch:
         raise UnitMismatch(f"the unit '{unit}' cannot be read.") from None
 
 

@@ -48,11 +48,7 @@ def chosen_model(arguments: argparse.Namespace) -> Model:
         key, separator, value = text.partition("=")
         if not separator or not value.strip():
             raise UsageError(f"--param '{text}' must read ID=VALUE, e.g. --param GFR_rel=0.5.")
-        try:
-            number: float | str = float(value)
-        except ValueError:
-            number = value
-        model = model.with_values({key.strip(): number})
+        model = model.with_values({key.strip(): value.strip()})
     return model
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from metabolism.cli.shared import add_model_options, chosen_model, progress_bar
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.trials import figures
+from metabolism.units import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -272,9 +273,9 @@ def _grid(text: str) -> tuple[str, list[float]]:
             low, high, count = values.split(":")
             if int(count) < 2:
                 raise ValueError
-            return name, np.linspace(float(low), float(high), int(count)).tolist()
-        found = [float(v) for v in values.split(",")]
-    except ValueError:
+            return name, np.linspace(number(low), number(high), int(count)).tolist()
+        found = [number(v, name) for v in values.split(",")]
+    except (ValueError, InvalidValue):
         separator = ""
     if not separator or not name:
         raise UsageError(f"--grid '{text}' must read ID=LOW:HIGH:COUNT or ID=VALUE,VALUE, e.g. GFR_rel=0.3:1:8.")
@@ -290,8 +291,8 @@ def _factors(arguments: argparse.Namespace, model: Model) -> Factors | None:
         names.append(name)
         if separator:
             try:
-                low, high = (float(v) for v in span.split(":"))
-            except ValueError:
+                low, high = (number(v, name) for v in span.split(":"))
+            except (ValueError, InvalidValue):
                 raise UsageError(f"--factor '{text}' must read ID or ID=LOW:HIGH.") from None
             ranges[name] = (low, high)
     filters = {k: getattr(arguments, k) for k in ("module", "kind", "confidence") if getattr(arguments, k)}
@@ -362,19 +363,24 @@ def _trial_design(arguments: argparse.Namespace) -> int:
     if min(arguments.replicates, arguments.workers, arguments.bodies) < 1 or arguments.seed < 0:
         raise InvalidValue("--replicates, --bodies and --workers must be at least 1, --seed 0 or more.")
     design = read_design(arguments.name)
-    effects = _values("--effect", arguments.effect, float)
+    effects = _values("--effect", arguments.effect, number)
+    if any(abs(effect) >= 1 for effect in effects):
+        raise InvalidValue(
+            f"--effect '{arguments.effect}': an effect is a share of the loss rate below 1; write e.g. 0.25,0.35 with "
+            "decimal points, and commas between effects."
+        )
     prior = None
     if arguments.prior != "none":
-        pair = _values("--prior", arguments.prior, float)
+        pair = _values("--prior", arguments.prior, number)
         if len(pair) != 2 or pair[1] <= 0:
             raise InvalidValue(f"--prior '{arguments.prior}' must read MEAN,SD with an SD above 0, or none.")
         prior = (pair[0], pair[1])
     kinds: dict[str, Callable[[str], Any]] = {
         "patients": int,
-        "weeks": float,
+        "weeks": number,
         "run_in": _window,
-        "onset_limit": float,
-        "hcy_min": float,
+        "onset_limit": number,
+        "hcy_min": number,
         "dose": str,
         "interval": str,
     }
@@ -423,5 +429,5 @@ def _window(text: str) -> Any:
 def _values(option: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
     try:
         return [kind(part.strip()) for part in text.split(",")]
-    except ValueError as error:
-        raise InvalidValue(f"{option} '{text}' cannot be read: {error}.") from None
+    except (ValueError, InvalidValue) as error:
+        raise InvalidValue(f"{option} '{text}' cannot be read: {str(error).rstrip('.')}.") from None

@@ -218,7 +218,7 @@ def test_a_baseline_that_cannot_be_read_says_what_to_write(model, text, words):
         ({"metric": "peak", "unit": "uM"}, "reading", "reads a window"),
         ({"metric": "peak", "unit": "uM", "reading": "24 h to 3 h"}, "reading", "end after it begins"),
         ({"low": "nan"}, "low", "'nan' is not allowed"),
-        ({"high": "many"}, "high", "is not a number"),
+        ({"high": "many"}, "high", "cannot be read as one number"),
         ({"observed": "inf"}, "observed", "not allowed"),
         ({"low": ""}, "low", "is empty"),
         ({"low": "3"}, "low", "upside down"),
