@@ -368,13 +368,9 @@ def arithmetic(system: Equations) -> list[dict[str, float]]:
     """Floating-point operations per step and patient of each part, counted in the generated code."""
     from llvmlite import ir
 
-    from metabolism.engines.ensemble.loop.method import RODAS5P
-
+    from metabolism.engines.ensemble.code.cascade import part, split
     from metabolism.engines.ensemble.code.kernel import ModelCode
-
-    from metabolism.engines.ensemble.code.cascade import part
-
-    from metabolism.engines.ensemble.code.cascade import split
+    from metabolism.engines.ensemble.loop.method import RODAS5P
 
     module, found = ir.Module("count"), split(system)
     codes = (

@@ -4,16 +4,16 @@ from .equations import Equations, Expressions, Reaction, read_equations
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
 from .foreign import flatten
 from .referee import replay
-from .resting import RESIDUAL, RUNAWAY, rest
+from .resting import RESIDUAL, Linear, rest, search
 
 __all__ = [
     "REGIMEN",
     "RESIDUAL",
-    "RUNAWAY",
     "UNTIL",
     "Control",
     "Equations",
     "Expressions",
+    "Linear",
     "Reaction",
     "control_at",
     "differences",
@@ -24,5 +24,6 @@ __all__ = [
     "replay",
     "rest",
     "sbml_fingerprint",
+    "search",
     "side_by_side",
 ]

@@ -16,10 +16,10 @@ import pytest
 import xarray as xr
 
 import metabolism as mb
+import metabolism.sweep.workers as sweeping
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 from metabolism.progress import Pace, show
 from metabolism.simulation import NAMED, Endpoint, make_study
-import metabolism.sweep.workers as sweeping
 from metabolism.sweep.samples import Grid, Table, as_design, blocks
 from metabolism.sweep.store import Store
 
