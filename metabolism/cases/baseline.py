@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from metabolism.dosing import Target
 from metabolism.model import Model, equations
-from metabolism.simulation import Patients, outputs_of
+from metabolism.simulation import Patients
 from metabolism.types import Array
 from metabolism.units import label
 
@@ -88,7 +88,7 @@ class _Search:
         p[:, self.columns] = np.exp(u)
         states, ok = _rest(self.model, p, self.x[rows])
         states[~ok] = np.nan
-        values = outputs_of(self.system, self.names, states, p)
+        values = self.system.evaluate(self.names, states, p)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.log(values) - self.wanted, states
 
@@ -153,6 +153,5 @@ def _direction(slopes: Array, residual: Array, u: Array, low: Array, high: Array
 def _rest(model: Model, parameters: Array, start: Array) -> tuple[Array, NDArray[np.bool_]]:
     from metabolism.engines import rest_many
 
-    scale = np.array([model.table[s].scale for s in equations(model).states])
-    states, _, ok = rest_many(equations(model), parameters, start, scale, model.not_at_rest)
+    states, _, ok = rest_many(equations(model), parameters, start, model.scale, model.not_at_rest)
     return states, ok

@@ -23,7 +23,7 @@ from metabolism.dosing import Hold
 from metabolism.errors import OutputError, UnknownName
 from metabolism.model import Model, equations
 from metabolism.sbml import in_sandbox
-from metabolism.simulation import Reading, outputs_of, rest_patients
+from metabolism.simulation import Reading, rest_patients
 
 #: When a model is given up [s].
 _PATIENCE = 120
@@ -261,7 +261,7 @@ def _activity_left(model: Model, name: str) -> float:
     for own in (model, model.with_set(name)):
         x, p = system.vectors(own.values)
         rested = rest_patients(own, p[None], x[None])
-        found.append(float(outputs_of(system, ["mthfr_activity"], rested.states, rested.parameters)[0, 0]))
+        found.append(float(system.evaluate(["mthfr_activity"], rested.states, rested.parameters)[0, 0]))
     return found[1] / found[0]
 
 

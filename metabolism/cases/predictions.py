@@ -19,7 +19,7 @@ from metabolism.engines import Plan, Problem, get_engine, kernel
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model, equations
 from metabolism.sbml import Equations
-from metabolism.simulation import ATOL_FRACTION, Patients, Reading, outputs_of, rest_patients, verify_doses
+from metabolism.simulation import ATOL_FRACTION, Patients, Reading, rest_patients, verify_doses
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def run_arm(
     before = np.full((count, len(times), len(names)), np.nan)
     after = before.copy()
     state = people.states.copy()
-    before[:, times == begin] = outputs_of(system, names, state, lasting)[:, None]
+    before[:, times == begin] = system.evaluate(names, state, lasting)[:, None]
     after[:, times == begin] = before[:, times == begin]
     full = plan(Regimen(doses), 0.0, end - begin) if end > begin else Plan()
     edges = {begin, 0.0, end, *(e for h in treatment.holds for e in (h.start, h.end) if begin < e < end)}
@@ -333,7 +333,7 @@ def run_arm(
             state[alive],
             np.ones((len(alive), len(steps.boluses))),
             rtol,
-            rtol * ATOL_FRACTION * np.array([model.table[s].scale for s in system.states]),
+            rtol * ATOL_FRACTION * model.scale,
         )
         solution = get_engine("fast").solve(problem)
         verify_doses(problem, solution)

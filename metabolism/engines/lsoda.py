@@ -28,13 +28,6 @@ class _Stepper:
         self.equations = problem.equations
         self.parameters = problem.parameters[0].copy()
         self.x = problem.initial[0].copy()
-        derived = {name: i for i, name in enumerate(self.equations.expanded)}
-        states = {name: i for i, name in enumerate(self.equations.states)}
-        constants = {name: i for i, name in enumerate(self.equations.parameters)}
-        self.picks = [
-            ("x", states[o]) if o in states else ("p", constants[o]) if o in constants else ("d", derived[o])
-            for o in problem.outputs
-        ]
 
     def start(self, parameters: Array, initial: Array) -> None:
         self.parameters, self.x = parameters.copy(), initial.copy()
@@ -63,20 +56,11 @@ class _Stepper:
                 reached,
                 worst,
             )
-        rows = []
-        for column in solved.y.T:
-            self.x = column.copy()
-            rows.append(self.outputs())
-        return np.array(rows)
+        self.x = solved.y[:, -1].copy()
+        return equations.evaluate(self.problem.outputs, solved.y.T, p)
 
     def outputs(self) -> Array:
-        derived = (
-            self.equations.derived(self.x.tolist(), self.parameters.tolist())
-            if any(kind == "d" for kind, _ in self.picks)
-            else []
-        )
-        source = {"x": self.x, "p": self.parameters, "d": derived}
-        return np.array([source[kind][index] for kind, index in self.picks])
+        return self.equations.evaluate(self.problem.outputs, self.x, self.parameters)
 
     def state(self) -> Array:
         return np.array(self.x)

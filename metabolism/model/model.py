@@ -12,10 +12,13 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from metabolism.errors import SetConflict, UnknownName
 from metabolism.model.build import build_sbml, model_settings
-from metabolism.model.parameters import MODEL_KINDS, ParameterTable, check_value, parameter_table, read_set
+from metabolism.model.parameters import ParameterTable, check_value, parameter_table, read_set
 from metabolism.sbml import Equations, read_equations
+from metabolism.types import Array
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,17 @@ class Model:
     @property
     def values(self) -> dict[str, float]:
         """Nominal values with all changes applied [table units]."""
-        nominal = {p.id: p.value for p in self.table.values() if p.kind in MODEL_KINDS}
-        return {**nominal, **self.changed}
+        return {**{k: p.value for k, p in self.table.symbols.items()}, **self.changed}
+
+    @property
+    def resting(self) -> tuple[str, ...]:
+        """States that come to rest, in solver order; the others accumulate or are lost."""
+        return tuple(s for s in equations(self).states if s not in self.not_at_rest)
+
+    @property
+    def scale(self) -> Array:
+        """Physiological size of each state, in solver order [state unit]."""
+        return np.array([self.table[s].scale for s in equations(self).states])
 
     @property
     def structure_hash(self) -> str:
@@ -101,7 +113,7 @@ class Model:
         UnknownName, UnitMismatch, InvalidValue
         """
         given = {**(values or {}), **named}
-        known = {p.id for p in self.table.values() if p.kind in MODEL_KINDS}
+        known = self.table.symbols
         checked: dict[str, float] = {}
         for key, value in given.items():
             if key not in known:

@@ -121,6 +121,11 @@ class ParameterTable(Mapping[str, Parameter]):
         """Return the rows of one kind and/or module."""
         return [p for p in self.values() if kind in (None, p.kind) and module in (None, p.module)]
 
+    @property
+    def symbols(self) -> dict[str, Parameter]:
+        """The rows that appear as symbols of the equations, in file order."""
+        return {k: p for k, p in self.items() if p.kind in MODEL_KINDS}
+
 
 @dataclass(frozen=True)
 class ParameterSet:

@@ -8,8 +8,7 @@ import numpy as np
 
 from metabolism.data import models_dir
 from metabolism.errors import InvalidValue, OutputError
-from metabolism.model.model import Model, equations
-from metabolism.model.parameters import MODEL_KINDS
+from metabolism.model.model import Model
 from metabolism.model.reference import closure
 
 if TYPE_CHECKING:
@@ -65,8 +64,7 @@ def draws(model: Model, count: int) -> pd.DataFrame:
         )
     chosen = sample.iloc[np.linspace(0, len(sample) - 1, count).round().astype(int)]
     closed = closure(model.table)
-    resting = set(equations(model).states) - set(model.not_at_rest)
-    kept = {p.id for p in model.table.values() if p.kind in MODEL_KINDS} - resting
+    kept = model.table.symbols.keys() - set(model.resting)
     records = []
     for _, row in chosen.iterrows():
         given = {str(k): float(v) for k, v in row.items() if k in model.table}

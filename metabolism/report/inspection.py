@@ -17,7 +17,6 @@ from metabolism.fit import fit_problems
 from metabolism.model import (
     COLLECTIONS,
     DISEASE_TERM,
-    MODEL_KINDS,
     QUALIFIERS,
     REGISTRY,
     Model,
@@ -89,7 +88,7 @@ def _build_is_current() -> list[str]:
 def _symbols_have_rows() -> list[str]:
     system, table = equations(load()), parameter_table()
     symbols = {*system.parameters, *system.states}
-    rows = {p.id for p in table.values() if p.kind in MODEL_KINDS}
+    rows = table.symbols.keys()
     return [f"'{s}' has no row" for s in sorted(symbols - rows)] + [
         f"'{r}' is no symbol" for r in sorted(rows - symbols)
     ]
@@ -215,7 +214,7 @@ def resting_problems(model: Model) -> list[str]:
 
     system = equations(model)
     x, p = system.vectors(model.values)
-    scale = np.array([model.table[s].scale for s in system.states])
+    scale = model.scale
     rates = np.abs(system.f(x, p)) / np.maximum(np.abs(x), 1e-3 * scale)
     problems = [
         f"'{s}' moves at {r:.1e} of its size per hour"

@@ -4,17 +4,17 @@ from .equations import Equations, Expressions, Reaction, read_equations
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
 from .foreign import checked_text, flatten
 from .referee import replay
-from .resting import RESIDUAL, RUNAWAY, rest
+from .resting import RESIDUAL, Linear, rest, search
 from .sandbox import in_sandbox, serve
 
 __all__ = [
     "REGIMEN",
     "RESIDUAL",
-    "RUNAWAY",
     "UNTIL",
     "Control",
     "Equations",
     "Expressions",
+    "Linear",
     "Reaction",
     "checked_text",
     "control_at",
@@ -27,6 +27,7 @@ __all__ = [
     "replay",
     "rest",
     "sbml_fingerprint",
+    "search",
     "serve",
     "side_by_side",
 ]

@@ -64,7 +64,7 @@ class Equations:
     units: dict[str, str]
     volume: dict[str, str]
     given: Expressions | None = field(default=None, repr=False)
-    _slopes: dict[str, Callable[[Any, Any], list[float]]] = field(default_factory=dict, repr=False)
+    _compiled: dict[Any, Callable[[Any, Any], list[Any]]] = field(default_factory=dict, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # compiled functions do not pickle; a worker reads the document again (and only once)
@@ -181,34 +181,62 @@ class Equations:
         """Return the compiled derivative of the right-hand side by one parameter ``(x, p) -> (states,)``."""
         import sympy as sp
 
-        if parameter not in self._slopes:
+        if parameter not in self._compiled:
             symbol = sp.Symbol(parameter)
-            self._slopes[parameter] = _compile(
+            self._compiled[parameter] = _compile(
                 self._arguments, [sp.diff(e, symbol) if e.has(symbol) else sp.Integer(0) for e in self.rhs]
             )
-        return self._slopes[parameter]
+        return self._compiled[parameter]
 
     @cached_property
     def derived(self) -> Callable[[Any, Any], list[float]]:
         """Compiled rules and reaction rates, in the order of `expanded`."""
         return _compile(self._arguments, list(self.expanded.values()))
 
-    def function(self, names: Sequence[str]) -> Callable[[Any, Any], list[float]]:
-        """Compile some states, parameters, rules or reactions as a function of (states, parameters)."""
+    def evaluate(self, names: Sequence[str], x: Array, p: Array) -> Array:
+        """Evaluate states, constants, rules or reactions at any number of points.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Ids of states, parameters, rules or reactions.
+        x : ndarray, shape (..., states)
+            States, in the order of `states`.
+        p : ndarray, shape (..., parameters)
+            Constants, in the order of `parameters`; the leading axes of `x` and `p` are broadcast.
+
+        Returns
+        -------
+        ndarray, shape (..., names)
+            In the units of the document; NaN where a state is NaN, and not finite where a formula divides by zero.
+        """
         import sympy as sp
 
-        return _compile(self._arguments, [self.expanded.get(name, sp.Symbol(name)) for name in names])
+        key = tuple(names)
+        if key not in self._compiled:
+            self._compiled[key] = _compile(
+                self._arguments,
+                [self.expanded.get(n, sp.Symbol(n)) if n in self.computed else sp.Symbol(n) for n in key],
+                "numpy",
+            )
+        with np.errstate(all="ignore"):
+            values = self._compiled[key](np.moveaxis(x, -1, 0), np.moveaxis(p, -1, 0))
+        unknown = np.isnan(x).any(axis=-1)
+        result = np.empty((*np.broadcast_shapes(x.shape[:-1], p.shape[:-1]), len(key)))
+        for i, value in enumerate(values):
+            result[..., i] = np.where(unknown, np.nan, value)
+        return result
 
     def f(self, x: Array, p: Array) -> Array:
-        """Evaluate dx/dt at one point: shapes (states,), (parameters,) -> (states,)."""
-        return np.array(self.rates(x.tolist(), p.tolist()))
+        """Evaluate dx/dt at one point: shapes (states,), (parameters,) -> (states,); NaN where it has no value."""
+        return _numbers(self.rates, x, p, len(self.states))
 
     def J(self, x: Array, p: Array) -> Array:
-        """Evaluate the dense Jacobian at one point: -> (states, states)."""
+        """Evaluate the dense Jacobian at one point: -> (states, states); NaN where it has no value."""
         matrix = np.zeros((len(self.states), len(self.states)))
-        keys = self.jacobian
-        rows, columns = zip(*keys, strict=True)
-        matrix[list(rows), list(columns)] = self.jacobian_entries(x.tolist(), p.tolist())
+        if self.jacobian:
+            rows, columns = np.array(list(self.jacobian)).T
+            matrix[rows, columns] = _numbers(self.jacobian_entries, x, p, len(rows))
         return matrix
 
     def vectors(self, values: Mapping[str, float]) -> tuple[Array, Array]:
@@ -216,11 +244,19 @@ class Equations:
         return (np.array([values[s] for s in self.states]), np.array([values[p] for p in self.parameters]))
 
 
-def _compile(arguments: list[Any], expressions: list[Any]) -> Callable[[Any, Any], list[float]]:
+def _compile(arguments: list[Any], expressions: list[Any], modules: str = "math") -> Callable[[Any, Any], list[Any]]:
     import sympy as sp
 
-    function: Callable[[Any, Any], list[float]] = sp.lambdify(arguments, expressions, modules="math", cse=True)
+    function: Callable[[Any, Any], list[Any]] = sp.lambdify(arguments, expressions, modules=modules, cse=True)
     return function
+
+
+def _numbers(function: Callable[[Any, Any], list[float]], x: Array, p: Array, count: int) -> Array:
+    """Call a compiled function; a division by zero, an overflow or a root of a negative number makes it NaN."""
+    try:
+        return np.array(function(x.tolist(), p.tolist()), dtype=float)
+    except (ArithmeticError, ValueError, TypeError):
+        return np.full(count, np.nan)
 
 
 @lru_cache(maxsize=8)

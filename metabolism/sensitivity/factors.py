@@ -242,7 +242,7 @@ def from_cohort(model: Model, people: pd.DataFrame, names: Sequence[str] | None 
         Methods that work on any sample keep the patients as they are. The others draw each factor from its own
         distribution in the cohort, independently.
     """
-    known = {p.id for p in model.table.values() if p.kind in MODEL_KINDS}
+    known = set(model.table.symbols)
     for name in names or ():
         if name not in people.columns or name not in known:
             raise UnknownName("cohort column", name, known & {str(c) for c in people.columns})

@@ -1,7 +1,7 @@
 from . import endpoints
 from .endpoints import METRICS, NAMED, Endpoint, Metric, Reading, area, half_life, lambda_z, nca, peak, time_of_peak
 from .request import ATOL_FRACTION, DEFAULT_OUTPUTS, prepare
-from .rest import Patients, SteadyState, outputs_of, rest_patients, steady_state
+from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
 from .run import endpoints_of, sensitivities, simulate, steady_states, verify_doses
 from .study import Study, code_versions, make_study
@@ -26,7 +26,6 @@ __all__ = [
     "lambda_z",
     "make_study",
     "nca",
-    "outputs_of",
     "peak",
     "prepare",
     "rest_patients",

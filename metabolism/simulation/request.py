@@ -15,7 +15,7 @@ from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.files import versions
 from metabolism.model import Model, equations
 from metabolism.sbml import Equations
-from metabolism.simulation.rest import bring_to_rest, values_of
+from metabolism.simulation.rest import rest_patients
 from metabolism.types import Array
 from metabolism.units import magnitude
 
@@ -123,7 +123,7 @@ def prepare(
         cohort.initial,
         scale,
         rtol,
-        rtol * ATOL_FRACTION * np.array([model.table[s].scale for s in system.states]),
+        rtol * ATOL_FRACTION * model.scale,
     )
     manifest = {
         "model": model.id,
@@ -180,10 +180,10 @@ def _cohort(
         _check_outputs([source], system)
     failures: dict[int, str] = {}
     if start == "rest":
-        initial, failures = bring_to_rest(model, parameters, initial, engine == "fast", workers)
+        rested = rest_patients(model, parameters, initial, batch=engine == "fast", workers=workers)
+        initial, failures = rested.states, rested.failures
     for name, source in own_baseline.items():
-        for i in set(range(count)) - failures.keys():
-            parameters[i, system.parameters.index(name)] = values_of(system, [source], initial[i], parameters[i])[0]
+        parameters[:, system.parameters.index(name)] = system.evaluate([source], initial, parameters)[:, 0]
     return _Cohort(parameters, initial, failures)
 
 

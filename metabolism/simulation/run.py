@@ -15,7 +15,6 @@ from metabolism.files import manifest_text
 from metabolism.model import Model, draws
 from metabolism.sbml import RESIDUAL, Equations
 from metabolism.simulation.request import Prepared, output_names, prepare
-from metabolism.simulation.rest import values_of
 from metabolism.simulation.result import Result
 from metabolism.types import Array
 
@@ -389,7 +388,7 @@ def steady_states(
     problem, system = ready.problem, ready.problem.equations
     names = list(outputs or system.states)
     keep = np.array([s not in model.not_at_rest for s in system.states])
-    floor = 1e-3 * np.array([model.table[s].scale for s in system.states])
+    floor = 1e-3 * model.scale
     rows, residuals, reasons = [], [], []
     for i, (x, p) in enumerate(zip(problem.initial, problem.parameters, strict=True)):
         reason, residual = ready.failures.get(i, ""), np.nan
@@ -398,7 +397,7 @@ def steady_states(
             # NaN fails too
             if not residual < RESIDUAL:
                 reason = f"the residual {residual:.1e} per hour is above {RESIDUAL:.0e}"
-        rows.append([np.nan] * len(names) if reason else values_of(system, names, x, p))
+        rows.append([np.nan] * len(names) if reason else system.evaluate(names, x, p).tolist())
         residuals.append(residual)
         reasons.append(reason)
     frame = pd.DataFrame(rows, columns=names)
@@ -432,7 +431,7 @@ def _direction(model: Model, ready: Prepared, name: str, own_baseline: Mapping[s
             initial[i, keep] = np.linalg.solve(system.J(x, p)[np.ix_(keep, keep)], -moved[keep])
         for target, source in own_baseline.items():
             up, down = (
-                values_of(system, [source], x + s * initial[i], p + s * parameters[i])[0] for s in (step[i], -step[i])
+                system.evaluate([source], x + s * initial[i], p + s * parameters[i])[0] for s in (step[i], -step[i])
             )
             parameters[i, system.parameters.index(target)] = (up - down) / (2 * step[i])
     return Direction(parameters, initial, step)

@@ -7,9 +7,8 @@ integrating and no trajectory is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from metabolism.dosing import Regimen, plan
 from metabolism.errors import InvalidValue, ModelError
 from metabolism.files import versions
 from metabolism.model import Model, closure, equations
-from metabolism.sbml import read_equations
 from metabolism.simulation.endpoints import _READING, NAMED, Endpoint, Numbers, _read
 from metabolism.simulation.run import simulate, verify_doses
 from metabolism.types import Array
@@ -179,12 +177,8 @@ class Study:
                     reasons[patient] = reasons[patient] or failure.message
             outputs = tuple(r[1] for r in requests if r[0] == "initial")
             if outputs:
-                first = _function(problem.equations.sbml, outputs)
-                for patient in range(count):
-                    if not ready.failures.get(patient):
-                        values = first(problem.initial[patient].tolist(), problem.parameters[patient].tolist())
-                        for output, value in zip(outputs, values, strict=True):
-                            numbers["initial", output][patient] = value
+                first = problem.equations.evaluate(outputs, problem.initial, problem.parameters)
+                numbers |= {("initial", output): first[:, i] for i, output in enumerate(outputs)}
         return found, reasons
 
     def _from_curves(self, patients: Mapping[str, Array]) -> tuple[list[Numbers], list[str]]:
@@ -276,9 +270,3 @@ def code_versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {**versions(), "llvmlite": version("llvmlite")}
-
-
-@lru_cache(maxsize=16)
-def _function(sbml: str, outputs: tuple[str, ...]) -> Callable[[Any, Any], list[float]]:
-    """Compile some outputs of one patient as a function of (states, parameters)."""
-    return read_equations(sbml).function(outputs)

@@ -24,7 +24,7 @@ from metabolism.dosing import Regimen, Treatment, read_match, read_treatment
 from metabolism.errors import InvalidValue, MetabolismError, ModelError, UnknownName
 from metabolism.model import draws, equations, sbml_from_antimony
 from metabolism.sbml import file_fingerprint
-from metabolism.simulation import METRICS, Reading, area, half_life, lambda_z, nca, outputs_of, rest_patients, simulate
+from metabolism.simulation import METRICS, Reading, area, half_life, lambda_z, nca, rest_patients, simulate
 from tests.cases.test_cases import GOOD, write
 
 HELD = {
@@ -182,7 +182,7 @@ def test_a_matched_baseline_rests_at_its_values_for_every_candidate(model):
     start = people(model, 3, BETAINE_CLEARANCE_CL=[0.8, 1.2, 1.8])
     found = match(model, start, wanted)
     assert found.failures == {}
-    values = outputs_of(equations(model), [t.output for t in wanted], found.states, found.parameters)
+    values = equations(model).evaluate([t.output for t in wanted], found.states, found.parameters)
     assert values == pytest.approx(np.tile([12.0, 0.011, 0.00025], (3, 1)), rel=1e-6)
     # and stays there
     flat = run_arm(model, found, Treatment(), ["hcy_plasma"], np.array([2000.0]), {})
@@ -192,7 +192,7 @@ def test_a_matched_baseline_rests_at_its_values_for_every_candidate(model):
 def test_matching_finds_the_input_that_made_the_baseline(model):
     system = equations(model)
     made = people(model, 1, FOLATE_DIET_rate=0.4 * model.values["FOLATE_DIET_rate"])
-    value = float(outputs_of(system, ["hcy_plasma"], made.states, made.parameters)[0, 0])
+    value = float(system.evaluate(["hcy_plasma"], made.states, made.parameters)[0, 0])
     found = match(model, people(model), targets(model, f"hcy_plasma = {value!r} uM by FOLATE_DIET_rate"))
     own = found.parameters[0, system.parameters.index("FOLATE_DIET_rate")]
     assert own == pytest.approx(0.4 * model.values["FOLATE_DIET_rate"], rel=1e-5)
@@ -205,7 +205,7 @@ def test_an_impossible_baseline_names_the_nearest_reachable_value(model):
     assert text.startswith("the baseline hcy_plasma = 5000 uM cannot be met by FOLATE_DIET_rate between ")
     nearest = float(text.split("nearest reachable value is hcy_plasma = ")[1].split()[0])
     lowest = people(model, 1, FOLATE_DIET_rate=1e-4 * model.values["FOLATE_DIET_rate"])
-    reached = outputs_of(equations(model), ["hcy_plasma"], lowest.states, lowest.parameters)[0, 0]
+    reached = equations(model).evaluate(["hcy_plasma"], lowest.states, lowest.parameters)[0, 0]
     assert nearest == pytest.approx(reached, rel=1e-4)
 
 
@@ -299,7 +299,7 @@ def test_rows_are_in_their_units(model, tmp_path):
     found = predict(model, cases(model, tmp_path, *FEW)).values[:, 0]
     rested = people(model)
     system = equations(model)
-    flux, apo, holo = outputs_of(system, ["transmethylation", "apo_tc", "holo_tc"], rested.states, rested.parameters)[0]
+    flux, apo, holo = system.evaluate(["transmethylation", "apo_tc", "holo_tc"], rested.states, rested.parameters)[0]
     assert found[0] == pytest.approx(12.0, rel=1e-6)
     assert found[1] == pytest.approx(flux / 50, rel=1e-9)
     assert found[2] == pytest.approx(93, abs=6)
@@ -414,7 +414,7 @@ def test_draws_come_closed_from_the_shipped_sample_or_say_how_to_make_one(model,
     run = simulate(model, None, 24, outputs=["betaine_plasma"], uncertainty=3)
     assert run["betaine_plasma"].values[:, -1] == pytest.approx(model.values["betaine_plasma"], rel=1e-5)
     rested = people(model, 3, **{k: found[k].to_numpy() for k in found if k in equations(model).parameters})
-    assert outputs_of(equations(model), ["betaine_plasma"], rested.states, rested.parameters)[:, 0] == pytest.approx(
+    assert equations(model).evaluate(["betaine_plasma"], rested.states, rested.parameters)[:, 0] == pytest.approx(
         model.values["betaine_plasma"], rel=1e-6
     )
 

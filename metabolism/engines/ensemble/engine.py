@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from metabolism.engines.contract import Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, kernel
 from metabolism.engines.ensemble.layout import NEWTON_FIELDS
 from metabolism.engines.ensemble.run import Request, Run, Tick, context, real
-from metabolism.sbml import RESIDUAL, RUNAWAY, Equations
+from metabolism.sbml import Equations, Linear, search
 from metabolism.types import Array
 
 
@@ -79,7 +80,7 @@ def rest_many(
     limit: int = 400,
     workers: int = 1,
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Bring many patients to rest by pseudo-transient continuation, as `metabolism.sbml.resting.rest` does for one.
+    """Bring many patients to rest, as `metabolism.sbml.resting.rest` does for one.
 
     Parameters
     ----------
@@ -105,53 +106,35 @@ def rest_many(
         Whether the residual is below `metabolism.sbml.resting.RESIDUAL`.
     """
     compiled, held = kernel(equations), set(held)
-    threads = max(1, min(workers, len(initial) // SHARE))
-    shares = [np.array_split(array, threads) for array in (parameters, initial)]
-    with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(lambda p, x: _rest_some(compiled, equations, p, x, scale, held, limit), *shares))
-    states, residuals, ok = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-    return states, residuals, ok
-
-
-def _rest_some(
-    compiled: Kernel, equations: Equations, parameters: Array, initial: Array, scale: Array, held: set[str], limit: int
-) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Bring the patients of one thread to rest."""
     keep = np.array([s not in held for s in equations.states])
+    threads = max(1, min(workers, len(initial) // SHARE))
+    shares = [np.array_split(real(array), threads) for array in (parameters, initial)]
+    with ThreadPoolExecutor(threads) as pool:
+        ends = list(pool.map(lambda p, x: search(_linear(compiled, keep), x, p, scale, keep, limit), *shares))
+    states, residuals = (np.concatenate([getattr(e, name) for e in ends]) for name in ("states", "residuals"))
+    return states, residuals, np.concatenate([e.found for e in ends])
+
+
+def _linear(compiled: Kernel, keep: NDArray[np.bool_]) -> Linear:
+    """The linear step of the search for rest, in compiled code with memory of its own."""
     # a held state gets an infinite inertia: it does not move, and nothing feels it
-    weights, floor = np.where(keep, 1.0, 1e300), 1e-3 * scale
-    x, p = real(initial).copy(), real(parameters)
-    step, best = np.ones(len(x)), np.full(len(x), np.inf)
-    active = np.flatnonzero(np.isfinite(x).all(axis=1) & np.isfinite(p).all(axis=1))
-    _memory, address = compiled.memory()
-    for _ in range(limit):
-        if not len(active):
-            break
-        here, moves, rates = x[active], np.empty((len(active), len(scale))), np.empty((len(active), len(scale)))
+    weights = np.where(keep, 1.0, 1e300)
+    memory, address = compiled.memory()
+
+    def linear(states: Array, parameters: Array, step: Array, _memory: Any = memory) -> tuple[Array, Array]:
+        moves, rates = np.empty(states.shape), np.empty(states.shape)
         arrays = {
-            "patients": len(active),
-            "parameters": real(p[active]),
-            "states": here,
-            "step": step[active],
+            "patients": len(states),
+            "parameters": real(parameters),
+            "states": real(states),
+            "step": real(step),
             "weights": weights,
             "rates": rates,
             "moves": moves,
         }
         words = context(NEWTON_FIELDS, arrays)
         compiled.newton(words.ctypes.data, address)
-        residual = (np.abs(rates) / np.maximum(np.abs(here), floor))[:, keep].max(axis=1)
-        best[active] = np.fmin(best[active], residual)
-        # near rest, polish until rounding stops the fall
-        done = (residual < 1e-3 * RESIDUAL) | ((residual < RESIDUAL) & (step[active] > 1e10))
         moves[:, ~keep] = 0.0
-        target = here + moves
-        wild = ~np.isfinite(moves) | (target < -floor) | (np.abs(moves) > 2 * (here + floor))
-        bad = np.any(wild[:, keep], axis=1)
-        go, back = active[~done & ~bad], active[~done & bad]
-        x[go] = np.where(keep, np.maximum(target, 0.0), here)[~done & ~bad]
-        step[go] = np.minimum(step[go] * 3, 1e13)
-        step[back] /= 4
-        away = np.any((x > RUNAWAY * scale)[:, keep], axis=1)
-        best[away] = np.inf
-        active = active[~done & (step[active] >= 1e-12) & ~away[active]]
-    return x, best, np.asarray(best < RESIDUAL)
+        return rates, moves
+
+    return linear

@@ -87,5 +87,5 @@ def part(equations: Equations, states: tuple[str, ...]) -> Equations:
     rates = {s: e for s, e in equations.rate_rules.items() if s in keep}
     volume = {s: v for s, v in equations.volume.items() if s in keep}
     return replace(
-        equations, states=states, volume=volume, given=Expressions(equations.rules, rates, reactions), _slopes={}
+        equations, states=states, volume=volume, given=Expressions(equations.rules, rates, reactions), _compiled={}
     )
