@@ -1,6 +1,6 @@
 from .facts import Facts, Score, information, posterior, resample, score
 from .mechanisms import MECHANISMS, PARTS, REGIMENS, Priors, draw, exposures, predictions
-from .response import Response, large_sample_log_hr
+from .response import Response
 
 __all__ = [
     "MECHANISMS",
@@ -13,7 +13,6 @@ __all__ = [
     "draw",
     "exposures",
     "information",
-    "large_sample_log_hr",
     "posterior",
     "predictions",
     "resample",

@@ -229,8 +229,8 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
     Returns
     -------
     dict of str to ndarray, shape (draws,)
-        Facts; ``d50_16`` and the like are differences from placebo [points] by regimen and week, ``d50_16_hcy`` the part
-        that homocysteine alone would give, ``interaction`` the difference between patients of high and low tHcy
+        Facts; ``d50_16`` and the like are differences from placebo [points] by regimen and week, ``d50_16_hcy`` the
+        part that homocysteine alone would give, ``interaction`` the difference between patients of high and low tHcy
         [points], ``ln_csf`` CSF cobalamin on 50 mg [ln µM], ``cmap_25`` and ``cmap_0.5`` CMAP rises [SD].
     """
     parts = MECHANISMS[mechanism]

@@ -11,45 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metabolism.model import Model
-from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r
+from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, hazards, large_sample_log_hr, read_design
 from metabolism.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
     from scipy.interpolate import RegularGridInterpolator
-
-
-def large_sample_log_hr(control: Array, active: Array, entry: NDArray[np.bool_] | None = None) -> float:
-    """Log hazard ratio to which Cox regression tends as a trial grows, from the patients' hazards.
-
-    With S the surviving share and f the rate of events of each arm, it solves
-    ``sum(f_1 - w (f_0 + f_1)) = 0`` with ``w = S_1 e^b / (S_0 + S_1 e^b)`` (Struthers and Kalbfleisch 1986,
-    doi:10.1093/biomet/73.2.363).
-
-    Parameters
-    ----------
-    control, active : ndarray, shape (patients, intervals)
-        Hazard accumulated in each interval.
-    entry : ndarray of bool, optional
-        Patients to use.
-    """
-    who = slice(None) if entry is None else entry
-    arms = []
-    for hazard in (control[who], active[who]):
-        alive = np.exp(-np.concatenate([np.zeros((len(hazard), 1)), np.cumsum(hazard, axis=1)], axis=1)).mean(axis=0)
-        arms.append((alive[:-1], -np.diff(alive)))
-    (s0, f0), (s1, f1) = arms
-    b = 0.0
-    for _ in range(30):
-        w = s1 * np.exp(b) / (s0 + s1 * np.exp(b))
-        gap = (f1 - w * (f0 + f1)).sum()
-        b += gap / (w * (1 - w) * (f0 + f1)).sum()
-        if abs(gap) < 1e-10:
-            break
-    return float(b)
 
 
 #: Nodes of the response surfaces: constant and limited reduction of the loss rate, limit [months].
@@ -81,8 +50,8 @@ class Response:
         Parameters
         ----------
         jetals, e0761 : DataFrame
-            Patients at randomisation, from `metabolism.trials.screening.select`, with ``onset_months`` at the start of a
-            12-week observation.
+            Patients at randomisation, from `metabolism.trials.screening.select`, with ``onset_months`` at the start of
+            a 12-week observation.
         visits : sequence of float
             Visits [weeks].
         """
@@ -96,7 +65,7 @@ class Response:
         start, k, onset = (jetals[c].to_numpy() for c in ("motor_units", "MN_k", "onset_months"))
         onset = onset + wait
         long_start, long_k, long_onset = (e0761[c].to_numpy() for c in ("motor_units", "MN_k", "onset_months"))
-        early = long_onset <= np.quantile(long_onset, 0.39)
+        early = long_onset <= np.quantile(long_onset, read_design("e0761").early_share or 1.0)
         long_onset = long_onset + wait
         grid = np.arange(0, 182 * HOURS_PER_WEEK, 4 * HOURS_PER_WEEK)
 
@@ -104,8 +73,7 @@ class Response:
             return alsfrs_r(first[:, None] * np.exp(-rate[:, None] * kept * time), *score_map)
 
         def hazard(kept: Array) -> Array:
-            h = h0 * np.exp(self.slope * (48 - score(long_start, long_k, kept, grid)) / 48)
-            return np.asarray((h[:, 1:] + h[:, :-1]) / 2 * np.diff(grid))
+            return hazards(score(long_start, long_k, kept, grid), grid, h0, self.slope)
 
         control = hazard(np.ones((len(long_k), 1)))
         moments = np.array(visits) * HOURS_PER_WEEK
@@ -152,9 +120,9 @@ class Response:
         return np.asarray(self._at(self._points, constant, limited, kind, limit)[:, self.visits.index(visit)])
 
     def log_hr(self, constant: Array, limited: Array, kind: str, limit: Array) -> tuple[Array, Array]:
-        """Log hazard ratios over 182 weeks: all patients, and the earliest 39 %."""
-        found = self._at(self._log_hr, constant, limited, kind, limit)
-        return found[:, 0], found[:, 1]
+        """Log hazard ratios over 182 weeks: all patients, and those nearest to onset (``early_share`` of E0761)."""
+        ratios = self._at(self._log_hr, constant, limited, kind, limit)
+        return ratios[:, 0], ratios[:, 1]
 
 
 def _total(constant: float, limited: float) -> float:

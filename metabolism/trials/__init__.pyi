@@ -1,21 +1,20 @@
 from . import mmrm
 from .analysis import analyse, ancova, mixed_model, slopes
 from .design import JETALS_RUN_IN, Arm, Design, RunIn, read_design
-from .effects import OWN_BASELINE, Scenario, direct_maximum, scenario_maximum, scenarios, with_scenario
-from .patients import (
+from .disease import (
     HOURS_PER_MONTH,
     HOURS_PER_WEEK,
-    PATIENT_COLUMNS,
     alsfrs_r,
-    balance,
-    candidates,
-    effective_size,
+    hazards,
+    large_sample_log_hr,
     motor_units,
-    plausibility,
+    points_gained,
     rate_score,
 )
+from .effects import OWN_BASELINE, Scenario, direct_maximum, scenario_maximum, scenarios, with_scenario
+from .patients import PATIENT_COLUMNS, balance, candidates, effective_size, plausibility
 from .pool import Pool, bodies, make_pool
-from .power import closed_form, figures, power_table
+from .power import closed_form, figures, power_table, wilson
 from .replicates import replicate
 from .screening import observe, randomise, screen, select
 from .trial import Trial, simulate_trial
@@ -42,12 +41,15 @@ __all__ = [
     "direct_maximum",
     "effective_size",
     "figures",
+    "hazards",
+    "large_sample_log_hr",
     "make_pool",
     "mixed_model",
     "mmrm",
     "motor_units",
     "observe",
     "plausibility",
+    "points_gained",
     "power_table",
     "randomise",
     "rate_score",
@@ -59,5 +61,6 @@ __all__ = [
     "select",
     "simulate_trial",
     "slopes",
+    "wilson",
     "with_scenario",
 ]

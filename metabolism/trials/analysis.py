@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.errors import FitFailed, UnknownName
+from metabolism.errors import FitFailed, InvalidValue, UnknownName
+from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.mmrm import Estimate, fit
 from metabolism.types import Array
 
 if TYPE_CHECKING:
     from metabolism.trials.trial import Trial
+
+
+#: Largest share of deaths at which a mixed model is fitted without saying that its estimand is hypothetical.
+DEAD_LIMIT = 0.1
 
 
 def covariates(trial: Trial, members: NDArray[np.bool_]) -> tuple[Array, list[bool], dict[int, int]]:
@@ -52,24 +57,38 @@ def covariates(trial: Trial, members: NDArray[np.bool_]) -> tuple[Array, list[bo
 def mixed_model(trial: Trial, method: str = "kenward-roger") -> dict[str, Estimate]:
     """Mixed model for repeated measures of the change from baseline, at the last visit.
 
-    Arm, baseline (each by visit) and strata as fixed effects, unstructured covariance.
+    Arm, baseline (each by visit) and strata as fixed effects, unstructured covariance. Data count as missing at random:
+    the estimand is hypothetical, the change had nobody died or left.
 
     Returns
     -------
     dict of str to Estimate
         ``<arm>`` is a least-squares mean change [points], ``<arm> - <control>`` a difference.
+
+    Raises
+    ------
+    InvalidValue
+        If more than a tenth, and at least ten patients, died and the design does not say that it wants the hypothetical estimand.
     """
+    dead = float(trial.event.mean())
+    # a handful of deaths can exceed a tenth of a small trial by chance
+    if dead > DEAD_LIMIT and trial.event.sum() >= 10 and trial.design.estimand != "hypothetical":
+        raise InvalidValue(
+            f"in a trial of design '{trial.design.id}' {100 * dead:.0f} % died: a mixed model takes the dead as "
+            "missing at random and extrapolates them. Use the analysis survival, cafs or responder, or write "
+            '`estimand = "hypothetical"` into [analysis] if that is what you want.'
+        )
     change = trial.change
     members = np.asarray(np.isfinite(change).any(axis=1))
     z, by_visit, place = covariates(trial, members)
     model = fit(change[members], z, by_visit)
     last = change.shape[1] - 1
     arms, control = trial.design.arms, trial.design.control
-    found = {arms[control].name: model.contrast(model.vector({(last, 0): 1}), method)}
+    estimates = {arms[control].name: model.contrast(model.vector({(last, 0): 1}), method)}
     for i, column in place.items():
-        found[arms[i].name] = model.contrast(model.vector({(last, 0): 1, (last, column): 1}), method)
-        found[f"{arms[i].name} - {arms[control].name}"] = model.contrast(model.vector({(last, column): 1}), method)
-    return found
+        estimates[arms[i].name] = model.contrast(model.vector({(last, 0): 1, (last, column): 1}), method)
+        estimates[f"{arms[i].name} - {arms[control].name}"] = model.contrast(model.vector({(last, column): 1}), method)
+    return estimates
 
 
 def ancova(trial: Trial) -> dict[str, Estimate]:
@@ -79,7 +98,7 @@ def ancova(trial: Trial) -> dict[str, Estimate]:
 
 def slopes(trial: Trial) -> dict[str, Estimate]:
     """Least-squares slope of each patient's ratings, compared by a linear model [points/month]."""
-    months = np.concatenate([[0.0], np.array(trial.design.visits) * 168 / 730.5])
+    months = np.concatenate([[0.0], np.array(trial.design.visits) * HOURS_PER_WEEK / HOURS_PER_MONTH])
     y = np.column_stack([np.zeros(len(trial.arm)), trial.change])
     seen = np.isfinite(y)
     n = seen.sum(axis=1)
@@ -103,15 +122,15 @@ def responders(trial: Trial) -> dict[str, Estimate]:
     response &= ~trial.event
     arms, control = trial.design.arms, trial.design.control
     mine = {i: response[trial.arm == i] for i in range(len(arms))}
-    found = {arms[i].name: _share(v.mean(), v.var() / len(v), np.nan) for i, v in mine.items()}
+    estimates = {arms[i].name: _share(v.mean(), v.var() / len(v), np.nan) for i, v in mine.items()}
     for i, v in mine.items():
         if i != control:
             c = mine[control]
             p = float(fisher_exact(np.array([[v.sum(), (~v).sum()], [c.sum(), (~c).sum()]])).pvalue)
-            found[f"{arms[i].name} - {arms[control].name}"] = _share(
+            estimates[f"{arms[i].name} - {arms[control].name}"] = _share(
                 v.mean() - c.mean(), v.var() / len(v) + c.var() / len(c), p
             )
-    return found
+    return estimates
 
 
 def combined_scores(trial: Trial) -> Array:
@@ -144,23 +163,25 @@ def cafs(trial: Trial) -> dict[str, Estimate]:
 def survival(trial: Trial) -> dict[str, Estimate]:
     """Cox hazard ratio against control, with the log-rank P [ratio].
 
-    The interval is the Cox model's; P is the two-sided log-rank test of the pair of arms.
+    The interval is the Cox model's; P is the two-sided log-rank test of the pair of arms. Several active arms are also
+    taken together (``all active``).
     """
     arms, control = trial.design.arms, trial.design.control
-    found = {}
-    for i in range(len(arms)):
-        if i == control:
-            continue
-        members = (trial.arm == i) | (trial.arm == control)
-        group = (trial.arm[members] == i).astype(float)
-        time, event = trial.event_months[members], trial.event[members]
+    groups = {arms[i].name: [i] for i in range(len(arms)) if i != control}
+    if len(groups) > 1:
+        groups["all active"] = [i for (i,) in groups.values()]
+    estimates = {}
+    for name, members in groups.items():
+        active = np.isin(trial.arm, members)
+        chosen = active | (trial.arm == control)
+        time, event, group = trial.event_months[chosen], trial.event[chosen], active[chosen].astype(float)
         log_hr, se = cox(time, event, group)
         _, p = log_rank(time, event, group)
         half = 1.959963984540054 * se
-        found[f"{arms[i].name} - {arms[control].name}"] = Estimate(
+        estimates[f"{name} - {arms[control].name}"] = Estimate(
             float(np.exp(log_hr)), se, np.inf, p, float(np.exp(log_hr - half)), float(np.exp(log_hr + half))
         )
-    return found
+    return estimates
 
 
 def cox(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float, float]:
@@ -230,11 +251,11 @@ def _linear(trial: Trial, outcome: Array) -> dict[str, Estimate]:
     z, _, place = covariates(trial, members)
     model = fit(outcome[members][:, None], z, [False] * z.shape[1])
     arms, control = trial.design.arms, trial.design.control
-    found = {arms[control].name: model.contrast(model.vector({(0, 0): 1}))}
+    estimates = {arms[control].name: model.contrast(model.vector({(0, 0): 1}))}
     for i, column in place.items():
-        found[arms[i].name] = model.contrast(model.vector({(0, 0): 1, (0, column): 1}))
-        found[f"{arms[i].name} - {arms[control].name}"] = model.contrast(model.vector({(0, column): 1}))
-    return found
+        estimates[arms[i].name] = model.contrast(model.vector({(0, 0): 1, (0, column): 1}))
+        estimates[f"{arms[i].name} - {arms[control].name}"] = model.contrast(model.vector({(0, column): 1}))
+    return estimates
 
 
 def _share(value: float, variance: float, p: float) -> Estimate:
@@ -264,11 +285,11 @@ def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
         if name not in _ANALYSES:
             raise UnknownName("analysis", name, _ANALYSES)
         try:
-            found = _ANALYSES[name](trial)
+            estimates = _ANALYSES[name](trial)
         except FitFailed as error:
             row[f"{name}:failed"] = str(error)
             continue
         row[f"{name}:failed"] = ""
-        for label, estimate in found.items():
+        for label, estimate in estimates.items():
             row |= {f"{name}:{label}:{key}": value for key, value in asdict(estimate).items()}
     return row

@@ -14,10 +14,18 @@ from typing import Any
 
 from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, MetabolismError, UnknownName
+from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.patients import PLAUSIBLE
 
-#: Primary analyses; the first arm without regimen and without loss reduction is the control.
-ANALYSES = ("mmrm", "ancova", "slope", "responder", "cafs", "survival")
+#: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what it compares.
+ANALYSES = {
+    "mmrm": ("hypothetical", "mean change at the last visit had nobody died or left [points]"),
+    "ancova": ("while alive", "mean change at the last visit seen [points]"),
+    "slope": ("while alive", "mean slope over the visits seen [points/month]"),
+    "responder": ("composite", "share that fell little, a death being a failure [fraction]"),
+    "cafs": ("composite", "mean rank of function and survival, a death ranking last [ranks]"),
+    "survival": ("treatment policy", "log hazard of death or full ventilation"),
+}
 
 
 #: Columns that can limit eligibility, as ranges.
@@ -45,8 +53,8 @@ _SECTIONS = {
     "eligibility": RANGES,
     "randomisation": ("strata", "block"),
     "visits": ("weeks", "window_days"),
-    "conduct": ("missed_doses", "missing_visits", "drop_out", "trial_effect", "edaravone"),
-    "analysis": ("primary", "early_onset_months", "responder_points"),
+    "conduct": ("missed_doses", "missing_visits", "drop_out", "drop_out_slope", "trial_effect", "edaravone"),
+    "analysis": ("primary", "estimand", "early_share", "responder_points"),
 }
 
 
@@ -96,15 +104,19 @@ class Design:
     missed_doses, missing_visits : float
         Probabilities.
     drop_out : float
-        Rate of leaving for other reasons [1/month].
+        Rate of leaving for other reasons, at the score of randomisation [1/month].
+    drop_out_slope : float
+        Rise of the log rate of leaving per lost 10 points; 0: leaving has nothing to do with the disease.
     trial_effect : bool
         Whether each replicate draws a trial-wide factor on the loss rates (``COHORT_k_omega_trial``).
     edaravone : float
         Share of patients, in every arm, on background edaravone (``COHORT_edaravone_effect``).
     primary : str
-        One of `ANALYSES`.
-    early_onset_months : float or None
-        Limit of a subgroup by time from onset to randomisation, analysed as well [months].
+        One of `ANALYSES`; the first arm without regimen and without loss reduction is the control.
+    estimand : str or None
+        Must be that of the primary analysis. Saying ``"hypothetical"`` accepts a mixed model where many die.
+    early_share : float or None
+        Share of patients nearest to onset, a subgroup whose survival is analysed as well [fraction].
     responder_points : float
         A fall of at most this many points makes a responder.
     """
@@ -123,10 +135,12 @@ class Design:
     missed_doses: float = 0.0
     missing_visits: float = 0.0
     drop_out: float = 0.0
+    drop_out_slope: float = 0.0
     trial_effect: bool = True
     edaravone: float = 0.0
     primary: str = "mmrm"
-    early_onset_months: float | None = None
+    estimand: str | None = None
+    early_share: float | None = None
     responder_points: float = 1.0
 
     def __post_init__(self) -> None:
@@ -135,12 +149,17 @@ class Design:
     @property
     def hours(self) -> float:
         """Length of treatment, with the last visit's window [h]."""
-        return self.visits[-1] * 168 + self.window_days * 24
+        return self.visits[-1] * HOURS_PER_WEEK + self.window_days * 24
 
     @property
     def control(self) -> int:
         """Index of the control arm."""
         return next((i for i, a in enumerate(self.arms) if a.regimen is None and a.loss_reduction == 0), 0)
+
+    @property
+    def active(self) -> list[str]:
+        """Names of the arms that are compared with the control."""
+        return [a.name for i, a in enumerate(self.arms) if i != self.control]
 
     def changed(self, **values: Any) -> Design:
         """Return a copy with some attributes changed, checked again."""
@@ -298,8 +317,13 @@ def _validate(d: Design) -> None:
     for name in ("missed_doses", "missing_visits", "edaravone"):
         refuse(not 0 <= getattr(d, name) < 1, f"{name} = {getattr(d, name)} is a probability and must lie in [0, 1).")
     refuse(not (math.isfinite(d.drop_out) and d.drop_out >= 0), f"drop_out = {d.drop_out} per month must be 0 or more.")
+    refuse(not math.isfinite(d.drop_out_slope), f"drop_out_slope = {d.drop_out_slope} must be a finite number.")
+    refuse(d.drop_out_slope != 0 and d.drop_out == 0, "drop_out_slope without drop_out lets nobody leave.")
+    refuse(not (d.early_share is None or 0 < d.early_share < 1), f"early_share = {d.early_share} must lie in (0, 1).")
     if d.primary not in ANALYSES:
         raise UnknownName("analysis", d.primary, ANALYSES)
+    own = ANALYSES[d.primary][0]
+    refuse(d.estimand not in (None, own), f"the estimand of '{d.primary}' is '{own}', not '{d.estimand}'.")
 
 
 @dataclass(frozen=True)

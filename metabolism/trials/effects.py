@@ -72,15 +72,22 @@ def scenarios() -> dict[str, Scenario]:
         }
 
 
-def with_scenario(model: Model, name: str, regimen: Regimen, weeks: float = 16) -> Model:
+def with_scenario(
+    model: Model, name: str, *, defined_at: Regimen | str = REFERENCE_REGIMEN, weeks: float = 16
+) -> Model:
     """Return the model with the two effect paths set by a scenario.
+
+    The scenario is defined once, at `REFERENCE_REGIMEN`; whatever regimen is simulated afterwards has the effect that
+    follows from its own exposure.
 
     Parameters
     ----------
-    regimen : Regimen
-        The regimen at which the scenario's effect is defined (50 mg twice weekly).
+    name : str
+        One of `scenarios`.
+    defined_at : Regimen or str
+        Another regimen at which the effect of the scenario is to hold: a different assumption, for experts.
     weeks : float
-        Period over which the effect is averaged.
+        Period over which that effect is averaged.
 
     Raises
     ------
@@ -93,15 +100,16 @@ def with_scenario(model: Model, name: str, regimen: Regimen, weeks: float = 16) 
     if name not in known:
         raise UnknownName("effect scenario", name, known)
     scenario = known[name]
-    model = model.with_values(MN_beta_hcy=scenario.beta_hcy, MN_Emax=0.0)
     if scenario.effect is None:
-        return model
-    emax = direct_maximum(model, scenario.effect, scenario.beta_hcy, regimen, weeks)
+        return model.with_values(MN_beta_hcy=scenario.beta_hcy, MN_Emax=0.0)
+    emax = direct_maximum(model, scenario.effect, scenario.beta_hcy, defined_at, weeks)
     if not 0 <= emax <= 1:
         raise InvalidValue(
-            f"scenario '{name}' needs a direct maximum of {emax:.2f}, outside 0-1; lower MN_EC50 or the effect."
+            f"for scenario '{name}' the direct path would have to remove {100 * emax:.0f} % of the loss at full "
+            f"saturation to give {100 * scenario.effect:.0f} % at '{defined_at}', where MN_EC50 leaves it less; "
+            "lower MN_EC50, or define the scenario at a larger exposure."
         )
-    return model.with_values(MN_Emax=emax)
+    return model.with_values(MN_beta_hcy=scenario.beta_hcy, MN_Emax=emax)
 
 
 def direct_maximum(
@@ -121,6 +129,10 @@ def direct_maximum(
         Total reduction of the loss rate, averaged over `weeks` [fraction].
     beta_hcy : float
         Elasticity of the loss rate to plasma homocysteine.
+    regimen : Regimen or str
+        Where the effect holds.
+    weeks : float
+        Period over which it is averaged.
     """
     doses = Regimen.parse(regimen) if isinstance(regimen, str) else regimen
     key = (model.structure_hash, model.parameter_hash, beta_hcy, str(doses), weeks)

@@ -18,18 +18,11 @@ from numpy.typing import NDArray
 
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model
+from metabolism.trials.disease import HOURS_PER_MONTH, motor_units, rate_score
 from metabolism.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-#: Hours of a week.
-HOURS_PER_WEEK = 168.0
-
-
-#: Hours of a twelfth of 365.25 days.
-HOURS_PER_MONTH = 730.5
 
 
 #: Parameter columns of a cohort: what differs between patients inside the coupled model.
@@ -70,33 +63,6 @@ PLAUSIBLE = {
     "hcy_plasma": (3.0, 100.0),
     "cbl_plasma": (5e-5, 5e-3),
 }
-
-
-def alsfrs_r(motor_units: Array, gamma: float, n50: float) -> Array:
-    """ALSFRS-R from motor-unit fraction, as in ``models/motor_neuron.ant`` [points].
-
-    >>> alsfrs_r(np.array([1.0, 0.5]), gamma=2.0, n50=0.5)
-    array([48., 30.])
-    """
-    return np.asarray(48 * (1 + n50**gamma) / (1 + (n50 / motor_units) ** gamma))
-
-
-def motor_units(score: Array, gamma: float, n50: float) -> Array:
-    """Motor-unit fraction at an ALSFRS-R score: the inverse of `alsfrs_r` [fraction].
-
-    >>> motor_units(np.array([48.0, 30.0]), gamma=2.0, n50=0.5)
-    array([1. , 0.5])
-    """
-    return np.asarray(n50 / (48 * (1 + n50**gamma) / score - 1) ** (1 / gamma))
-
-
-def rate_score(score: Array, noise: Array) -> Array:
-    """What a rater writes down: the score with noise [points], rounded and kept in 0-48.
-
-    >>> rate_score(np.array([47.8, 30.2]), np.array([1.4, -0.9]))
-    array([48., 29.])
-    """
-    return np.clip(np.round(score + noise), 0, 48)
 
 
 @dataclass(frozen=True)
@@ -206,8 +172,8 @@ class Generator:
 
     def diseases(self, bodies: pd.DataFrame, latent: Array) -> pd.DataFrame:
         """Give each body a disease, from independent standard normals, shape (patients, len(DISEASE))."""
-        found = self.disease_columns(body_latents(bodies), bodies["riluzole"].to_numpy(), latent)
-        return bodies.assign(**found)
+        columns = self.disease_columns(body_latents(bodies), bodies["riluzole"].to_numpy(), latent)
+        return bodies.assign(**columns)
 
     def disease_columns(self, body: Array, riluzole: NDArray[np.bool_], latent: Array) -> dict[str, Array]:
         """Disease columns from the latents of bodies, shape (patients, len(BODY)), and fresh ones; see `diseases`."""
@@ -403,7 +369,7 @@ def _read_moments(path: Path) -> dict[str, float]:
         raise InvalidValue(
             f"{where} needs the columns variable, mean and sd; it has {', '.join(map(str, table.columns))}."
         )
-    found: dict[str, float] = {}
+    moments: dict[str, float] = {}
     for row in table.to_dict("records"):
         name = str(row["variable"])
         try:
@@ -413,11 +379,11 @@ def _read_moments(path: Path) -> dict[str, float]:
         if name in _PAIRS:
             if not (np.isfinite(mean) and np.isfinite(sd) and sd > 0):
                 raise InvalidValue(f"{where}: '{name}' needs a mean and an sd above 0.")
-            found |= {f"{name}_mean": mean, f"{name}_sd": sd}
+            moments |= {f"{name}_mean": mean, f"{name}_sd": sd}
         elif name in _SHARES:
             if not 0 <= mean <= 1:
                 raise InvalidValue(f"{where}: '{name}' is a share and must lie between 0 and 1.")
-            found[_SHARES[name]] = mean
+            moments[_SHARES[name]] = mean
         else:
             raise UnknownName("cohort variable", name, [*_PAIRS, *_SHARES])
-    return found
+    return moments

@@ -14,9 +14,9 @@ import numpy as np
 from metabolism.dosing import Regimen
 from metabolism.errors import FitFailed, InvalidValue, UnknownName
 from metabolism.model import Model
-from metabolism.trials.design import Design
+from metabolism.trials.design import ANALYSES, Design
+from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.effects import direct_maximum
-from metabolism.trials.patients import HOURS_PER_WEEK
 from metabolism.trials.pool import Slowing, bodies, make_pool
 from metabolism.trials.replicates import replicate, request_hash
 
@@ -137,11 +137,11 @@ def power_table(
     model : Model
         The patient model.
     effects : sequence of float
-        Total reductions of the loss rate at 50 mg twice weekly over 16 weeks [fraction]; other regimens follow from
-        the coupled model.
+        Total reductions of the loss rate, from 0 to below 1 [fraction]: at 50 mg twice weekly over 16 weeks in arms
+        with a regimen, where other regimens follow from the coupled model, and as they are in comparator arms.
     prior : (mean, SD), optional
-        Normal distribution of the effect for the assurance: the chance of significance when the effect itself is
-        drawn. None leaves it out.
+        Normal distribution of the effect, cut to 0-1, for the assurance: the chance of significance when the effect
+        itself is drawn. None leaves it out.
     choices : mapping of str to sequence
         Values of `CHOICES`; see `varied`.
     replicates : int
@@ -152,7 +152,13 @@ def power_table(
     Returns
     -------
     DataFrame
-        One row per effect and design (and one per design with the effect drawn from the prior).
+        One row per effect, design and active arm (and one per design and arm with the effect drawn from the prior);
+        see `summary`.
+
+    Raises
+    ------
+    InvalidValue
+        If an effect lies outside 0-1, or acts on no arm or not on every active arm of a design.
     """
     import pandas as pd
 
@@ -160,10 +166,23 @@ def power_table(
     grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*(choices or {}).values())]
     # every design is checked before anything runs
     designs = [varied(design, **choice) for choice in grid]
+    for effect in effects:
+        if not 0 <= effect < 1:
+            raise InvalidValue(f"a reduction of the loss rate by {effect:g} is not possible; give 0 to below 1.")
+    inert = [a.name for a in design.arms if a.name in design.active and a.regimen is None and not a.loss_reduction]
+    if inert or not design.active:
+        raise InvalidValue(
+            f"design '{design.id}' has no active arm that the effect could act on"
+            + (f" in '{inert[0]}'; give it a regimen or a loss_reduction." if inert else "; add a second [[arm]].")
+        )
     crowd, made = bodies(model, size, seed), dict[tuple[str | None, float, float], Slowing]()
     drawn = None
     if prior is not None:
-        drawn = prior[0] + prior[1] * np.random.default_rng([seed, 5]).standard_normal(replicates)
+        from scipy.special import ndtr, ndtri
+
+        low, high = (ndtr((edge - prior[0]) / prior[1]) for edge in (0.0, 1.0))
+        chance = np.random.default_rng([seed, 5]).random(replicates)
+        drawn = np.clip(prior[0] + prior[1] * ndtri(low + chance * (high - low)), 0, 0.999)
     rows = []
     for choice, one in zip(grid, designs, strict=True):
         pool = make_pool(model, one, beta_hcy, seed=seed, workers=workers, drawn=crowd, done=made)
@@ -171,14 +190,22 @@ def power_table(
         if drawn is not None and prior is not None:
             cases.append((f"N({prior[0]:g}, {prior[1]:g})", drawn))
         for text, effect in cases:
-            maximum = np.array([direct_maximum(model, float(e), beta_hcy) for e in np.atleast_1d(effect)])
-            emax = maximum if maximum.size > 1 else maximum[0]
-            mark = request_hash(pool, one, np.asarray(emax), seed, (one.primary,), False)
-            place = None if folder is None else Path(folder) / mark[:16]
-            found = replicate(pool, one, emax, replicates, seed=seed, folder=place, workers=workers, progress=progress)
-            rows.append(
-                {"effect": text, **_shown(choice, design)} | summary(found.table, one, found.failures(one.primary))
+            reductions = np.atleast_1d(np.asarray(effect, dtype=float))
+            maximum = np.array([direct_maximum(model, float(e), beta_hcy) for e in reductions])
+            mark = request_hash(pool, one, maximum, seed, (one.primary,), False, reductions)
+            done = replicate(
+                pool,
+                one,
+                maximum,
+                replicates,
+                reduction=reductions,
+                seed=seed,
+                folder=None if folder is None else Path(folder) / mark[:16],
+                workers=workers,
+                progress=progress,
             )
+            shown = {"effect": text, **_shown(choice, design)}
+            rows += [shown | row for row in summary(done.table, one, done.failures(one.primary))]
     return pd.DataFrame(rows)
 
 
@@ -187,46 +214,76 @@ def _shown(choice: Mapping[str, Any], design: Design) -> dict[str, Any]:
     return {"patients": design.patients} | shown
 
 
-def summary(table: pd.DataFrame, design: Design, failed: int, contrast: str | None = None) -> dict[str, float]:
-    """Summarise replicates of one design: power, type M, mean estimate, and what it cost.
+def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, Any]]:
+    """Summarise replicates of one design, one row for each active arm: power, type M, estimate, and what it cost.
 
     Parameters
     ----------
-    contrast : str, optional
-        The last active arm against control by default.
+    table : DataFrame
+        Of `Replicates`.
+    design : Design
+    failed : int
+        Replicates whose primary analysis could not be fitted; they count as not significant.
 
     Returns
     -------
-    dict of str to float
-        ``type M`` is the mean |estimate| of significant trials over the mean estimate of all; NaN where fewer than five
+    list of dict
+        ``power`` is the chance of a significant benefit at the 5 % level, divided by the number of active arms where
+        there are several (Bonferroni; ``tested at`` says so). ``mean estimate`` is what ``estimate`` names, with
+        benefit above 0. ``type M`` is the mean of significant estimates over the mean of all; NaN where fewer than five
         are significant or the mean is not above its Monte-Carlo error.
     """
     if len(design.arms) < 2:
         raise InvalidValue(f"design '{design.id}' has one arm: there is nothing to compare.")
-    control = design.arms[design.control].name
-    active = [a.name for i, a in enumerate(design.arms) if i != design.control]
-    column = f"{design.primary}:{contrast or f'{active[-1]} - {control}'}"
-    if f"{column}:value" not in table:
-        raise FitFailed(
-            f"no replicate of design '{design.id}' could be analysed: {table[f'{design.primary}:failed'].iloc[0]}"
+    control, rows = design.arms[design.control].name, []
+    alpha = 0.05 / len(design.active)
+    many = f" (Bonferroni, {len(design.active)} arms)" if len(design.active) > 1 else ""
+    strategy, what = ANALYSES[design.primary]
+    for arm in design.active:
+        column = f"{design.primary}:{arm} - {control}"
+        if f"{column}:value" not in table:
+            reason = table[f"{design.primary}:failed"].iloc[0]
+            raise FitFailed(f"no replicate of design '{design.id}' could be analysed: {reason}")
+        value, p = table[f"{column}:value"].to_numpy(dtype=float), table[f"{column}:p"].to_numpy(dtype=float)
+        estimate = -np.log(value) if design.primary == "survival" else value
+        significant = (p < alpha) & (estimate > 0)
+        power, n = float(significant.mean()), len(p)
+        mean, spread = float(np.nanmean(estimate)), float(np.nanstd(estimate))
+        sure = significant.sum() >= 5 and mean > 3 * spread / np.sqrt(n)
+        low, high = wilson(int(significant.sum()), n)
+        rows.append(
+            {
+                "arm": arm,
+                "power": power,
+                "power 2.5 %": low,
+                "power 97.5 %": high,
+                "tested at": f"{alpha:.3g}{many}",
+                "type M": float(estimate[significant].mean() / mean) if sure else float("nan"),
+                "mean estimate": mean,
+                "SD of estimate": spread,
+                "mean SE": float(np.nanmean(table[f"{column}:se"])),
+                "estimate": ("lower " if design.primary == "survival" else "difference of ") + what,
+                "estimand": strategy,
+                "replicates": n,
+                "failed fits": failed,
+                "screened per randomised": float((table["candidates"] / table["randomised"]).mean()),
+            }
         )
-    value, p = table[f"{column}:value"].to_numpy(dtype=float), table[f"{column}:p"].to_numpy(dtype=float)
-    estimate = -np.log(value) if design.primary == "survival" else value
-    significant = (p < 0.05) & (estimate > 0)
-    power = float(significant.mean())
-    mean, spread = float(np.nanmean(estimate)), float(np.nanstd(estimate))
-    sure = significant.sum() >= 5 and mean > 3 * spread / np.sqrt(len(estimate))
-    return {
-        "power": power,
-        "Monte-Carlo SE": float(np.sqrt(power * (1 - power) / len(p))),
-        "type M": float(estimate[significant].mean() / mean) if sure else float("nan"),
-        "mean difference": mean,
-        "SD of difference": spread,
-        "mean SE": float(np.nanmean(table[f"{column}:se"])),
-        "replicates": len(p),
-        "failed fits": failed,
-        "screened per randomised": float((table["candidates"] / table["randomised"]).mean()),
-    }
+    return rows
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a share seen in simulated trials (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Examples
+    --------
+    >>> [round(v, 3) for v in wilson(3, 40)]
+    [0.026, 0.199]
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
@@ -234,11 +291,8 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     from metabolism.plotting import COLOURS, new_figure
 
     fixed = table[~table["effect"].str.startswith("N(")].assign(effect=lambda t: t["effect"].astype(float) * 100)
-    varying = [
-        c
-        for c in ("patients", "weeks", "run_in", "onset_limit", "hcy_min", "dose", "interval")
-        if c in table and (table[c].nunique() > 1 or c == "patients")
-    ]
+    varying = [c for c in CHOICES if c in table and (table[c].nunique() > 1 or c == "patients")]
+    varying += ["arm"] if table["arm"].nunique() > 1 else []
     label = fixed[varying].astype(str).agg(", ".join, axis=1)
     drawn = {}
     figure, axes = new_figure(width=7.4, height=4.2)
@@ -249,7 +303,7 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
         axes.errorbar(
             part["effect"],
             part["power"] * 100,
-            part["Monte-Carlo SE"] * 196,
+            [100 * (part["power"] - part["power 2.5 %"]), 100 * (part["power 97.5 %"] - part["power"])],
             color=colour,
             marker="o",
             capsize=3,
@@ -265,8 +319,9 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     wide = fixed.assign(design=label).pivot_table(index="design", columns="effect", values="power", sort=False)
     figure, axes = new_figure(width=7.4, height=1.6 + 0.45 * len(wide))
     image = axes.imshow(wide.to_numpy() * 100, vmin=0, vmax=100, cmap="cividis", aspect="auto")
-    for (i, j), value in ((index, wide.to_numpy()[index] * 100) for index in _indices(wide.shape)):
-        axes.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value < 55 else "black", fontsize=9)
+    for (i, j), share in np.ndenumerate(wide.to_numpy()):
+        colour = "white" if share < 0.55 else "black"
+        axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(wide.shape[1]), [f"{c:g}" for c in wide.columns])
     axes.set_yticks(range(wide.shape[0]), list(wide.index))
     axes.set_xlabel("true reduction of the motor-unit loss rate [%]")
@@ -275,7 +330,3 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     figure.colorbar(image, ax=axes, label="power [%]")
     drawn["power_heat_map"] = figure
     return drawn
-
-
-def _indices(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    return [(i, j) for i in range(shape[0]) for j in range(shape[1])]

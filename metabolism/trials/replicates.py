@@ -67,6 +67,7 @@ def replicate(
     *,
     seed: int = 1,
     analyses: tuple[str, ...] | None = None,
+    reduction: float | Array | None = None,
     folder: str | Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
@@ -83,6 +84,8 @@ def replicate(
         Number of replicates; replicate ``i`` depends on ``(seed, i)`` alone, so neither chunks nor processes matter.
     analyses : tuple of str, optional
         The design's primary by default.
+    reduction : float or ndarray, shape (count,), optional
+        Reduction of the loss rate in comparator arms; see `metabolism.trials.trial.simulate_trial`.
     folder : path, optional
         Where finished chunks are kept. A later call with the same request continues there and gives the same table to
         the last bit; a different request is refused.
@@ -101,10 +104,10 @@ def replicate(
         raise InvalidValue(f"{count} replicates are none; ask for at least 1.")
     chosen = analyses or (design.primary,)
     maxima = np.broadcast_to(np.asarray(maximum, dtype=float), count)
+    reductions = None if reduction is None else np.broadcast_to(np.asarray(reduction, dtype=float), count)
     parts = None
     if folder is not None:
-        wanted = request_hash(pool, design, np.asarray(maximum, dtype=float), seed, chosen, shuffle)
-        parts = Parts(Path(folder), wanted)
+        parts = Parts(Path(folder), request_hash(pool, design, maxima, seed, chosen, shuffle, reductions))
     bounds = [(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
     kept = {b: parts.read(_name(b)) for b in bounds} if parts else {}
     done = {b: pd.DataFrame(rows) for b, rows in kept.items() if rows is not None}
@@ -112,7 +115,7 @@ def replicate(
     if progress:
         progress(resumed)
     todo = [b for b in bounds if b not in done]
-    work = (delayed(_chunk)(pool, design, maxima, seed, chosen, b, shuffle, parts) for b in todo)
+    work = (delayed(_chunk)(pool, design, (maxima, reductions), seed, chosen, b, shuffle, parts) for b in todo)
     # starting a process costs more than a few chunks do
     jobs = min(workers, len(todo) // 8)
     finished = Parallel(n_jobs=jobs, return_as="generator")(work) if jobs > 1 else (f(*a, **k) for f, a, k in work)
@@ -127,7 +130,7 @@ def replicate(
 def _chunk(
     pool: Pool,
     design: Design,
-    maxima: Array,
+    effects: tuple[Array, Array | None],
     seed: int,
     analyses: tuple[str, ...],
     bound: tuple[int, int],
@@ -139,7 +142,9 @@ def _chunk(
     rows = []
     for number in range(*bound):
         rng = np.random.default_rng([seed, number])
-        trial = simulate_trial(pool, design, float(maxima[number]), rng)
+        maximum, reduction = (None if e is None else float(e[number]) for e in effects)
+        assert maximum is not None
+        trial = simulate_trial(pool, design, maximum, rng, reduction)
         if shuffle:
             trial = replace(trial, arm=rng.permutation(trial.arm))
         rows.append(_row(number, trial, analyses))
@@ -165,17 +170,29 @@ def _row(number: int, trial: Trial, analyses: tuple[str, ...]) -> dict[str, floa
         row[f"mean change:{arm.name}"] = float(mine.mean()) if len(mine) else float("nan")
         row[f"sd change:{arm.name}"] = float(mine.std(ddof=1)) if len(mine) > 1 else float("nan")
     row |= analyse(trial, analyses)
-    if trial.design.early_onset_months is not None:
-        months = trial.people["onset_months"] + trial.design.observation.weeks * 168 / 730.5
-        early = trial.part(months <= trial.design.early_onset_months)
+    if trial.design.early_share is not None:
+        months = trial.people["onset_months"]
+        early = trial.part(months <= np.quantile(months, trial.design.early_share))
         row |= {"early patients": len(early.arm)} | {f"early {k}": v for k, v in analyse(early, ("survival",)).items()}
     return row
 
 
 def request_hash(
-    pool: Pool, design: Design, maximum: Array, seed: int, analyses: tuple[str, ...], shuffle: bool
+    pool: Pool,
+    design: Design,
+    maxima: Array,
+    seed: int,
+    analyses: tuple[str, ...],
+    shuffle: bool,
+    reductions: Array | None = None,
 ) -> str:
-    """Hash of everything a table of replicates depends on."""
+    """Hash of everything a table of replicates depends on.
+
+    Parameters
+    ----------
+    maxima, reductions : ndarray, shape (count,)
+        Effect of each replicate; the other parameters are those of `replicate`.
+    """
     digest = hashlib.sha256()
     model = pool.generator.model
     digest.update(
@@ -184,7 +201,8 @@ def request_hash(
                 model.structure_hash,
                 model.parameter_hash,
                 design.text(),
-                maximum.tolist(),
+                maxima.tolist(),
+                None if reductions is None else reductions.tolist(),
                 seed,
                 analyses,
                 shuffle,

@@ -12,15 +12,8 @@ from numpy.typing import NDArray
 from metabolism.errors import InvalidValue
 from metabolism.model import Model
 from metabolism.trials.design import Design, RunIn
-from metabolism.trials.patients import (
-    DISEASE,
-    HOURS_PER_WEEK,
-    PATIENT_COLUMNS,
-    alsfrs_r,
-    candidates,
-    plausibility,
-    rate_score,
-)
+from metabolism.trials.disease import HOURS_PER_WEEK, alsfrs_r, rate_score
+from metabolism.trials.patients import DISEASE, PATIENT_COLUMNS, candidates, plausibility
 from metabolism.trials.pool import Columns, Pool
 from metabolism.types import Array
 
@@ -169,7 +162,8 @@ def screen(
         ):
             stages = ", ".join(f"{k} {v}" for k, v in counts.items())
             raise InvalidValue(
-                f"design '{design.id}' finds {found} of {count} patients; candidates left at each filter: {stages}. Widen the filter that loses most."
+                f"design '{design.id}' finds {found} of {count} patients; candidates left at each filter: {stages}. "
+                "Widen the filter that loses most."
             )
     return {k: np.concatenate([p[k] for p in parts])[:count] for k in parts[0]}, counts
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.trials.design import Design
-from metabolism.trials.patients import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, rate_score
+from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, hazards, rate_score
 from metabolism.trials.pool import STEP, Columns, Pool
 from metabolism.trials.screening import randomise, screen
 from metabolism.types import Array
@@ -66,7 +66,9 @@ class Trial:
         return np.asarray(self.rated - self.people["baseline_rating"][:, None])
 
 
-def simulate_trial(pool: Pool, design: Design, maximum: float, rng: np.random.Generator) -> Trial:
+def simulate_trial(
+    pool: Pool, design: Design, maximum: float, rng: np.random.Generator, reduction: float | None = None
+) -> Trial:
     """Run one trial.
 
     Parameters
@@ -76,6 +78,8 @@ def simulate_trial(pool: Pool, design: Design, maximum: float, rng: np.random.Ge
         Maximum of the direct path (Emax) [fraction].
     rng : numpy Generator
         The only source of randomness.
+    reduction : float, optional
+        Reduction of the loss rate in every comparator arm, in place of what the design says [fraction].
 
     Raises
     ------
@@ -88,7 +92,8 @@ def simulate_trial(pool: Pool, design: Design, maximum: float, rng: np.random.Ge
     arm = randomise(people, design, rng)
     n = len(arm)
     end, months = design.hours, design.hours / HOURS_PER_MONTH
-    k = people["MN_k"] * np.array([1 - a.loss_reduction for a in design.arms])[arm]
+    slowed = [a.loss_reduction if reduction is None or not a.loss_reduction else reduction for a in design.arms]
+    k = people["MN_k"] * (1 - np.array(slowed))[arm]
     k = k * np.where(rng.random(n) < design.edaravone, 1 - g["edaravone_effect"], 1.0)
     body = people["body"]
     loss = np.empty((n, pool.slowings[0].homocysteine.shape[1]))
@@ -103,10 +108,15 @@ def simulate_trial(pool: Pool, design: Design, maximum: float, rng: np.random.Ge
 
     # death or full ventilation: the hazard follows the score, its integral reaches an exponential draw
     curve = score(loss)
-    hazard = g["h0"] * np.exp(g["h_slope"] * (48 - curve) / 48)
-    total = np.concatenate([np.zeros((n, 1)), np.cumsum((hazard[:, 1:] + hazard[:, :-1]) / 2 * STEP, axis=1)], axis=1)
-    death = _first_reach(total, rng.standard_exponential(n))
-    left = rng.exponential(1 / design.drop_out, n) * HOURS_PER_MONTH if design.drop_out > 0 else np.full(n, np.inf)
+    grid = np.arange(curve.shape[1]) * STEP
+    death = _first_reach(hazards(curve, grid, g["h0"], g["h_slope"]), rng.standard_exponential(n))
+    left = np.full(n, np.inf)
+    if design.drop_out > 0 and design.drop_out_slope == 0:
+        left = rng.exponential(1 / design.drop_out, n) * HOURS_PER_MONTH
+    elif design.drop_out > 0:
+        # `hazards` counts from a full score: shift to the rate at the score of randomisation
+        start = design.drop_out / HOURS_PER_MONTH * np.exp(design.drop_out_slope * (curve[:, :1] - 48) / 10)
+        left = _first_reach(start * hazards(curve, grid, 1.0, 4.8 * design.drop_out_slope), rng.standard_exponential(n))
     stop = np.minimum(np.minimum(death, left), end)
     planned = np.array(design.visits) * HOURS_PER_WEEK
     when = planned + design.window_days * 24 * (2 * rng.random((n, len(planned))) - 1)
@@ -135,8 +145,9 @@ def _at(curve: Array, when: Array) -> Array:
     return np.asarray(curve[rows, left] * (1 - share) + curve[rows, left + 1] * share)
 
 
-def _first_reach(total: Array, level: Array) -> Array:
-    """Time at which each rising row reaches its level [h]; infinite if it does not."""
+def _first_reach(steps: Array, level: Array) -> Array:
+    """Time at which the sum of steps `STEP` apart reaches a level, by row [h]; infinite if it does not."""
+    total = np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps, axis=1)], axis=1)
     reached = total >= level[:, None]
     index = np.argmax(reached, axis=1)
     rows = np.arange(len(total))

@@ -10,10 +10,10 @@ from scipy.stats import multivariate_normal, norm
 import metabolism as mb
 from metabolism.court.facts import Facts, information, posterior, resample, score
 from metabolism.court.mechanisms import MECHANISMS, Priors, draw, exposures, predictions
-from metabolism.court.response import Response, large_sample_log_hr
+from metabolism.court.response import Response
 from metabolism.data import read_data
 from metabolism.errors import InvalidValue, UnknownName
-from metabolism.trials import JETALS_RUN_IN, read_design, select
+from metabolism.trials import JETALS_RUN_IN, large_sample_log_hr, read_design, select
 
 
 def facts(**columns):

@@ -178,7 +178,7 @@ def test_an_impossible_run_in_is_refused_with_counts(model):
 def test_a_scenario_gives_its_stated_total_effect_at_its_regimen(model, name):
     patient = model.with_set("als_patient").with_values(MN_k=5e-5)
     regimen = mb.Regimen.parse(JETALS)
-    treated = with_scenario(patient, name, regimen)
+    treated = with_scenario(patient, name)
     options = {"patients": {"GFR_rel": [1.0]}, "own_baseline": {"MN_hcy_ref": "hcy_plasma"}, "outputs": ["motor_units"]}
     loss = [
         float(np.log(run_["motor_units"].values[0, 0] / run_["motor_units"].values[0, -1]))
@@ -189,14 +189,14 @@ def test_a_scenario_gives_its_stated_total_effect_at_its_regimen(model, name):
 
 def test_without_either_path_treatment_changes_nothing(model):
     """Negative control: the zero scenario."""
-    patient = with_scenario(model.with_set("als_patient"), "zero", mb.Regimen.parse(JETALS))
+    patient = with_scenario(model.with_set("als_patient"), "zero")
     treated, untreated = (mb.simulate(patient, r, outputs=["alsfrs_r"], times=[0, 2688]) for r in (JETALS, None))
     assert abs(float(treated["alsfrs_r"][-1] - untreated["alsfrs_r"][-1])) < 1e-6
 
 
 def test_half_a_milligram_has_no_direct_effect_but_lowers_homocysteine_as_much(model):
     """The direct path needs exposure; carriers and stores saturate long before."""
-    patient = with_scenario(model.with_set("als_patient"), "face_value", mb.Regimen.parse(JETALS))
+    patient = with_scenario(model.with_set("als_patient"), "face_value")
     low, high = (
         mb.simulate(patient, f"{mg} mg im every 3.5 d x 32", outputs=["effect_direct", "hcy_plasma"], times=[0, 2688])
         for mg in (0.5, 50)

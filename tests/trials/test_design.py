@@ -8,7 +8,7 @@ import pytest
 
 from metabolism.cli import main
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
-from metabolism.trials.design import read_design
+from metabolism.trials.design import Arm, read_design
 from metabolism.trials.power import closed_form, figures, power_table, summary, varied
 
 
@@ -77,6 +77,8 @@ def table(patient, design, tmp_path_factory):
 
 
 def test_power_grows_with_effect_and_size_and_overstatement_shrinks(table):
+    assert set(table[0]["arm"]) == {"methylcobalamin_50mg"}
+    assert set(table[0]["estimand"]) == {"hypothetical"}
     found = table[0].set_index(["effect", "patients"])
     power = found["power"]
     assert power["0", 60] < 0.16
@@ -107,9 +109,46 @@ def test_figures_show_every_design(table):
     assert labels == ["60", "240"]
 
 
-def test_one_arm_cannot_be_compared():
+def test_one_arm_cannot_be_compared(patient):
     with pytest.raises(InvalidValue, match="has one arm"):
         summary(pd.DataFrame(), read_design("natural_history"), 0)
+    with pytest.raises(InvalidValue, match="no active arm that the effect could act on; add a second"):
+        power_table(patient, read_design("natural_history"), [0.3])
+
+
+def test_the_effect_acts_on_comparator_arms_too(patient):
+    """An effect of 0 has the power of the test's level, whatever reduction the design file states."""
+    design = read_design("mci186_19")
+    rows = power_table(patient, design, [0.0, 0.6], prior=None, replicates=40, size=16).set_index("effect")
+    assert rows.loc["0", "power"] <= 0.15
+    assert abs(rows.loc["0", "mean estimate"]) < 0.5 < 2 < rows.loc["0.6", "mean estimate"]
+    assert rows.loc["0.6", "power"] > 0.8
+
+
+@pytest.mark.parametrize("effect", [-0.1, 1.0, 1.5])
+def test_an_effect_that_is_no_reduction_of_a_rate_is_refused(patient, design, effect):
+    with pytest.raises(InvalidValue, match="give 0 to below 1"):
+        power_table(patient, design, [effect])
+
+
+def test_a_design_with_an_arm_the_effect_cannot_reach_is_refused(patient, design):
+    two = design.changed(arms=(*design.arms, Arm("sham")))
+    with pytest.raises(InvalidValue, match="could act on in 'sham'; give it a regimen or a loss_reduction"):
+        power_table(patient, two, [0.3])
+
+
+def test_every_active_arm_is_shown_and_tested_at_its_share_of_five_per_cent():
+    """Two arms: one with P = 0.03 throughout, one with 0.01; only the second is significant at 0.025."""
+    three = read_design("e0761")
+    columns = {}
+    for dose, p in ((25, 0.03), (50, 0.01)):
+        name = f"survival:methylcobalamin_{dose}mg - placebo"
+        columns |= {f"{name}:value": [0.5, 0.5], f"{name}:p": [p, p], f"{name}:se": [0.2, 0.2]}
+    rows = summary(pd.DataFrame({"candidates": [10, 10], "randomised": [5, 5], **columns}), three, 0)
+    assert [(r["arm"], r["power"]) for r in rows] == [("methylcobalamin_25mg", 0), ("methylcobalamin_50mg", 1)]
+    assert {r["tested at"] for r in rows} == {"0.025 (Bonferroni, 2 arms)"}
+    assert rows[0]["mean estimate"] == pytest.approx(np.log(2))
+    assert rows[0]["estimate"] == "lower log hazard of death or full ventilation"
 
 
 def test_the_command_writes_table_and_figures(tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -162,13 +163,27 @@ def test_derivatives_agree_with_finite_differences():
     sigma = np.array([[1.3, 0.7], [0.7, 2.4]])
 
     def at(theta):
-        return _evaluate(moments, sigma + np.einsum("k,kts->ts", theta, basis), basis, select, place)
+        return _evaluate(moments, sigma + np.einsum("k,kts->ts", theta, basis), select, place)
 
     here, step = at(np.zeros(3)), 1e-5
     for k in range(3):
         up, down = at(step * np.eye(3)[k]), at(-step * np.eye(3)[k])
         assert (up.loglik - down.loglik) / (2 * step) == pytest.approx(here.gradient[k], rel=1e-6)
         np.testing.assert_allclose(-(up.gradient - down.gradient) / (2 * step), here.hessian[k], rtol=1e-5, atol=1e-7)
+
+
+def test_ten_visits_take_a_fifth_of_a_second_and_their_gradient_vanishes():
+    """The cost bar, with head room for a slow machine."""
+    rng = np.random.default_rng(7)
+    y = rng.standard_normal((370, 10)).cumsum(axis=1)
+    y[rng.random(y.shape) < 0.15] = np.nan
+    arm = np.arange(370) % 2
+    begun = time.process_time()
+    model = fit(y, np.column_stack([np.ones(370), arm]), [True, True])
+    contrast = model.contrast(model.vector({(9, 1): 1}))
+    assert time.process_time() - begun < 0.6
+    assert np.abs(model.parts.gradient).max() < 1e-5
+    assert contrast.se == pytest.approx(2 * np.sqrt(model.sigma[9, 9] / 370), rel=0.1)
 
 
 @pytest.mark.parametrize(

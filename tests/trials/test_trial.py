@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ from metabolism.trials.analysis import (
 )
 from metabolism.trials.design import Arm, design_names, parse_design, read_design
 from metabolism.trials.effects import scenario_maximum, scenarios
-from metabolism.trials.pool import make_pool
+from metabolism.trials.pool import make_pool, untreated
 from metabolism.trials.replicates import replicate
 from metabolism.trials.screening import randomise, screen
 from metabolism.trials.trial import simulate_trial
@@ -49,6 +51,13 @@ def large(pool, design, face_value):
     """One trial large enough for its moments to be read off."""
     big = design.changed(patients=4000, trial_effect=False)
     return simulate_trial(pool, big, face_value, np.random.default_rng(1))
+
+
+def pool_of(pool, design):
+    """The same bodies over another length of treatment, nobody treated."""
+    return dataclasses.replace(
+        pool, slowings=tuple(untreated(len(pool.bodies.people), design.hours) for _ in design.arms)
+    )
 
 
 # designs
@@ -102,6 +111,9 @@ def _content(**changes):
         ({"eligibility": {"onset_months": [14, 20]}}, InvalidValue, "contradicts the onset limit"),
         ({"conduct": {"missing_visits": 1.2}}, InvalidValue, "is a probability"),
         ({"conduct": {"drop_out": -1}}, InvalidValue, "must be 0 or more"),
+        ({"conduct": {"drop_out_slope": 1}}, InvalidValue, "lets nobody leave"),
+        ({"analysis": {"early_share": 1.2}}, InvalidValue, "early_share = 1.2 must lie"),
+        ({"analysis": {"primary": "cafs", "estimand": "hypothetical"}}, InvalidValue, "is 'composite', not"),
     ],
 )
 def test_a_design_that_cannot_be_carried_out_is_refused_with_the_reason(changes, error, message):
@@ -272,6 +284,29 @@ def test_combined_scores_rank_death_below_decline(large):
     np.testing.assert_array_equal(last_observed(trial.change), [0, -10, -1])
 
 
+def test_a_mixed_model_where_many_die_is_refused_unless_its_estimand_is_stated(pool, design):
+    long = design.changed(visits=(26.0, 52.0), patients=400)
+    trial = simulate_trial(pool_of(pool, long), long, 0.0, np.random.default_rng(2))
+    deadly = dataclasses.replace(trial, event=np.arange(400) < 60)
+    with pytest.raises(InvalidValue, match="15 % died: a mixed model takes the dead as missing at random"):
+        mixed_model(deadly)
+    stated = dataclasses.replace(deadly, design=long.changed(estimand="hypothetical"))
+    assert np.isfinite(mixed_model(stated)[CONTRAST].value)
+
+
+def test_leaving_may_depend_on_the_score(pool, design):
+    """With a slope, those who leave are those who decline fast; at slope 0 they are anybody."""
+    gaps = {}
+    for slope in (0.0, 6.0):
+        big = design.changed(patients=3000, drop_out=0.03, drop_out_slope=slope, missing_visits=0.0)
+        trial = simulate_trial(pool, big, 0.0, np.random.default_rng(4))
+        left = np.isnan(trial.rated[:, -1]) & ~trial.event
+        fall = trial.true_score[:, -1] - trial.people["baseline_rating"]
+        gaps[slope] = fall[left].mean() - fall[~left].mean()
+    assert abs(gaps[0.0]) < 1
+    assert gaps[6.0] < -2
+
+
 def test_an_unknown_analysis_is_named(large):
     with pytest.raises(UnknownName, match="Did you mean 'mmrm'"):
         analyse(large, ("mmmr",))
@@ -351,8 +386,6 @@ def test_an_interrupted_run_resumes_to_the_same_bits(pool, design, face_value, t
 
 
 def test_failed_bodies_take_no_part_and_are_counted(pool, design):
-    import dataclasses
-
     broken = dataclasses.replace(pool, usable=pool.usable[3:])
     assert broken.failed == pool.failed + 3
     people, _ = screen(broken, design, 200, np.random.default_rng(1))
