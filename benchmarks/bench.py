@@ -69,7 +69,7 @@ NAMES = {
 
 @dataclass
 class Measured:
-    """One tool: its version, and per tolerance the error and the seconds per patient, on the first try and of every round."""
+    """One tool: its version; per tolerance the error and the seconds per patient, on the first try and of each round."""
 
     tool: str
     version: str = ""
@@ -518,43 +518,57 @@ def write_page(found: list[Measured], facts: dict, rows: dict, rounds: int) -> N
     parts = [
         "# Performance",
         "Written by `make bench` (`benchmarks/bench.py`); do not edit. Timings are never asserted in tests.",
-        f"Machine: {machine()}. Times are CPU times, so that other work on the machine disturbs them little; its caches and "
-        f"memory are shared all the same. Load when measured: {facts['load']}; wall times are those of a machine that was busy so.",
-        f"Problem: {len(facts['system'].states)} states, {len(facts['system'].reactions)} reactions, 16 weeks, 32 doses of 50 mg, "
-        "patients with log-SD 0.3 in kinetics, diet and rate of decline, each from its own resting state; daily values of "
+        f"Machine: {machine()}. Times are CPU times, so that other work on the machine disturbs them little; its "
+        f"caches and "
+        f"memory are shared all the same. Load when measured: {facts['load']}; wall times are those of a machine "
+        f"that was busy so.",
+        f"Problem: {len(facts['system'].states)} states, {len(facts['system'].reactions)} reactions, 16 weeks, 32 "
+        f"doses of 50 mg, "
+        "patients with log-SD 0.3 in kinetics, diet and rate of decline, each from its own resting state; daily "
+        "values of "
         "total homocysteine, total cobalamin and ALSFRS-R.",
         "## Against other tools, at the same achieved accuracy",
-        f"Every tool runs at the loosest tolerance of 1e-4, 3e-5, 1e-5, ... at which its largest relative error over the same {COMPARED} patients, all days and "
-        f"the three outputs is at most {ACCURACY:.0e}, against CVODE at 1e-12. Medians of {rounds} rounds in which the tools "
+        f"Every tool runs at the loosest tolerance of 1e-4, 3e-5, 1e-5, ... at which its largest relative error over "
+        f"the same {COMPARED} patients, all days and "
+        f"the three outputs is at most {ACCURACY:.0e}, against CVODE at 1e-12. Medians of {rounds} rounds in which "
+        f"the tools "
         "take turns. One core. The clock of the other tools runs during integration only; that of `fast` includes "
         "reading parameters and writing results.",
         comparison(found, fast),
         ladder(found),
         "Absolute tolerances are 0.01 x rtol x the scale of each state; COPASI and AMICI take one number for all "
         "states, the smallest of these, which costs them time where states are large.",
-        "The ratio is no constant. It comes from the doses: each starts a transient of the cobalamin carriers over nine decades "
-        "of time scale, where a multistep method restarts at order one and a one-step method does not. With looser accuracy the "
+        "The ratio is no constant. It comes from the doses: each starts a transient of the cobalamin carriers over "
+        "nine decades "
+        "of time scale, where a multistep method restarts at order one and a one-step method does not. With looser "
+        "accuracy the "
         "multistep tools save little and `fast` saves much, so the ratio rises; with fewer doses it falls.",
         "## Large trials",
         "Weekly values of the three outputs at the default tolerance; imports and resting states included.",
         table(["patients", "workers", "wall time [s]", "CPU time [s]", "peak memory [MB]", "failed"], facts["big"]),
         facts["speedup"],
-        f"Compilation of the shipped model into an empty cache, from a new process: {facts['compile']}; from the cache: "
+        f"Compilation of the shipped model into an empty cache, from a new process: {facts['compile']}; from the "
+        f"cache: "
         f"{facts['cached']}, of which reading the model and its equations takes {facts['reading']}.",
         f"Resting states: {facts['rest']:.3f} ms per patient on one core, residual verified.",
-        f"Sensitivities of 3 endpoints to {len(VARIED)} parameters over 16 weeks: {facts['sensitivity']:.0f} ms per patient.",
+        f"Sensitivities of 3 endpoints to {len(VARIED)} parameters over 16 weeks: {facts['sensitivity']:.0f} ms per "
+        f"patient.",
     ]
     parts.append(
-        "## How the cost grows\n\nCPU milliseconds per patient on one core at rtol 1e-5 (least of three runs), and steps, refused ones included."
+        "## How the cost grows\n\nCPU milliseconds per patient on one core at rtol 1e-5 (least of three runs), and "
+        "steps, refused ones included."
     )
     for name, own in rows.items():
         parts.append(table([name, "ms per patient", "steps"], [[a, f"{b:.2f}", f"{c:.0f}"] for a, b, c in own]))
     parts += [
-        "A batch smaller than the vector (4 patients on this processor) pays for the empty lanes. Outputs cost little because "
-        "they are interpolated; doses cost steps because each starts a fast transient. `states` are the parts of the model "
+        "A batch smaller than the vector (4 patients on this processor) pays for the empty lanes. Outputs cost "
+        "little because "
+        "they are interpolated; doses cost steps because each starts a fast transient. `states` are the parts of the "
+        "model "
         "that the state named first depends on alone.",
         "## Distance to the limit",
-        "Floating-point operations per patient, counted in the generated code before optimisation, in the part that drives "
+        "Floating-point operations per patient, counted in the generated code before optimisation, in the part that "
+        "drives "
         "and the part that is driven (a step takes rates 7 times and solves 8 times):",
         table(
             ["states", "steps", "rates", "Jacobian and factors", "solve", "combinations of stages", "a step"],
@@ -562,8 +576,10 @@ def write_page(found: list[Measured], facts: dict, rows: dict, rounds: int) -> N
         ),
         f"Together {operations / 1e6:.1f} million in {1e3 * facts['seconds']:.2f} ms: {speed / 1e9:.1f} GFLOP/s, "
         f"{100 * speed / best:.0f} % of the {best / 1e9:.1f} GFLOP/s of a dense matrix product on the same core.",
-        "A matrix product has two fused operations per cycle and no divisions; here sums and products are mostly not fused, "
-        "a solve is a chain of dependent operations, and a fifth of the instructions move values between registers and memory.",
+        "A matrix product has two fused operations per cycle and no divisions; here sums and products are mostly not "
+        "fused, "
+        "a solve is a chain of dependent operations, and a fifth of the instructions move values between registers "
+        "and memory.",
         "What was tried to go further is in [decision 5](decisions/0005-fast-engine.md).",
     ]
     write_text(PAGE, "\n\n".join(parts) + "\n")

@@ -130,13 +130,17 @@ def equations_page() -> str:
 
     def formula(left: str, expression: object) -> str:
         # dollars would be read as mathematics by the page
-        return f'<div class="eq"><math display="block"><mi>{left}</mi><mo>=</mo>{mathml(expression, printer="presentation")}</math></div>'
+        return (
+            f'<div class="eq"><math '
+            f'display="block"><mi>{left}</mi><mo>=</mo>{mathml(expression, printer="presentation")}</math></div>'
+        )
 
     text = [
         "# Equations",
         "",
         f"{len(system.states)} states, {len(system.reactions)} reactions and {len(system.rules)} derived quantities, "
-        "generated from the built SBML. A name under a fraction bar or in an index is the id in `models/parameters.csv`.",
+        "generated from the built SBML. A name under a fraction bar or in an index is the id in "
+        "`models/parameters.csv`.",
         "",
     ]
     for fragment in dict.fromkeys(owner.values()):
@@ -206,7 +210,8 @@ def parameters_page() -> str:
     text = [
         "# Parameters and where they come from",
         "",
-        "Confidence: A measured in people, B measured or fitted with care, C indirect, D assumed. `derived` rows are computed "
+        "Confidence: A measured in people, B measured or fitted with care, C indirect, D assumed. `derived` rows are "
+        "computed "
         "from others by the formula shown. Generated from `models/parameters.csv`.",
         "",
     ]
@@ -276,8 +281,10 @@ def assumptions_page() -> str:
     text = [
         "# Assumptions and what they do",
         "",
-        f"{len(rows)} values without a grade or of confidence D carry the model where nothing was measured, or nothing that can be traced. Each row makes one of them 10 % larger, leaves all "
-        "others, and lets the healthy reference come to rest again: the change of each level or rate in percent, largest first. An "
+        f"{len(rows)} values without a grade or of confidence D carry the model where nothing was measured, or "
+        f"nothing that can be traced. Each row makes one of them 10 % larger, leaves all "
+        "others, and lets the healthy reference come to rest again: the change of each level or rate in percent, "
+        "largest first. An "
         "assumption with zeros acts only under treatment, in disease, or not at all at rest.",
         "",
         raw(
@@ -301,7 +308,8 @@ def flux_map_page() -> str:
     text = [
         "# Flux map",
         "",
-        "Every reaction of the model at rest, from `models/flux_map.toml`. Point at an arrow or a box to read its value; "
+        "Every reaction of the model at rest, from `models/flux_map.toml`. Point at an arrow or a box to read its "
+        "value; "
         "`metabolism explore` draws the same map under treatment.",
         "",
     ]
@@ -370,7 +378,8 @@ def claims_page() -> str:
         "# Experiments, claims and known gaps",
         "",
         "An experiment asks one question and states claims: predicted, published, and a band fixed "
-        "before the run. `metabolism run NAME` answers it, `metabolism report` puts all answers on one page. A claim that fails stays, "
+        "before the run. `metabolism run NAME` answers it, `metabolism report` puts all answers on one page. A claim "
+        "that fails stays, "
         "with its reason; a test demands that it still fails.",
         "",
     ]
@@ -399,7 +408,8 @@ def court_page() -> str:
         "",
         f"**{get_experiment('mechanisms').question}**",
         "",
-        "`metabolism run mechanisms` writes this verdict with all its tables; here it is as run when this page was built.",
+        "`metabolism run mechanisms` writes this verdict with all its tables; here it is as run when this page was "
+        "built.",
         "",
         *(line + "\n" for line in outcome.answer.splitlines()),
     ]

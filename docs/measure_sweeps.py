@@ -55,7 +55,8 @@ def main(runs):
     each = solver_cpu / runs
     lines = [
         f"Measured on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load average "
-        f"{os.getloadavg()[0]:.1f} at the end; {runs} runs of 16 weeks with 32 doses. CPU time is used where other work on the "
+        f"{os.getloadavg()[0]:.1f} at the end; {runs} runs of 16 weeks with 32 doses. CPU time is used where other "
+        f"work on the "
         "machine would disturb the clock.",
         "",
         "| quantity | value |",

@@ -1,6 +1,6 @@
 """Run an exported file in another tool, in a process of its own.
 
-Each tool sees the file and nothing else of this project. Amounts come back as amounts, concentrations as concentrations.
+Each tool sees the file and nothing else of this project. Amounts come back as amounts, concentrations as they are.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_alsfrs_r_stays_in_range_and_never_rises_without_treatment(k, start, gam
 @settings(max_examples=20)
 @given(st.floats(0, 1), st.floats(0, 1), st.sampled_from(["25 mg im every 3.5 d x 8", "50 mg im every 3.5 d x 8"]))
 def test_treatment_speeds_up_decline_only_by_the_homocysteine_it_raises(emax, beta, regimen):
-    """In the first weeks methyl-folate is used up faster than it is made, which can raise homocysteine by 0.5 % at most."""
+    """In the first weeks methyl-folate is used up faster than made, which can raise homocysteine by 0.5 % at most."""
     patient = mb.load().with_set("als_patient").with_values(MN_Emax=emax, MN_beta_hcy=beta)
     options = {
         "outputs": ["motor_units", "hcy_plasma"],

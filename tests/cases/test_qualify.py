@@ -177,7 +177,8 @@ def test_the_table_of_noncompartmental_analysis_is_that_of_one_compartment():
 def test_a_matched_baseline_rests_at_its_values_for_every_candidate(model):
     wanted = targets(
         model,
-        "hcy_plasma = 12 uM by HCY_CLEARANCE_CL; folate_plasma = 11 nM by FOLATE_DIET_rate; cbl_plasma = 250 pM by CBL_DIET_rate",
+        "hcy_plasma = 12 uM by HCY_CLEARANCE_CL; folate_plasma = 11 nM by FOLATE_DIET_rate; cbl_plasma = 250 pM by "
+        "CBL_DIET_rate",
     )
     start = people(model, 3, BETAINE_CLEARANCE_CL=[0.8, 1.2, 1.8])
     found = match(model, start, wanted)

@@ -294,7 +294,8 @@ def test_the_generated_python_runs_on_its_own_and_agrees(tmp_path):
     path = mb.export(patient(), tmp_path / "als.py", "python", regimen=CODE_REGIMEN, until=CODE_UNTIL)
     run = tmp_path / "run.py"
     run.write_text(
-        f"import als\nals.simulate({CODE_UNTIL}, {CODE_STEPS + 1}, rtol=1e-9, atol=1e-14).to_csv('out.csv', index=False)\n"
+        f"import als\nals.simulate({CODE_UNTIL}, {CODE_STEPS + 1}, rtol=1e-9, atol=1e-14).to_csv('out.csv', "
+        f"index=False)\n"
     )
     assert "metabolism" not in path.read_text(encoding="utf-8").split("import")[1]
     subprocess.run([sys.executable, "-W", "ignore", str(run)], cwd=tmp_path, check=True, timeout=300)
@@ -310,7 +311,8 @@ def test_the_generated_r_runs_on_its_own_and_agrees(tmp_path):
     mb.export(patient(), tmp_path / "als.R", "r", regimen=CODE_REGIMEN, until=CODE_UNTIL)
     run = tmp_path / "run.R"
     run.write_text(
-        f"source('als.R')\nwrite.csv(format(simulate({CODE_UNTIL}, {CODE_STEPS + 1}, rtol=1e-9, atol=1e-14), digits=15), "
+        f"source('als.R')\nwrite.csv(format(simulate({CODE_UNTIL}, {CODE_STEPS + 1}, rtol=1e-9, atol=1e-14), "
+        f"digits=15), "
         "'out.csv', row.names=FALSE, quote=FALSE)\n"
     )
     subprocess.run(["Rscript", "run.R"], cwd=tmp_path, check=True, capture_output=True, timeout=300)
@@ -323,7 +325,8 @@ def test_the_generated_julia_runs_on_its_own_and_agrees(tmp_path):
         pytest.skip("no Julia here: the generated Julia code is not executed")
     path = mb.export(patient(), tmp_path / "als.jl", "julia", regimen=CODE_REGIMEN, until=CODE_UNTIL)
     code = (
-        f'include("{path.name}"); using DelimitedFiles; table = Als_methionine.simulate({CODE_UNTIL}; points={CODE_STEPS + 1}); '
+        f'include("{path.name}"); using DelimitedFiles; table = Als_methionine.simulate({CODE_UNTIL}; '
+        f"points={CODE_STEPS + 1}); "
         "open(\"out.csv\", \"w\") do io; writedlm(io, [names(table)], ','); writedlm(io, Matrix(table), ','); end"
     )
     subprocess.run(["julia", "-e", code], cwd=tmp_path, check=True, timeout=900)

@@ -29,7 +29,8 @@ L2 = """<?xml version="1.0" encoding="UTF-8"?>
 <listOfParameters><parameter id="vmax" value="4"/></listOfParameters></kineticLaw></reaction>
 <reaction id="S" reversible="false"><listOfReactants><speciesReference species="y"/></listOfReactants><kineticLaw>
 <math xmlns="http://www.w3.org/1998/Math/MathML"><apply><times/><ci>k</ci><ci>y</ci></apply></math>
-<listOfParameters><parameter id="k" value="2"/></listOfParameters></kineticLaw></reaction></listOfReactions></model></sbml>"""
+<listOfParameters><parameter id="k" value="2"/></listOfParameters></kineticLaw></reaction></listOfReactions>
+</model></sbml>"""
 BOMB = (
     '<?xml version="1.0"?><!DOCTYPE sbml [<!ENTITY a "aaaaaaaaaa">'
     + "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True))
@@ -38,7 +39,8 @@ BOMB = (
 FETCH = '<?xml version="1.0"?><!DOCTYPE sbml [<!ENTITY x SYSTEM "file:///etc/hostname">]><sbml>&x;</sbml>'
 ALGEBRAIC = SMALL.replace(
     "</model>",
-    '<listOfRules><algebraicRule><math xmlns="http://www.w3.org/1998/Math/MathML"><apply><minus/><ci>k</ci><ci>m</ci></apply>'
+    "<listOfRules><algebraicRule><math "
+    'xmlns="http://www.w3.org/1998/Math/MathML"><apply><minus/><ci>k</ci><ci>m</ci></apply>'
     "</math></algebraicRule></listOfRules></model>",
 )
 
@@ -124,7 +126,8 @@ def test_two_models_stand_side_by_side():
     one = sbml_fingerprint(SMALL)
     two = sbml_fingerprint(
         sbml_from_antimony(
-            "model other\ncompartment v = 1; species a in v; a = 1; IN: -> a; v * k; OUT: a -> ; v * m * a; k = 1; m = 4;\nend"
+            "model other\ncompartment v = 1; species a in v; a = 1; IN: -> a; v * k; OUT: a -> ; v * m * a; k = 1; m "
+            "= 4;\nend"
         )
     )
     table = side_by_side(one, two)

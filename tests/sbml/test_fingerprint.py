@@ -78,7 +78,10 @@ def test_a_conserved_moiety_is_found_and_its_total_kept():
 
 
 def test_a_model_without_a_resting_state_says_so():
-    text = "model c\ncompartment v = 1; species a in v, b in v; a = 1; b = 0; F: -> a; k; G: a -> b; m*b*a; k = 1; m = 0;\nend"
+    text = (
+        "model c\ncompartment v = 1; species a in v, b in v; a = 1; b = 0; F: -> a; k; G: a -> b; m*b*a; k = 1; m "
+        "= 0;\nend"
+    )
     found = sbml_fingerprint(sbml_from_antimony(text))
     assert found["steady_state"] is None
     assert "no resting state" in found["problem"]

@@ -340,7 +340,7 @@ class TestLocal:
                 assert exact.loc[endpoint, name] == pytest.approx(value, rel=1e-4, abs=1e-9), (endpoint, name)
 
     def test_elasticities_of_a_linear_system_are_known(self, model):
-        # free cobalamin after a dose is proportional to 1 / clearance in the area to infinity; at first it does not matter
+        # free cobalamin after a dose goes as 1 / clearance in the area to infinity; at first it does not matter
         found = (
             slopes(model, ["GFR_rel", "MN_k"], **QUICK, endpoints=["auc(cbl_free)"])
             if model.values["MN_k"]

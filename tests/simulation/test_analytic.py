@@ -70,7 +70,7 @@ def test_the_score_map_equals_the_rule_in_the_model(model):
 
 
 def test_untreated_decline_is_the_d50_logistic(model):
-    """With a constant loss rate the map is 48 (1 + n50^g) / (1 + exp((t - D50) / dx)), D50 = ln(1/n50)/k, dx = 1/(g k)."""
+    """At a constant loss rate: 48 (1 + n50^g) / (1 + exp((t - D50) / dx)), D50 = ln(1/n50)/k, dx = 1/(g k)."""
     patient = model.with_values(MN_k=8e-5, motor_units=1.0)
     times = np.linspace(0, 20_000, 41)
     result = mb.simulate(patient, None, 20_000, times=times, outputs=["alsfrs_r"], **TIGHT)

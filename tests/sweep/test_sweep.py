@@ -217,7 +217,8 @@ class TestStore:
         design.to_csv(tmp_path / "d.csv", index=False)
         code = (
             "import time, metabolism as mb\n"
-            f"mb.scan(mb.load(), 'd.csv', store='s', chunk=2, progress=lambda l, n: lambda k: time.sleep(0.3), **{QUICK!r})"
+            f"mb.scan(mb.load(), 'd.csv', store='s', chunk=2, progress=lambda l, n: lambda k: time.sleep(0.3), "
+            f"**{QUICK!r})"
         )
         process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT)
         while len(parts(tmp_path / "s")) < 3 and process.poll() is None:
