@@ -69,7 +69,7 @@ NAMES = {
 
 @dataclass
 class Measured:
-    """One tool: its version; per tolerance the error and the seconds per patient, on the first try and of each round."""
+    """One tool: its version; per tolerance the error and the seconds per patient, first and each round."""
 
     tool: str
     version: str = ""
