@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from metabolism import Claim, Outcome, experiment
-from metabolism.court import large_sample_log_hr
+from metabolism.trials import large_sample_log_hr
 from metabolism.plotting import COLOURS, new_figure
 from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, JETALS_RUN_IN, alsfrs_r, read_design, scenarios, select
 

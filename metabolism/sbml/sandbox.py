@@ -17,7 +17,10 @@ from metabolism.errors import MetabolismError, ModelError
 #: Limits of the reading process: wall and CPU time [s], address space [MB].
 SECONDS, MEGABYTES = 300, 4000
 
-_BOOT = "import sys; sys.path.append(sys.argv[1]); from metabolism.sbml.sandbox import serve; serve(*map(int, sys.argv[2:]))"
+_BOOT = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from metabolism.sbml.sandbox import serve; serve(*map(int, sys.argv[2:]))"
+)
 
 
 def in_sandbox(
@@ -41,7 +44,7 @@ def in_sandbox(
         If the file is broken, hostile or not covered, or needs more than the limits; always one clear sentence.
     """
     root = str(Path(__file__).resolve().parents[2])
-    command = [sys.executable, "-P", "-W", "ignore", "-c", _BOOT, str(seconds), str(megabytes), root]
+    command = [sys.executable, "-P", "-W", "ignore", "-c", _BOOT, root, str(seconds), str(megabytes)]
     message = json.dumps({"task": task, "path": str(path), "request": request})
     try:
         done = subprocess.run(command, input=message, capture_output=True, text=True, timeout=seconds, check=False)
