@@ -310,10 +310,10 @@ class Series:
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Series:
-        return self + (-other)
+        return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> Series:
-        return -self + other
+        return self.__neg__().__add__(other)
 
     def __mul__(self, other: Any) -> Series:
         if not isinstance(other, Series):
@@ -323,10 +323,10 @@ class Series:
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Series:
-        return self * (other**-1 if isinstance(other, Series) else 1 / mpmath.mpf(other))
+        return self.__mul__(other**-1 if isinstance(other, Series) else 1 / mpmath.mpf(other))
 
     def __rtruediv__(self, other: Any) -> Series:
-        return self**-1 * other
+        return self.__pow__(-1).__mul__(other)
 
     def __pow__(self, exponent: Any) -> Series:
         # (x^p)' x = p x^p x', coefficient by coefficient
