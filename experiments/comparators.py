@@ -7,9 +7,17 @@ import numpy as np
 import pandas as pd
 
 from metabolism import Claim, Outcome, experiment
-from metabolism.trials import large_sample_log_hr
 from metabolism.plotting import COLOURS, new_figure
-from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, JETALS_RUN_IN, alsfrs_r, read_design, scenarios, select
+from metabolism.trials import (
+    HOURS_PER_MONTH,
+    HOURS_PER_WEEK,
+    JETALS_RUN_IN,
+    alsfrs_r,
+    large_sample_log_hr,
+    read_design,
+    scenarios,
+    select,
+)
 
 
 @experiment(

@@ -142,14 +142,15 @@ def _sensitivity(arguments: argparse.Namespace) -> int:
 
 
 def _global(arguments: argparse.Namespace, model: Model, factors: Factors | None) -> Any:
-    from metabolism.sensitivity import METHODS_BY_NAME
+    from metabolism.sensitivity import indices
     from metabolism.sensitivity import plots as plots
 
-    size = {} if arguments.n is None else {"n": arguments.n}
-    found = METHODS_BY_NAME[arguments.method](
+    found = indices(
+        arguments.method,
         model,
         arguments.regimen,
         arguments.until,
+        n=arguments.n,
         factors=factors,
         endpoints=arguments.endpoint,
         seed=arguments.seed,
@@ -160,7 +161,6 @@ def _global(arguments: argparse.Namespace, model: Model, factors: Factors | None
         own_baseline=_pairs(arguments.own_baseline),
         engine=arguments.engine,
         closed=arguments.closed,
-        **size,
     )
     figures = {"heat": plots.heat(found)} if found.table["endpoint"].nunique() > 1 else {}
     for i, endpoint in enumerate(dict.fromkeys(found.table["endpoint"]), start=1):

@@ -9,9 +9,11 @@ Nouns: `Facts` (published facts, how each speaks and how they correlate), *mecha
 homocysteine, methylation, plasma, cerebrospinal fluid, gain of function, early only, waning), `Priors` (their scales),
 `Response` (from a slower loss of motor units to points and hazard ratios), `Score` (what a mechanism earned).
 
->>> from metabolism.court import MECHANISMS
+>>> from metabolism.court import MECHANISMS, PARTS
 >>> MECHANISMS["homocysteine + plasma"]
 ('homocysteine', 'plasma')
+>>> PARTS["homocysteine"]
+'loss rate follows plasma homocysteine'
 
 Begin with ``metabolism run mechanisms``. In Python: `exposures` runs the coupled model once per regimen, `draw` draws
 priors, `predictions` says what each mechanism expects, `score` and `posterior` weigh them, and `information` ranks

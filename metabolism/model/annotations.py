@@ -30,10 +30,8 @@ PARAMETER_SBO = {
     "initial": "SBO:0000002",
 }
 
-
 #: Relations of an element to an identifier, as biomodels.net defines them.
 QUALIFIERS = frozenset({"is", "isVersionOf", "hasVersion", "isPartOf", "hasPart", "occursIn", "isPropertyOf"})
-
 
 #: Identifier pattern of each collection used, as registered at identifiers.org.
 COLLECTIONS = {
@@ -45,10 +43,8 @@ COLLECTIONS = {
     "uniprot": r"[OPQ]\d[A-Z0-9]{3}\d|[A-NR-Z]\d([A-Z][A-Z0-9]{2}\d){1,2}",
 }
 
-
 #: Amyotrophic lateral sclerosis in the Mondo ontology.
 DISEASE_TERM = "mondo/MONDO:0004976"
-
 
 #: Where ``collection/ID`` resolves.
 REGISTRY = "http://identifiers.org/"

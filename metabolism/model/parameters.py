@@ -24,9 +24,7 @@ MODEL_KINDS = frozenset(
     {"volume", "initial", "Vmax", "Km", "Ki", "rate", "clearance", "exponent", "fraction", "scale", "input"}
 )
 
-
 OTHER_KINDS = frozenset({"reference", "population"})
-
 
 #: Columns of ``models/parameters.csv``; the first eight are those of a PEtab parameter table.
 COLUMNS = (

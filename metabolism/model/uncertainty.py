@@ -14,7 +14,6 @@ from metabolism.model.reference import closure
 if TYPE_CHECKING:
     import pandas as pd
 
-
 #: Each fit's posterior sample in ``models/fits/<id>``: one column per fitted parameter [table units], one row per draw.
 FILE = "posterior.csv"
 

@@ -1,13 +1,14 @@
 from . import plots
 from .factors import Factor, Factors, choose, from_cohort
 from .fisher import expected_information, information
-from .identifiability import disease
-from .indices import METHODS_BY_NAME, Indices, delta, efast, morris, pawn, prcc, sobol
+from .identifiability import disease, pharmacokinetics
 from .local import control, curves, reference_control, slopes, tornado
+from .methods import METHODS
+from .overall import Indices, delta, efast, indices, morris, of_function, pawn, prcc, sobol
 from .plots import tornado_figure
 
 __all__ = [
-    "METHODS_BY_NAME",
+    "METHODS",
     "Factor",
     "Factors",
     "Indices",
@@ -19,9 +20,12 @@ __all__ = [
     "efast",
     "expected_information",
     "from_cohort",
+    "indices",
     "information",
     "morris",
+    "of_function",
     "pawn",
+    "pharmacokinetics",
     "plots",
     "prcc",
     "reference_control",

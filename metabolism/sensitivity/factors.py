@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,14 +19,13 @@ from metabolism.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-
 #: Bounds wider than this ratio are sampled on a log scale where the table gives no prior.
 WIDE = 10.0
-
 
 #: Standard deviation of the logarithm by confidence rating where the table gives no prior: that of the table's
 #: priors for B, C and D, and half of B for A. What is assumed has no rating and is as wide as D.
 RATED = {"A": 0.15, "B": 0.3, "C": 0.6, "D": 1.0, "": 1.0}
+
 #: Source of a factor without a prior.
 BOUNDS = "bounds of the table"
 
@@ -69,7 +68,11 @@ class Factor:
             raise InvalidValue(f"the lower bound of '{self.name}' is {self.low:g}; it must be above 0.")
 
     def quantile(self, u: Array) -> Array:
-        """Return the values at some probabilities [unit]."""
+        """Return the values at some probabilities [unit].
+
+        >>> Factor("rate", "1/h", 1.0, 100.0, "log-uniform").quantile(np.array([0.0, 0.5, 1.0]))
+        array([  1.,  10., 100.])
+        """
         u = self.part[0] + u * (self.part[1] - self.part[0])
         if self.shape == "uniform":
             return np.asarray(self.low + u * (self.high - self.low))
@@ -136,7 +139,12 @@ class Factors:
         return np.column_stack([f.quantile(u[:, i]) for i, f in enumerate(self.items)])
 
     def within(self, low: float, high: float) -> Factors:
-        """Cut every distribution at two probabilities, e.g. where its tails leave the model no resting state."""
+        """Cut every distribution at two probabilities, e.g. where its tails leave the model no resting state.
+
+        >>> Factors((Factor("x", "", 0.0, 10.0),)).within(0.1, 0.9).quantile(np.array([[0.0], [1.0]]))
+        array([[1.],
+               [9.]])
+        """
         if not 0 <= low < high <= 1:
             raise InvalidValue(f"{low} and {high} must be two increasing probabilities.")
         cut = tuple(replace(f, part=(low, high), source=f"{f.source}, {low:.0%} to {high:.0%}") for f in self.items)
@@ -146,20 +154,8 @@ class Factors:
         """Return the factors as a table."""
         import pandas as pd
 
-        ends = {f.name: f.quantile(np.array([0.0, 1.0])) for f in self.items}
-
-        rows: list[dict[str, Any]] = [
-            {
-                "factor": f.name,
-                "unit": f.unit,
-                "shape": f.shape,
-                "low": ends[f.name][0],
-                "high": ends[f.name][1],
-                "source": f.source,
-            }
-            for f in self.items
-        ]
-        return pd.DataFrame(rows)
+        rows = [(f.name, f.unit, f.shape, *f.quantile(np.array([0.0, 1.0])), f.source) for f in self.items]
+        return pd.DataFrame(rows, columns=["factor", "unit", "shape", "low", "high", "source"])
 
 
 def choose(
@@ -200,6 +196,14 @@ def choose(
         For a parameter, module, kind or confidence that does not exist.
     InvalidValue
         For missing or inverted bounds, or an empty choice.
+
+    Examples
+    --------
+    >>> from metabolism.model import load
+    >>> choose(load(), ["GFR_rel"], spread=0.2).frame()[["factor", "low", "high"]].values.tolist()
+    [['GFR_rel', 0.8, 1.2]]
+    >>> choose(load(), module="motor_neuron").names[:2]
+    ('MN_gamma', 'MN_n50')
     """
     table = model.table
     ranges = dict(ranges or {})
@@ -213,17 +217,13 @@ def choose(
             if value not in known:
                 raise UnknownName(column, value, known)
     for name in [*(names or ()), *ranges]:
-        if name not in table or table[name].kind not in MODEL_KINDS | {"reference"}:
-            raise UnknownName(
-                "parameter", name, [p.id for p in table.values()], "List them with `metabolism list parameters`."
-            )
+        if table[name].kind not in MODEL_KINDS | {"reference"}:
+            raise UnknownName("parameter that may vary", name, table, "List them with `metabolism list parameters`.")
     if names is None:
-        rows = [] if ranges and not wanted else [p for p in table.values() if _open(p, model)]
-    else:
-        rows = [table[n] for n in names]
-    rows = [p for p in rows if all(getattr(p, c) in v for c, v in wanted.items())]
-    rows += [table[n] for n in ranges if n not in {p.id for p in rows}]
-    return Factors(tuple(_factor(p, model, ranges.get(p.id), spread) for p in rows))
+        names = [] if ranges and not wanted else [p.id for p in table.values() if _open(p, model)]
+    names = [n for n in names if all(getattr(table[n], c) in v for c, v in wanted.items())]
+    names += [n for n in ranges if n not in names]
+    return Factors(tuple(_factor(table[n], model, ranges.get(n), spread) for n in names))
 
 
 def from_cohort(model: Model, people: pd.DataFrame, names: Sequence[str] | None = None) -> Factors:
@@ -250,19 +250,12 @@ def from_cohort(model: Model, people: pd.DataFrame, names: Sequence[str] | None 
     values = people[chosen].to_numpy(dtype=float)
     if not np.isfinite(values).all():
         raise InvalidValue("the cohort has values that are not finite.")
-    items = tuple(
-        Factor(
-            n,
-            model.table[n].unit,
-            float(v.min()),
-            float(v.max()),
-            "empirical",
-            source=f"{len(v)} virtual patients",
-            sample=tuple(np.sort(v).tolist()),
-        )
-        for n, v in zip(chosen, values.T, strict=True)
-    )
-    return Factors(items, values, _dependence(chosen, values))
+    source = f"{len(values)} virtual patients"
+    items = [
+        Factor(name, model.table[name].unit, ordered[0], ordered[-1], "empirical", source=source, sample=ordered)
+        for name, ordered in zip(chosen, map(tuple, np.sort(values, axis=0).T.tolist()), strict=True)
+    ]
+    return Factors(tuple(items), values, _dependence(chosen, values))
 
 
 def _open(p: Parameter, model: Model) -> bool:
@@ -281,14 +274,15 @@ def _factor(p: Parameter, model: Model, given: tuple[float, float] | None, sprea
         if value <= 0:
             raise InvalidValue(f"'{p.id}' is {value:g}, so a spread about it has no size; give a range.")
         return Factor(p.id, p.unit, value * (1 - spread), value * (1 + spread), source=f"± {spread:.0%}")
-    if p.prior == "log-normal" and p.lower > 0 and value > 0:
-        _, sd = (float(x) for x in p.prior_parameters.split(";"))
+    prior = p.prior == "log-normal" and p.lower > 0
+    if value > 0 and (prior or p.confidence in RATED):
+        sd = float(p.prior_parameters.split(";")[1]) if prior else RATED[p.confidence]
+        source = (
+            "prior of the table" if prior else f"rating {p.confidence or 'none (assumed)'}: SD of the logarithm {sd}"
+        )
         low, high = min(p.lower, value), max(p.upper, value)
-        return Factor(p.id, p.unit, low, high, "log-normal", float(np.log(value)), sd, "prior of the table")
-    if value > 0 and p.confidence in RATED:
-        low, high = max(min(p.lower, value), value * 1e-3), max(p.upper, value)
-        source = f"rating {p.confidence or 'none (assumed)'}: SD of the logarithm {RATED[p.confidence]}"
-        return Factor(p.id, p.unit, low, high, "log-normal", float(np.log(value)), RATED[p.confidence], source)
+        low = low if prior else max(low, value * 1e-3)
+        return Factor(p.id, p.unit, low, high, "log-normal", float(np.log(value)), sd, source)
     wide = p.lower > 0 and p.upper / p.lower >= WIDE
     return Factor(p.id, p.unit, p.lower, p.upper, "log-uniform" if wide else "uniform", source=BOUNDS)
 

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-
 #: Probabilities at which a factor is tried alone.
 ENDS = (0.1, 0.9)
-
 
 #: Largest violation of a theorem of control analysis that is accepted.
 THEOREM = 1e-6

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from metabolism.sensitivity.indices import Indices
-
+    from metabolism.sensitivity.overall import Indices
 
 #: Axis texts of the indices.
 NAMES = {
@@ -26,7 +25,6 @@ NAMES = {
     "delta": "Borgonovo's delta",
     "PRCC": "partial rank correlation",
 }
-
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 

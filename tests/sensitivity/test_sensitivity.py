@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import metabolism as mb
-import metabolism.sensitivity.indices as sens
+import metabolism.sensitivity.overall as sens
 from metabolism.cli import main
 from metabolism.errors import InvalidValue, SolverFailed, UnknownName, UsageError
 from metabolism.sensitivity import plots as plots
