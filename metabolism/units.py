@@ -161,7 +161,7 @@ def magnitude(value: float | str, unit: str, name: str = "value", molar_mass: fl
     name : str
         What the value is, for the error message.
     molar_mass : float, optional
-        Molar mass [g/mol]; allows mass to be given where an amount is needed.
+        Molar mass [g/mol]; allows mass, or mass per volume, to be given where an amount is needed.
 
     Returns
     -------
@@ -193,7 +193,7 @@ def magnitude(value: float | str, unit: str, name: str = "value", molar_mass: fl
         try:
             if written:
                 given = read_unit(written)
-                if molar_mass is not None and given.is_compatible_with("g"):
+                if molar_mass is not None and (given.is_compatible_with("g") or given.is_compatible_with("g/L")):
                     size, given = size / molar_mass, given / registry().Unit("g/mol")
                 size = float(registry().Quantity(size, given).to(read_unit(unit)).magnitude)
         except pint.DimensionalityError:

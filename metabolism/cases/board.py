@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metabolism.cases.intervals import interval, left_out_score, shipped_sds
 from metabolism.cases.predictions import predict
 from metabolism.cases.rows import ROLES, Row
 from metabolism.data import experiments_dir
@@ -20,10 +21,6 @@ from metabolism.model import Model
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-#: Probability inside the interval that `qualify` gives when it is handed draws.
-INTERVAL = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +34,34 @@ class Verdict:
     failure : str
         Why there is no value; empty otherwise.
     interval : tuple of float, optional
-        Central interval over the draws of the parameters [unit of the row].
+        Predictive 90 % interval: draws of the parameters and the residual between studies [unit of the row].
+    refused : bool
+        Whether the case was not run, because a baseline of it cannot be met.
     """
 
     row: Row
     simulated: float
     failure: str = ""
     interval: tuple[float, float] | None = None
+    refused: bool = False
+
+    @property
+    def covered(self) -> bool | None:
+        """Whether the interval holds the published value; None without either."""
+        if not self.interval or self.row.limit or not np.isfinite(self.interval).all():
+            return None
+        return self.interval[0] <= self.row.observed <= self.interval[1]
+
+    @property
+    def view(self) -> str:
+        """What the row is to the fits: fitted, cross-validated, or a check, tuned in view or not."""
+        words = {
+            "fit": "fitted",
+            "cross-validation": "fitted, cross-validated",
+            "check": "check, not seen before",
+            "check in view": "check, tuned in view",
+        }
+        return words.get(self.row.split, "fitted" if self.row.role == "calibration" else "check")
 
     @property
     def passed(self) -> bool:
@@ -67,6 +85,11 @@ class Case:
     def must_pass(self) -> bool:
         """Whether the board fails if this case does."""
         return self.verdicts[0].row.must_pass
+
+    @property
+    def refused(self) -> bool:
+        """Whether the case was not run, because a baseline of it cannot be met."""
+        return self.verdicts[0].refused
 
     @property
     def passed(self) -> bool:
@@ -96,26 +119,39 @@ class Board:
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return (cases that pass, cases) for each role."""
-        found = {}
-        for role in ROLES:
-            own = [c for c in self.cases if c.role == role]
-            found[role] = (sum(c.passed for c in own), len(own))
-        return found
+        cases = {role: [c for c in self.cases if c.role == role] for role in ROLES}
+        return {role: (sum(c.passed for c in own), len(own)) for role, own in cases.items()}
+
+    def coverage(self) -> dict[str, tuple[int, int]]:
+        """Return (published values inside the interval, rows with both) for each role that has any."""
+        found: dict[str, list[bool]] = {}
+        for verdict in (v for c in self.cases for v in c.verdicts):
+            if verdict.covered is not None:
+                found.setdefault(verdict.row.role, []).append(verdict.covered)
+        return {role: (sum(own), len(own)) for role, own in found.items()}
 
     def as_json(self) -> dict[str, Any]:
         """Return the board as plain data; what is not finite (no value, an open band) becomes null."""
         return {
             "cases": [
-                {"case": c.id, "role": c.role, "passed": c.passed, "rows": [_row_json(v) for v in c.verdicts]}
+                {
+                    "case": c.id,
+                    "role": c.role,
+                    "passed": c.passed,
+                    "refused": c.refused,
+                    "rows": [_row_json(v) for v in c.verdicts],
+                }
                 for c in self.cases
             ],
+            "coverage": {role: {"covered": k, "rows": n} for role, (k, n) in self.coverage().items()},
+            "left_out": left_out_score(),
             "model": self.model,
         }
 
 
 @cache
 def known_misfits() -> dict[str, str]:
-    """Return the cause of every shipped row that is known to fail, by row id (``experiments/cases/known_misfits.toml``)."""
+    """Return the cause of every shipped row known to fail, by row id (``experiments/cases/known_misfits.toml``)."""
     with (experiments_dir() / "cases" / "known_misfits.toml").open("rb") as handle:
         return tomllib.load(handle)
 
@@ -146,20 +182,23 @@ def qualify(
     -------
     Board
 
-    Raises
-    ------
-    InvalidCase
-        If a baseline cannot be met; nothing is run then.
+    A baseline that cannot be met refuses its case: none of its rows has a value, and all say why.
     """
-    found = predict(model, rows, workers=workers, progress=progress, strict=True)
+    made = predict(model, rows, workers=workers, progress=progress)
     intervals: list[tuple[float, float] | None] = [None] * len(rows)
     if draws is not None:
-        drawn = predict(model, rows, draws, workers=workers, progress=progress).values
-        tail = (1 - INTERVAL) / 2
-        intervals = [_interval(values, tail) for values in drawn]
+        drawn, sds = predict(model, rows, draws, workers=workers, progress=progress).values, shipped_sds()
+        intervals = [interval(row, values, sds) for row, values in zip(rows, drawn, strict=True)]
+    refused: dict[str, str] = {}
+    for i, row in enumerate(rows):
+        if (i, 0) in made.refused:
+            refused.setdefault(row.case, made.failures[i, 0])
     verdicts: dict[str, list[Verdict]] = {}
     for i, row in enumerate(rows):
-        verdict = Verdict(row, float(found.values[i, 0]), found.failures.get((i, 0), ""), intervals[i])
+        if row.case in refused:
+            verdict = Verdict(row, math.nan, refused[row.case], refused=True)
+        else:
+            verdict = Verdict(row, float(made.values[i, 0]), made.failures.get((i, 0), ""), intervals[i])
         verdicts.setdefault(row.case, []).append(verdict)
     about = {
         "id": model.id,
@@ -172,14 +211,6 @@ def qualify(
     return Board(tuple(Case(key, tuple(v)) for key, v in verdicts.items()), about)
 
 
-def _interval(values: np.ndarray[Any, Any], tail: float) -> tuple[float, float]:
-    good = values[np.isfinite(values)]
-    if not len(good):
-        return math.nan, math.nan
-    low, high = np.quantile(good, [tail, 1 - tail])
-    return float(low), float(high)
-
-
 def _row_json(verdict: Verdict) -> dict[str, Any]:
     row = verdict.row
     entry: dict[str, Any] = {
@@ -190,9 +221,11 @@ def _row_json(verdict: Verdict) -> dict[str, Any]:
         "high": _finite(row.high),
         "passed": verdict.passed,
         "failure": verdict.failure or None,
+        "view": verdict.view,
     }
     if verdict.interval:
         entry["interval"] = [_finite(v) for v in verdict.interval]
+        entry["covered"] = verdict.covered
     return entry
 
 

@@ -136,7 +136,8 @@ def _find(names: list[str], table: dict[str, list[dict[str, str]]]) -> list[tupl
             beside = [f / f"{name}.xml" for f in folders if (f / f"{name}.xml").is_file()]
             if not beside:
                 raise OutputError(
-                    f"there is no {name}.xml here; download it from https://www.ebi.ac.uk/biomodels/{name} and give its path."
+                    f"there is no {name}.xml here; download it from https://www.ebi.ac.uk/biomodels/{name} and "
+                    "give its path."
                 )
             files.append(beside[0])
         else:
@@ -222,10 +223,12 @@ def _job(
     """Number of the job that brings one arm to rest and then runs it to a time [h]."""
     if arm.treatment.regimens:
         raise _Cannot("has no doses")
+    if len(arm.members) > 1:
+        raise _Cannot("has no mixture of people")
     states = []
     for moment in (-np.inf, time):
         values, scale = dict(start), dict[str, float]()
-        for hold in (*arm.population.holds, *arm.treatment.holds):
+        for hold in (*arm.members[0].population.holds, *arm.treatment.holds):
             setting, factors = _translate(model, hold, entries)
             # read just before a change at the same time, so a change at the reading is not yet in force
             if hold.start <= moment < hold.end or (hold.start < moment == hold.end):

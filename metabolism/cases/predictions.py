@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metabolism.cases.baseline import match
-from metabolism.cases.rows import Arm, InvalidCase, Row
+from metabolism.cases.rows import Arm, Row
 from metabolism.dosing import Hold, Regimen, Treatment, plan
 from metabolism.engines import Plan, Problem, get_engine, kernel
 from metabolism.errors import InvalidValue, UnknownName
@@ -41,11 +41,14 @@ class Predictions:
         the band. NaN where a simulation failed.
     failures : dict of (row, candidate) to str
         Why a value is missing.
+    refused : set of (row, candidate)
+        Failures that are a baseline which cannot be met.
     """
 
     rows: list[Row]
     values: Array
     failures: dict[tuple[int, int], str] = field(default_factory=dict)
+    refused: set[tuple[int, int]] = field(default_factory=set)
 
 
 def predict(
@@ -56,9 +59,11 @@ def predict(
     workers: int = 1,
     rtol: float = 1e-7,
     progress: Callable[[int], None] | None = None,
-    strict: bool = False,
 ) -> Predictions:
     """Simulate every row for every candidate; arms and baselines that rows share are simulated once.
+
+    Of a mixture of people every member is simulated, and the curves are averaged with the shares before any metric is
+    taken: a change in per cent is that of the mean, as a study reports it.
 
     Parameters
     ----------
@@ -74,8 +79,6 @@ def predict(
         Relative tolerance of the integrations.
     progress : callable, optional
         Called with the number of arms finished.
-    strict : bool
-        Refuse a baseline that cannot be met, before any arm is simulated.
 
     Returns
     -------
@@ -85,8 +88,6 @@ def predict(
     ------
     UnknownName, InvalidValue
         For columns that are no parameters or states.
-    InvalidCase
-        If `strict` and a baseline cannot be met.
     """
     system = equations(model)
     kernel(system)  # compiled before the threads share it
@@ -96,50 +97,85 @@ def predict(
     for arm in wanted:
         groups.setdefault(_group(arm), []).append(arm)
 
-    def people(key: Key) -> Patients:
+    def people(key: Key) -> tuple[Patients, dict[int, str]]:
         arm = groups[key][0]
-        own = changed(system, parameters, arm.population.holds, overrides)
-        resting = rest_patients(model, own, states)
-        found = match(model, resting, arm.targets)
-        if strict:
-            for i in found.failures.keys() - resting.failures.keys():
-                row = next(r for r in rows if any(_group(a) == key for a in r.arms))
-                raise InvalidCase(
-                    f"{row.where('match')}: {found.failures[i]} Widen the bounds or match by another input."
-                )
-        return found
+        own, starts = _people(system, arm, parameters, states, overrides)
+        members = _repeated(overrides, len(arm.members))
+
+        def measure(names: Sequence[str], who: Patients) -> Array:
+            assert arm.before is not None
+            return run_arm(model, who, arm.before, names, np.zeros(1), members, rtol).baseline
+
+        resting = rest_patients(model, own, starts)
+        matched = match(model, resting, arm.targets, arm.members, measure if arm.before else None)
+        new = matched.failures.keys() - resting.failures.keys()
+        return matched, {i // len(arm.members): matched.failures[i] for i in new}
 
     def curves(arm: Arm) -> Curves:
         outputs, times = wanted[arm]
-        found = run_arm(
-            model, matched[_group(arm)], arm.treatment, sorted(outputs), np.array(sorted(times)), overrides, rtol
+        who, size = matched[_group(arm)][0], len(arm.members)
+        all_ = run_arm(
+            model, who, arm.treatment, sorted(outputs), np.array(sorted(times)), _repeated(overrides, size), rtol
         )
         if progress:
             progress(1)
-        return found
+        return _averaged(all_, np.array([m.share for m in arm.members]))
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         try:
             matched = dict(zip(groups, pool.map(people, groups), strict=True))
-            found = dict(zip(wanted, pool.map(curves, wanted), strict=True))
+            simulated = dict(zip(wanted, pool.map(curves, wanted), strict=True))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    values = np.full((len(rows), len(parameters)), np.nan)
-    failures: dict[tuple[int, int], str] = {}
+    made = Predictions(list(rows), np.full((len(rows), len(parameters)), np.nan))
     for i, row in enumerate(rows):
-        arms = [found[arm] for arm in row.arms]
+        arms = [simulated[arm] for arm in row.arms]
         failed = {k: text for curve in arms for k, text in curve.failures.items()}
-        values[i] = _reduce(row, arms)
+        unmet = {k: text for arm in row.arms for k, text in matched[_group(arm)][1].items()}
+        made.values[i] = _reduce(row, arms)
         for k in range(len(parameters)):
+            if k in unmet:
+                made.refused.add((i, k))
+                failed[k] = f"{row.where('match')}: {unmet[k]}"
+            elif k not in failed and not np.isfinite(made.values[i, k]):
+                failed[k] = f"'{row.text['metric']}' has no value: the curve does not allow it"
             if k in failed:
-                values[i, k], failures[i, k] = np.nan, failed[k]
-            elif not np.isfinite(values[i, k]):
-                values[i, k], failures[i, k] = (
-                    np.nan,
-                    f"'{row.text['metric']}' has no value: the curve does not allow it",
-                )
-    return Predictions(list(rows), values, failures)
+                made.values[i, k], made.failures[i, k] = np.nan, failed[k]
+    return made
+
+
+def _people(
+    system: Equations, arm: Arm, parameters: Array, states: Array, overrides: SetColumns
+) -> tuple[Array, Array]:
+    """Own parameters and start states of the members of an arm, for every candidate; members vary fastest."""
+    own, starts = [], []
+    for member in arm.members:
+        holds = member.population.holds
+        start = states.copy()
+        for hold in holds:
+            if hold.parameter in system.states:
+                start[:, system.states.index(hold.parameter)] = hold.value
+        starts.append(start)
+        own.append(changed(system, parameters, [h for h in holds if h.parameter in system.parameters], overrides))
+    return tuple(np.stack(each, axis=1).reshape(-1, each[0].shape[1]) for each in (own, starts))  # type: ignore[return-value]
+
+
+def _repeated(overrides: SetColumns, size: int) -> SetColumns:
+    return {name: np.repeat(column, size) if len(column) > 1 else column for name, column in overrides.items()}
+
+
+def _averaged(curves: Curves, shares: Array) -> Curves:
+    """Mean of the members of each group, whose rows follow each other."""
+    size = len(shares)
+    if size == 1:
+        return curves
+    baseline, before, after = (
+        np.einsum("gm...,m->g...", values.reshape(-1, size, *values.shape[1:]), shares)
+        for values in (curves.baseline, curves.before, curves.after)
+    )
+    failures = {i // size: text for i, text in curves.failures.items()}
+    return Curves(curves.outputs, baseline, curves.times, before, after, curves.dosed, failures)
 
 
 def _candidates(
@@ -171,7 +207,7 @@ def _candidates(
 
 
 def _group(arm: Arm) -> Key:
-    return (arm.population, arm.targets)
+    return (arm.members, arm.targets, arm.before)
 
 
 def arms_of(rows: Sequence[Row]) -> dict[Arm, tuple[set[str], set[float]]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from metabolism.cases.board import Board, Verdict, known_misfits
+from metabolism.cases.intervals import judge, left_out_score, sd_for, share, shipped_sds
+from metabolism.data import experiments_dir
 from metabolism.model import untraceable
 from metabolism.plotting import COLOURS, new_figure
 
@@ -25,19 +28,59 @@ MEMORY = "from memory"
 
 def board_text(board: Board) -> str:
     """Return the board as a table, with the counts per role at its end."""
-    intervals = _has_intervals(board)
-    heads = ["case", "row", "study", *_heads(intervals), ""]
+    columns = _Columns(board)
+    heads = ["case", "row", "study", *columns.heads, ""]
     lines = [
-        [c.id, v.row.id, _short(v.row.study), *_cells(v, intervals), _word(v)] for c in board.cases for v in c.verdicts
+        [c.id, v.row.id, _short(v.row.study), *columns.cells(v), _word(v)] for c in board.cases for v in c.verdicts
     ]
-    reasons = [f"{v.row.id}: {v.failure}" for c in board.cases for v in c.verdicts if v.failure]
     text = _table(heads, lines)
-    if reasons:
-        text += ["", "failed simulations:", *reasons]
-    causes = _causes(board)
-    if causes:
-        text += ["", "why rows fail:", *(f"{row}: {cause}" for row, cause in causes.items())]
+    for title, reasons in (
+        ("refused cases:", {c.id: c.verdicts[0].failure for c in board.cases if c.refused}),
+        ("failed simulations:", _failures(board)),
+        ("why rows fail:", _causes(board)),
+    ):
+        if reasons:
+            text += ["", title, *(f"{key}: {reason}" for key, reason in reasons.items())]
     return "\n".join([*text, "", *_counts(board)])
+
+
+def _failures(board: Board) -> dict[str, str]:
+    return {v.row.id: v.failure for c in board.cases for v in c.verdicts if v.failure and not v.refused}
+
+
+def _version1() -> dict[str, tuple[float, str]]:
+    """What the model's first version said of rows: value and verdict (``docs/evidence/version1.csv``)."""
+    path = experiments_dir().parent / "docs" / "evidence" / "version1.csv"
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as handle:
+        return {e["row"]: (float(e["predicted"] or "nan"), e["verdict"]) for e in csv.DictReader(handle)}
+
+
+class _Columns:
+    """Which columns a board has: intervals if it was given draws, version 1 if that knows any of the rows."""
+
+    def __init__(self, board: Board) -> None:
+        verdicts = [v for c in board.cases for v in c.verdicts]
+        self.intervals = any(v.interval for v in verdicts)
+        first = _version1()
+        self.first: Mapping[str, tuple[float, str]] = {v.row.id: first[v.row.id] for v in verdicts if v.row.id in first}
+
+    @property
+    def heads(self) -> list[str]:
+        more = [*(["90 % interval"] if self.intervals else []), *(["version 1"] if self.first else [])]
+        return ["observed", "simulated", *more, "band", "unit"]
+
+    def cells(self, verdict: Verdict) -> list[str]:
+        row = verdict.row
+        cells = [number(row.observed), number(verdict.simulated)]
+        if self.intervals:
+            ends = verdict.interval or (math.nan, math.nan)
+            cells.append("-" if math.isnan(ends[0]) else f"{number(ends[0])} to {number(ends[1])}")
+        if self.first:
+            value, word = self.first.get(row.id, (math.nan, ""))
+            cells.append(f"{number(value)} {word}".strip())
+        return [*cells, f"{number(row.low)} to {number(row.high)}", row.unit if row.unit != "dimensionless" else "-"]
 
 
 def _causes(board: Board) -> dict[str, str]:
@@ -48,14 +91,15 @@ def _causes(board: Board) -> dict[str, str]:
 
 def board_markdown(board: Board) -> str:
     """Return the board as a page: what was done, observed, simulated, band and verdict of every row."""
-    intervals = _has_intervals(board)
-    heads = ["row", "study", "what was done", "read", *_heads(intervals), "verdict"]
+    columns = _Columns(board)
+    heads = ["row", "study", "what was done", "read", *columns.heads, "verdict"]
     text = [
         "# Qualification board",
         "",
-        "Written by `metabolism qualify --markdown docs/evidence`; how to read a row is in [cases](../cases.md), why rows fail in",
-        "[misfits](misfits.md). A case passes only if all its rows do. `calibration` rows may be used by a fit and were in view",
-        "while the structure was chosen: their passing is a description. `check` rows enter no fit.",
+        "Written by `metabolism qualify --markdown docs/evidence`; how to read a row is in [cases](../cases.md), why",
+        "rows fail in [misfits](misfits.md). A case passes only if all its rows do. Fitted rows, and checks tuned in",
+        "view, were known while the structure was chosen: their passing is a description. What is predicted is said",
+        "by the left-out studies, each by a fit that had not seen it, and by checks not seen before.",
         "",
         *(f"- {line}" for line in _counts(board)),
         "",
@@ -73,8 +117,8 @@ def board_markdown(board: Board) -> str:
                 f"{row.study} ({cited})",
                 _done(v),
                 row.text["reading"],
-                *_cells(v, intervals),
-                f"{'**' if not v.passed else ''}{_word(v)}{'**' if not v.passed else ''}, {row.role}{', must pass' if row.must_pass else ''}",
+                *columns.cells(v),
+                f"{_word(v) if v.passed else f'**{_word(v)}**'}, {v.view}{', must pass' if row.must_pass else ''}",
             ]
             files.setdefault(row.file, []).append([cell.replace("|", "/") for cell in line])
     for name, lines in files.items():
@@ -87,8 +131,11 @@ def board_markdown(board: Board) -> str:
             *map(_row, lines),
         ]
     text += ["", "## Why rows fail", "", *(f"- {row}: {cause}" for row, cause in _causes(board).items())]
-    failed = [f"- {v.row.id}: {v.failure}" for c in board.cases for v in c.verdicts if v.failure]
-    return "\n".join([*text, *(["", "## Failed simulations", "", *failed] if failed else []), ""])
+    refused = {c.id: c.verdicts[0].failure for c in board.cases if c.refused}
+    for title, reasons in (("Refused cases", refused), ("Failed simulations", _failures(board))):
+        if reasons:
+            text += ["", f"## {title}", "", *(f"- {key}: {reason}" for key, reason in reasons.items())]
+    return "\n".join([*text, ""])
 
 
 def peer_text(peers: Sequence[Peer], board: Board) -> str:
@@ -111,9 +158,10 @@ def peer_markdown(peers: Sequence[Peer], board: Board) -> str:
         "# Published models on the same rows",
         "",
         "Written by `metabolism qualify --peers FOLDER --markdown docs/evidence`. The models are public SBML files of",
-        "[BioModels](https://www.ebi.ac.uk/biomodels/), not shipped here. The reading is generous: a study's own baseline is left",
-        "out where a model has no inputs for it, and liver homocysteine stands in for plasma where only a relative change is",
-        "asked for. They were not made for these questions; what they cannot express is no fault of theirs.",
+        "[BioModels](https://www.ebi.ac.uk/biomodels/), not shipped here. The reading is generous: a study's own",
+        "baseline is left out where a model has no inputs for it, and liver homocysteine stands in for plasma where",
+        "only a relative change is asked for. They were not made for these questions; what they cannot express is no",
+        "fault of theirs.",
         "",
         f"- {_ours(board)}",
         *(f"- {_theirs(peer)}" for peer in peers),
@@ -158,8 +206,8 @@ def _ours(board: Board) -> str:
 def _theirs(peer: Peer) -> str:
     good, whole, total = peer.cases()
     return (
-        f"{peer.id} ({peer.title}): expresses {len(peer.simulated)} of {len(peer.rows)} rows and {whole} of {total} cases in "
-        f"full, passes {good}"
+        f"{peer.id} ({peer.title}): expresses {len(peer.simulated)} of {len(peer.rows)} rows and {whole} of {total} "
+        f"cases in full, passes {good}"
     )
 
 
@@ -170,23 +218,27 @@ def _counts(board: Board) -> list[str]:
         text.append(f"{role}: {good} of {total} cases pass" + (f"; fail: {failed}" if failed else ""))
     must = [c for c in board.cases if c.must_pass]
     failed = ", ".join(c.id for c in must if not c.passed)
-    return [*text, f"must pass: {sum(c.passed for c in must)} of {len(must)}" + (f"; fail: {failed}" if failed else "")]
-
-
-def _has_intervals(board: Board) -> bool:
-    return any(v.interval for c in board.cases for v in c.verdicts)
-
-
-def _heads(intervals: bool) -> list[str]:
-    return ["observed", "simulated", *(["90 % interval"] if intervals else []), "band", "unit"]
-
-
-def _cells(verdict: Verdict, intervals: bool) -> list[str]:
-    row = verdict.row
-    cells = [number(row.observed), number(verdict.simulated)]
-    if intervals:
-        cells.append(f"{number(verdict.interval[0])} to {number(verdict.interval[1])}" if verdict.interval else "-")
-    return [*cells, f"{number(row.low)} to {number(row.high)}", row.unit if row.unit != "dimensionless" else "-"]
+    text.append(f"must pass: {sum(c.passed for c in must)} of {len(must)}" + (f"; fail: {failed}" if failed else ""))
+    if refused := [c.id for c in board.cases if c.refused]:
+        text.append(f"refused: {len(refused)} of {len(board.cases)} cases: {', '.join(refused)}")
+    verdicts = [v for c in board.cases for v in c.verdicts]
+    views = dict.fromkeys(v.view for v in verdicts)
+    rows = {view: [v.passed for v in verdicts if v.view == view] for view in views}
+    text.append("rows that pass: " + "; ".join(f"{view} {share(sum(own), len(own))}" for view, own in rows.items()))
+    if first := _Columns(board).first:
+        ours = sum(v.passed for v in verdicts if v.row.id in first)
+        theirs = sum(word == "pass" for _, word in first.values())
+        text.append(f"version 1: {theirs} of {len(first)} of these rows pass, and {ours} of the same in this one")
+    for role, (covered, total) in board.coverage().items():
+        text.append(
+            f"90 % intervals: cover {share(covered, total)} published values of {role} rows{judge(covered, total)}"
+        )
+    bare = [v.row.id for v in verdicts if v.interval and math.isnan(sd_for(v.row, shipped_sds()))]
+    if bare:
+        text.append(
+            f"90 % intervals: of {share(len(bare), len(verdicts))} rows they hold the spread of parameters only"
+        )
+    return [*text, *left_out_score()]
 
 
 def _done(verdict: Verdict) -> str:
@@ -199,7 +251,7 @@ def _done(verdict: Verdict) -> str:
 
 
 def _word(verdict: Verdict) -> str:
-    return "pass" if verdict.passed else "no value" if verdict.failure else "FAIL"
+    return "pass" if verdict.passed else "refused" if verdict.refused else "no value" if verdict.failure else "FAIL"
 
 
 def number(value: float) -> str:

@@ -1,5 +1,5 @@
 from .events import Dose, Exposure, Hold
-from .formulary import substance, substances
+from .formulary import measured_as, substance, substances
 from .regimen import Regimen, Treatment, plan, read_population, read_treatment
 from .words import Target, enzymes, read_match
 
@@ -11,6 +11,7 @@ __all__ = [
     "Target",
     "Treatment",
     "enzymes",
+    "measured_as",
     "plan",
     "read_match",
     "read_population",

@@ -74,3 +74,21 @@ def substance(name: str) -> Substance:
     if key not in names:
         raise UnknownName("substance", name, names, "List them with `metabolism list substances`.")
     return names[key]
+
+
+#: What an output measures, by the begin of its name; cobalamin is weighed as the form the model is about.
+_MEASURES = {
+    "hcy": "homocysteine",
+    "met": "methionine",
+    "folate": "folic acid",
+    "cbl": "methylcobalamin",
+    "holo": "methylcobalamin",
+    "betaine": "betaine",
+    "choline": "choline",
+}
+
+
+def measured_as(output: str) -> Substance | None:
+    """Return the substance an output measures, whose molar mass turns a mass into an amount; None if none is known."""
+    name = _MEASURES.get(output.split("_")[0])
+    return substance(name) if name else None

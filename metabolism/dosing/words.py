@@ -16,7 +16,7 @@ from typing import Any
 
 from metabolism.data import models_dir
 from metabolism.dosing.events import EXAMPLE, SUPPLY, Hold
-from metabolism.dosing.formulary import substance
+from metabolism.dosing.formulary import measured_as, substance
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 from metabolism.model import ParameterTable, read_set
 from metabolism.units import magnitude
@@ -178,17 +178,26 @@ _RATE = re.compile(
 _PER_KG = re.compile(rf"(?P<amount>{_NUMBER})\s*(?P<unit>[a-zµμ]+)/kg\b", re.IGNORECASE)
 
 
-_MATCH = re.compile(rf"(?P<output>\w+)\s*=\s*(?P<value>{_NUMBER}\s+\S+)\s+by\s+(?P<parameter>\w+)")
+_MATCH = re.compile(
+    rf"(?P<output>\w+)\s*=\s*(?P<value>{_NUMBER}\s+\S+)\s+by\s+(?P<parameter>\w+)(?P<treated>\s+on\s+treatment)?"
+)
 
 
 @dataclass(frozen=True)
 class Target:
-    """One value of a study's baseline to be met: an output [its unit], and the input adjusted for it."""
+    """One value of a study's baseline to be met: an output [its unit], and the input adjusted for it.
+
+    Attributes
+    ----------
+    treated : bool
+        Met just before time 0, under what is done before; at rest without it otherwise.
+    """
 
     output: str
     value: float
     parameter: str
     text: str
+    treated: bool = False
 
 
 @cache
@@ -204,7 +213,7 @@ def enzymes() -> dict[str, tuple[str, ...]]:
 
 
 def read_match(text: str, table: ParameterTable, units: dict[str, str], known: Collection[str]) -> tuple[Target, ...]:
-    """Read a baseline such as ``hcy_plasma = 12 uM by HCY_CLEARANCE_CL; folate_plasma = 12 nM by FOLATE_DIET_rate``.
+    """Read a baseline such as ``hcy_plasma = 12 uM by HCY_CLEARANCE_CL; cbl_plasma = 93 pg/mL by CBL_DIET_rate``.
 
     Parameters
     ----------
@@ -227,10 +236,11 @@ def read_match(text: str, table: ParameterTable, units: dict[str, str], known: C
             raise UnknownName("output", output, units, "List them with `metabolism list outputs`.")
         if parameter not in known:
             raise UnknownName("parameter", parameter, known, "List them with `metabolism list parameters`.")
-        value = magnitude(match["value"], units[output], output)
+        weighed = measured_as(output)
+        value = magnitude(match["value"], units[output], output, weighed.molar_mass if weighed else None)
         if value <= 0:
             raise InvalidValue(f"the baseline {output} = {match['value']} must be above 0.")
-        targets.append(Target(output, value, parameter, f"{output} = {match['value']}"))
+        targets.append(Target(output, value, parameter, f"{output} = {match['value']}", bool(match["treated"])))
     for kind, names in (("output", [t.output for t in targets]), ("input", [t.parameter for t in targets])):
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice:

@@ -506,6 +506,13 @@ METRICS: dict[str, Metric] = {
     "ratio": Metric(
         lambda a: a[0].values / a[1].values, "times", 2, "dimensionless", "value over that of the other arm"
     ),
+    "increment_percent_change": Metric(
+        lambda a: 100 * ((a[0].values - a[0].baseline[:, None]) / (a[1].values - a[1].baseline[:, None]) - 1),
+        "times",
+        2,
+        "%",
+        "change in % of an increment: value minus the value before time 0, against the same of the other arm",
+    ),
     "interaction": Metric(
         lambda a: (a[0].values - a[1].values) / (a[2].values - a[3].values),
         "times",

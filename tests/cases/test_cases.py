@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from metabolism.cases.rows import COLUMNS, InvalidCase, read_cases, shipped
+from metabolism.cases.rows import COLUMNS, SPLITS, InvalidCase, read_cases, shipped
 from metabolism.data import experiments_dir, read_data
 from metabolism.dosing import Hold, enzymes, read_match, read_population, read_treatment
 from metabolism.errors import InvalidRegimen, InvalidValue, MetabolismError, UnitMismatch, UnknownName
@@ -206,7 +206,7 @@ def test_a_baseline_that_cannot_be_read_says_what_to_write(model, text, words):
         ({"observable": "hcy_plasma + met_gut"}, "observable", "different units"),
         ({"unit": "uM"}, "unit", "does not fit: this number is in %"),
         ({"unit": "parsnips"}, "unit", "cannot be read"),
-        ({"unit": "mg/L", "metric": "value"}, "unit", "this number is in uM"),
+        ({"unit": "mg/L", "metric": "value", "observable": "sam_plasma"}, "unit", "this number is in uM"),
         ({"unit": "% of dose", "metric": "value"}, "unit", "needs an amount such as cbl_urine"),
         ({"metric": "percent_chang"}, "metric", "Did you mean 'percent_change'"),
         ({"metric": "ratio", "unit": "dimensionless"}, "against", "compares with 1 separated by |, and 0 given"),
@@ -230,6 +230,35 @@ def test_a_baseline_that_cannot_be_read_says_what_to_write(model, text, words):
         ({"population": "weight = 3 g"}, "population", "between 1 and 500 kg"),
         ({"match": "hcy_plasma = 12 by FOLATE_DIET_rate"}, "match", "cannot read the baseline"),
         ({"interventions": "0.4 g/d sugar"}, "interventions", "no substance 'sugar'"),
+        ({"interventions": "set als_patient"}, "interventions", "say it under 'population'"),
+        ({"reading": "1,5 h"}, "reading", "cannot read the time '1'; write a number and its unit"),
+        ({"reading": "12"}, "reading", "cannot read the time '12'"),
+        ({"reading": "9**9**9 h"}, "reading", "cannot read the time"),
+        ({"reading": "12 weeks fasting"}, "reading", "at 0 h arm 1 has not fasted; nearest is a fast of 8 h"),
+        (
+            {"reading": "12 weeks fasting for 3 h"},
+            "reading",
+            "at 0 h arm 1 has fasted for 3 h; nearest is a fast of 8 h",
+        ),
+        (
+            {"mixture": "0.5 none | 0.4 set mthfr_677tt"},
+            "mixture",
+            "sum to 0.9, not to one, or one is 0; the nearest that do are 0.556 + 0.444",
+        ),
+        ({"mixture": "0 none | 1 set mthfr_677tt"}, "mixture", "or one is 0"),
+        ({"mixture": "none | set mthfr_677tt"}, "mixture", "write a share and who it is"),
+        ({"mixture": "0.5 weight = 60 kg | 0.5 none"}, "mixture", "put it into 'population'"),
+        ({"mixture": "spread FOLATE_DIET 2-fold"}, "mixture", "Did you mean 'FOLATE_DIET_rate'"),
+        (
+            {"match": "cbl_plasma = 300 pM by CBL_DIET_rate", "mixture": "1 cbl_plasma = 200 pM by CBL_DIET_rate"},
+            "mixture",
+            "by an input of its own",
+        ),
+        ({"match": "sam_plasma = 12 mg/L by CBL_DIET_rate"}, "match", "not in uM"),
+        ({"split": "training 2026-11-29"}, "split", "write fit, cross-validation, check, check in view"),
+        ({"split": "check"}, "split", "is no split"),
+        ({"split": "check 29.11.2026"}, "split", "write year-month-day"),
+        ({"split": "fit 2026-11-29"}, "split", "has rows of role calibration, and this one says check"),
     ],
 )
 def test_a_bad_row_is_refused_with_file_line_row_column_and_remedy(model, tmp_path, change, column, words):
@@ -240,6 +269,55 @@ def test_a_bad_row_is_refused_with_file_line_row_column_and_remedy(model, tmp_pa
     assert f"mine.csv line 3 (row M01b), column '{column}'" in text
     assert words in text
     assert caught.value.exit_code == 2
+
+
+def test_a_study_is_in_one_split_over_all_files_and_every_row_says_so_with_its_day(model, tmp_path):
+    first = write(tmp_path / "one.csv", GOOD | {"split": "check in view 2026-11-29"})
+    other = GOOD | {"case": "M02", "row": "M02a", "study": "another group", "source": "HLT2005;HLT1998"}
+    second = write(tmp_path / "two.csv", other | {"split": "check 2026-11-28"})
+    (row,) = read_cases(model, [first])
+    assert (row.split, row.fixed, row.publication) == ("check in view", "2026-11-29", "HLT2005")
+    with pytest.raises(
+        InvalidCase, match=re.escape("the study 'HLT2005' is 'check' here and 'check in view' in one.csv")
+    ):
+        read_cases(model, [first, second])
+    # files that say nothing of a split, such as those of the first schema, are not judged
+    write(tmp_path / "two.csv", other | {"role": "calibration"})
+    assert len(read_cases(model, [first, second])) == 2
+
+
+def test_a_mass_in_a_baseline_or_a_unit_is_an_amount_by_the_molar_mass_of_what_is_measured(model, tmp_path):
+    path = write(
+        tmp_path / "mine.csv",
+        GOOD | {"match": "cbl_plasma = 200 pg/mL by CBL_DIET_rate; hcy_plasma = 1.5 mg/L by HCY_CLEARANCE_CL"},
+        GOOD
+        | {
+            "row": "M01b",
+            "match": "cbl_plasma = 0.2 ug/L by CBL_DIET_rate; folate_plasma = 6 ng/mL by FOLATE_DIET_rate",
+        },
+        GOOD | {"row": "M01c", "metric": "value", "unit": "ng/mL", "observable": "folate_plasma"},
+    )
+    first, second, third = read_cases(model, [path])
+    assert [t.value for t in first.arms[0].targets] == pytest.approx([0.2 / 1344.38, 1500 / 135.18])
+    assert [t.value for t in second.arms[0].targets] == pytest.approx([0.2 / 1344.38, 6 / 441.40])
+    assert third.factor == pytest.approx(441.40)
+
+
+def test_shares_and_spreads_of_independent_groups_multiply(model, tmp_path):
+    mixture = "75 % none | 25 % GFR_rel = 0.5; cbl_plasma = 200 pM by CBL_DIET_rate & spread FOLATE_DIET_rate 2-fold"
+    (row,) = read_cases(
+        model, [write(tmp_path / "mine.csv", GOOD | {"population": "GFR_rel = 0.9", "mixture": mixture})]
+    )
+    members = row.arms[0].members
+    assert [m.share for m in members] == pytest.approx([w * s for w in (0.75, 0.25) for s in (1 / 6, 2 / 3, 1 / 6)])
+    assert [len(m.targets) for m in members] == [0, 0, 0, 1, 1, 1]
+    factors = [m.population.holds[-1].value for m in members]
+    assert factors == pytest.approx(2 * [2 ** -(3**0.5), 1, 2 ** (3**0.5)])
+    # the logarithm has mean 0 and the standard deviation stated
+    logs = [math.log(f, 2) for f in factors]
+    assert sum(m.share * x for m, x in zip(members, logs, strict=True)) == pytest.approx(0, abs=1e-12)
+    assert sum(m.share * x * x for m, x in zip(members, logs, strict=True)) == pytest.approx(1)
+    assert [h.value for h in members[-1].population.holds] == pytest.approx([0.9, 0.5, factors[-1]])
 
 
 def test_all_problems_of_a_file_are_listed_at_once(model, tmp_path):
@@ -259,6 +337,7 @@ def test_rows_of_a_case_must_agree_and_a_file_must_be_a_case_file(model, tmp_pat
         ("gone.csv", None, "cannot be read"),
         ("empty.csv", "", "is missing"),
         ("heads.csv", ",".join(COLUMNS) + "\n", "no row to run"),
+        ("twice.csv", ",".join((*COLUMNS, "low")) + "\n", "the column 'low' stands twice"),
         ("typo.csv", ",".join(COLUMNS).replace("metric", "metrik") + "\n", "Did you mean 'metric'"),
         ("excel.csv", ";".join(COLUMNS) + "\n", "save the file with commas"),
         ("short.csv", ",".join(COLUMNS) + "\nM01,M01a\n", "more or fewer fields"),
@@ -294,16 +373,22 @@ def test_columns_that_may_be_left_out_may_be_left_out(model, tmp_path):
 def test_the_documentation_shows_every_column_metric_and_kind_of_intervention(model, tmp_path):
     text = DOCS.read_text(encoding="utf-8")
     blocks = re.findall(r"```csv\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 4
     used = set()
     for number, block in enumerate(blocks):
         path = tmp_path / f"{number}.csv"
         path.write_text(block, encoding="utf-8")
-        assert tuple(next(csv.reader(io.StringIO(block)))) == COLUMNS
+        assert set(next(csv.reader(io.StringIO(block)))) <= set(COLUMNS)
         used |= {r.text["metric"] for r in read_cases(model, [path])}
     assert used == set(METRICS)
-    for name in (*COLUMNS, *METRICS):
+    for name in (*COLUMNS, *METRICS, *SPLITS):
         assert f"`{name}`" in text, name
+    mixtures = re.findall(r"^\| `(.+?)` \| ", text.split("## Mixtures")[1].split("## Fasting")[0], re.MULTILINE)
+    assert len(mixtures) == 4
+    for mixture in mixtures:
+        path = write(tmp_path / "mixture.csv", GOOD | {"mixture": mixture.replace("\\|", "|")})
+        (row,) = read_cases(model, [path])
+        assert len(row.arms[0].members) > 1
     table = text.split("## Interventions")[1].split("## Metrics")[0]
     examples = re.findall(r"\| `([^`]+)` \|\n", table)
     assert len(examples) > 20

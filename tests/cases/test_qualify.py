@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ from hypothesis import strategies as st
 
 from metabolism.cases.baseline import match
 from metabolism.cases.board import known_misfits, qualify
+from metabolism.cases.intervals import from_scale, residual_sds, to_scale
 from metabolism.cases.peers import run_peers
 from metabolism.cases.predictions import predict, run_arm
-from metabolism.cases.render import place
-from metabolism.cases.rows import InvalidCase, read_cases
+from metabolism.cases.render import board_markdown, board_text, place
+from metabolism.cases.rows import Member, read_cases
 from metabolism.cli import main
 from metabolism.data import experiments_dir
-from metabolism.dosing import Regimen, Treatment, read_match, read_treatment
+from metabolism.dosing import Regimen, Treatment, read_match, read_population, read_treatment
 from metabolism.errors import InvalidValue, MetabolismError, ModelError, UnknownName
 from metabolism.model import draws, equations, sbml_from_antimony
 from metabolism.sbml import file_fingerprint
@@ -177,8 +179,8 @@ def test_the_table_of_noncompartmental_analysis_is_that_of_one_compartment():
 def test_a_matched_baseline_rests_at_its_values_for_every_candidate(model):
     wanted = targets(
         model,
-        "hcy_plasma = 12 uM by HCY_CLEARANCE_CL; folate_plasma = 11 nM by FOLATE_DIET_rate; cbl_plasma = 250 pM by "
-        "CBL_DIET_rate",
+        "hcy_plasma = 12 uM by HCY_CLEARANCE_CL; folate_plasma = 11 nM by FOLATE_DIET_rate; "
+        "cbl_plasma = 250 pM by CBL_DIET_rate",
     )
     start = people(model, 3, BETAINE_CLEARANCE_CL=[0.8, 1.2, 1.8])
     found = match(model, start, wanted)
@@ -369,32 +371,167 @@ def test_the_board_counts_roles_apart_and_a_failed_simulation_is_a_failed_row(mo
     assert board.counts() == {"calibration": (0, 1), "check": (1, 2)}
     assert board.passed, "only case A must pass"
     data = json.loads(json.dumps(board.as_json(), allow_nan=False))
-    assert set(data) == {"cases", "model"}
-    assert {frozenset(c) for c in data["cases"]} == {frozenset({"case", "role", "passed", "rows"})}
+    assert set(data) == {"cases", "model", "coverage", "left_out"}
+    assert {frozenset(c) for c in data["cases"]} == {frozenset({"case", "role", "passed", "refused", "rows"})}
     assert [c["case"] for c in data["cases"]] == ["A", "B", "C"]
     assert [[r["passed"] for r in c["rows"]] for c in data["cases"]] == [[True], [False, True], [False]]
     failed = data["cases"][2]["rows"][0]
-    assert set(failed) == {"id", "observed", "simulated", "low", "high", "passed", "failure"}
+    assert set(failed) == {"id", "observed", "simulated", "low", "high", "passed", "failure", "view"}
     assert (failed["simulated"], failed["low"], failed["high"]) == (None, None, None)
     assert "no resting state" in failed["failure"]
     assert data["model"]["parameter_hash"] == model.parameter_hash
 
 
-def test_a_baseline_out_of_reach_is_refused_before_anything_runs(model, tmp_path):
-    rows = cases(model, tmp_path, {}, {"match": "hcy_plasma = 5000 uM by FOLATE_DIET_rate"})
-    ticks = []
-    with pytest.raises(InvalidCase, match=r"mine.csv line 3 \(row M1\), column 'match'.*nearest reachable value"):
-        qualify(model, rows, progress=ticks.append)
-    assert ticks == []
+def test_a_baseline_out_of_reach_refuses_its_case_and_no_other(model, tmp_path):
+    far = {"case": "F", "match": "hcy_plasma = 5 mM by FOLATE_DIET_rate"}
+    rows = cases(model, tmp_path, {}, far, {"case": "F"}, {"case": "G", "low": "1", "high": "100"})
+    board = qualify(model, rows)
+    assert [c.refused for c in board.cases] == [False, True, False]
+    assert board.cases[2].passed
+    reason = board.cases[1].verdicts[0].failure
+    assert [v.failure for v in board.cases[1].verdicts] == [reason, reason]
+    assert re.search(
+        r"mine.csv line 3 \(row M1\), column 'match'.*nearest reachable value is hcy_plasma = 0.0\d+ mM", reason
+    )
+    for text in (board_text(board), board_markdown(board)):
+        assert "refused: 1 of 3 cases: F" in text
+        assert reason in text
+    assert "refused" in next(line for line in board_text(board).splitlines() if line.startswith("F "))
+    assert not qualify(model, [replace(r, must_pass=r.case == "F") for r in rows]).passed
 
 
-def test_draws_give_intervals(model, tmp_path):
-    rows = cases(model, tmp_path, FEW[1], {})
+def test_a_mixture_is_the_mean_of_its_members_and_ratios_are_those_of_means(model, tmp_path):
+    """Two people apart, by hand, against the mixture of both: 3 to 1."""
+    shared = {"interventions": "0.4 mg/d folic acid", "reading": "12 weeks"}
+    apart = [shared | {"population": p, "metric": m} for p in ("", "set mthfr_677tt") for m in ("value", "change")]
+    mixed = {"population": "", "mixture": "0.75 none | 0.25 set mthfr_677tt"}
+    rows = cases(model, tmp_path, *apart, shared | mixed, shared | mixed | {"metric": "percent_change", "unit": "%"})
+    cc, cc_change, tt, tt_change, mean, percent = predict(model, rows).values[:, 0]
+    assert tt > 1.2 * cc
+    assert mean == pytest.approx(0.75 * cc + 0.25 * tt, rel=1e-9)
+    change = 0.75 * cc_change + 0.25 * tt_change
+    assert percent == pytest.approx(100 * change / (mean - change), rel=1e-9)
+    # and candidates do not get mixed up
+    two = predict(model, rows, {"MS_K_cbl": [model.values["MS_K_cbl"], 0.6]}).values
+    assert two[:, 0] == pytest.approx([cc, cc_change, tt, tt_change, mean, percent], rel=1e-9)
+    assert two[4, 1] == pytest.approx(0.75 * two[0, 1] + 0.25 * two[2, 1], rel=1e-9)
+
+
+def test_the_mean_of_a_mixture_meets_the_baseline_by_one_factor_and_members_meet_their_own(model):
+    texts = ("none", "set mthfr_677tt", "FOLATE_DIET_rate x 3")
+    system, column = equations(model), equations(model).parameters.index
+    own = [read_population("" if t == "none" else t, model.table, system.parameters)[0] for t in texts]
+    (status,) = targets(model, "cbl_plasma = 150 pM by CBL_DIET_rate")
+    shares = np.array([0.5, 0.3, 0.2])
+    members = [Member(w, t, (status,) if i == 1 else ()) for i, (w, t) in enumerate(zip(shares, own, strict=True))]
+    start = people(
+        model, 3, MTHFR_677T=[0, 1, 0], FOLATE_DIET_rate=model.values["FOLATE_DIET_rate"] * np.array([1, 1, 3])
+    )
+    wanted = targets(model, "hcy_plasma = 12 uM by HCY_CLEARANCE_CL; folate_plasma = 15 nM by FOLATE_DIET_rate")
+    found = match(model, start, wanted, members)
+    values = equations(model).evaluate(["hcy_plasma", "folate_plasma", "cbl_plasma"], found.states, found.parameters)
+    assert shares @ values[:, :2] == pytest.approx([12.0, 0.015], rel=1e-6)
+    assert values[1, 2] == pytest.approx(0.00015, rel=1e-6)
+    clearance, folate, cobalamin = (
+        found.parameters[:, column(n)] for n in ("HCY_CLEARANCE_CL", "FOLATE_DIET_rate", "CBL_DIET_rate")
+    )
+    assert len(set(clearance)) == 1
+    assert folate / folate[0] == pytest.approx([1, 1, 3])
+    assert cobalamin[[0, 2]] == pytest.approx(model.values["CBL_DIET_rate"])
+
+
+def test_a_baseline_on_treatment_is_met_just_before_time_0_by_the_same_people_in_every_arm(model, tmp_path):
+    doses = "1 mg folic acid oral daily x 42 from -42 d"
+    treated = {"match": "hcy_plasma = 8 uM by HCY_CLEARANCE_CL on treatment", "interventions": doses}
+    rows = cases(
+        model,
+        tmp_path,
+        treated,
+        treated | {"against": "none", "metric": "difference"},
+        treated | {"interventions": "none"},
+    )
+    on, difference, off = predict(model, rows).values[:, 0]
+    assert on == pytest.approx(8.0, rel=1e-3)
+    assert difference < -0.5, "without folic acid the same people are higher"
+    assert off == pytest.approx(8.0, rel=1e-3), "nothing before time 0: met at rest"
+
+
+def test_a_fasting_reading_is_the_reading_at_the_end_of_that_fast(model, tmp_path):
+    rows = cases(
+        model,
+        tmp_path,
+        {"reading": "3 d fasting for 12 h"},
+        {"reading": "3 d", "interventions": "fasting from 60 h for 12 h"},
+        {"reading": "3 d fasting", "interventions": "fasting from 60 h for 24 h"},
+        {"reading": "3 d"},
+        {"reading": "fasting for 12 h", "metric": "percent_change", "unit": "%"},
+    )
+    stated, held, longer, fed, change = predict(model, rows).values[:, 0]
+    assert stated == held == pytest.approx(longer, rel=1e-6)
+    assert abs(stated / fed - 1) > 1e-3
+    assert change == 0.0, "both readings are the same fasting one"
+
+
+def test_a_population_may_be_a_set_with_a_starting_state(model, tmp_path):
+    motor = {"observable": "motor_units", "unit": "dimensionless"}
+    rows = cases(model, tmp_path, motor | {"population": "set als_patient; weight = 62 kg"}, motor)
+    assert predict(model, rows).values[:, 0].tolist() == [0.55, 1.0]
+
+
+def test_draws_and_a_residual_give_a_predictive_interval(model, tmp_path, monkeypatch):
+    rows = cases(model, tmp_path, FEW[1], {"observed": "10.1", "low": "9", "high": "12"}, {"low": "0", "observed": "0"})
     k = model.values["HCY_EXPORT_tissue_CL"]
-    board = qualify(model, rows, draws={"HCY_EXPORT_tissue_CL": np.linspace(0.9, 1.1, 11) * k})
+    draws_ = {"HCY_EXPORT_tissue_CL": np.linspace(0.9, 1.1, 11) * k}
+    board = qualify(model, rows, draws=draws_)
     (low, high), value = board.cases[0].verdicts[1].interval, board.cases[0].verdicts[1].simulated
     assert low < value < high
-    assert "interval" in board.as_json()["cases"][0]["rows"][1]
+    assert "hold the spread of parameters only" in board_text(board)
+    monkeypatch.setattr("metabolism.cases.intervals.models_dir", lambda: tmp_path)
+    (tmp_path / "fits" / "one").mkdir(parents=True)
+    (tmp_path / "fits" / "one" / "residual_sd.csv").write_text("class,rows,sd\nlevel,9,0.2\nlevel of others,20,0.5\n")
+    wide = qualify(model, rows, draws=draws_)
+    own = wide.cases[0].verdicts[1].interval
+    assert own[1] / own[0] == pytest.approx(math.exp(2 * 1.645 * 0.2), rel=0.05), "the scale, for want of the class"
+    assert [v.covered for v in wide.cases[0].verdicts] == [None, True, None]
+    assert wide.coverage() == {"check": (1, 1)}
+    assert "cover 1 of 1 (100 %) published values of check rows, wanted 80 to 97 %" in board_text(wide)
+
+
+def test_the_likeliest_residual_is_that_of_the_data():
+    rng = np.random.default_rng(3)
+    spreads = rng.uniform(0, 0.2, 4000)
+    errors = rng.normal(0, np.sqrt(spreads**2 + 0.15**2))
+    classes = ["level of homocysteine"] * 4000
+    found = residual_sds([*classes, "percent of others"], np.append(errors, 0.1), np.append(spreads, 0.1))
+    assert found["level of homocysteine"] == found["level"] == (4000, pytest.approx(0.15, rel=0.05))
+    assert "percent" not in found, "one row says nothing of a spread"
+    # without any parameter spread the likeliest is the root mean square
+    assert residual_sds(["level of x"] * 9, np.arange(9.0), np.zeros(9))["level"][1] == pytest.approx(
+        math.sqrt(np.mean(np.arange(9.0) ** 2)), rel=1e-3
+    )
+
+
+def test_scales_are_inverted_exactly(model, tmp_path):
+    rows = cases(model, tmp_path, {}, {"metric": "change", "low": "-2", "high": "4"}, FEW[5])
+    for row, value, scaled in zip(rows, (7.0, 1.5, -20.0), (math.log(7), 0.5, math.log(0.8)), strict=True):
+        assert to_scale(row, value) == pytest.approx(scaled)
+        assert from_scale(row, to_scale(row, value)) == pytest.approx(value)
+    assert np.isnan(to_scale(rows[0], [-1.0, 0.0])).all()
+
+
+def test_the_board_shows_version_1_beside_and_what_was_tuned_in_view(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("metabolism.cases.render.experiments_dir", lambda: tmp_path / "experiments")
+    (tmp_path / "docs" / "evidence").mkdir(parents=True)
+    (tmp_path / "docs" / "evidence" / "version1.csv").write_text("case,row,predicted,verdict\nM01,M0,33.3,FAIL\n")
+    seen = {"split": "check in view 2026-11-29"}
+    board = qualify(
+        model, cases(model, tmp_path, seen, {"study": "theirs", "source": "HLT1998", "split": "check 2026-11-29"})
+    )
+    text = board_text(board)
+    assert "33.3 FAIL" in next(line for line in text.splitlines() if " M0 " in line)
+    assert "version 1: 0 of 1 of these rows pass, and 1 of the same in this one" in text
+    assert "rows that pass: check, tuned in view 1 of 1 (100 %); check, not seen before 1 of 1 (100 %)" in text
+    assert "pass, check, tuned in view |" in board_markdown(board)
 
 
 def test_draws_come_closed_from_the_shipped_sample_or_say_how_to_make_one(model, tmp_path, monkeypatch):
