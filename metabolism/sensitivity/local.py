@@ -108,14 +108,13 @@ def curves(
     Dataset
         One variable per output, dimensions (parameter, time) with time in hours; NaN where the output is 0.
     """
-    found = sensitivities(
-        model, parameters, regimen, until, outputs=outputs, times=times, own_baseline=own_baseline, rtol=rtol
-    )
-    p = found["parameter"].copy(data=[model.values[n] for n in parameters])
-    scaled = {o: (found[f"d_{o}"] * p / found[o].where(found[o] != 0)).transpose("parameter", "time") for o in outputs}
+    options: dict[str, Any] = {"outputs": outputs, "times": times, "own_baseline": own_baseline, "rtol": rtol}
+    raw = sensitivities(model, parameters, regimen, until, **options)
+    p = raw["parameter"].copy(data=[model.values[n] for n in parameters])
+    scaled = {o: (raw[f"d_{o}"] * p / raw[o].where(raw[o] != 0)).transpose("parameter", "time") for o in outputs}
     for array in scaled.values():
         array.attrs = {"units": "dimensionless", "long_name": "d ln output / d ln parameter"}
-    return found.assign(scaled)[list(outputs)]
+    return raw.assign(scaled)[list(outputs)]
 
 
 def reference_control(
@@ -141,18 +140,18 @@ def reference_control(
     """
     import pandas as pd
 
-    found = control(model)
-    theorems = found.theorems()
+    coefficients = control(model)
+    theorems = coefficients.theorems()
     broken = {k: v for k, v in theorems.items() if not v < THEOREM}
     if broken:
         raise SolverFailed(f"control coefficients violate {', '.join(f'{k} by {v:.1e}' for k, v in broken.items())}.")
-    names = list(parameters or found.system.parameters)
-    wanted = list(outputs or found.states)
+    names, wanted = list(parameters or coefficients.system.parameters), list(outputs or coefficients.states)
+    states, processes = coefficients.states, coefficients.processes
     return {
-        "flux_control": pd.DataFrame(found.flux_control, found.processes, found.processes),
-        "concentration_control": pd.DataFrame(found.concentration_control, found.states, found.processes),
-        "elasticities": pd.DataFrame(found.scaled_elasticities, found.processes, found.states),
-        "response": pd.DataFrame(found.response(names, wanted), wanted, names),
+        "flux_control": pd.DataFrame(coefficients.flux_control, processes, processes),
+        "concentration_control": pd.DataFrame(coefficients.concentration_control, states, processes),
+        "elasticities": pd.DataFrame(coefficients.scaled_elasticities, processes, states),
+        "response": pd.DataFrame(coefficients.response(names, wanted), wanted, names),
         "theorems": pd.DataFrame({"theorem": list(theorems), "violation": list(theorems.values())}),
     }
 
@@ -192,20 +191,18 @@ def tornado(
         factors = choose(model, factors)
     base = np.array([model.values.get(n, model.table[n].value) for n in factors.names])
     rows = np.tile(base, (2 * len(factors) + 1, 1))
-    for i, factor in enumerate(factors):
-        rows[2 * i : 2 * i + 2, i] = factor.quantile(np.array(ends))
-    found = scan(model, Table(factors.names, rows), regimen, until, endpoints=endpoints, **options)
-    values = found.values()
-    table = []
-    for j, endpoint in enumerate(found.endpoints):
-        for i, name in enumerate(factors.names):
-            low, high = values[2 * i, j], values[2 * i + 1, j]
-            table.append((endpoint, name, rows[2 * i, i], rows[2 * i + 1, i], low, high, values[-1, j], high - low))
-    columns = ["endpoint", "factor", "low", "high", "at_low", "at_high", "base", "swing"]
-    frame = pd.DataFrame(table, columns=columns)
-    order = frame["swing"].abs().groupby(frame["endpoint"], sort=False).rank(ascending=False, method="first")
-    place = frame["endpoint"].map({e: i for i, e in enumerate(found.endpoints)})
-    return frame.iloc[np.lexsort([order, place])].reset_index(drop=True)
+    tried = np.array([factor.quantile(np.array(ends)) for factor in factors])
+    for i, pair in enumerate(tried):
+        rows[2 * i : 2 * i + 2, i] = pair
+    sweep = scan(model, Table(factors.names, rows), regimen, until, endpoints=endpoints, **options)
+    parts = []
+    for endpoint, values in zip(sweep.endpoints, sweep.values().T, strict=True):
+        low, high = values[:-1:2], values[1:-1:2]
+        swings = {"at_low": low, "at_high": high, "base": values[-1], "swing": high - low}
+        names = {"endpoint": endpoint, "factor": factors.names, "low": tried[:, 0], "high": tried[:, 1]}
+        # the largest swing first, failed runs last
+        parts.append(pd.DataFrame(names | swings).iloc[np.argsort(-np.abs(high - low), kind="stable")])
+    return pd.concat(parts, ignore_index=True)
 
 
 def screen(study: Study, count: int) -> Factors:
@@ -214,25 +211,17 @@ def screen(study: Study, count: int) -> Factors:
     Each endpoint counts its swings relative to its largest; a parameter is ranked by its best endpoint.
     """
     everything = choose(study.model)
-    found = tornado(
-        study.model,
-        study.regimen,
-        study.until,
-        factors=everything,
-        endpoints=[e.text for e in study.endpoints],
-        own_baseline=study.own_baseline,
-        start=study.start,
-        engine=study.engine,
-        rtol=study.rtol,
-    )
-    size = found["swing"].abs()
-    share = (size / size.groupby(found["endpoint"]).transform("max")).groupby(found["factor"]).max()
+    options = {k: getattr(study, k) for k in ("own_baseline", "start", "engine", "rtol")}
+    endpoints = [e.text for e in study.endpoints]
+    swings = tornado(study.model, study.regimen, study.until, factors=everything, endpoints=endpoints, **options)
+    size = swings["swing"].abs()
+    share = (size / size.groupby(swings["endpoint"]).transform("max")).groupby(swings["factor"]).max()
     top = set(share.sort_values(ascending=False).index[:count])
-    return Factors(
-        tuple(f for f in everything if f.name in top),
-        dependence=f"{everything.dependence} The {count} factors were chosen by moving each of {len(everything)} "
-        "parameters alone through its prior: one that acts only together with others can be missed.",
+    dependence = (
+        f"{everything.dependence} The {count} factors were chosen by moving each of {len(everything)} parameters alone "
+        "through its prior: one that acts only together with others can be missed."
     )
+    return Factors(tuple(f for f in everything if f.name in top), dependence=dependence)
 
 
 def _atoms(
@@ -245,16 +234,16 @@ def _atoms(
 ) -> dict[tuple[Any, ...], _Slope]:
     """Value and slopes of everything the endpoints are made of."""
     requests = list(dict.fromkeys(r for e in endpoints for r in e.requests()))
-    found: dict[tuple[Any, ...], _Slope] = {}
+    atoms: dict[tuple[Any, ...], _Slope] = {}
     running = {str(i): r for i, r in enumerate(requests) if r[0] != "initial"}
     if running:
         data = sensitivities(model, parameters, regimen, until, endpoints=running, **shared)
-        found |= {r: (float(data[k]), data[f"d_{k}"].values) for k, r in running.items()}
+        atoms |= {r: (float(data[k]), data[f"d_{k}"].values) for k, r in running.items()}
     first = [r[1] for r in requests if r[0] == "initial"]
     if first:
         data = sensitivities(model, parameters, None, 1.0, outputs=first, times=[0.0], **shared)
-        found |= {("initial", o): (float(data[o][0]), data[f"d_{o}"].values[:, 0]) for o in first}
-    return found
+        atoms |= {("initial", o): (float(data[o][0]), data[f"d_{o}"].values[:, 0]) for o in first}
+    return atoms
 
 
 def _chain(endpoint: Endpoint, atoms: Mapping[tuple[Any, ...], _Slope], span: float) -> _Slope:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metabolism.errors import UnknownName
-from metabolism.plotting import COLOURS, new_figure
+from metabolism.plotting import COLOURS, axis_label, new_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,25 +39,13 @@ def bars(found: Indices, endpoint: str | None = None, count: int = 12) -> Figure
     for i, (index, colour) in enumerate(zip(shown, ("blue", "amber"), strict=False)):
         part = table.loc[index].loc[top["factor"]]
         y = np.arange(len(top))[::-1] + (0.16 if len(shown) > 1 else 0.0) * (1 - 2 * i)
-        errors = [part["value"] - part["low"], part["high"] - part["value"]]
-        axes.errorbar(
-            part["value"],
-            y,
-            xerr=errors,
-            fmt=MARKERS[i],
-            color=COLOURS[colour],
-            markersize=6,
-            capsize=2,
-            label=NAMES[index],
-        )
+        look = {"fmt": MARKERS[i], "color": COLOURS[colour], "markersize": 6, "capsize": 2, "label": NAMES[index]}
+        axes.errorbar(part["value"], y, xerr=_errors(part), **look)
     axes.axvline(0, color=COLOURS["grey"], linewidth=1)
     axes.set_yticks(range(len(top)), list(top["factor"])[::-1])
     unit = found.units.get(name, "") if found.main == "mu_star" else ""
-    axes.set_xlabel(
-        f"index with {found.confidence:.0%} interval"
-        if len(shown) > 1
-        else f"{NAMES[found.main]}" + (f" [{unit}]" if unit else "")
-    )
+    alone = axis_label(NAMES[found.main], unit)
+    axes.set_xlabel(f"index with {found.confidence:.0%} interval" if len(shown) > 1 else alone)
     axes.set_title(f"{name}: {found.runs:,} runs, {len(found.failed)} failed", fontsize=10)
     axes.grid(axis="y", visible=False)
     if len(shown) > 1:
@@ -76,17 +64,8 @@ def convergence(found: Indices, endpoint: str | None = None, count: int = 5) -> 
         part = course[course["factor"] == factor].sort_values("n")
         shift = 1 + 0.03 * (i - (len(top) - 1) / 2)
         colour = COLOURS[list(COLOURS)[i % len(COLOURS)]]
-        errors = [part["value"] - part["low"], part["high"] - part["value"]]
-        axes.errorbar(
-            part["n"] * shift,
-            part["value"],
-            errors,
-            color=colour,
-            marker=MARKERS[i % len(MARKERS)],
-            capsize=2,
-            linewidth=1.4,
-            label=factor,
-        )
+        look = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "capsize": 2, "linewidth": 1.4, "label": factor}
+        axes.errorbar(part["n"] * shift, part["value"], _errors(part), **look)
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{s:,}" for s in sizes])
     axes.minorticks_off()
@@ -141,15 +120,11 @@ def tornado_figure(found: pd.DataFrame, endpoint: str, count: int = 12) -> Figur
     part = found[(found["endpoint"] == endpoint) & found["swing"].notna()].head(count).iloc[::-1]
     base = float(part["base"].iloc[0])
     figure, axes = new_figure(width=7.2, height=1.4 + 0.34 * len(part))
-    y = np.arange(len(part))
+    y, ends = np.arange(len(part)), part[["factor", "low", "high"]].itertuples(index=False)
     for side, colour, text in (("at_low", "sky", "factor at its low end"), ("at_high", "orange", "at its high end")):
         axes.barh(y, part[side] - base, left=base, height=0.62, color=COLOURS[colour], label=text)
     axes.axvline(base, color=COLOURS["black"], linewidth=1)
-    axes.set_yticks(
-        y,
-        [f"{f}  ({lo:.3g} to {hi:.3g})" for f, lo, hi in zip(part["factor"], part["low"], part["high"], strict=True)],
-        fontsize=8.5,
-    )
+    axes.set_yticks(y, [f"{factor}  ({low:.3g} to {high:.3g})" for factor, low, high in ends], fontsize=8.5)
     axes.set_xlabel(endpoint)
     axes.set_title(f"one factor at a time; {base:.4g} as it is", fontsize=10)
     axes.grid(axis="y", visible=False)
@@ -157,21 +132,19 @@ def tornado_figure(found: pd.DataFrame, endpoint: str, count: int = 12) -> Figur
     return figure
 
 
+def _errors(part: Any) -> list[Any]:
+    return [part["value"] - part["low"], part["high"] - part["value"]]
+
+
 def _map(table: pd.DataFrame, label: str, signed: bool) -> Figure:
     figure, axes = new_figure(width=2.6 + 1.15 * table.shape[1], height=1.8 + 0.32 * len(table))
     top = float(np.nanmax(np.abs(table.to_numpy()))) or 1.0
-    if not signed:
-        top = max(top, 1e-12)
-    image = axes.imshow(
-        table, aspect="auto", cmap="RdBu_r" if signed else "Blues", vmin=-top if signed else 0, vmax=top
-    )
-    for i, row in enumerate(table.to_numpy()):
-        for j, value in enumerate(row):
-            if np.isfinite(value):
-                dark = abs(value) > 0.6 * top
-                axes.text(
-                    j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color="white" if dark else "black"
-                )
+    colours, least = ("RdBu_r", -top) if signed else ("Blues", 0.0)
+    image = axes.imshow(table, aspect="auto", cmap=colours, vmin=least, vmax=top)
+    for (i, j), value in np.ndenumerate(table.to_numpy()):
+        if np.isfinite(value):
+            ink = "white" if abs(value) > 0.6 * top else "black"
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink)
     axes.set_yticks(range(len(table)), list(table.index))
     axes.set_xticks(range(table.shape[1]), [str(c) for c in table.columns], rotation=25, ha="right")
     axes.grid(visible=False)
