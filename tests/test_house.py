@@ -1,9 +1,12 @@
 """The house: rooms are entered by their doors, and a door offers nothing that is not explained."""
 
 import ast
+import functools
 import importlib
 import inspect
 import re
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,42 @@ def test_no_file_bears_the_name_of_something_the_door_offers(room):
     door = importlib.import_module(f"metabolism.{room}")
     stems = {p.stem for p in (ROOT / "metabolism" / room).glob("*.py")}
     assert {n for n in door.__all__ if n in stems and not inspect.ismodule(getattr(door, n))} == set()
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+#: Tools that are run and not imported, what one of them needs without saying so, and stubs for the type checker.
+RUN = {"import-linter", "mypy", "pytest-xdist", "ruff", "six", "pandas-stubs", "scipy-stubs"}
+
+
+@functools.cache
+def modules_of():
+    """The modules that each installed distribution brings, by its name in small letters."""
+    modules = {}
+    for module, distributions in packages_distributions().items():
+        for distribution in distributions:
+            modules.setdefault(distribution.lower().replace("_", "-"), set()).add(module)
+    return modules
+
+
+@functools.cache
+def written(*folders):
+    paths = (p for folder in folders for p in sorted((ROOT / folder).rglob("*.py")) if "_build" not in p.parts)
+    return "\n".join(p.read_text(encoding="utf-8") for p in paths)
+
+
+def is_imported(name, text):
+    words = "|".join(re.escape(module) for module in modules_of().get(name, ()) if not module.startswith("_"))
+    named = rf"""(?:\bimport |\bfrom |, |import_module\(f?["']|["'])(?:{words})\b"""
+    return bool(words) and re.search(named, text) is not None
+
+
+@pytest.mark.parametrize("group", ["", *PROJECT["project"]["optional-dependencies"], *PROJECT["dependency-groups"]])
+def test_what_is_declared_is_imported(group):
+    extras = {"": PROJECT["project"]["dependencies"], **PROJECT["project"]["optional-dependencies"]}
+    text = written("metabolism", "experiments")
+    if group not in extras:
+        text = written("tests", "docs", "benchmarks")
+    wanted = {
+        re.split(r"[>=<\[ ]", w)[0].lower() for w in {**PROJECT["dependency-groups"], **extras}[group] if w == str(w)
+    }
+    assert {name for name in wanted - RUN - {"als-methionine"} if not is_imported(name, text)} == set()
