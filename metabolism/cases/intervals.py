@@ -169,7 +169,7 @@ def left_out_score() -> list[str]:
     return scores or ["left-out studies: no adopted fit has predicted any yet (`metabolism fit`)"]
 
 
-def score(name: str, table: Sequence[Mapping[str, Any]]) -> str:
+def score(name: str, table: Sequence[Mapping[Any, Any]]) -> str:
     """Say how the left-out rows of a fit were predicted.
 
     Parameters
