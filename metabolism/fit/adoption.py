@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabolism.cases import score
+from metabolism.cases import left_out_score, score
 from metabolism.data import models_dir
 from metabolism.errors import MetabolismError
 from metabolism.files import write_text
@@ -27,6 +28,10 @@ from metabolism.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: Between these the README says how unseen studies were predicted.
+_MARKS = ("<!-- left-out studies: written by `metabolism fit --adopt` -->", "<!-- end of left-out studies -->")
 
 
 #: Tables of a fit, by file name.
@@ -208,6 +213,8 @@ def _report(
 def adopt(folder: Path) -> int:
     """Put a written fit into the model: values, draws and tables; return how many rows of the table changed.
 
+    The README of a checkout says anew how the adopted fits predicted studies they had not seen.
+
     Raises
     ------
     MetabolismError
@@ -234,7 +241,16 @@ def adopt(folder: Path) -> int:
     for table in TABLES:
         shutil.copyfile(folder / table, target / table)
     rewrite_table()
+    readme = models_dir().parent / "README.md"
+    if readme.is_file():
+        write_text(readme, with_coverage(readme.read_text(encoding="utf-8")))
     return len(fitted)
+
+
+def with_coverage(page: str) -> str:
+    """Return a page with what the adopted fits predicted of unseen studies between its two marks."""
+    lines = "\n".join(f"- {line[0].upper()}{line[1:]}." for line in left_out_score())
+    return re.sub(rf"(?<={_MARKS[0]}\n).*?(?={_MARKS[1]})", lambda _: f"{lines}\n", page, flags=re.DOTALL)
 
 
 def fitted_values(name: str) -> dict[str, float]:

@@ -11,10 +11,10 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from metabolism.cases import Predictions, read_cases, residual_sds, score
+from metabolism.cases import Predictions, left_out_score, read_cases, residual_sds, score
 from metabolism.data import models_dir
 from metabolism.errors import InvalidValue, MetabolismError, UsageError
-from metabolism.fit.adoption import TABLES, adopt, fit_problems, write_fit
+from metabolism.fit.adoption import TABLES, adopt, fit_problems, with_coverage, write_fit
 from metabolism.fit.left_out import leave_out
 from metabolism.fit.objective import Definition, Fit, Objective, least_squares, read_definition, shipped_fits
 from metabolism.fit.posterior import Profile, Sample, pareto_k, profiles, sample
@@ -377,6 +377,13 @@ def test_a_fit_leaves_every_table_and_says_what_it_did(model, tmp_path):
 
 def test_adopted_values_are_those_of_the_fit_they_cite():
     assert fit_problems() == []
+
+
+def test_the_readme_says_how_the_adopted_fits_predicted_unseen_studies():
+    page = (models_dir().parent / "README.md").read_text(encoding="utf-8")
+    assert with_coverage(page) == page
+    lines = left_out_score()
+    assert all(f"- {line[0].upper()}{line[1:]}.\n" in page for line in lines)
 
 
 @pytest.mark.parametrize("name", shipped_fits())
