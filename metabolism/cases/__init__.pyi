@@ -1,4 +1,15 @@
 from .board import Board, Case, Verdict, qualify
+from .intervals import (
+    QUANTILE,
+    class_of,
+    from_scale,
+    left_out_score,
+    residual_sds,
+    scale_of,
+    score,
+    sd_for,
+    to_scale,
+)
 from .peers import run_peers
 from .predictions import Predictions, arms_of, predict
 from .render import MEMORY, board_figure, board_markdown, board_text, peer_markdown, peer_text
@@ -6,6 +17,7 @@ from .rows import InvalidCase, Row, read_cases
 
 __all__ = [
     "MEMORY",
+    "QUANTILE",
     "Board",
     "Case",
     "InvalidCase",
@@ -16,10 +28,18 @@ __all__ = [
     "board_figure",
     "board_markdown",
     "board_text",
+    "class_of",
+    "from_scale",
+    "left_out_score",
     "peer_markdown",
     "peer_text",
     "predict",
     "qualify",
     "read_cases",
+    "residual_sds",
     "run_peers",
+    "scale_of",
+    "score",
+    "sd_for",
+    "to_scale",
 ]

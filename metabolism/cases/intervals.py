@@ -2,8 +2,8 @@
 
 Levels, ratios and times are compared by their logarithm, changes in per cent by that of 1 + x/100, differences in half
 bands. On these scales the distance between a study and what a fit that has not seen it predicts is taken as normal: its
-variance is that of the parameters plus a residual one, estimated by maximum likelihood for each class of rows from the
-left-out residuals (`metabolism fit`), and written to ``models/fits/<id>/residual_sd.csv``.
+variance is that of the parameters plus a residual one, estimated by penalised likelihood for each class of rows from
+the left-out residuals (`metabolism fit`), and written to ``models/fits/<id>/residual_sd.csv``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _half(row: Row) -> float:
 
 
 def residual_sds(classes: Sequence[str], errors: Array, spreads: Array) -> dict[str, tuple[int, float]]:
-    """Estimate the residual standard deviation of every class, by maximum likelihood.
+    """Estimate the residual standard deviation of every class, by penalised maximum likelihood.
 
     Parameters
     ----------
@@ -102,15 +102,19 @@ def residual_sds(classes: Sequence[str], errors: Array, spreads: Array) -> dict[
 
 
 def _likeliest(errors: Array, spreads: Array) -> float:
-    """Residual SD t at which independent normal errors of variance spread^2 + t^2 are likeliest."""
+    """Residual SD t at which independent normal errors of variance spread^2 + t^2 are likeliest.
+
+    The likelihood is multiplied by t: of few rows, or where the parameters alone could explain the errors, it would
+    have its maximum at 0, which no study deserves. With no spread this is the root mean square over n - 1.
+    """
     from scipy.optimize import minimize_scalar
 
     def cost(log_sd: float) -> float:
         variance = spreads**2 + math.exp(2 * log_sd)
-        return float((np.log(variance) + errors**2 / variance).sum())
+        return float((np.log(variance) + errors**2 / variance).sum()) - 2 * log_sd
 
-    top = math.log(max(float(np.abs(errors).max()), 1e-6)) + 1
-    return math.exp(float(minimize_scalar(cost, bounds=(top - 10, top), method="bounded").x))
+    top = math.log(max(float(np.abs(errors).max()), float(spreads.max()), 1e-6)) + 2
+    return math.exp(float(minimize_scalar(cost, bounds=(top - 12, top), method="bounded", options={"xatol": 1e-6}).x))
 
 
 def sd_for(row: Row, sds: Mapping[str, tuple[int, float]]) -> float:
@@ -169,7 +173,7 @@ def left_out_score() -> list[str]:
     return scores or ["left-out studies: no adopted fit has predicted any yet (`metabolism fit`)"]
 
 
-def score(name: str, table: Sequence[Mapping[str, Any]]) -> str:
+def score(name: str, table: Sequence[Mapping[Any, Any]]) -> str:
     """Say how the left-out rows of a fit were predicted.
 
     Parameters

@@ -84,7 +84,17 @@ def add_fit(commands: Any) -> None:
 
 def _fit(arguments: argparse.Namespace) -> int:
     """Fit, write the folder, and print the report; return 0."""
-    from metabolism.fit import Objective, adopt, least_squares, profiles, read_definition, relaxed, sample, write_fit
+    from metabolism.fit import (
+        Objective,
+        adopt,
+        least_squares,
+        leave_out,
+        profiles,
+        read_definition,
+        relaxed,
+        sample,
+        write_fit,
+    )
 
     for name, least in (("starts", 1), ("proposals", 100), ("workers", 1)):
         value = getattr(arguments, name)
@@ -96,7 +106,7 @@ def _fit(arguments: argparse.Namespace) -> int:
     with progress_bar() as begin:
         fit = least_squares(objective, folder / "starts", begin, arguments.starts)
         free = relaxed(objective, fit)
-        found = profiles(objective, fit, tick=begin("profiles", 4))
+        found = profiles(objective, fit, tick=begin("profiles", 5))
         drawn = sample(
             objective,
             fit,
@@ -106,7 +116,8 @@ def _fit(arguments: argparse.Namespace) -> int:
             begin("posterior", arguments.proposals),
             folder,
         )
-    write_fit(folder, objective, fit, found, drawn, free)
+        left = leave_out(objective, fit, folder / "left_out", begin)
+    write_fit(folder, objective, fit, found, drawn, left, free)
     print((folder / "report.md").read_text(encoding="utf-8"))
     print(f"tables and draws: {folder}")
     if arguments.adopt:

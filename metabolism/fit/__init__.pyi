@@ -1,16 +1,19 @@
 from .adoption import adopt, fit_problems, write_fit
+from .left_out import LeftOut, leave_out
 from .objective import Definition, Fit, Objective, least_squares, read_definition, relaxed, shipped_fits
 from .posterior import Profile, Sample, profile, profiles, sample
 
 __all__ = [
     "Definition",
     "Fit",
+    "LeftOut",
     "Objective",
     "Profile",
     "Sample",
     "adopt",
     "fit_problems",
     "least_squares",
+    "leave_out",
     "profile",
     "profiles",
     "read_definition",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,43 +16,72 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metabolism.cases import left_out_score, score
 from metabolism.data import models_dir
 from metabolism.errors import MetabolismError
 from metabolism.files import write_text
+from metabolism.fit.left_out import LeftOut
 from metabolism.fit.objective import NEAR, Fit, Objective
 from metabolism.fit.posterior import Profile, Sample
 from metabolism.model import parameter_table, rewrite_table, write_rows
+from metabolism.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+#: Between these the README says how unseen studies were predicted.
+_MARKS = ("<!-- left-out studies: written by `metabolism fit --adopt` -->", "<!-- end of left-out studies -->")
+
+
 #: Tables of a fit, by file name.
-TABLES = ("values.csv", "covariance.csv", "profiles.csv", "residuals.csv", "posterior.csv", "report.md")
+TABLES = (
+    *("values.csv", "covariance.csv", "profiles.csv", "residuals.csv", "posterior.csv"),
+    *("left_out.csv", "residual_sd.csv", "report.md"),
+)
 
 
 def write_fit(
-    folder: Path, objective: Objective, fit: Fit, found: Sequence[Profile], sample: Sample, free: Fit | None = None
+    folder: Path,
+    objective: Objective,
+    fit: Fit,
+    found: Sequence[Profile],
+    sample: Sample,
+    left: LeftOut,
+    free: Fit | None = None,
 ) -> Path:
     """Write the tables and the report of a fit into a folder; each file appears complete or not at all.
 
+    What is said of the uncertainty of a parameter (interval, standard error, covariance, correlation) is that of the
+    draws, which keep to the bounds; nothing else is.
+
     Parameters
     ----------
+    folder : Path
+    objective : Objective
+    fit : Fit
+    found : sequence of Profile
+    sample : Sample
+    left : LeftOut
+        Studies predicted by fits that had not seen them.
     free : Fit, optional
         The fit without the constraints of the must-pass rows: the report says what they cost.
     """
     import pandas as pd
 
     names, table = list(objective.names), objective.model.table
-    se, verdicts = fit.standard_errors, {p.parameter: p.verdict for p in found}
+    verdicts = {p.parameter: p.verdict for p in found}
+    logs = np.log(sample.draws[names].to_numpy())
+    covariance = np.atleast_2d(np.cov(logs.T))
+    low, high = np.exp(np.quantile(logs, [0.025, 0.975], axis=0))
     values = pd.DataFrame(
         {
             "parameterId": names,
             "value": np.exp(fit.x),
             "unit": [table[n].unit for n in names],
-            "se_log": se,
-            "low95": np.exp(fit.x - 1.96 * se),
-            "high95": np.exp(fit.x + 1.96 * se),
+            "se_log": np.sqrt(np.diag(covariance)),
+            "low95": low,
+            "high95": high,
             "prior_median": np.exp(objective.centre),
             "prior_sd_log": objective.sd,
             "at_bound": [bool(b) for b in _near_bound(objective, fit)],
@@ -59,21 +89,23 @@ def write_fit(
             "source": f"fit:{fit.definition.id}",
         }
     )
-    covariance = pd.DataFrame(fit.covariance, columns=names)
-    covariance.insert(0, "parameterId", names)
+    spread = pd.DataFrame(covariance, columns=names)
+    spread.insert(0, "parameterId", names)
     lines = [(p.parameter, v, r) for p in found for v, r in zip(p.values, p.rise, strict=True)]
     residuals = _compared(objective, fit)
     folder.mkdir(parents=True, exist_ok=True)
     frames = {
         "values": values,
-        "covariance": covariance,
+        "covariance": spread,
         "residuals": residuals,
         "profiles": pd.DataFrame(lines, columns=["parameterId", "value", "rise"]),
+        "posterior": sample.draws,
+        "left_out": left.rows,
+        "residual_sd": left.sds,
     }
-    frames["posterior"] = sample.draws
     for name, frame in frames.items():
         write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_text(folder / "report.md", _report(objective, fit, values, residuals, sample, free))
+    write_text(folder / "report.md", _report(objective, fit, values, covariance, residuals, sample, left, free))
     return folder
 
 
@@ -106,11 +138,25 @@ def _near_bound(objective: Objective, fit: Fit) -> Any:
 
 
 def _report(
-    objective: Objective, fit: Fit, values: pd.DataFrame, residuals: pd.DataFrame, sample: Sample, free: Fit | None
+    objective: Objective,
+    fit: Fit,
+    values: pd.DataFrame,
+    covariance: Array,
+    residuals: pd.DataFrame,
+    sample: Sample,
+    left: LeftOut,
+    free: Fit | None,
 ) -> str:
-    d, rows = fit.definition, objective.rows
+    d, rows, names = fit.definition, objective.rows, fit.definition.parameters
     chi, own = float((residuals["residual_sd"] ** 2).sum()), float((fit.residuals[-len(fit.x) :] ** 2).sum())
     costs = ", ".join(f"{float(s['cost']):.2f}" for s in fit.starts)
+    beyond = values[(values["value"] < values["low95"]) | (values["value"] > values["high95"])]["parameterId"]
+    strong = [
+        f"{names[i]} and {names[j]} ({r:+.2f})"
+        for i in range(len(names))
+        for j in range(i)
+        if abs(r := covariance[i, j] / np.sqrt(covariance[i, i] * covariance[j, j])) > 0.8
+    ]
     text = [
         f"# Fit {d.id}: {d.title}",
         "",
@@ -122,40 +168,43 @@ def _report(
         f"- Starts: {len(fit.starts)}, costs {costs}.",
         f"- Rows outside their band: {_outside(residuals)}.",
         f"- Parameters at a bound: {', '.join(values.loc[values['at_bound'], 'parameterId']) or 'none'}.",
+        f"- Correlations above 0.8 in size: {', '.join(strong) or 'none'}.",
     ]
-    correlation, names = fit.correlation, d.parameters
-    strong = [
-        f"{names[i]} and {names[j]} ({correlation[i, j]:+.2f})"
-        for i in range(len(names))
-        for j in range(i)
-        if abs(correlation[i, j]) > 0.8
-    ]
-    text.append(f"- Correlations above 0.8 in size: {', '.join(strong) or 'none'}.")
     if free is not None:
         text.append(
-            "- Must-pass rows are constraints of the search. Without them the sum of squares, priors included, would be "
-            f"{2 * free.cost:.1f} in place of {chi + own:.1f}, and rows outside their band: "
-            f"{_outside(_compared(objective, free))}."
+            "- Must-pass rows are constraints of the search, and of nothing else. Without them the sum of squares, "
+            f"priors included, would be {2 * free.cost:.1f} in place of {chi + own:.1f}, and rows outside their band: "
+            f"{_outside(_compared(objective, free))}. Fitted values they hold outside the 95 % of the draws: "
+            f"{', '.join(beyond) or 'none'}."
         )
-    text.append(
-        f"- Posterior: {len(sample.draws)} draws resampled from importance weights; effective sample size "
-        f"{sample.effective:.0f}, Pareto k {sample.pareto_k:.2f} (below 0.7 the weights can be trusted), "
-        f"{sample.proposals} candidates evaluated in all."
-    )
     text += [
+        f"- Posterior: {len(sample.draws)} draws resampled from {sample.proposals} candidates; effective sample size "
+        f"{sample.effective:.0f}, Pareto k {sample.pareto_k:.2f} (below 0.7 the weights can be trusted).",
         "",
-        "| parameter | unit | prior (median, log-SD) | fitted | 95 % (Laplace) | verdict of the data alone |",
+        "## Prediction",
+        "",
+        f"- {score(d.id, left.rows.to_dict('records'))}.",
+        f"- Left-out rows outside their band: {_outside(left.rows)}.",
+        "- Residual between studies, beside the spread of the parameters (standard deviation of the logarithm of a "
+        "level, of the logarithm of 1 + x/100 for a change in per cent, in half bands for a difference): "
+        + (", ".join(f"{c} {sd:.3g} ({n} rows)" for c, n, sd in left.sds.itertuples(index=False)) or "none")
+        + ".",
+        "",
+        "## Parameters",
+        "",
+        "| parameter | unit | prior (median, log-SD) | fitted | 95 % of draws | bounded by rows and other priors |",
         "|---|---|---|---|---|---|",
     ]
     for v in values.to_dict("records"):
         text.append(
-            f"| `{v['parameterId']}` | {v['unit']} | {v['prior_median']:.3g}, {v['prior_sd_log']:.2g} | {v['value']:.3g} "
-            f"| {v['low95']:.3g} to {v['high95']:.3g} | {v['verdict']} |"
+            f"| `{v['parameterId']}` | {v['unit']} | {v['prior_median']:.3g}, {v['prior_sd_log']:.2g} "
+            f"| {v['value']:.3g} | {v['low95']:.3g} to {v['high95']:.3g} | {v['verdict']} |"
         )
     text += [
         "",
-        "A verdict asks whether the data, without the parameter's own prior, bound it within the range searched "
-        "(2.5 prior standard deviations) at the 95 % level.",
+        "A verdict asks whether the rows bound a parameter at the 95 % level within the range searched (2.5 prior SD,",
+        "or its bounds). It conditions on the priors of all the other fitted parameters, on the fixed values of",
+        "`parameters.csv` and on the structure; the parameter's own prior and the must-pass constraints are left out.",
         "",
     ]
     return "\n".join(text)
@@ -163,6 +212,8 @@ def _report(
 
 def adopt(folder: Path) -> int:
     """Put a written fit into the model: values, draws and tables; return how many rows of the table changed.
+
+    The README of a checkout says anew how the adopted fits predicted studies they had not seen.
 
     Raises
     ------
@@ -190,7 +241,16 @@ def adopt(folder: Path) -> int:
     for table in TABLES:
         shutil.copyfile(folder / table, target / table)
     rewrite_table()
+    readme = models_dir().parent / "README.md"
+    if readme.is_file():
+        write_text(readme, with_coverage(readme.read_text(encoding="utf-8")))
     return len(fitted)
+
+
+def with_coverage(page: str) -> str:
+    """Return a page with what the adopted fits predicted of unseen studies between its two marks."""
+    lines = "\n".join(f"- {line[0].upper()}{line[1:]}." for line in left_out_score())
+    return re.sub(rf"(?<={_MARKS[0]}\n).*?(?={_MARKS[1]})", lambda _: f"{lines}\n", page, flags=re.DOTALL)
 
 
 def fitted_values(name: str) -> dict[str, float]:

@@ -14,6 +14,7 @@ as precise. Likelihood, profiles and draws leave the constraints out: they are r
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from metabolism.cases import Predictions, Row, predict, read_cases
 from metabolism.data import experiments_dir, models_dir
-from metabolism.errors import InvalidValue, ModelError
+from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.files import Parts
 from metabolism.model import MODEL_KINDS, Model, closure
 from metabolism.types import Array
@@ -44,6 +45,10 @@ FAILED = 6.0
 
 #: How much stiffer a must-pass row is outside its band, and the share of the band kept clear of its edges.
 STIFF, CLEAR = 8.0, 0.02
+
+
+#: Largest number of starts: the Sobol sample and the present table.
+STARTS = 65
 
 
 #: A fitted value this near a bound, relative to the log range, counts as a bound hit.
@@ -88,19 +93,61 @@ def read_definition(which: str | Path) -> Definition:
     Raises
     ------
     ModelError
-        If there is no such definition, or an entry is missing, unknown or of the wrong kind.
+        If there is no such definition, or an entry is missing, unknown, of the wrong kind or out of its range.
     """
     shipped = shipped_fits()
     file = models_dir() / "fits" / str(which) / "fit.toml" if str(which) in shipped else Path(which)
     try:
         with file.open("rb") as handle:
             entries = tomllib.load(handle)
-        entries["cases"], entries["parameters"] = tuple(entries["cases"]), tuple(entries["parameters"])
-        return Definition(**entries)
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(
-            f"'{which}' is no fit definition ({error}); give {' or '.join(shipped)}, or a file like models/fits/*/fit.toml."
+            f"'{which}' is no fit definition ({error}); give {' or '.join(shipped)}, or a file like "
+            "models/fits/*/fit.toml."
         ) from None
+    for name in (*_ENTRIES, *entries):
+        if name not in entries:
+            raise ModelError(f"'{which}': '{name}' is missing; a fit has {', '.join(_ENTRIES)}.")
+        if name not in _ENTRIES:
+            raise ModelError(f"'{which}': {UnknownName('entry', name, _ENTRIES)}")
+        allowed, remedy = _ENTRIES[name]
+        if not allowed(entries[name]):
+            raise ModelError(f"'{which}': {name} = {entries[name]!r}; {remedy}.")
+    known = [path.name for path in sorted((experiments_dir() / "cases").glob("*.csv"))]
+    for name in entries["cases"]:
+        if name not in known:
+            raise ModelError(f"'{which}': {UnknownName('case file', name, known, f'Known: {chr(44).join(known)}.')}")
+    entries["cases"], entries["parameters"] = tuple(entries["cases"]), tuple(entries["parameters"])
+    return Definition(**entries)
+
+
+def _whole(low: int, high: int) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: type(v) is int and low <= v <= high, f"write a whole number from {low} to {high}"
+
+
+def _names(kind: str) -> tuple[Callable[[Any], bool], str]:
+    def allowed(value: Any) -> bool:
+        texts = isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+        return texts and len(set(value)) == len(value)
+
+    return allowed, f"write a list of {kind} in quotation marks, each once"
+
+
+#: What each entry of a definition may be, and what to write.
+_ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "id": (
+        lambda v: isinstance(v, str) and re.fullmatch(r"\w[\w-]*", v, re.ASCII) is not None,
+        "write letters, digits, _ and -: it names a folder",
+    ),
+    "title": (lambda v: isinstance(v, str), "write a text"),
+    "cases": _names("files of experiments/cases"),
+    "role": (lambda v: v in ("calibration", "check"), "write 'calibration' or 'check'"),
+    "starts": _whole(1, STARTS),
+    "seed": _whole(0, 2**32 - 1),
+    "draws": _whole(1, 100_000),
+    "band_sd": (lambda v: type(v) in (int, float) and 0 < v < math.inf, "write a number above 0"),
+    "parameters": _names("ids of models/parameters.csv"),
+}
 
 
 class Objective:
@@ -143,7 +190,7 @@ class Objective:
         self.centre, self.sd = priors[:, 0], priors[:, 1]
         self.low, self.high = (np.log([getattr(row, side) for row in rows]) for side in ("lower", "upper"))
         self.evaluations = 0
-        self._cached: tuple[bytes, Array] = (b"", np.empty(0))
+        self._memo: dict[bytes, Array] = {}
 
     @property
     def request(self) -> list[Any]:
@@ -253,16 +300,20 @@ class Objective:
         return np.hstack([self._residuals(x, values), walls])
 
     def one(self, x: Array) -> Array:
-        """Constrained residuals of one candidate, remembered for the Jacobian that follows."""
-        if self._cached[0] != x.tobytes():
-            self._cached = (x.tobytes(), self.constrained(x[None])[0])
-        return self._cached[1]
+        """Constrained residuals of one candidate, remembered: many refits begin at the same one."""
+        key = x.tobytes()
+        if key not in self._memo:
+            self._memo[key] = self.constrained(x[None])[0]
+        return self._memo[key]
 
     def jacobian(self, x: Array) -> Array:
-        """Forward-difference Jacobian of `one`, all columns in one batch: (residuals, parameters)."""
-        steps = np.where(x + STEP <= self.high, STEP, -STEP)
-        moved = self.constrained(x + np.diag(steps))
-        return ((moved - self.one(x)) / steps[:, None]).T
+        """Forward-difference Jacobian of `one`, all columns in one batch, remembered: (residuals, parameters)."""
+        key = b"J" + x.tobytes()
+        if key not in self._memo:
+            steps = np.where(x + STEP <= self.high, STEP, -STEP)
+            moved = self.constrained(x + np.diag(steps))
+            self._memo[key] = ((moved - self.one(x)) / steps[:, None]).T
+        return self._memo[key]
 
 
 @dataclass(eq=False)
@@ -278,7 +329,7 @@ class Fit:
     residuals, jacobian : ndarray, shape (rows + parameters,) and (rows + parameters, parameters)
         Without the constraints.
     starts : list of dict
-        Cost, point and number of steps of each start.
+        Cost and point of each start.
     """
 
     definition: Definition
@@ -320,6 +371,8 @@ def least_squares(
 
     Raises
     ------
+    InvalidValue
+        For too many starts.
     UsageError
         If the folder holds starts of another definition, other data or another model.
     """
@@ -327,6 +380,8 @@ def least_squares(
 
     d = objective.definition
     count = starts or d.starts
+    if not 1 <= count <= STARTS:
+        raise InvalidValue(f"{count} starts; give 1 to {STARTS}.")
     parts = Parts(folder, [objective.request, limit])
     table = np.log([objective.model.table[n].value for n in d.parameters])
     uniform = qmc.Sobol(len(d.parameters), rng=np.random.default_rng(d.seed)).random_base2(6)
@@ -337,13 +392,8 @@ def least_squares(
     for number, point in enumerate(points):
         entry = parts.read(f"start_{number}")
         if entry is None:
-            solved = _minimise(objective, point, limit)
-            entry = {
-                "cost": float(solved.cost),
-                "x": solved.x.tolist(),
-                "steps": int(solved.nfev),
-                "message": solved.message,
-            }
+            x, cost = minimise(objective, point, limit)
+            entry = {"cost": cost, "x": x.tolist()}
             parts.write(f"start_{number}", entry)
         found.append(entry)
         if tick:
@@ -356,29 +406,58 @@ def least_squares(
 
 def relaxed(objective: Objective, fit: Fit, limit: int = 25) -> Fit:
     """Fit again from a fit without the constraints of the must-pass rows: what the data alone would choose."""
-    free = len(fit.residuals)
-    solved = _minimise(objective, fit.x, limit, free)
-    x = np.asarray(solved.x)
-    return Fit(fit.definition, x, float(solved.cost), objective.one(x)[:free], objective.jacobian(x)[:free])
+    free = np.arange(len(fit.residuals))
+    x, cost = minimise(objective, fit.x, limit, free)
+    return Fit(fit.definition, x, cost, objective.one(x)[free], objective.jacobian(x)[free])
 
 
-def _minimise(objective: Objective, point: Array, limit: int, free: int | None = None) -> Any:
+def minimise(
+    objective: Objective, point: Array, limit: int, rows: NDArray[np.intp] | None = None, fixed: int | None = None
+) -> tuple[Array, float]:
+    """Least squares from a point over some of the constrained residuals.
+
+    Parameters
+    ----------
+    objective : Objective
+    point : ndarray, shape (parameters,)
+        Where to begin, logs.
+    limit : int
+        Largest number of points tried.
+    rows : ndarray, optional
+        Residuals that count; all by default.
+    fixed : int, optional
+        Parameter that stays where it is.
+
+    Returns
+    -------
+    tuple
+        The best point, and half its sum of squares.
+    """
     from scipy.optimize import least_squares
 
-    def residuals(x: Array) -> Array:
-        return objective.one(x)[:free]
+    kept = slice(None) if rows is None else rows
+    free = np.array([i for i in range(len(point)) if i != fixed])
 
-    def jacobian(x: Array) -> Array:
-        return objective.jacobian(x)[:free]
+    def whole(z: Array) -> Array:
+        x = point.copy()
+        x[free] = z
+        return x
 
-    return least_squares(
+    def residuals(z: Array) -> Array:
+        return objective.one(whole(z))[kept]
+
+    def jacobian(z: Array) -> Array:
+        return objective.jacobian(whole(z))[kept][:, free]
+
+    solved = least_squares(
         residuals,
-        point,
+        point[free],
         jac=jacobian,
-        bounds=(objective.low, objective.high),
-        x_scale=objective.sd,
+        bounds=(objective.low[free], objective.high[free]),
+        x_scale=objective.sd[free],
         ftol=1e-4,
         xtol=1e-4,
         gtol=1e-6,
         max_nfev=limit,
     )
+    return whole(np.asarray(solved.x)), float(solved.cost)

@@ -12,7 +12,7 @@ import numpy as np
 
 from metabolism.errors import InvalidValue, SolverFailed, UnknownName
 from metabolism.files import Parts
-from metabolism.fit.objective import Fit, Objective
+from metabolism.fit.objective import Fit, Objective, minimise
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ THRESHOLD = 3.841
 
 
 #: Places of a profile, in prior standard deviations from the fit.
-PLACES = (-2.5, -1.75, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 1.75, 2.5)
+PLACES = (-2.5, -1.75, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, 1.75, 2.5)
 
 
 #: Degrees of freedom and inflation of the proposals: heavier tails than the target, or weights run away.
@@ -56,26 +56,33 @@ class Profile:
 
     @property
     def verdict(self) -> str:
-        """``identified``, ``one-sided: lower`` (or upper) bound only, or ``not identified`` by the data."""
-        low = int(np.argmin(self.rise))
-        below, above = bool((self.rise[:low] > THRESHOLD).any()), bool((self.rise[low + 1 :] > THRESHOLD).any())
+        """``identified``, ``one-sided: lower bound`` (or upper) or ``not identified``, by the rise at the ends."""
+        below, above = self.rise[0] > THRESHOLD, self.rise[-1] > THRESHOLD
         if below and above:
             return "identified"
         return "one-sided: lower bound" if below else "one-sided: upper bound" if above else "not identified"
 
 
-def profiles(objective: Objective, fit: Fit, rounds: int = 4, tick: Tick | None = None) -> list[Profile]:
+def profiles(
+    objective: Objective, fit: Fit, rounds: int = 4, tick: Tick | None = None, limit: int = 4
+) -> list[Profile]:
     """Profile every parameter of a fit.
 
-    All points of all profiles are re-fitted side by side by Gauss-Newton steps whose Jacobian starts from that of
-    the fit and is updated after each step (Broyden 1965, doi:10.1090/S0025-5718-1965-0198670-6).
+    All points of all profiles, the fitted value among them, are re-fitted side by side by Gauss-Newton steps whose
+    Jacobian starts from that of the fit and is updated after each step (Broyden 1965,
+    doi:10.1090/S0025-5718-1965-0198670-6). That need not converge, and a verdict hangs on two points and the lowest:
+    so the fitted value, and every end that has risen above the threshold, are then brought down by least squares.
 
     Parameters
     ----------
+    objective : Objective
+    fit : Fit
     rounds : int
         Steps per point.
     tick : callable, optional
-        Called with the number of rounds finished.
+        Called after each round, and after the least squares.
+    limit : int
+        Largest number of points tried by each least squares.
     """
     size = len(fit.x)
     places = [(i, fit.x[i] + z * objective.sd[i]) for i in range(size) for z in PLACES]
@@ -95,7 +102,7 @@ def profiles(objective: Objective, fit: Fit, rounds: int = 4, tick: Tick | None 
     x = np.clip(x, objective.low, objective.high)
     r = objective.residuals(x)
     best = np.array([float((r[n][keep] ** 2).sum()) for n, (keep, _) in enumerate(keeps)])
-    for done in range(rounds):
+    for _ in range(rounds):
         trial = x.copy()
         for n, (keep, free) in enumerate(keeps):
             move = np.linalg.lstsq(jacobians[n], -r[n][keep], rcond=None)[0]
@@ -110,14 +117,19 @@ def profiles(objective: Objective, fit: Fit, rounds: int = 4, tick: Tick | None 
             if cost < best[n]:
                 x[n], r[n], best[n] = trial[n], moved[n], cost
         if tick:
-            tick(done + 1)
-    found = []
+            tick(1)
+    lines = []
     for i, name in enumerate(objective.names):
-        centre = float((np.delete(fit.residuals, own + i) ** 2).sum())
-        points = sorted([(fit.x[i], centre), *((v, best[n]) for n, (j, v) in enumerate(places) if j == i)])
-        values, costs = (np.array(column) for column in zip(*points, strict=True))
-        found.append(Profile(name, np.exp(values), costs - costs.min()))
-    return found
+        points = sorted((v, n) for n, (j, v) in enumerate(places) if j == i)
+        centre = next(n for v, n in points if v == fit.x[i])
+        for n in dict.fromkeys((centre, points[0][1], points[-1][1])):
+            if n == centre or best[n] > best[[m for _, m in points]].min() + THRESHOLD:
+                best[n] = min(best[n], 2 * minimise(objective, x[n], limit, keeps[n][0], i)[1])
+        costs = best[[n for _, n in points]]
+        lines.append(Profile(name, np.exp([v for v, _ in points]), costs - costs.min()))
+    if tick:
+        tick(1)
+    return lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +143,7 @@ class Sample:
     effective : float
         Effective sample size of the weights before resampling.
     proposals : int
-        Candidates evaluated.
+        Candidates it was drawn from.
     pareto_k : float
         Tail index of the weights: below 0.7 the estimate can be trusted (Vehtari et al. 2024, JMLR 25:72).
     """
@@ -214,7 +226,7 @@ def sample(
     place = (rng.random() + np.arange(count)) / count
     chosen = np.searchsorted(np.cumsum(weights), place).clip(0, len(x) - 1)
     draws = pd.DataFrame(np.exp(x[rng.permutation(chosen)]), columns=list(objective.names))
-    return Sample(draws, _effective(weights), objective.evaluations, pareto_k(weights))
+    return Sample(draws, _effective(weights), len(x), pareto_k(weights))
 
 
 def _log_posterior(objective: Objective, x: Array, tick: Tick | None) -> Array:
@@ -306,8 +318,8 @@ def profile(
                 cost = float((residuals(np.exp(here)) ** 2).sum())
             if cost < base - 0.1:
                 raise SolverFailed(
-                    f"the profile of '{parameter}' falls {base - cost:.2g} below the fit at {np.exp(value):.4g}: the fit "
-                    "was no minimum; fit again from there."
+                    f"the profile of '{parameter}' falls {base - cost:.2g} below the fit at {np.exp(value):.4g}: "
+                    "the fit was no minimum; fit again from there."
                 )
             found.append((float(np.exp(value)), cost))
             if cost > base + 3 * THRESHOLD:

@@ -505,10 +505,12 @@ def test_the_likeliest_residual_is_that_of_the_data():
     found = residual_sds([*classes, "percent of others"], np.append(errors, 0.1), np.append(spreads, 0.1))
     assert found["level of homocysteine"] == found["level"] == (4000, pytest.approx(0.15, rel=0.05))
     assert "percent" not in found, "one row says nothing of a spread"
-    # without any parameter spread the likeliest is the root mean square
+    # without any parameter spread: the sum of squares over n - 1
     assert residual_sds(["level of x"] * 9, np.arange(9.0), np.zeros(9))["level"][1] == pytest.approx(
-        math.sqrt(np.mean(np.arange(9.0) ** 2)), rel=1e-3
+        math.sqrt(np.square(np.arange(9.0)).sum() / 8), rel=1e-3
     )
+    # errors that the parameters alone would explain leave some residual all the same, but a smaller one
+    assert 0.05 < residual_sds(["level of x"] * 9, np.full(9, 0.01), np.ones(9))["level"][1] < 0.8
 
 
 def test_scales_are_inverted_exactly(model, tmp_path):

@@ -1,22 +1,26 @@
 """Calibration: residuals and their scales, resumption, profiles and draws, on a small fit with a known answer."""
 
 import csv
+import json
 import math
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from metabolism.cases import Predictions, left_out_score, read_cases, residual_sds, score
 from metabolism.data import models_dir
-from metabolism.errors import InvalidValue, MetabolismError, ModelError, UsageError
-from metabolism.fit.adoption import adopt, fit_problems, write_fit
-from metabolism.fit.objective import Definition, Objective, least_squares, read_definition, shipped_fits
+from metabolism.errors import InvalidValue, MetabolismError, UsageError
+from metabolism.fit.adoption import TABLES, adopt, fit_problems, with_coverage, write_fit
+from metabolism.fit.left_out import leave_out
+from metabolism.fit.objective import Definition, Fit, Objective, least_squares, read_definition, shipped_fits
 from metabolism.fit.posterior import Profile, Sample, pareto_k, profiles, sample
 from metabolism.model import closure, draws
 from metabolism.simulation import steady_state
+from tests.cases.test_cases import GOOD, write
 
 SMALL = Definition(
     id="small",
@@ -36,7 +40,7 @@ class Linear(Objective):
 
     def __init__(self, model, definition=SMALL):
         self.model, self.definition, self.workers, self.names = model, definition, 1, definition.parameters
-        self.rows, self.evaluations, self._cached = [], 0, (b"", np.empty(0))
+        self.rows, self.evaluations, self._memo = [], 0, {}
         self.centre, self.sd = np.array([-1.5, 1.0]), np.array([0.8, 0.4])
         self.low, self.high = np.array([-6.0, -2.0]), np.array([3.0, 4.0])
         rng = np.random.default_rng(5)
@@ -186,6 +190,43 @@ def test_a_profile_of_a_linear_problem_is_the_exact_parabola(linear, fitted):
     assert mean.shape == (2,)
 
 
+def test_a_profile_has_no_spike_where_constraints_hold_the_fit_off_the_data(linear):
+    """The point at the fitted value is re-fitted like the others: all lie on the parabola of the data."""
+    held = linear.exact[0] + [0.3, -0.4]
+    jacobian = np.vstack([linear.a, np.diag(1 / linear.sd)])
+    fit = Fit(SMALL, held, 0.0, linear.residuals(held[None])[0], jacobian)
+    for i, profile in enumerate(profiles(linear, fit)):
+        assert np.exp(held[i]) in profile.values
+        x, rise = np.log(profile.values), profile.rise
+        parabola = np.polyval(np.polyfit(x, rise, 2), x)
+        np.testing.assert_allclose(rise, parabola, atol=1e-6 * rise.max())
+
+
+class Curved(Linear):
+    """One residual of two parameters, y and z: 4 (y + 1.5 - (exp(z - 1) - 1)). Straight steps along it stop short."""
+
+    def residuals(self, x):
+        self.sd = np.array([0.8, 2.0])
+        seen = 4 * (x[:, :1] + 1.5 - np.expm1(x[:, 1:] - 1.0))
+        return np.hstack([seen, (x - self.centre) / self.sd])
+
+
+def test_the_ends_of_a_profile_are_minima_and_not_where_a_few_steps_stopped(model):
+    """A large y is paid by a z of ln 3 at little cost; a small one by none, since exp(z) has an end."""
+    curved = Curved(model)
+    residuals = curved.residuals(curved.centre[None])[0]
+    fit = Fit(SMALL, curved.centre.copy(), 0.0, residuals, curved.jacobian(curved.centre))
+    stopped, _ = profiles(curved, fit, rounds=1, limit=1)
+    assert stopped.verdict == "identified", "what a few steps would have said"
+    own, _ = profiles(curved, fit, rounds=1, limit=50)
+    assert own.verdict == "one-sided: lower bound"
+    z = np.linspace(curved.low[1], curved.high[1], 400_001)
+    for value, rise in zip(own.values[[0, -1]], own.rise[[0, -1]], strict=True):
+        both = np.column_stack([np.full(len(z), np.log(value)), z])
+        exact = (curved.residuals(both)[:, [0, 2]] ** 2).sum(axis=1).min()
+        assert rise == pytest.approx(exact, rel=1e-3), "the centre costs nothing"
+
+
 @pytest.mark.parametrize(
     ("rise", "verdict"),
     [
@@ -210,6 +251,85 @@ def test_draws_have_the_mean_and_covariance_of_the_exact_posterior(linear, fitte
     np.testing.assert_allclose(np.cov(logs.T), covariance, atol=0.08 * covariance.max())
 
 
+class Levels(Objective):
+    """Rows whose logarithms are linear in the log parameters, so that leaving one out is known in closed form."""
+
+    def __init__(self, model, rows):
+        self.model, self.definition, self.workers, self.names = model, SMALL, 1, SMALL.parameters
+        self.rows, self.evaluations, self._memo = rows, 0, {}
+        self.centre, self.sd = np.zeros(2), np.array([2.0, 3.0])
+        self.low, self.high = np.full(2, -9.0), np.full(2, 9.0)
+        self.a = np.random.default_rng(2).normal(size=(len(rows), 2))
+
+    def predictions(self, x):
+        self.evaluations += len(x)
+        return Predictions(self.rows, np.exp(self.a @ x.T), {})
+
+
+@pytest.fixture
+def levels(model, tmp_path):
+    rng = np.random.default_rng(4)
+    lines = []
+    for i, value in enumerate(np.exp(rng.normal(size=24) * 0.4)):
+        band = {"observed": repr(float(value)), "low": repr(float(value / 3)), "high": repr(float(value * 3))}
+        # the first two rows are of one study; the last is never left out
+        source = f"PMID:{max(1, i)}"
+        split = "fit 2026-11-29" if i == 23 else "cross-validation 2026-11-29"
+        lines.append(
+            GOOD
+            | {"row": f"L{i}", "case": f"L{i}", "study": "", "source": source, "role": "calibration", "split": split}
+            | {"metric": "value", "unit": "uM", "reading": "rest", "interventions": ""}
+            | band
+        )
+    return Levels(model, read_cases(model, [write(tmp_path / "levels.csv", *lines)]))
+
+
+def test_a_study_is_predicted_by_a_fit_without_it_and_its_interval_by_the_others(levels, tmp_path):
+    fit = least_squares(levels, tmp_path / "starts", starts=1)
+    found = leave_out(levels, fit, tmp_path / "left")
+    lines = found.rows.set_index("row")
+    assert "L23" not in lines.index
+    assert list(lines.index[:2]) == ["L0", "L1"]
+    assert lines["study"].nunique() == 22
+    observed = np.log([r.observed for r in levels.rows])
+    sd = math.log(3) / 1.645
+    for left in ([0, 1], *([i] for i in range(2, 23))):
+        seen = np.setdiff1d(np.arange(24), left)
+        precision = levels.a[seen].T @ levels.a[seen] / sd**2 + np.diag(1 / levels.sd**2)
+        best = np.linalg.solve(precision, levels.a[seen].T @ observed[seen] / sd**2)
+        for i in left:
+            spread = math.sqrt(levels.a[i] @ np.linalg.solve(precision, levels.a[i]))
+            line = lines.loc[f"L{i}"]
+            assert math.log(line["predicted"]) == pytest.approx(levels.a[i] @ best, abs=2e-3)
+            assert line["sd_parameters"] == pytest.approx(spread, rel=1e-3)
+            half = 1.6449 * math.hypot(line["sd_parameters"], line["sd_residual"])
+            assert line["low90"] == pytest.approx(line["predicted"] * math.exp(-half), rel=1e-3)
+            inside = abs(observed[i] - math.log(line["predicted"])) <= half
+            assert line["covered"] == str(inside)
+            assert line["in_band"] == (abs(observed[i] - levels.a[i] @ best) < math.log(3))
+    # the residual of a study does not know the study's own error
+    errors = np.log(lines["observed"] / lines["predicted"]).to_numpy()
+    others = residual_sds(["level of x"] * 21, errors[2:], lines["sd_parameters"].to_numpy()[2:])
+    assert lines["sd_residual"].iloc[0] == pytest.approx(others["level"][1], rel=1e-3)
+    assert set(found.sds["class"]) == {"level", "level of homocysteine"}
+    said = score("small", found.rows.to_dict("records"))
+    assert "22 studies" in said
+    assert f"cover {(lines['covered'] == 'True').sum()} of 23" in said
+
+
+def test_finished_studies_are_not_left_out_again_and_those_of_another_fit_are_refused(levels, tmp_path):
+    fit = least_squares(levels, tmp_path / "starts", starts=1)
+    first = leave_out(levels, fit, tmp_path / "left")
+    (tmp_path / "left" / "study_3.json").write_text("{")
+    before = levels.evaluations
+    again = leave_out(levels, fit, tmp_path / "left")
+    assert again.rows.equals(first.rows)
+    assert levels.evaluations - before <= 20, "one damaged study only"
+    fit.x = fit.x + 0.1
+    with pytest.raises(UsageError, match="another request"):
+        leave_out(levels, fit, tmp_path / "left")
+
+
 def test_finished_rounds_of_draws_are_not_repeated(linear, fitted, tmp_path):
     first = sample(linear, fitted, 50, proposals=200, folder=tmp_path)
     before = linear.evaluations
@@ -231,20 +351,39 @@ def test_a_fit_leaves_every_table_and_says_what_it_did(model, tmp_path):
     objective.definition = replace(SMALL, starts=1)
     fit = least_squares(objective, tmp_path / "starts", limit=2)
     found = profiles(objective, fit, rounds=1)
-    write_fit(tmp_path, objective, fit, found, sample(objective, fit, 20, proposals=100))
+    drawn = sample(objective, fit, 200, proposals=200)
+    write_fit(tmp_path, objective, fit, found, drawn, leave_out(objective, fit, tmp_path / "left_out"))
+    assert {p.name for p in tmp_path.iterdir() if p.is_file()} == set(TABLES)
     with (tmp_path / "values.csv").open(newline="") as handle:
         rows = {r["parameterId"]: r for r in csv.DictReader(handle)}
     assert set(rows) == set(SMALL.parameters)
     assert all(r["source"] == "fit:small" and float(r["se_log"]) > 0 for r in rows.values())
+    with (tmp_path / "covariance.csv").open(newline="") as handle:
+        variances = {r["parameterId"]: float(r[r["parameterId"]]) for r in csv.DictReader(handle)}
+    for name, low, high in zip(SMALL.parameters, objective.low, objective.high, strict=True):
+        ends = [float(rows[name]["low95"]), float(rows[name]["high95"])]
+        # one statement: that of the draws, which keep to the bounds
+        assert ends == pytest.approx(drawn.draws[name].quantile([0.025, 0.975]).tolist(), rel=0.05)
+        assert math.exp(low) <= ends[0] <= ends[1] <= math.exp(high)
+        assert variances[name] == pytest.approx(float(rows[name]["se_log"]) ** 2, rel=1e-4)
     report = (tmp_path / "report.md").read_text()
     assert "2 parameters, 2 rows" in report
     assert "Pareto k" in report
+    assert "left-out studies of fit small: 1 studies, " in report
+    assert "It conditions on the priors of all the other fitted parameters" in report
     with pytest.raises(MetabolismError, match="not a complete fit"):
         adopt(tmp_path / "elsewhere")
 
 
 def test_adopted_values_are_those_of_the_fit_they_cite():
     assert fit_problems() == []
+
+
+def test_the_readme_says_how_the_adopted_fits_predicted_unseen_studies():
+    page = (models_dir().parent / "README.md").read_text(encoding="utf-8")
+    assert with_coverage(page) == page
+    lines = left_out_score()
+    assert all(f"- {line[0].upper()}{line[1:]}.\n" in page for line in lines)
 
 
 @pytest.mark.parametrize("name", shipped_fits())
@@ -278,12 +417,37 @@ def test_a_model_closed_anew_rests_at_its_reference(model):
     assert steady_state(changed).values["hcy_plasma"] == pytest.approx(model.values["hcy_plasma"], rel=1e-8)
 
 
-@pytest.mark.parametrize(("text", "words"), [("id = 1", "no fit definition"), ("id = [", "no fit definition")])
-def test_a_broken_definition_is_refused(tmp_path, text, words):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("id = [", "no fit definition"),
+        ({"id": "../../../x"}, "id = '../../../x'; write letters, digits"),
+        ({"id": [1]}, "write letters, digits"),
+        ({"band_sd": 0}, "band_sd = 0; write a number above 0"),
+        ({"band_sd": math.inf}, "write a number above 0"),
+        ({"seed": -1}, "seed = -1; write a whole number from 0"),
+        ({"starts": "x"}, "starts = 'x'; write a whole number from 1 to 65"),
+        ({"starts": True}, "write a whole number from 1 to 65"),
+        ({"draws": 0}, "write a whole number from 1"),
+        ({"role": "fit"}, "write 'calibration' or 'check'"),
+        ({"cases": ["homocystein.csv"]}, "Did you mean 'homocysteine.csv'"),
+        ({"cases": []}, "write a list of files of experiments/cases"),
+        ({"parameters": ["MCM_K_cbl", "MCM_K_cbl"]}, "each once"),
+        ({"parameters": ["MCM_K_cb"]}, "Did you mean 'MCM_K_cbl'"),
+        ({"title": None}, "'title' is missing"),
+        ({"band_sds": 1}, "Did you mean 'band_sd'"),
+    ],
+)
+def test_a_bad_definition_is_refused_by_entry_and_remedy(model, tmp_path, change, words):
     path = tmp_path / "fit.toml"
-    path.write_text(text)
-    with pytest.raises(ModelError, match=words):
-        read_definition(path)
+    if isinstance(change, str):
+        path.write_text(change)
+    else:
+        entries = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(SMALL).items()} | change
+        written = {k: json.dumps(v) if v != math.inf else "inf" for k, v in entries.items() if v is not None}
+        path.write_text("\n".join(f"{k} = {v}" for k, v in written.items()))
+    with pytest.raises(MetabolismError, match=re.escape(words)):
+        Objective(model, read_definition(path))
 
 
 def test_a_fit_with_more_parameters_than_rows_or_without_priors_is_refused(model):
