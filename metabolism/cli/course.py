@@ -133,8 +133,9 @@ def _simulate(arguments: Arguments) -> int:
     _print(arguments, model, regimen, until, result, untreated, shown)
     if arguments.uncertainty is not None:
         print(
-            f"\nIn brackets: 90 % band of {arguments.uncertainty} draws of the fitted numbers of metabolism and\n"
-            "kinetics. Loss rate, drug effect and rating scale are not drawn: the band of ALSFRS-R\nleaves them out."
+            f"\nIn brackets: 90 % band of {arguments.uncertainty} draws of the fitted numbers of metabolism\n"
+            "and kinetics. Loss rate, drug effect and rating scale are not drawn: the band\n"
+            "of ALSFRS-R leaves them out."
         )
     if arguments.plot:
         figure = _figure(result, shown, until, _title(arguments))
@@ -177,7 +178,9 @@ def _title(arguments: Arguments) -> str:
 def _number(value: float) -> str:
     """Write a number as people do: thousands apart, three or four digits, no exponent where it can be avoided."""
     size = abs(value)
-    if size >= 1e9 or 0 < size < 1e-4:
+    if size < 1e-9:
+        return "0"
+    if size >= 1e9 or size < 1e-4:
         return f"{value:.3g}"
     if size >= 1000:
         digits = max(0, len(str(int(size))) - 4)

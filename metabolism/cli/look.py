@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from metabolism.cli.shared import (
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 
 #: A list: heads, and rows of as many texts, the id first.
-Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Listing = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
 
 def _experiments() -> Listing:
