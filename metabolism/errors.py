@@ -46,8 +46,7 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:
         names = sorted(set(known))
-        folded = {n.casefold(): n for n in names}
-        near = [folded[n] for n in get_close_matches(str(name).casefold(), list(folded), n=3, cutoff=0.55)]
+        near = _nearest(str(name), names)
         if near:
             hint = f" Did you mean {' or '.join(repr(n) for n in near)}?"
         elif len(names) <= 12:
@@ -56,6 +55,16 @@ class UnknownName(UsageError):
             hint = ""
         super().__init__(f"no {kind} '{name}'.{hint}{' ' + remedy if remedy else ''}")
         self.kind, self.name, self.near = kind, name, near
+
+
+def _nearest(name: str, names: list[str]) -> list[str]:
+    """Up to three names: those it is a word of first, blood plasma before other places, then those spelled alike."""
+    folded = {n.casefold(): n for n in names}
+    asked = name.casefold()
+    whole = [n for n in folded if len(asked) > 2 and asked in n.split("_")]
+    whole.sort(key=lambda n: (not n.startswith(asked), not n.endswith("_plasma"), len(n)))
+    alike = get_close_matches(asked, list(folded), n=3, cutoff=0.55)
+    return [folded[n] for n in dict.fromkeys([*whole[:2], *alike])][:3]
 
 
 class InvalidValue(UsageError):

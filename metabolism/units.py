@@ -51,6 +51,28 @@ _UNIT = re.compile(rf"(?:1\s*/\s*)?{_NAME}(?:(?:\s*[*/·]\s*|\s+){_NAME})*")
 _FACTOR = re.compile(r"(?P<how>[*/·])?\s*(?P<name>[A-Za-zµμ%_]+)(?:(?:\^|\*\*)(?P<power>-?[0-9]))?")
 
 
+#: Factors of the units written most often, so that pint need not wake for them: times in hours, and masses over a molar
+#: mass in micromoles. A test holds every one against pint.
+_HOURS = {
+    **dict.fromkeys(("h", "hour", "hours"), 1.0),
+    **dict.fromkeys(("d", "day", "days"), 24.0),
+    **dict.fromkeys(("week", "weeks"), 168.0),
+    **dict.fromkeys(("month", "months"), 730.5),
+}
+_MASSES = {"g": 1e6, "mg": 1e3, "ug": 1.0, "mcg": 1.0}
+
+
+def _plainly(size: float, written: str, unit: str, molar_mass: float | None) -> float | None:
+    """Convert what needs no knowledge of units; None where it does."""
+    if written in ("", unit, _say(unit)):
+        return size
+    if unit == "per_h" and written.startswith("1/") and written[2:] in _HOURS:
+        return size * (1 / _HOURS[written[2:]])
+    if unit == "h" and written in _HOURS:
+        return size * _HOURS[written]
+    return size / molar_mass * _MASSES[written] if unit == "umol" and molar_mass and written in _MASSES else None
+
+
 @cache
 def registry() -> pint.UnitRegistry[float]:
     """Return the one unit registry (month = 30.4375 d; points = ALSFRS-R points)."""
@@ -185,29 +207,33 @@ def magnitude(value: float | str, unit: str, name: str = "value", molar_mass: fl
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         size = float(value)
     else:
-        import pint
-
         size, written = split(str(value), name)
         if not written and unit == "h" and size and math.isfinite(size):
             raise UnitMismatch(f"{name} = '{value}' has no unit; write '{value} h', '{value} d' or '{value} weeks'.")
-        try:
-            if written:
-                given = read_unit(written)
-                if molar_mass is not None and (given.is_compatible_with("g") or given.is_compatible_with("g/L")):
-                    size, given = size / molar_mass, given / registry().Unit("g/mol")
-                size = float(registry().Quantity(size, given).to(read_unit(unit)).magnitude)
-        except pint.DimensionalityError:
-            raise UnitMismatch(f"{name} = '{value}' is not in {_say(unit)}; give it in {_say(unit)}.") from None
-        except UnitMismatch as error:
-            raise UnitMismatch(
-                f"{name} = '{value}' cannot be read as a quantity ({str(error).rstrip('.')}); "
-                f"write a number and a unit, e.g. '1.5 {_say(unit)}'."
-            ) from None
-        except OverflowError:
-            size = math.inf
+        plain = _plainly(size, written, unit, molar_mass)
+        size = _converted(size, written, unit, f"{name} = '{value}'", molar_mass) if plain is None else plain
     if not math.isfinite(size):
         raise InvalidValue(f"{name} = {value} is not a finite number.")
     return size
+
+
+def _converted(size: float, written: str, unit: str, what: str, molar_mass: float | None) -> float:
+    import pint
+
+    try:
+        given = read_unit(written)
+        if molar_mass is not None and any(map(given.is_compatible_with, ("g", "g/L"))):
+            size, given = size / molar_mass, given / registry().Unit("g/mol")
+        return float(registry().Quantity(size, given).to(read_unit(unit)).magnitude)
+    except pint.DimensionalityError:
+        raise UnitMismatch(f"{what} is not in {_say(unit)}; give it in {_say(unit)}.") from None
+    except UnitMismatch as error:
+        raise UnitMismatch(
+            f"{what} cannot be read as a quantity ({str(error).rstrip('.')}); "
+            f"write a number and a unit, e.g. '1.5 {_say(unit)}'."
+        ) from None
+    except OverflowError:
+        return math.inf
 
 
 def _say(unit: str) -> str:

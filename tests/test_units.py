@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metabolism import units
 from metabolism.errors import InvalidValue, UnitMismatch, UsageError
-from metabolism.units import MODEL_UNITS, label, magnitude, number, split
+from metabolism.units import MODEL_UNITS, label, magnitude, number, registry, split
 
 
 @pytest.mark.parametrize(
@@ -120,3 +121,16 @@ def test_what_is_not_finite_is_refused():
     for wrong in ("nan h", "inf h", "1e400 h", math.inf, math.nan):
         with pytest.raises(InvalidValue, match="not a finite number"):
             magnitude(wrong, "h")
+
+
+def test_the_units_that_need_no_pint_are_what_pint_says():
+    for written, factor in units._HOURS.items():
+        assert registry().Quantity(1.7, written).to("hour").magnitude == 1.7 * factor
+        assert (
+            magnitude(f"0.035 1/{written}", "per_h")
+            == registry().Quantity(0.035, f"1/{written}").to("1/hour").magnitude
+        )
+    for written, factor in units._MASSES.items():
+        whole = registry().Quantity(50 / 1344.4, registry().Unit(written) / registry().Unit("g/mol"))
+        assert whole.to("umol").magnitude == 50 / 1344.4 * factor
+        assert magnitude(f"50 {written}", "umol", molar_mass=1344.4) == whole.to("umol").magnitude

@@ -1,39 +1,31 @@
-"""The command `metabolism qualify`: options, the printed board, the exit code."""
+"""The commands that hold the model against published numbers: qualify and fit."""
 
 from __future__ import annotations
 
-import argparse
-import os
 from pathlib import Path
-from typing import Any
 
-from metabolism.cli.shared import add_model_options, chosen_model, progress_bar
-from metabolism.errors import InvalidValue
-
-
-def add_commands(commands: Any) -> None:
-    """Add the subcommand, which carries the function that runs it as ``action``."""
-    parser = commands.add_parser("qualify", help="run the study cases and judge the model against them")
-    parser.add_argument(
-        "--cases", action="append", metavar="FILE", help="case file; may be repeated (default: all shipped)"
-    )
-    parser.add_argument("--markdown", metavar="FOLDER", help="write pages for the documentation here")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
-    parser.add_argument(
-        "--uncertainty", type=int, metavar="N", help="add 90 %% intervals from N draws of the parameters"
-    )
-    parser.add_argument("--peers", nargs="+", metavar="FILE|ID", help="run published SBML models beside ours")
-    add_model_options(parser)
-    parser.set_defaults(action=_qualify)
+from metabolism.cli.shared import (
+    MODEL,
+    WORKERS,
+    Arguments,
+    Command,
+    check_counts,
+    chosen_model,
+    option,
+    progress_bar,
+)
+from metabolism.errors import OutputError
 
 
-def _qualify(arguments: argparse.Namespace) -> int:
+def _qualify(arguments: Arguments) -> int:
     """Run the board and print it; return 0 if every must-pass case passes, else 1."""
     from metabolism.cases import arms_of, board_markdown, board_text, peer_markdown, peer_text, qualify, read_cases
     from metabolism.files import write_atomically, write_text
 
-    if arguments.workers < 1:
-        raise InvalidValue(f"--workers {arguments.workers} must be at least 1.")
+    check_counts(arguments, workers=1)
+    folder = Path(arguments.markdown) if arguments.markdown else None
+    if folder is not None and not folder.is_dir():
+        raise OutputError(f"cannot write pages: there is no folder '{folder}'.")
     model = chosen_model(arguments)
     rows = read_cases(model, arguments.cases)
     drawn = None
@@ -54,10 +46,9 @@ def _qualify(arguments: argparse.Namespace) -> int:
         data["peers"] = [p.as_json() for p in peers]
         pages["published_models.md"] = peer_markdown(peers, board)
     arguments.payload = data
-    if arguments.markdown:
+    if folder is not None:
         from metabolism.cases import board_figure
 
-        folder = Path(arguments.markdown)
         for name, text in pages.items():
             print(f"page written to {write_text(folder / name, text)}")
         figure = board_figure(board)
@@ -65,24 +56,7 @@ def _qualify(arguments: argparse.Namespace) -> int:
     return 0 if board.passed else 1
 
 
-def add_fit(commands: Any) -> None:
-    """Add the subcommand, which carries the function that runs it as ``action``."""
-    parser = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
-    parser.add_argument(
-        "--definition", default="onecarbon2", metavar="FIT", help="a fit of models/fits or a file (default: onecarbon2)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("results/fit"), help="folder; a fit that stopped goes on there"
-    )
-    parser.add_argument("--starts", type=int, help="number of starts (default: the definition's)")
-    parser.add_argument("--proposals", type=int, default=2000, help="candidates for the posterior (default: 2000)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
-    parser.add_argument("--adopt", action="store_true", help="write the fitted values into models/")
-    add_model_options(parser)
-    parser.set_defaults(action=_fit)
-
-
-def _fit(arguments: argparse.Namespace) -> int:
+def _fit(arguments: Arguments) -> int:
     """Fit, write the folder, and print the report; return 0."""
     from metabolism.fit import (
         Objective,
@@ -96,30 +70,64 @@ def _fit(arguments: argparse.Namespace) -> int:
         write_fit,
     )
 
-    for name, least in (("starts", 1), ("proposals", 100), ("workers", 1)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise InvalidValue(f"--{name} {value} must be at least {least}.")
+    check_counts(arguments, starts=1, proposals=100, workers=1)
     definition = read_definition(arguments.definition)
     objective = Objective(chosen_model(arguments), definition, arguments.workers)
-    folder = arguments.out / definition.id
+    folder = Path(arguments.out) / definition.id
     with progress_bar() as begin:
-        fit = least_squares(objective, folder / "starts", begin, arguments.starts)
-        free = relaxed(objective, fit)
-        found = profiles(objective, fit, tick=begin("profiles", 5))
+        best = least_squares(objective, folder / "starts", begin, arguments.starts)
+        free = relaxed(objective, best)
+        walls = profiles(objective, best, tick=begin("profiles", 5))
         drawn = sample(
             objective,
-            fit,
+            best,
             definition.draws,
             arguments.proposals,
             definition.seed,
             begin("posterior", arguments.proposals),
-            folder,
+            folder / "rounds",
         )
-        left = leave_out(objective, fit, folder / "left_out", begin)
-    write_fit(folder, objective, fit, found, drawn, left, free)
-    print((folder / "report.md").read_text(encoding="utf-8"))
+        left = leave_out(objective, best, folder / "left_out", begin)
+    write_fit(folder, objective, best, walls, drawn, left, free)
+    arguments.payload = {"folder": str(folder), "report": (folder / "report.md").read_text(encoding="utf-8")}
+    print(arguments.payload["report"])
     print(f"tables and draws: {folder}")
     if arguments.adopt:
         print(f"{adopt(folder)} values adopted; now run `make generated` and `metabolism qualify`.")
     return 0
+
+
+#: The commands of this file.
+COMMANDS = (
+    Command(
+        "qualify",
+        "run the study cases and judge the model against them",
+        _qualify,
+        (
+            option(
+                "--cases", action="append", metavar="FILE", help="case file; may be repeated (default: all shipped)"
+            ),
+            option("--markdown", metavar="FOLDER", help="write pages for the documentation here"),
+            option("--uncertainty", type=int, metavar="N", help="add 90 %% intervals from N draws of the parameters"),
+            option("--peers", nargs="+", metavar="FILE|ID", help="run published SBML models beside ours"),
+            WORKERS,
+            *MODEL,
+        ),
+        ("metabolism qualify", "metabolism qualify --json board.json"),
+    ),
+    Command(
+        "fit",
+        "calibrate: fit, profiles, posterior draws, report",
+        _fit,
+        (
+            option("--definition", default="onecarbon2", metavar="FIT", help="a fit of models/fits, or a file"),
+            option("--out", default="results/fit", metavar="DIR", help="folder; a fit that stopped goes on there"),
+            option("--starts", type=int, help="number of starts (default: the definition's)"),
+            option("--proposals", type=int, default=2000, help="candidates for the posterior (default: 2000)"),
+            option("--adopt", action="store_true", help="write the fitted values into models/"),
+            WORKERS,
+            *MODEL,
+        ),
+        ("metabolism fit", "metabolism fit --starts 2 --out results/fit"),
+    ),
+)

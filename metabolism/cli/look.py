@@ -1,117 +1,132 @@
-"""The commands around one run: list, run, simulate, show."""
+"""The commands to look around with: list, show, run, new, report, explore, doctor, completion."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from metabolism.cli.shared import add_model_options, chosen_model, progress_bar
-from metabolism.errors import InvalidValue, UnknownName
+from metabolism.cli.shared import (
+    ENGINE,
+    MODEL,
+    OUT,
+    SEED,
+    WORKERS,
+    Arguments,
+    Command,
+    check_counts,
+    chosen_model,
+    option,
+    print_list,
+    progress_bar,
+    working,
+)
+from metabolism.errors import InvalidValue, UnknownName, UsageError
 
-
-def add_commands(commands: Any) -> None:
-    """Add the subcommands of this module; each carries the function that runs it as ``action``."""
-    listing = commands.add_parser("list", help="list experiments, sets, parameters, outputs, substances, scenarios")
-    listing.add_argument("what", nargs="?", default="experiments", help=", ".join(LISTS))
-    listing.set_defaults(action=_list)
-
-    running = commands.add_parser("run", help="run an experiment and write its report")
-    running.add_argument("name")
-    running.add_argument("--quick", action="store_true", help="same code path on a smaller cohort")
-    running.add_argument("--out", default="results", help="folder for results (default: results)")
-    running.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
-    running.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
-    running.add_argument("--engine", default="auto", help="auto (fast for many patients), roadrunner, scipy or fast")
-    add_model_options(running)
-    running.set_defaults(action=_run)
-
-    simulating = commands.add_parser("simulate", help="simulate one patient")
-    simulating.add_argument("--regimen", help='e.g. "50 mg im every 3.5 d x 32"')
-    simulating.add_argument("--until", default="16 weeks", help="end of the run (default: 16 weeks)")
-    simulating.add_argument("--output", action="append", metavar="ID", help="what to report; may be repeated")
-    simulating.add_argument("--uncertainty", type=int, metavar="N", help="90 %% band from N draws of the parameters")
-    simulating.add_argument("--csv", metavar="FILE", help="write all time points here")
-    simulating.add_argument("--engine", default="auto", help="auto, roadrunner, scipy or fast")
-    add_model_options(simulating)
-    simulating.set_defaults(action=_simulate)
-
-    showing = commands.add_parser("show", help="explain any reaction, species, derived quantity or parameter")
-    showing.add_argument("id")
-    add_model_options(showing)
-    showing.set_defaults(action=_show)
+#: A list: heads, and rows of as many texts, the id first.
+Listing = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
 
-def _list_experiments() -> list[tuple[str, str]]:
+def _experiments() -> Listing:
     from metabolism.report import experiment_names, get_experiment
 
-    return [(e.id, e.question) for e in map(get_experiment, experiment_names())]
+    return ("experiment", "question"), [(e.id, e.question) for e in map(get_experiment, experiment_names())]
 
 
-def _list_sets() -> list[tuple[str, str]]:
+def _sets() -> Listing:
     from metabolism.model import read_set, set_names
 
-    return [(n, ", ".join(read_set(n).values) or "(the reference)") for n in set_names()]
+    rows = []
+    for chosen in map(read_set, set_names()):
+        changes = ", ".join(f"{r['parameterId']} = {r['value']} {r['unit']}" for r in chosen.rows)
+        sources = {key for r in chosen.rows for key in r["source"].split(";")}
+        rows.append(
+            (chosen.name, changes.replace(" dimensionless", "") or "(the reference)", ", ".join(sorted(sources)))
+        )
+    return ("set", "values", "sources"), rows
 
 
-def _list_parameters() -> list[tuple[str, str]]:
+def _parameters() -> Listing:
     from metabolism.model import parameter_table
+    from metabolism.units import label
 
-    return [(p.id, f"{p.value:.6g} {p.unit}  {p.name}") for p in parameter_table().values()]
+    return ("parameter", "value", "what it is", "source", "grade"), [
+        (
+            p.id,
+            f"{p.value:.6g} {label(p.unit)}".strip(),
+            p.name,
+            p.source.replace(";", ", "),
+            p.confidence and f"grade {p.confidence}",
+        )
+        for p in parameter_table().values()
+    ]
 
 
-def _list_outputs() -> list[tuple[str, str]]:
-    from metabolism.model import equations, load
+def _outputs() -> Listing:
+    from metabolism.model import equations, load, parameter_table, read_annotations
+    from metabolism.units import label
 
-    system = equations(load())
-    return [(n, system.units[n]) for n in [*system.states, *system.computed]]
+    system, table, notes = equations(load()), parameter_table(), read_annotations()
+    return ("output", "unit", "what it is"), [
+        (n, label(system.units[n]) or "-", table[n].name if n in table else notes.get(n, {}).get("name", ""))
+        for n in [*system.states, *system.computed]
+    ]
 
 
-def _list_substances() -> list[tuple[str, str]]:
+def _substances() -> Listing:
     from metabolism.dosing import substances
 
-    return [(s.name, f"{s.molar_mass:g} g/mol; {', '.join(s.routes)}") for s in substances().values()]
+    return ("substance", "molar mass", "routes"), [
+        (s.name, f"{s.molar_mass:g} g/mol", ", ".join(s.routes)) for s in substances().values()
+    ]
 
 
-def _list_scenarios() -> list[tuple[str, str]]:
+def _scenarios() -> Listing:
     from metabolism.trials import scenarios
 
-    return [(s.id, s.title) for s in scenarios().values()]
+    return ("scenario", "total effect", "title", "source"), [
+        (s.id, "-" if s.effect is None else f"{100 * s.effect:.3g} %", s.title, s.source) for s in scenarios().values()
+    ]
 
 
 #: What ``list`` can show.
-LISTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
-    "experiments": _list_experiments,
-    "sets": _list_sets,
-    "parameters": _list_parameters,
-    "outputs": _list_outputs,
-    "substances": _list_substances,
-    "scenarios": _list_scenarios,
+LISTS: dict[str, Callable[[], Listing]] = {
+    "experiments": _experiments,
+    "sets": _sets,
+    "parameters": _parameters,
+    "outputs": _outputs,
+    "substances": _substances,
+    "scenarios": _scenarios,
 }
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def _list(arguments: Arguments) -> int:
     if arguments.what not in LISTS:
         raise UnknownName("list", arguments.what, LISTS)
-    rows = LISTS[arguments.what]()
-    arguments.payload = [{"id": name, "text": text} for name, text in rows]
-    width = max(len(name) for name, _ in rows)
-    for name, text in rows:
-        print(f"{name:<{width}}  {text}")
+    head, rows = LISTS[arguments.what]()
+    words = [w.casefold() for w in arguments.words]
+    rows = [r for r in rows if all(w in " ".join(r).casefold() for w in words)]
+    arguments.payload = [dict(zip(("id", *head[1:]), row, strict=True)) for row in rows]
+    if not rows:
+        raise UsageError(f"none of the {arguments.what} has '{' '.join(arguments.words)}' in it; try fewer words.")
+    print_list(rows)
     return 0
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _show(arguments: Arguments) -> int:
+    from metabolism.model import describe
+
+    text = describe(chosen_model(arguments), arguments.id)
+    arguments.payload = {"id": arguments.id, "text": text}
+    print(text)
+    return 0
+
+
+def _run(arguments: Arguments) -> int:
     from metabolism.report import known_gaps, number, read_manifest, run, verdict
 
-    if arguments.workers < 1:
-        raise InvalidValue(f"--workers {arguments.workers} must be at least 1.")
-    if arguments.seed < 0:
-        raise InvalidValue(f"--seed {arguments.seed} must be 0 or more.")
+    check_counts(arguments, workers=1, seed=0)
     with progress_bar() as progress:
         outcome, folder = run(
             arguments.name,
@@ -127,9 +142,9 @@ def _run(arguments: argparse.Namespace) -> int:
     gaps = known_gaps()
     print()
     for claim in outcome.claims:
-        word, _ = verdict(arguments.name, claim, gaps)
+        word, _ = verdict(folder.parent.name, claim, gaps)
         print(
-            f"{word:<9}  {claim.statement}: predicted {number(claim.predicted)}, published {number(claim.published)} "
+            f"{word:<15}  {claim.statement}: model {number(claim.predicted)}, published {number(claim.published)} "
             f"{claim.unit} (band {number(claim.low)} to {number(claim.high)})"
         )
     arguments.payload = read_manifest(folder) | {"folder": str(folder)}
@@ -137,77 +152,16 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _simulate(arguments: argparse.Namespace) -> int:
-    from metabolism.files import write_atomically
-    from metabolism.simulation import simulate
-    from metabolism.units import label
+def _new(arguments: Arguments) -> int:
+    from metabolism.report import new_experiment
 
-    result = simulate(
-        chosen_model(arguments),
-        arguments.regimen,
-        arguments.until,
-        outputs=arguments.output,
-        engine=arguments.engine,
-        uncertainty=arguments.uncertainty,
-        workers=os.cpu_count() or 1,
-    )
-    frame = result.frame() if arguments.uncertainty is None else result.bands()
-    if arguments.csv:
-        heads = {c: f"{c} [{result[c.split(' ')[0]].attrs['units']}]" for c in frame.columns if c != "time"}
-        heads["time"] = "time [h]"
-        write_atomically(arguments.csv, lambda part: frame.rename(columns=heads).to_csv(part, index=False))
-        print(f"{len(frame)} time points written to {arguments.csv}")
-    else:
-        rows = frame.iloc[sorted({round(i * (len(frame) - 1) / 14) for i in range(15)})]
-        names = [c for c in frame.columns if c != "time"]
-        heads_ = ["time [h]", *(f"{c} [{label(result[c.split(' ')[0]].attrs['units']) or '-'}]" for c in names)]
-        table = [heads_, *([f"{v:.5g}" for v in row] for row in rows.to_numpy())]
-        widths = [max(len(r[i]) for r in table) for i in range(len(heads_))]
-        for row in table:
-            print("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)))
-    units = {name: result[name].attrs["units"] for name in result.outputs}
-    arguments.payload = {
-        "columns": {c: frame[c].to_numpy() for c in frame.columns},
-        "units": {"time": "h", **units},
-        "ledger_umol": result.ledger.to_dict("index"),
-        "manifest": result.manifest,
-    }
-    for target, line in result.ledger.iterrows():
-        print(f"dose ledger: {target} asked {line['asked']:.9g} umol, delivered {line['delivered']:.9g} umol")
+    path = new_experiment(arguments.name, Path(arguments.out))
+    arguments.payload = {"experiment": str(path)}
+    print(f"experiment written to {path}; run it with `metabolism run {path}`")
     return 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
-    from metabolism.model import describe
-
-    print(describe(chosen_model(arguments), arguments.id))
-    return 0
-
-
-SHELLS = ("bash", "zsh", "fish")
-
-
-def add_surfaces(commands: Any) -> None:
-    """Add the subcommands of this module; each carries the function that runs it as ``action``."""
-    reporting = commands.add_parser("report", help="one page over the newest run of every experiment")
-    reporting.add_argument("--out", default="results", help="folder of results (default: results)")
-    reporting.set_defaults(action=_report)
-
-    exploring = commands.add_parser("explore", help="open the model as a web page on this machine")
-    exploring.add_argument("--port", type=int, default=8000, help="port, 0 for any free one (default: 8000)")
-    exploring.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    exploring.set_defaults(action=_explore)
-
-    examining = commands.add_parser("doctor", help="check the installation and say the remedy")
-    examining.add_argument("--out", default="results", help="folder that results would go to (default: results)")
-    examining.set_defaults(action=_doctor)
-
-    completing = commands.add_parser("completion", help="print the script that completes commands and names")
-    completing.add_argument("shell", metavar="{bash,zsh,fish}")
-    completing.set_defaults(action=_completion)
-
-
-def _report(arguments: argparse.Namespace) -> int:
+def _report(arguments: Arguments) -> int:
     from metabolism.model import load
     from metabolism.report import experiment_names, get_experiment, known_gaps, resting_map, write_index
 
@@ -222,7 +176,7 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _explore(arguments: argparse.Namespace) -> int:
+def _explore(arguments: Arguments) -> int:
     from metabolism.explorer import exposure_warning, serve
 
     if not 0 <= arguments.port <= 65535:
@@ -234,24 +188,135 @@ def _explore(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _doctor(arguments: argparse.Namespace) -> int:
+def _doctor(arguments: Arguments) -> int:
     from metabolism.cli.doctor import examine
 
-    found = examine(Path(arguments.out))
-    arguments.payload = [asdict(f) for f in found]
-    for finding in found:
+    with working("examining the installation"):
+        findings = examine(Path(arguments.out), arguments.solvers)
+    arguments.payload = [asdict(f) for f in findings]
+    for finding in findings:
         print(f"{finding.state:<5} {finding.subject:<18} {finding.text}")
         if finding.remedy:
             print(f"{'':<24} remedy: {finding.remedy}")
-    broken = sum(f.state == "FAIL" for f in found)
-    print(f"\n{broken} of {len(found)} checks failed." if broken else "\nThe installation is sound.")
+    broken = sum(f.state == "FAIL" for f in findings)
+    print(f"\n{broken} of {len(findings)} checks failed." if broken else "\nThe installation is sound.")
     return 1 if broken else 0
 
 
-def _completion(arguments: argparse.Namespace) -> int:
-    if arguments.shell not in SHELLS:
-        raise UnknownName("shell", arguments.shell, SHELLS)
+_SHELLS = ("bash", "zsh", "fish")
+
+
+def _completion(arguments: Arguments) -> int:
+    if arguments.shell not in _SHELLS:
+        raise UnknownName("shell", arguments.shell, _SHELLS)
     from argcomplete.shell_integration import shellcode
 
     print(shellcode(["metabolism"], shell=arguments.shell))
     return 0
+
+
+def _names() -> Iterable[str]:
+    from metabolism.report import experiment_names
+
+    return experiment_names()
+
+
+def output_names() -> Iterable[str]:
+    """Return the ids of what can be reported, for completion."""
+    from metabolism.model import equations, load
+
+    system = equations(load())
+    return [*system.states, *system.computed]
+
+
+def _ids() -> Iterable[str]:
+    from metabolism.model import parameter_table
+
+    return [*output_names(), *parameter_table()]
+
+
+#: The commands of this file.
+COMMANDS = (
+    Command(
+        "list",
+        "list experiments, sets, parameters, outputs, substances or scenarios",
+        _list,
+        (
+            option("what", nargs="?", default="experiments", names=lambda: LISTS, help=", ".join(LISTS)),
+            option("words", nargs="*", help="only what has these words in its id, name or source"),
+        ),
+        ("metabolism list", "metabolism list parameters homocysteine", "metabolism list sets --json"),
+    ),
+    Command(
+        "show",
+        "explain any reaction, species, derived quantity or parameter",
+        _show,
+        (option("id", names=_ids, help="its id; find one with metabolism list parameters WORD"), *MODEL),
+        (
+            "metabolism show MS_liver",
+            "metabolism show hcy_plasma",
+            "metabolism show GFR_rel --set renal_impairment",
+        ),
+    ),
+    Command(
+        "run",
+        "run an experiment and write its report",
+        _run,
+        (
+            option("name", names=_names, help="a shipped experiment, or the path of your own .py file"),
+            option("--quick", action="store_true", help="same code path on a smaller cohort"),
+            OUT,
+            SEED,
+            WORKERS,
+            ENGINE,
+            *MODEL,
+        ),
+        (
+            "metabolism run jetals",
+            "metabolism run path/to/mine.py",
+            "metabolism run pk_im_single_dose --quick --json result.json",
+        ),
+    ),
+    Command(
+        "new",
+        "write the file of a new experiment, to be filled in",
+        _new,
+        (
+            option("what", choices=["experiment"], metavar="experiment", help="the word 'experiment'"),
+            option("name", help="its id: letters, digits and _"),
+            option("--out", default=".", metavar="DIR", help="folder of the file (default: the current one)"),
+        ),
+        ("metabolism new experiment my_question",),
+    ),
+    Command(
+        "report",
+        "write one page over the newest run of every experiment",
+        _report,
+        (OUT,),
+        ("metabolism report", "metabolism report --out results"),
+    ),
+    Command(
+        "explore",
+        "open the model as a web page on this machine",
+        _explore,
+        (
+            option("--port", type=int, default=8000, help="port, 0 for any free one (default: 8000)"),
+            option("--host", default="127.0.0.1", help="address to listen on (default: this machine only)"),
+        ),
+        ("metabolism explore", "metabolism explore --port 8080"),
+    ),
+    Command(
+        "doctor",
+        "check the installation and say the remedy",
+        _doctor,
+        (OUT, option("--solvers", action="store_true", help="run the referees too: libRoadRunner and scipy (10 s)")),
+        ("metabolism doctor", "metabolism doctor --solvers", "metabolism doctor --json"),
+    ),
+    Command(
+        "completion",
+        "print the script that completes commands and names",
+        _completion,
+        (option("shell", metavar="shell", help="bash, zsh or fish"),),
+        ('eval "$(metabolism completion bash)"', "metabolism completion zsh >> ~/.zshrc"),
+    ),
+)

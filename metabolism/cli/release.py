@@ -2,76 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
-from metabolism.cli.shared import add_model_options, chosen_model
-from metabolism.errors import OutputError, UsageError
-
-
-def add_commands(commands: Any) -> None:
-    """Add the subcommands of this module; each carries the function that runs it as ``action``."""
-    checking = commands.add_parser("check", help="check model, numbers, sources and data")
-    checking.add_argument("--rewrite", action="store_true", help="write derived values and the SBML build afresh first")
-    checking.set_defaults(action=_check)
-
-    exporting = commands.add_parser("export", help="write the model for other tools: SBML, OMEX, PEtab, code, report")
-    exporting.add_argument(
-        "format",
-        help="sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, python, julia, r, latex, markdown, report, parameters",
-    )
-    exporting.add_argument("path", help="the file to write (a folder for petab)")
-    exporting.add_argument("--regimen", help='doses written as events, e.g. "50 mg im every 3.5 d x 32"')
-    exporting.add_argument("--until", default="16 weeks", help="end of dosing and of the packaged curves (16 weeks)")
-    exporting.add_argument("--start", default="rest", help="initial values: rest (default) or initial (the table's)")
-    exporting.add_argument("--force", action="store_true", help="overwrite an existing file")
-    add_model_options(exporting)
-    exporting.set_defaults(action=_export)
-
-    printing = commands.add_parser(
-        "fingerprint", help="resting state, fluxes, control coefficients, event ledger as JSON"
-    )
-    printing.add_argument("file", nargs="?", help="an SBML file; our own model by default")
-    printing.add_argument(
-        "--regimen", help="doses whose ledger is recorded (our model only; four 50 mg doses by default)"
-    )
-    printing.add_argument("--until", default="2 weeks", help="end of the run that executes events (2 weeks)")
-    printing.add_argument("--compare", nargs=2, metavar=("A", "B"), help="report where two written fingerprints differ")
-    printing.add_argument("--rtol", type=float, default=1e-6, help="largest accepted relative difference (1e-6)")
-    printing.add_argument("--force", action="store_true", help="overwrite an existing file")
-    _limits(printing)
-    add_model_options(printing)
-    printing.set_defaults(action=_fingerprint)
-
-    comparing = commands.add_parser("compare", help="print the fingerprint of a foreign SBML file beside ours")
-    comparing.add_argument("file")
-    comparing.add_argument("--until", default="2 weeks", help="end of the run that executes events (2 weeks)")
-    _limits(comparing)
-    add_model_options(comparing)
-    comparing.set_defaults(action=_compare)
-
-    proving = commands.add_parser("evidence", help="what supports the model, by the headings of M15, V&V40 and others")
-    proving.add_argument("--out", metavar="PATH", help="write a .md or .html file instead of printing Markdown")
-    proving.add_argument("--force", action="store_true", help="overwrite an existing file")
-    proving.set_defaults(action=_evidence)
+from metabolism.cli.shared import MODEL, REGIMEN, UNTIL, Arguments, Command, chosen_model, in_force, option, working
+from metabolism.errors import UsageError
+from metabolism.files import check_target, write_text
 
 
-def _limits(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=int, default=300, help="time limit of reading a file (300)")
-    parser.add_argument("--megabytes", type=int, default=4000, help="memory limit of reading a file (4000)")
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from metabolism.data import models_dir
-    from metabolism.files import write_text
-    from metabolism.model import load, rewrite_table
-    from metabolism.report import build_path, checks
+def _check(arguments: Arguments) -> int:
+    from metabolism.model import load, parameter_table, rewrite_table, write_build
+    from metabolism.report import checks
 
     if arguments.rewrite:
         print(f"{rewrite_table()} derived values rewritten")
         load.cache_clear()
-        write_text(models_dir() / "build" / build_path(), load().sbml)
+        write_build(parameter_table())
     failed = 0
     arguments.payload = []
     for check in checks():
@@ -86,78 +31,155 @@ def _check(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _export(arguments: argparse.Namespace) -> int:
+def _export(arguments: Arguments) -> int:
     from metabolism.exports import export
 
-    path = export(
-        chosen_model(arguments),
-        arguments.path,
-        arguments.format,
-        regimen=arguments.regimen,
-        until=arguments.until,
-        start=arguments.start,
-        force=arguments.force,
-    )
+    model = chosen_model(arguments)
+    with working(f"writing {arguments.format}"):
+        path = export(
+            model,
+            arguments.path,
+            arguments.format,
+            regimen=arguments.regimen,
+            until=arguments.until,
+            start=arguments.start,
+            force=arguments.force,
+        )
+    arguments.payload = {"path": str(path), "format": arguments.format, "scenario": arguments.scenario}
     print(f"{arguments.format} written to {path}")
+    print(f"scenario: {in_force(arguments, model)}")
     return 0
 
 
-def _fingerprint(arguments: argparse.Namespace) -> int:
+def _fingerprint(arguments: Arguments) -> int:
     from metabolism.exports import model_fingerprint
-    from metabolism.sbml import REGIMEN, differences, file_fingerprint, read_fingerprint, side_by_side
+    from metabolism.sbml import REGIMEN as DOSES
+    from metabolism.sbml import differences, file_fingerprint, read_fingerprint, side_by_side
     from metabolism.units import magnitude
 
     if arguments.compare:
         first, second = (read_fingerprint(path) for path in arguments.compare)
-        found = differences(first, second, arguments.rtol)
-        arguments.payload = {"differences": found, "rtol": arguments.rtol}
-        print("\n".join(found) if found else f"identical to a relative difference of {arguments.rtol:g}")
-        return 1 if found else 0
-    if arguments.json not in (None, "-"):
-        _free(arguments.json, arguments.force)
+        lines = differences(first, second, arguments.rtol)
+        arguments.payload = {"differences": lines, "rtol": arguments.rtol}
+        print("\n".join(lines) if lines else f"identical to a relative difference of {arguments.rtol:g}")
+        return 1 if lines else 0
     until = magnitude(arguments.until, "h", "until")
-    if arguments.file:
-        if arguments.sets or arguments.param or arguments.regimen:
-            raise UsageError("--set, --param and --regimen change our own model; leave them out with a file.")
-        document = file_fingerprint(arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes)
-    else:
-        document = model_fingerprint(chosen_model(arguments), arguments.regimen or REGIMEN, until)
+    with working("reading the kinetics"):
+        if arguments.file:
+            if arguments.sets or arguments.param or arguments.regimen or arguments.scenario:
+                raise UsageError("--set, --param, --scenario and --regimen change our own model, not a file.")
+            document = file_fingerprint(arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes)
+        else:
+            document = model_fingerprint(chosen_model(arguments), arguments.regimen or DOSES, until)
     arguments.payload = document
     print(side_by_side(document))
     return 1 if document["problem"] else 0
 
 
-def _compare(arguments: argparse.Namespace) -> int:
+def _compare(arguments: Arguments) -> int:
     from metabolism.exports import model_fingerprint
     from metabolism.sbml import file_fingerprint, side_by_side
     from metabolism.units import magnitude
 
     until = magnitude(arguments.until, "h", "until")
-    theirs = file_fingerprint(arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes)
-    ours = model_fingerprint(chosen_model(arguments))
+    with working("reading the kinetics"):
+        theirs = file_fingerprint(arguments.file, until, seconds=arguments.seconds, megabytes=arguments.megabytes)
+        ours = model_fingerprint(chosen_model(arguments))
     arguments.payload = {"ours": ours, "theirs": theirs}
     print(side_by_side(ours, theirs))
     return 0
 
 
-def _evidence(arguments: argparse.Namespace) -> int:
-    from metabolism.files import write_text
+def _evidence(arguments: Arguments) -> int:
     from metabolism.report import evidence_text
 
-    target = _free(arguments.out, arguments.force)
-    if target is None:
-        print(evidence_text())
+    if arguments.out is None:
+        arguments.payload = {"markdown": evidence_text()}
+        print(arguments.payload["markdown"])
         return 0
+    target = check_target(arguments.out, arguments.force)
     formats = {".md": "markdown", ".html": "html"}
     if target.suffix not in formats:
         raise UsageError(f"'{target}' must end in .md or .html.")
-    print(f"evidence written to {write_text(target, evidence_text(formats[target.suffix], target.parent))}")
+    arguments.payload = {"path": str(write_text(target, evidence_text(formats[target.suffix], target.parent)))}
+    print(f"evidence written to {target}")
     return 0
 
 
-def _free(path: str | None, force: bool) -> Path | None:
-    if path is None:
-        return None
-    if Path(path).exists() and not force:
-        raise OutputError(f"'{path}' exists; give --force to overwrite it.")
-    return Path(path)
+def _formats() -> Iterable[str]:
+    from metabolism.exports import FORMATS
+
+    return FORMATS
+
+
+_LIMITS = (
+    option("--until", default="2 weeks", metavar="TIME", help="end of the run that executes events (2 weeks)"),
+    option("--seconds", type=int, default=300, help="time limit of reading a file (300)"),
+    option("--megabytes", type=int, default=4000, help="memory limit of reading a file (4000)"),
+)
+
+#: The commands of this file.
+COMMANDS = (
+    Command(
+        "check",
+        "check model, numbers, sources and data",
+        _check,
+        (option("--rewrite", action="store_true", help="write derived values and the SBML build afresh first"),),
+        ("metabolism check", "metabolism check --rewrite", "metabolism check --json"),
+    ),
+    Command(
+        "export",
+        "write the model for other tools: SBML, OMEX, PEtab, code, report",
+        _export,
+        (
+            option(
+                "format",
+                names=_formats,
+                help="sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, python, julia, r, latex, markdown, report, "
+                "parameters",
+            ),
+            option("path", help="the file to write (a folder for petab)"),
+            REGIMEN,
+            UNTIL,
+            option("--start", default="rest", help="initial values: rest (default) or initial (the table's)"),
+            *MODEL,
+        ),
+        (
+            'metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"',
+            "metabolism export omex als.omex --scenario face_value",
+            "metabolism export antimony als.ant --set mthfr_677tt",
+        ),
+    ),
+    Command(
+        "fingerprint",
+        "print resting state, fluxes, control coefficients and event ledger",
+        _fingerprint,
+        (
+            option("file", nargs="?", help="an SBML file; our own model by default"),
+            REGIMEN,
+            option("--compare", nargs=2, metavar=("A", "B"), help="report where two written fingerprints differ"),
+            option("--rtol", type=float, default=1e-6, help="largest accepted relative difference (1e-6)"),
+            *_LIMITS,
+            *MODEL,
+        ),
+        (
+            "metabolism fingerprint",
+            "metabolism fingerprint --json als.json",
+            "metabolism fingerprint --compare a.json b.json",
+        ),
+    ),
+    Command(
+        "compare",
+        "print the fingerprint of a foreign SBML file beside ours",
+        _compare,
+        (option("file", help="an SBML file"), *_LIMITS, *MODEL),
+        ("metabolism compare model.xml",),
+    ),
+    Command(
+        "evidence",
+        "write what supports the model, by the headings of M15, V&V40 and others",
+        _evidence,
+        (option("--out", metavar="PATH", help="write a .md or .html file instead of printing Markdown"),),
+        ("metabolism evidence", "metabolism evidence --out evidence.html"),
+    ),
+)

@@ -1,4 +1,4 @@
-"""What the commands share: the options that choose a model, and a progress bar."""
+"""What the commands share: how a command is written down, the model it runs on, and how an answer is shown."""
 
 from __future__ import annotations
 
@@ -6,34 +6,120 @@ import argparse
 import json
 import math
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from metabolism.errors import UsageError
+from metabolism.errors import InvalidValue, UsageError
 from metabolism.progress import Progress, show, silent
 
 if TYPE_CHECKING:
     from metabolism.model import Model
 
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--set`` and ``--param``."""
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME", dest="sets", help="apply a parameter set; may be repeated"
-    )
-    parser.add_argument(
-        "--param",
-        action="append",
-        default=[],
-        metavar="ID=VALUE",
-        help="change one value, with or without unit; may be repeated",
-    )
+#: What the user asked for.
+Arguments = argparse.Namespace
 
 
-def chosen_model(arguments: argparse.Namespace) -> Model:
-    """Return the model that ``--set`` and ``--param`` describe.
+@dataclass(frozen=True)
+class Option:
+    """One option or argument: as argparse takes it, and the names a shell completes it with."""
+
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+    names: Callable[[], Iterable[str]] | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the table: what it is called, does, takes, and examples of it.
+
+    Attributes
+    ----------
+    action : callable
+        Carries it out, puts what a script may want into ``arguments.payload`` and returns the exit code.
+    options : tuple
+        Options; those in a tuple of their own exclude each other, and one of them must be given.
+    """
+
+    name: str
+    help: str
+    action: Callable[[Arguments], int]
+    options: tuple[Option | tuple[Option, ...], ...]
+    examples: tuple[str, ...]
+
+
+def option(*flags: str, names: Callable[[], Iterable[str]] | None = None, **settings: Any) -> Option:
+    """Write down an option of argparse."""
+    return Option(flags, settings, names)
+
+
+def _sets() -> Iterable[str]:
+    from metabolism.model import set_names
+
+    return set_names()
+
+
+def _parameters() -> Iterable[str]:
+    from metabolism.model import parameter_table
+
+    return (f"{p}=" for p in parameter_table())
+
+
+def _scenarios() -> Iterable[str]:
+    from metabolism.trials import scenarios
+
+    return scenarios()
+
+
+#: Options that choose the model.
+MODEL = (
+    option(
+        "--set", action="append", default=[], metavar="NAME", dest="sets", names=_sets, help="apply a parameter set"
+    ),
+    option("--param", action="append", default=[], metavar="ID=VALUE", names=_parameters, help="change one value"),
+    option("--scenario", metavar="NAME", names=_scenarios, help="assumed drug effect (default: none)"),
+)
+REGIMEN = option("--regimen", metavar="TEXT", help='e.g. "50 mg im every 3.5 d x 32"')
+UNTIL = option("--until", default="16 weeks", metavar="TIME", help="end of the run (default: 16 weeks)")
+ENGINE = option(
+    "--engine",
+    default="auto",
+    names=lambda: ("auto", "fast", "roadrunner", "scipy"),
+    help="auto (fast), fast, or a referee: roadrunner, scipy",
+)
+WORKERS = option("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
+SEED = option("--seed", type=int, default=1, metavar="N", help="random seed (default: 1)")
+OUT = option("--out", default="results", metavar="DIR", help="folder for results (default: results)")
+
+#: Options of every command.
+EVERYWHERE = (
+    option("--quiet", action="store_true", help="print nothing but errors; the exit code says the rest"),
+    option("--json", nargs="?", const="-", metavar="FILE", help="print JSON in place of text, or write it to FILE"),
+    option("--force", action="store_true", help="overwrite existing files"),
+)
+
+
+def check_counts(arguments: Arguments, **least: int) -> None:
+    """Refuse numbers that are too small.
+
+    Raises
+    ------
+    InvalidValue
+    """
+    for name, bound in least.items():
+        value = getattr(arguments, name)
+        if value is not None and value < bound:
+            raise InvalidValue(f"--{name} {value} must be at least {bound}.")
+
+
+def chosen_model(arguments: Arguments) -> Model:
+    """Return the model that ``--set``, ``--param`` and ``--scenario`` describe.
+
+    A value outside the bounds of its row is remarked on stderr; one that cannot be meant is refused.
 
     Raises
     ------
@@ -49,7 +135,33 @@ def chosen_model(arguments: argparse.Namespace) -> Model:
         if not separator or not value.strip():
             raise UsageError(f"--param '{text}' must read ID=VALUE, e.g. --param GFR_rel=0.5.")
         model = model.with_values({key.strip(): value.strip()})
+        _judge(model, key.strip())
+    if arguments.scenario:
+        from metabolism.trials import with_scenario
+
+        model = with_scenario(model, arguments.scenario)
     return model
+
+
+def _judge(model: Model, name: str) -> None:
+    row, value = model.table[name], model.values[name]
+    if row.lower <= value <= row.upper:
+        return
+    span = f"{name} = {value:g} lies outside its bounds of {row.lower:g} to {row.upper:g}"
+    if value > (row.upper if row.kind == "fraction" else 10 * max(row.upper, abs(row.value))):
+        raise InvalidValue(f"{span}, further than can be meant; see `metabolism show {name}`.")
+    print(f"metabolism: {span}; see `metabolism show {name}`.", file=sys.stderr)
+
+
+def in_force(arguments: Arguments, model: Model) -> str:
+    """Say which effect of the drug on motor neurons is assumed, none included."""
+    if arguments.scenario:
+        from metabolism.trials import scenarios
+
+        return f"{arguments.scenario} ({scenarios()[arguments.scenario].title})"
+    if model.values["MN_Emax"] > 0:
+        return f"none by name; MN_Emax = {model.values['MN_Emax']:g} as given"
+    return "none: no effect on motor neurons but through homocysteine (see --scenario)"
 
 
 @contextmanager
@@ -65,26 +177,31 @@ def progress_bar() -> Iterator[Progress]:
         sys.stderr.write("\r\x1b[K")
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--quiet`` and ``--json`` to a subcommand."""
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors; the exit code says the rest")
-    parser.add_argument(
-        "--json", nargs="?", const="-", metavar="FILE", help="print JSON in place of text, or write it to FILE"
-    )
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show on a terminal that work is going on."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
 
 
-def carry_out(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    """Run a subcommand in the mode asked for and return its exit code."""
-    from metabolism.files import write_text
+def carry_out(command: Command, arguments: Arguments) -> int:
+    """Run a command in the mode asked for and return its exit code."""
+    from metabolism.files import check_target, write_text
 
-    quiet, target = getattr(arguments, "quiet", False), getattr(arguments, "json", None)
-    if not quiet and target is None:
-        return command(arguments)
+    target = arguments.json
+    if target not in (None, "-"):
+        check_target(target, arguments.force)
+    arguments.payload = {}
     with (
         open(os.devnull, "w", encoding="utf-8") as nowhere,
-        redirect_stdout(nowhere if quiet or target == "-" else sys.stdout),
+        redirect_stdout(nowhere if arguments.quiet or target == "-" else sys.stdout),
     ):
-        code = command(arguments)
+        code = command.action(arguments)
     if target is None:
         return code
     text = json.dumps(plain(arguments.payload), indent=1, ensure_ascii=False, allow_nan=False)
@@ -92,7 +209,7 @@ def carry_out(command: Callable[[argparse.Namespace], int], arguments: argparse.
         print(text)
     else:
         path = write_text(target, text + "\n")
-        if not quiet:
+        if not arguments.quiet:
             print(f"JSON written to {path}")
     return code
 
@@ -103,8 +220,52 @@ def plain(value: Any) -> Any:
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict("records"))
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int = 1) -> None:
+    """Print a table that fits the terminal, 80 columns where there is none: long cells are wrapped, never cut.
+
+    Parameters
+    ----------
+    head : sequence of str
+    rows : iterable of sequence
+        Numbers are printed with four digits.
+    left : int
+        Columns of text before those of numbers, which stand to the right.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for i, name in enumerate(head):
+        table.add_column(Text(name), justify="left" if i < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
+    console = Console(file=sys.stdout, highlight=False, emoji=False)
+    lines = console.render_lines(table, pad=False)
+    # printed here, so that a table in a file or a pipe has no blanks at the ends of its lines
+    for line in lines:
+        text = "".join(part.text for part in line)
+        styled = console.is_terminal and any(part.style for part in line)
+        print(f"\x1b[1m{text.rstrip()}\x1b[0m" if styled else text.rstrip())
+
+
+def print_list(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of texts: the first as a heading, the others after it, wrapped to the terminal."""
+    width = max(shutil.get_terminal_size((80, 24)).columns, 40)
+    for head, *others in rows:
+        line = f"{head:<24}  {'; '.join(filter(None, others))}"
+        print(textwrap.fill(line, width, subsequent_indent=" " * 26, break_long_words=False, break_on_hyphens=False))
+
+
+def print_frame(frame: Any, *, left: int = 1) -> None:
+    """Print a DataFrame as a table."""
+    print_table([str(c) for c in frame.columns], frame.itertuples(index=False), left=left)

@@ -12,10 +12,10 @@ from typing import Any
 
 from metabolism.dosing import Regimen, plan
 from metabolism.engines import Plan
-from metabolism.errors import ModelError, OutputError, UnknownName
+from metabolism.errors import ModelError, OutputError, SolverFailed, UnknownName
 from metabolism.model import Model, equations, model_settings, write_identity
 from metabolism.sbml import REGIMEN, UNTIL, sbml_fingerprint
-from metabolism.simulation import steady_state
+from metabolism.simulation import rest_patients
 from metabolism.units import magnitude
 
 #: SBML level and version by the name of the export format.
@@ -61,8 +61,12 @@ def sbml_text(
     steps = plan(schedule, 0.0, magnitude(until, "h", "until"))
     values = dict(model.values)
     if start == "rest":
-        resting = steady_state(model).values
-        values |= {s: resting[s] for s in equations(model).states}
+        system = equations(model)
+        x, p = system.vectors(values)
+        patients = rest_patients(model, p[None], x[None])
+        if patients.failures:
+            raise SolverFailed(patients.failures[0])
+        values |= dict(zip(system.states, patients.states[0].tolist(), strict=True))
     document = libsbml.readSBMLFromString(model.sbml)
     content = document.getModel()
     early = LEVELS[format][0] == 2

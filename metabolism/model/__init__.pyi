@@ -1,5 +1,13 @@
 from .annotations import COLLECTIONS, DISEASE_TERM, QUALIFIERS, REGISTRY, identifiers, read_annotations, write_identity
-from .build import antimony_from_sbml, messages, model_settings, sbml_from_antimony
+from .build import (
+    antimony_from_sbml,
+    build_is_kept,
+    build_sbml,
+    messages,
+    model_settings,
+    sbml_from_antimony,
+    write_build,
+)
 from .explain import describe
 from .model import Model, equations, load
 from .parameters import (
@@ -30,6 +38,8 @@ __all__ = [
     "ParameterTable",
     "antimony_from_sbml",
     "bibliography",
+    "build_is_kept",
+    "build_sbml",
     "citation",
     "citations",
     "closure",
@@ -51,6 +61,7 @@ __all__ = [
     "set_names",
     "stale_rows",
     "untraceable",
+    "write_build",
     "write_identity",
     "write_rows",
 ]

@@ -5,11 +5,14 @@ This is the only module that touches antimony and the `.ant` files.
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
+from pathlib import Path
 from typing import Any
 
 from metabolism.data import models_dir
 from metabolism.errors import ModelError
+from metabolism.files import write_text
 from metabolism.model.annotations import annotate
 from metabolism.model.parameters import MODEL_KINDS, ParameterTable
 
@@ -41,6 +44,41 @@ def build_sbml(table: ParameterTable) -> str:
         For any message of libAntimony, or a symbol without a value.
     """
     return annotate(sbml_from_antimony(antimony_text(table)), table, model_settings())
+
+
+def _stamp() -> str:
+    """Digest of everything the built document follows from: texts, numbers, names and the references they cite."""
+    root, settings = models_dir(), model_settings()
+    names = ["model.toml", "units.ant", "parameters.csv", "annotations.csv", "references.bib"]
+    names += [f"{fragment}.ant" for fragment in settings["fragments"]]
+    return hashlib.sha256(b"\0".join((root / name).read_bytes() for name in names)).hexdigest()
+
+
+def _kept() -> str | None:
+    path = models_dir() / "build" / f"{model_settings()['id']}.xml"
+    try:
+        text, stamp = path.read_text(encoding="utf-8"), path.with_suffix(".sha256").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return text if stamp.split() == [_stamp(), hashlib.sha256(text.encode()).hexdigest()] else None
+
+
+def build_is_kept() -> bool:
+    """Whether the document that was kept was made from the files as they are."""
+    return _kept() is not None
+
+
+def built_sbml(table: ParameterTable) -> str:
+    """Return the built document: the one that was kept, if it was made from the files as they are, or a new one."""
+    return _kept() or build_sbml(table)
+
+
+def write_build(table: ParameterTable) -> Path:
+    """Write the built document and what it was made from, so that later starts need not build it."""
+    text = build_sbml(table)
+    path = write_text(models_dir() / "build" / f"{model_settings()['id']}.xml", text)
+    write_text(path.with_suffix(".sha256"), f"{_stamp()}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
+    return path
 
 
 def sbml_from_antimony(text: str) -> str:

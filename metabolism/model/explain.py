@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from metabolism.errors import UnknownName
 from metabolism.model.annotations import read_annotations
 from metabolism.model.model import Model, equations
 from metabolism.model.sources import citation
+from metabolism.sbml import Formula, read_formulas
 from metabolism.units import label
 
 
@@ -20,15 +19,15 @@ def describe(model: Model, name: str) -> str:
         If nothing has that id.
     """
     system = equations(model)
-    if name in system.reactions:
-        return _reaction(model, name)
+    formulas = read_formulas(model.sbml)
     if name in system.states:
-        return _state(model, name)
-    if name in system.rules:
-        return _rule(model, name)
+        return _state(model, name, formulas)
+    if name in formulas:
+        formula = formulas[name]
+        return _reaction(model, name, formula) if formula.stoichiometry else _rule(model, name, formula)
     if name in model.table:
         return "\n".join(_row(model, name, indent=""))
-    known = [*system.reactions, *system.states, *system.rules, *model.table]
+    known = [*formulas, *system.states, *model.table]
     raise UnknownName("reaction, species or parameter", name, known, "List them with `metabolism list`.")
 
 
@@ -61,52 +60,42 @@ def _side(terms: dict[str, float]) -> str:
     return " + ".join(s if c == 1 else f"{c:g} {s}" for s, c in terms.items()) or "(nothing)"
 
 
-def _reaction(model: Model, name: str) -> str:
-    system = equations(model)
-    reaction = system.reactions[name]
-    gone = {s: -c for s, c in reaction.stoichiometry.items() if c < 0}
-    made = {s: c for s, c in reaction.stoichiometry.items() if c > 0}
+def _reaction(model: Model, name: str, formula: Formula) -> str:
+    gone = {s: -c for s, c in formula.stoichiometry.items() if c < 0}
+    made = {s: c for s, c in formula.stoichiometry.items() if c > 0}
     note = read_annotations().get(name, {})
     lines = [
         f"{name}  reaction{': ' + note['name'] if note.get('name') else ''}",
         f"  {_side(gone)} -> {_side(made)}",
-        f"  rate [{_unit('umol_per_h')}] = {_plain(reaction.rate)}",
+        f"  rate [{_unit('umol_per_h')}] = {formula.text}",
     ]
     if note.get("identifiers"):
         lines.append(f"  identifiers: {note['identifiers']}")
-    return "\n".join([*lines, "", *_parameters(model, reaction.rate)])
+    return "\n".join([*lines, "", *_parameters(model, formula)])
 
 
-def _state(model: Model, name: str) -> str:
-    system = equations(model)
-    place = system.volume.get(name)
-    kind = f"concentration in {place}" if place else ("fraction" if name in system.rate_rules else "amount")
+def _state(model: Model, name: str, formulas: dict[str, Formula]) -> str:
+    place = equations(model).volume.get(name)
+    kind = f"concentration in {place}" if place else ("fraction" if name in formulas else "amount")
     lines = _row(model, name, indent="")
     lines[0] = f"{lines[0]}  ({kind})"
-    if name in system.rate_rules:
-        lines += [f"  d{name}/dt = {_plain(system.rate_rules[name])}", "", *_parameters(model, system.rate_rules[name])]
+    if name in formulas:
+        lines += [f"  d{name}/dt = {formulas[name].text}", "", *_parameters(model, formulas[name])]
         return "\n".join(lines)
-    for reaction in system.reactions.values():
-        coefficient = reaction.stoichiometry.get(name, 0)
+    for key, formula in formulas.items():
+        coefficient = formula.stoichiometry.get(name, 0)
         if coefficient:
-            lines.append(f"  {'made by' if coefficient > 0 else 'used by'} {reaction.id}")
+            lines.append(f"  {'made by' if coefficient > 0 else 'used by'} {key}")
     note = read_annotations().get(name, {})
     if note.get("identifiers"):
         lines.append(f"  identifiers: {note['identifiers']}")
     return "\n".join(lines)
 
 
-def _rule(model: Model, name: str) -> str:
-    system = equations(model)
-    rule = system.rules[name]
-    head = f"{name}  derived quantity [{_unit(system.units[name])}]"
-    return "\n".join([head, f"  {name} = {_plain(rule)}", "", *_parameters(model, rule)])
+def _rule(model: Model, name: str, formula: Formula) -> str:
+    head = f"{name}  derived quantity [{_unit(equations(model).units[name])}]"
+    return "\n".join([head, f"  {name} = {formula.text}", "", *_parameters(model, formula)])
 
 
-def _parameters(model: Model, expression: Any) -> list[str]:
-    names = sorted(s.name for s in expression.free_symbols if s.name in model.table)
-    return [line for n in names for line in _row(model, n)]
-
-
-def _plain(expression: Any) -> str:
-    return str(expression).replace("**", "^")
+def _parameters(model: Model, formula: Formula) -> list[str]:
+    return [line for n in formula.names if n in model.table for line in _row(model, n)]

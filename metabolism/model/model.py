@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from metabolism.errors import SetConflict, UnknownName
-from metabolism.model.build import build_sbml, model_settings
+from metabolism.model.build import built_sbml, model_settings
 from metabolism.model.parameters import ParameterTable, check_value, parameter_table, read_set
 from metabolism.sbml import Equations, read_equations
 from metabolism.types import Array
@@ -142,7 +142,7 @@ def load(name: str = "als_methionine") -> Model:
     if name != settings["id"]:
         raise UnknownName("model", name, [settings["id"]])
     table = parameter_table()
-    return Model(name, build_sbml(table), table, tuple(settings["not_at_rest"]))
+    return Model(name, built_sbml(table), table, tuple(settings["not_at_rest"]))
 
 
 def equations(model: Model) -> Equations:

@@ -14,7 +14,17 @@ from .inspection import (
     source_problems,
 )
 from .pages import number, read_manifest, verdict, write_index
-from .registry import Context, Experiment, Outcome, experiment, experiment_names, get_experiment, known_gaps, run
+from .registry import (
+    Context,
+    Experiment,
+    Outcome,
+    experiment,
+    experiment_names,
+    get_experiment,
+    known_gaps,
+    new_experiment,
+    run,
+)
 
 __all__ = [
     "Claim",
@@ -35,6 +45,7 @@ __all__ = [
     "known_gaps",
     "layout",
     "mean_fluxes",
+    "new_experiment",
     "number",
     "read_manifest",
     "resting_map",

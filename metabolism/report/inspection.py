@@ -22,6 +22,8 @@ from metabolism.model import (
     Model,
     ParameterTable,
     bibliography,
+    build_is_kept,
+    build_sbml,
     equations,
     identifiers,
     load,
@@ -78,10 +80,11 @@ def _sbml_is_clean() -> list[str]:
 
 @_check("the committed build is what the model files give today (remedy: make generated)")
 def _build_is_current() -> list[str]:
+    stale = [] if build_is_kept() else ["models/build/*.sha256 is stale: every start builds the model anew"]
     path = models_dir() / "build" / build_path()
-    if not path.is_file():
-        return [f"models/build/{path.name} is missing"]
-    return [] if path.read_text(encoding="utf-8") == load().sbml else [f"models/build/{path.name} is stale"]
+    if not path.is_file() or path.read_text(encoding="utf-8") != build_sbml(parameter_table()):
+        stale.append(f"models/build/{path.name} is missing or stale")
+    return stale
 
 
 @_check("every symbol of the equations has exactly one row in parameters.csv, and every row a symbol")

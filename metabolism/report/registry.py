@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from metabolism.data import experiments_dir, read_data
 from metabolism.data import source as data_source
 from metabolism.engines import check_engine
-from metabolism.errors import ModelError, UnknownName
-from metabolism.files import complete_folder, manifest_text, versions, write_text
+from metabolism.errors import InvalidValue, ModelError, UnknownName
+from metabolism.files import check_target, complete_folder, manifest_text, versions, write_text
 from metabolism.model import Model, citations, load
 from metabolism.progress import Progress, silent
 from metabolism.report.claims import Claim
@@ -102,8 +102,8 @@ def experiment_names() -> list[str]:
     return sorted(p.stem for p in experiments_dir().glob("*.py") if not p.stem.startswith("_"))
 
 
-def get_experiment(name: str) -> Experiment:
-    """Import one experiment file.
+def get_experiment(name: str | Path) -> Experiment:
+    """Import one experiment file: a shipped one by its id, or one's own by its path.
 
     Raises
     ------
@@ -112,20 +112,50 @@ def get_experiment(name: str) -> Experiment:
     ModelError
         If the file does not register exactly one experiment.
     """
-    if name not in experiment_names():
-        raise UnknownName("experiment", name, experiment_names(), "List them with `metabolism list`.")
-    path = experiments_dir() / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"metabolism_experiment_{name}", path)
+    shipped = {known.casefold(): known for known in experiment_names()}
+    own = Path(name)
+    if own.suffix == ".py" and own.is_file():
+        path = own.resolve()
+    elif str(name).casefold() in shipped:
+        path = experiments_dir() / f"{shipped[str(name).casefold()]}.py"
+    else:
+        remedy = "List them with `metabolism list`, or give the path of your own .py file."
+        raise UnknownName("experiment", str(name), experiment_names(), remedy)
+    spec = importlib.util.spec_from_file_location(f"metabolism_experiment_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     _PENDING.clear()
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError, NameError) as error:
+        raise ModelError(f"'{path}' cannot be imported: {error}.") from None
     if len(_PENDING) != 1:
-        raise ModelError(
-            f"experiments/{name}.py must have exactly one function with @experiment(...), it has {len(_PENDING)}."
-        )
-    return Experiment(id=name, figures=getattr(module, "figures", None), **_PENDING.pop())
+        raise ModelError(f"'{path}' must have exactly one function with @experiment(...), it has {len(_PENDING)}.")
+    return Experiment(id=path.stem, figures=getattr(module, "figures", None), **_PENDING.pop())
+
+
+def new_experiment(name: str, folder: Path = Path()) -> Path:
+    """Write the file of a new experiment, which runs as it is, and return its path.
+
+    Parameters
+    ----------
+    name : str
+        Its id: a Python name.
+    folder : Path
+
+    Raises
+    ------
+    InvalidValue
+        If the name is not one.
+    OutputError
+        If the file exists, or cannot be written.
+    """
+    if not name.isidentifier():
+        raise InvalidValue(f"'{name}' is no id of an experiment; use letters, digits and _, e.g. my_question.")
+    template = Path(__file__).parent / "templates" / "experiment.py.txt"
+    text = template.read_text(encoding="utf-8").replace("{name}", name)
+    return write_text(check_target(folder / f"{name}.py"), text)
 
 
 def known_gaps() -> dict[str, str]:
@@ -151,7 +181,7 @@ def run(
     Parameters
     ----------
     name : str
-        Experiment id, the name of its file.
+        Id of a shipped experiment, or the path of one's own file.
     model : Model, optional
         Model to use in place of the shipped one.
     out : path, optional
@@ -159,7 +189,7 @@ def run(
     quick : bool
         The same code path on a smaller cohort.
     engine : str
-        Passed to `simulate`: ``"auto"``, ``"roadrunner"``, ``"scipy"`` or ``"fast"``.
+        Passed to `simulate`.
 
     Returns
     -------
@@ -171,6 +201,7 @@ def run(
 
     chosen = get_experiment(name)
     check_engine(engine)
+    name = chosen.id
     base = Path(out or "results") / name
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S_%fZ")
     with complete_folder(base / stamp) as folder:

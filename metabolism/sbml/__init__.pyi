@@ -1,6 +1,6 @@
 from .compare import file_fingerprint, side_by_side
 from .control import Control, control_at
-from .equations import Equations, Expressions, Reaction, read_equations
+from .equations import Equations, Expressions, Formula, Reaction, read_equations, read_formulas
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
 from .foreign import checked_text, flatten
 from .referee import replay
@@ -14,6 +14,7 @@ __all__ = [
     "Control",
     "Equations",
     "Expressions",
+    "Formula",
     "Linear",
     "Reaction",
     "checked_text",
@@ -24,6 +25,7 @@ __all__ = [
     "in_sandbox",
     "read_equations",
     "read_fingerprint",
+    "read_formulas",
     "replay",
     "rest",
     "sbml_fingerprint",

@@ -268,24 +268,100 @@ def read_equations(sbml: str) -> Equations:
     ModelError
         If the document uses a construct this reading does not cover (events, algebraic rules, functions).
     """
-    document = _open(sbml)
-    model = document.getModel()
-    changing = {rule.getVariable(): rule.isAssignment() for rule in model.getListOfRules()}
-    units = {e.getId(): e.getUnits() for e in model.getListOfParameters()}
-    units |= {e.getId(): e.getUnits() or "L" for e in model.getListOfCompartments()}
-    states, volume = [], {}
-    for species in model.getListOfSpecies():
-        states.append(species.getId())
-        if not species.getHasOnlySubstanceUnits():
-            volume[species.getId()] = species.getCompartment()
-        units[species.getId()] = "umol" if species.getHasOnlySubstanceUnits() else "uM"
-    reactions = [reaction.getId() for reaction in model.getListOfReactions()]
+    model = _outline(sbml)
+    states, volume, units = [], {}, {}
+    for species in model["listOfSpecies"]:
+        key, amount = species["id"], species.get("hasOnlySubstanceUnits") in ("true", "1")
+        states.append(key)
+        units[key] = "umol" if amount else "uM"
+        if not amount:
+            volume[key] = species["compartment"]
+    changing = {rule["variable"]: rule["tag"] == "assignmentRule" for rule in model["listOfRules"]}
+    reactions = [reaction["id"] for reaction in model["listOfReactions"]]
+    units |= {e["id"]: e.get("units", "") for e in model["listOfParameters"]}
+    units |= {e["id"]: e.get("units") or "L" for e in model["listOfCompartments"]}
     units |= dict.fromkeys(reactions, "umol_per_h")
     states += sorted(name for name, assigned in changing.items() if not assigned)
-    constants = [e.getId() for e in model.getListOfParameters() if e.getId() not in changing]
-    constants += [e.getId() for e in model.getListOfCompartments()]
+    constants = [e["id"] for e in model["listOfParameters"] if e["id"] not in changing]
+    constants += [e["id"] for e in model["listOfCompartments"]]
     computed = [name for name, assigned in changing.items() if assigned] + reactions
     return Equations(sbml, tuple(states), tuple(constants), tuple(computed), units, volume)
+
+
+#: Parts of a document that this reading does not cover.
+_ABSENT = ("Events", "InitialAssignments", "FunctionDefinitions", "Constraints")
+
+
+def _outline(sbml: str) -> dict[str, list[dict[str, str]]]:
+    """Attributes of everything a model lists: names alone, read without libsbml, which is slow to wake."""
+    from xml.etree import ElementTree
+
+    try:
+        root = ElementTree.fromstring(sbml.encode())
+    except ElementTree.ParseError as error:
+        raise ModelError(f"this SBML cannot be read ({error}).") from None
+    model = next((e for e in root if e.tag.rpartition("}")[2] == "model"), None)
+    if model is None:
+        raise ModelError("this SBML cannot be read: it holds no model.")
+    outline: dict[str, list[dict[str, str]]] = {
+        f"listOf{name}": [] for name in (*_ABSENT, "Species", "Parameters", "Compartments", "Rules", "Reactions")
+    }
+    for group in model:
+        name = group.tag.rpartition("}")[2]
+        if name in outline:
+            outline[name] = [
+                {**e.attrib, "tag": e.tag.rpartition("}")[2]}
+                for e in group
+                if e.tag.rpartition("}")[2] not in ("notes", "annotation")
+            ]
+    if any(rule["tag"] == "algebraicRule" for rule in outline["listOfRules"]):
+        raise ModelError("this SBML has algebraic rules, which the symbolic reading does not cover.")
+    for name in _ABSENT:
+        if outline[f"listOf{name}"]:
+            raise ModelError(f"this SBML has {name}, which the symbolic reading does not cover.")
+    return outline
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A rule or rate law as written in the document, the ids in it, and what the reaction turns over."""
+
+    text: str
+    names: tuple[str, ...]
+    stoichiometry: Mapping[str, float] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=8)
+def read_formulas(sbml: str) -> dict[str, Formula]:
+    """Read every rule and rate law of an SBML document as text: for people, without symbols that can be derived."""
+    import libsbml
+
+    model = _open(sbml).getModel()
+
+    def formula(element: Any, net: Mapping[str, float]) -> Formula:
+        names, waiting = set(), [element.getMath()]
+        while waiting:
+            node = waiting.pop()
+            waiting += [node.getChild(i) for i in range(node.getNumChildren())]
+            names |= {node.getName()} if node.isName() else set()
+        settings = libsbml.L3ParserSettings()
+        settings.setParseUnits(False)
+        return Formula(libsbml.formulaToL3StringWithSettings(element.getMath(), settings), tuple(sorted(names)), net)
+
+    formulas = {rule.getVariable(): formula(rule, {}) for rule in model.getListOfRules()}
+    for reaction in model.getListOfReactions():
+        formulas[reaction.getId()] = formula(reaction.getKineticLaw(), _net(reaction))
+    return formulas
+
+
+def _net(reaction: Any) -> dict[str, float]:
+    """Net stoichiometry of a reaction by species."""
+    net: dict[str, float] = {}
+    for sign, side in ((-1.0, reaction.getListOfReactants()), (1.0, reaction.getListOfProducts())):
+        for reference in side:
+            key = reference.getSpecies()
+            net[key] = net.get(key, 0.0) + sign * reference.getStoichiometry()
+    return net
 
 
 def _open(sbml: str) -> Any:
@@ -295,9 +371,6 @@ def _open(sbml: str) -> Any:
     model = document.getModel()
     if model is None or document.getNumErrors(libsbml.LIBSBML_SEV_ERROR):
         raise ModelError("this SBML cannot be read.")
-    for name in ("Events", "InitialAssignments", "FunctionDefinitions", "Constraints"):
-        if getattr(model, f"getNum{name}")():
-            raise ModelError(f"this SBML has {name}, which the symbolic reading does not cover.")
     return document
 
 
@@ -319,11 +392,6 @@ def _read_math(sbml: str) -> Expressions:
         (rules if rule.isAssignment() else rate_rules)[rule.getVariable()] = expression(rule)
     reactions = {}
     for reaction in model.getListOfReactions():
-        net: dict[str, float] = {}
-        for sign, side in ((-1.0, reaction.getListOfReactants()), (1.0, reaction.getListOfProducts())):
-            for reference in side:
-                key = reference.getSpecies()
-                net[key] = net.get(key, 0.0) + sign * reference.getStoichiometry()
         key = reaction.getId()
-        reactions[key] = Reaction(key, net, expression(reaction.getKineticLaw()))
+        reactions[key] = Reaction(key, _net(reaction), expression(reaction.getKineticLaw()))
     return Expressions(rules, rate_rules, reactions)

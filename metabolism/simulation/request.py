@@ -92,7 +92,7 @@ def prepare(
     system = equations(model)
     many = patients is not None
     if engine == "auto":
-        engine = "fast" if many else "roadrunner"
+        engine = "fast"
     check_engine(engine)
     end = magnitude(until, "h", "until")
     if end <= 0:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metabolism.errors import InvalidValue, OutputError, UnknownName
 from metabolism.files import write_atomically
+from metabolism.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,19 +21,40 @@ if TYPE_CHECKING:
 _BOOKKEEPING = ("asked", "delivered", "failed", "failure_time")
 
 
-@dataclass(frozen=True, eq=False)
 class Result:
     """Outputs over time, and everything needed to trust and repeat them.
+
+    Parameters
+    ----------
+    data : xarray.Dataset or callable
+        The dataset, or a function that makes it when it is first asked for (xarray and pandas are slow to wake).
+    curves : mapping of str to ndarray, optional
+        The outputs and ``time`` [h] as plain arrays.
 
     Attributes
     ----------
     data : xarray.Dataset
-        One variable per output with dimensions (time,) or (patient, time) and ``attrs["units"]``; the
-        values just before each dose as ``<output>_pre_dose`` over ``dose_time``; the ledger as ``asked``
-        and ``delivered`` over ``target`` [µmol] (absent without doses); ``failed`` and ``failure_time`` [h] per patient.
+        One variable per output with dimensions (time,) or (patient, time) and ``attrs["units"]``; the values just before
+        each dose as ``<output>_pre_dose`` over ``dose_time``; the ledger as ``asked`` and ``delivered`` over ``target``
+        [µmol] (absent without doses); ``failed`` and ``failure_time`` [h] per patient.
     """
 
-    data: xr.Dataset
+    def __init__(self, data: xr.Dataset | Callable[[], xr.Dataset], curves: Mapping[str, Array] | None = None) -> None:
+        self._data, self._curves = data, curves
+
+    @cached_property
+    def data(self) -> xr.Dataset:
+        return self._data() if callable(self._data) else self._data
+
+    @cached_property
+    def curves(self) -> Mapping[str, Array]:
+        """Times [h] under ``time``, and each output under its id, as plain arrays."""
+        if self._curves is not None:
+            return self._curves
+        return {name: self.data[name].values for name in ("time", *self.outputs)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Result, (self.data,)
 
     def __getitem__(self, name: str) -> xr.DataArray:
         if name not in self.data.data_vars:

@@ -71,8 +71,7 @@ def simulate(
     dose_scale : array_like, shape (patients, boluses), optional
         Factor on each merged bolus: 0 for a missed dose.
     engine : str
-        ``"auto"`` (libRoadRunner for one patient, fast for many), ``"roadrunner"``, ``"scipy"`` or ``"fast"``; the
-        manifest says which ran.
+        ``"auto"`` (fast), ``"fast"``, or a referee by name: ``"roadrunner"`` or ``"scipy"``.
     rtol : float, optional
         Relative tolerance; by default `DEFAULT_RTOL` of the engine.
     workers : int
@@ -116,7 +115,12 @@ def simulate(
         message = unrested.get(0) or solution.failures[0].message
         raise SolverFailed(message, *(_where(solution)))
     entries = {**ready.manifest, "uncertainty": uncertainty}
-    return Result(_dataset(problem, solution, unrested, entries, many, model))
+    curves = {
+        name: solution.values[:, :, i] if many else solution.values[0, :, i] for i, name in enumerate(problem.outputs)
+    }
+    return Result(
+        lambda: _dataset(problem, solution, unrested, entries, many, model), {"time": problem.times, **curves}
+    )
 
 
 def _asked(problem: Problem) -> dict[str, Array]:

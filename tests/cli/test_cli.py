@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+import metabolism as mb
 from metabolism.cli.commands import main
+from metabolism.trials import with_scenario
 
 
 def call(capsys, *arguments):
@@ -23,7 +29,8 @@ def call(capsys, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["fly"], 2, "invalid choice"),
+        (["fly"], 2, "no command 'fly'"),
+        (["simulat"], 2, "Did you mean 'simulate'"),
         (["run"], 2, "name"),
         (["run", "jetal"], 2, "Did you mean 'jetals'"),
         (["run", "jetals", "--seed", "x"], 2, "--seed"),
@@ -36,7 +43,16 @@ def call(capsys, *arguments):
         (["simulate", "--regimen", "nan mg im"], 2, "finite"),
         (["simulate", "--regimen", "50 mg im every 3.5 d x 64"], 2, "outside the run"),
         (["simulate", "--until", "5 kg"], 2, "until"),
-        (["simulate", "--output", "hcy"], 2, "no output 'hcy'"),
+        (["simulate", "--output", "hcy"], 2, "no output 'hcy'. Did you mean 'hcy_plasma'"),
+        (["simulate", "--until", "16"], 2, "16 weeks"),
+        (["simulate", "--param", "GFR_rel=80"], 2, "bounds of 0.02 to 3"),
+        (["simulate", "--param", "MN_Emax=5"], 2, "bounds of 0 to 1"),
+        (["simulate", "--scenario", "face"], 2, "face_value"),
+        (["simulate", "--plot", "x.bmp"], 2, ".png, .svg or .pdf"),
+        (["simulate", "--units", "us"], 2, "clinical or model"),
+        (["list", "parameters", "unobtainium"], 2, "try fewer words"),
+        (["new", "experiment", "my-question"], 2, "no id of an experiment"),
+        (["run", "nowhere/mine.py"], 2, "path of your own .py file"),
         (["simulate", "--set", "als_patients"], 2, "Did you mean 'als_patient'"),
         (["simulate", "--set", "als_patient", "--set", "als_patient"], 2, "both change"),
         (["simulate", "--param", "MS_liver_km_hcy=1"], 2, "Did you mean 'MS_liver_Km_hcy'"),
@@ -68,11 +84,111 @@ def test_lists_are_not_empty(capsys, what):
     assert len(out.splitlines()) >= 3
 
 
-def test_simulate_prints_a_table_and_the_ledger(capsys):
-    code, out, _ = call(capsys, "simulate", "--regimen", "50 mg im", "--until", "24 h", "--output", "hcy_plasma")
+def numbers(line):
+    return [float(word.replace(",", "")) for word in line.split() if re.fullmatch(r"-?[\d,.]+(e[-+]?\d+)?", word)]
+
+
+def test_simulate_prints_a_summary_and_a_table_in_clinical_units_within_80_columns(capsys, model):
+    regimen = "50 mg im every 3.5 d x 32"
+    code, out, _ = call(capsys, "simulate", "--regimen", regimen, "--set", "als_patient", "--scenario", "face_value")
     assert code == 0
-    assert out.splitlines()[0].split() == ["time", "[h]", "hcy_plasma", "[µM]"]
-    assert "dose ledger: depot_large asked 37.1918654 umol, delivered 37.1918654 umol" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "scenario: face_value" in out
+    assert "32 doses, 1190.13969 umol" in out
+    patient = with_scenario(model.with_set("als_patient"), "face_value")
+    ends = [0.0, 16 * 168.0]
+    course, untreated = (
+        mb.simulate(patient, r, times=ends, outputs=["alsfrs_r", "hcy_plasma"]) for r in (regimen, None)
+    )
+    first, last = course["alsfrs_r"].values
+    gain = last - untreated["alsfrs_r"].values[-1]
+    printed = numbers(next(line for line in out.splitlines() if line.startswith("ALSFRS-R [points]")))
+    assert printed == pytest.approx([first, last, last - first, gain], rel=2e-3)
+    hcy = numbers(next(line for line in out.splitlines() if line.startswith("tHcy")))
+    assert hcy[:2] == pytest.approx(course["hcy_plasma"].values, rel=2e-3)
+    # over the last interval: the engine's own extreme and area of the whole last dose interval
+    cmax, trough, mean, area = numbers(
+        out.splitlines()[out.splitlines().index(next(row for row in out.splitlines() if "Cmax" in row)) + 1]
+    )
+    times = 15.5 * 168 + 84 * np.linspace(0, 1, 20001) ** 2
+    fine = mb.simulate(patient, regimen, times=times, outputs=["cbl_plasma"])["cbl_plasma"].values * 1e6
+    assert cmax == pytest.approx(fine.max(), rel=2e-3)
+    assert trough == pytest.approx(fine[-1], rel=2e-3)
+    assert area == pytest.approx(np.trapezoid(fine, times), rel=2e-3)
+    assert mean == pytest.approx(area / 84, rel=2e-3)
+
+
+def test_without_a_scenario_the_output_says_that_none_is_in_force(capsys):
+    _, out, _ = call(capsys, "simulate", "--until", "2 days", "--output", "hcy_plasma", "--param", "GFR_rel=0.5")
+    assert "scenario: none" in out
+    assert [numbers(line)[0] for line in out.splitlines()[-9:]] == pytest.approx([0, 6, 12, 18, 24, 30, 36, 42, 48])
+
+
+def test_a_value_outside_its_bounds_is_remarked_and_an_unit_free_time_refused(capsys):
+    code, _, err = call(capsys, "simulate", "--param", "GFR_rel=5", "--until", "1 h", "--output", "hcy_plasma")
+    assert code == 0
+    assert "outside its bounds of 0.02 to 3" in err
+
+
+def test_simulate_draws_a_figure_and_never_over_a_file_by_accident(capsys, tmp_path):
+    path = tmp_path / "course.svg"
+    command = ("simulate", "--regimen", "1 mg im", "--until", "1 week", "--plot", str(path))
+    assert call(capsys, *command)[0] == 0
+    assert "tHcy [µmol/L]" in path.read_text(encoding="utf-8")
+    code, _, err = call(capsys, *command)
+    assert code == 1
+    assert "--force" in err
+    assert call(capsys, *command, "--force")[0] == 0
+
+
+def test_the_band_of_draws_says_what_it_leaves_out(capsys):
+    code, out, _ = call(capsys, "simulate", "--set", "als_patient", "--uncertainty", "4", "--until", "1 week")
+    assert code == 0
+    assert "leaves them out" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_an_experiment_of_ones_own_is_written_and_run_from_anywhere(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call(capsys, "new", "experiment", "mine")[0] == 0
+    assert len((tmp_path / "mine.py").read_text().splitlines()) <= 25
+    code, out, _ = call(capsys, "run", "mine.py", "--quick", "--workers", "1")
+    assert code == 0
+    assert "Homocysteine changes by" in out
+    assert list((tmp_path / "results" / "mine").glob("*/report.html"))
+    assert call(capsys, "new", "experiment", "mine")[0] == 1
+
+
+def test_lists_are_searched_by_words_in_any_order(capsys):
+    _, out, _ = call(capsys, "list", "parameters", "homocysteine", "liver", "--json")
+    rows = json.loads(out)
+    assert "MS_liver_Km_hcy" in {r["id"] for r in rows}
+    assert all("homocysteine" in " ".join(r.values()).casefold() for r in rows)
+    assert {"id", "value", "what it is", "source", "grade"} == set(rows[0])
+
+
+def test_a_console_without_greek_letters_gets_words(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "metabolism", "list", "outputs"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "uM" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_first_number_takes_less_than_a_second_of_processor_time(tmp_path):
+    command = f"{sys.executable} -m metabolism simulate --set als_patient --regimen '50 mg im every 3.5 d x 32' --quiet"
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(["bash", "-c", command], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 1.0
 
 
 def test_simulate_writes_a_csv_with_units(capsys, tmp_path):

@@ -8,12 +8,12 @@ import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 
 import pytest
 
 import metabolism.cli.doctor as doctor
-import metabolism.cli.help as cli_help
-from metabolism.cli.commands import build_parser, main
+from metabolism.cli.commands import COMMANDS, build_parser, main
 from metabolism.report import checks
 
 
@@ -30,7 +30,12 @@ def subcommands():
 def test_no_arguments_greets_with_three_things_that_work(capsys):
     code, out, _ = call(capsys)
     assert code == 0
-    offered = [line.split("    ")[0].strip() for line in out.splitlines() if line.startswith("  metabolism")]
+    out = out.replace("\\\n", "")
+    offered = [
+        line.split("    ")[0].strip() if "--" not in line else line.strip()
+        for line in out.splitlines()
+        if line.startswith("  metabolism")
+    ]
     assert len(offered) == 3
     for line in offered:
         build_parser().parse_args(shlex.split(line)[1:])
@@ -41,9 +46,9 @@ def test_every_help_has_examples_that_parse(name, capsys):
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
     assert stop.value.code == 0
-    text = capsys.readouterr().out
+    text = capsys.readouterr().out.replace("\\\n", "")
     lines = [line.strip() for line in text.split("examples:")[-1].splitlines() if "metabolism" in line]
-    assert lines, f"{name} has no examples: add them to cli_help.EXAMPLES"
+    assert lines, f"{name} has no examples: add them to its Command"
     for line in lines:
         if line.startswith("metabolism"):
             words = shlex.split(line.split(">>")[0])
@@ -53,7 +58,7 @@ def test_every_help_has_examples_that_parse(name, capsys):
 def test_json_is_all_of_standard_output_and_strict(capsys):
     code, out, _ = call(capsys, "list", "scenarios", "--json")
     assert code == 0
-    assert {"id", "text"} == set(json.loads(out)[0])
+    assert {"id", "total effect", "title", "source"} == set(json.loads(out)[0])
     _, out, _ = call(capsys, "simulate", "--until", "2 h", "--output", "hcy_plasma", "--regimen", "1 mg im", "--json")
     data = json.loads(out)
     assert data["units"] == {"time": "h", "hcy_plasma": "uM"}
@@ -105,7 +110,7 @@ def test_the_doctor_names_what_is_wrong_and_the_remedy(capsys, monkeypatch, tmp_
 
     monkeypatch.setattr(doctor, "version", missing)
     monkeypatch.setattr(doctor, "browser", lambda: None)
-    monkeypatch.setattr(doctor, "_solvers", lambda: 1 / 0)
+    monkeypatch.setattr(doctor, "_solvers", lambda engines: 1 / 0)
     blocked = tmp_path / "file"
     blocked.write_text("", encoding="utf-8")
     code, out, _ = call(capsys, "doctor", "--out", str(blocked / "results"))
@@ -129,10 +134,11 @@ def test_the_doctor_sees_engines_that_disagree(monkeypatch):
 
     def skewed(model, *args, engine, **options):
         run = real(model, *args, engine=engine, **options)
-        return {"cbl_plasma": run["cbl_plasma"] * (2 if engine == "scipy" else 1)}
+        curve = run.curves["cbl_plasma"] * (2 if engine == "scipy" else 1)
+        return SimpleNamespace(curves={"cbl_plasma": curve})
 
     monkeypatch.setattr(simulation, "simulate", skewed)
-    assert [f.state for f in doctor._solvers() if f.subject == "solvers agree"] == ["FAIL"]
+    assert [f.state for f in doctor._solvers(("fast", "scipy")) if f.subject == "solvers agree"] == ["FAIL"]
 
 
 def completed(line):
@@ -173,8 +179,8 @@ def test_an_unknown_shell_is_a_usage_error(capsys):
     assert "bash" in err
 
 
-def test_every_command_for_scripts_has_both_modes():
+def test_every_command_has_both_modes_for_scripts_and_force():
     choices = subcommands()
-    assert set(cli_help.FOR_SCRIPTS) <= choices.keys()
-    for name in cli_help.FOR_SCRIPTS:
-        assert {"--json", "--quiet"} <= set(choices[name]._option_string_actions)
+    assert set(COMMANDS) == choices.keys()
+    for sub in choices.values():
+        assert {"--json", "--quiet", "--force"} <= set(sub._option_string_actions)
