@@ -419,7 +419,7 @@ def test_a_mixture_is_the_mean_of_its_members_and_ratios_are_those_of_means(mode
 
 def test_the_mean_of_a_mixture_meets_the_baseline_by_one_factor_and_members_meet_their_own(model):
     texts = ("none", "set mthfr_677tt", "FOLATE_DIET_rate x 3")
-    system, column = equations(model), equations(model).parameters.index
+    column = equations(model).parameters.index
     own = [read_population("" if t == "none" else t)[0] for t in texts]
     (status,) = targets(model, "cbl_plasma = 150 pM by CBL_DIET_rate")
     shares = np.array([0.5, 0.3, 0.2])
