@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.cases.rows import Member
-from metabolism.dosing import Target, Treatment
+from metabolism.dosing import Regimen, Target
 from metabolism.model import Model, equations
 from metabolism.simulation import Patients
 from metabolism.types import Array
@@ -40,7 +40,7 @@ def match(
     model: Model,
     patients: Patients,
     targets: Sequence[Target],
-    members: Sequence[Member] = (Member(1.0, Treatment()),),
+    members: Sequence[Member] = (Member(1.0, Regimen()),),
     measure: Measure | None = None,
 ) -> Patients:
     """Adjust inputs until every group of people meets its baseline.

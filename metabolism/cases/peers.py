@@ -221,7 +221,7 @@ def _job(
     jobs: list[dict[str, Any]],
 ) -> int:
     """Number of the job that brings one arm to rest and then runs it to a time [h]."""
-    if arm.treatment.regimens:
+    if arm.treatment.doses:
         raise _Cannot("has no doses")
     if len(arm.members) > 1:
         raise _Cannot("has no mixture of people")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from metabolism.cases.baseline import match
 from metabolism.cases.rows import Arm, Row
-from metabolism.dosing import Hold, Regimen, Treatment, plan
-from metabolism.engines import Plan, Problem, get_engine, kernel
+from metabolism.dosing import Regimen, plan
+from metabolism.engines import Problem, get_engine, kernel
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model, equations
 from metabolism.sbml import Equations
@@ -157,7 +156,8 @@ def _people(
             if hold.parameter in system.states:
                 start[:, system.states.index(hold.parameter)] = hold.value
         starts.append(start)
-        own.append(changed(system, parameters, [h for h in holds if h.parameter in system.parameters], overrides))
+        lasting = Regimen((), tuple(h for h in holds if h.parameter in system.parameters))
+        own.append(plan(lasting, 0.0, 1.0, overrides).lasting(system.parameters, parameters))
     return tuple(np.stack(each, axis=1).reshape(-1, each[0].shape[1]) for each in (own, starts))  # type: ignore[return-value]
 
 
@@ -282,38 +282,10 @@ class Curves:
     failures: dict[int, str] = field(default_factory=dict)
 
 
-def changed(
-    system: Equations, parameters: Array, holds: Iterable[Hold], columns: SetColumns, time: float = -math.inf
-) -> Array:
-    """Return the parameters with every hold in force just after a time applied, in order.
-
-    Parameters
-    ----------
-    parameters : ndarray, shape (patients, parameters)
-        The patients' own values.
-    columns : dict
-        Values that replace those of a parameter set.
-    time : float
-        [h]; minus infinity for what is there for life.
-    """
-    result = parameters.copy()
-    for hold in holds:
-        if hold.start <= time < hold.end:
-            column = system.parameters.index(hold.parameter)
-            value = columns.get(f"{hold.origin}/{hold.parameter}", hold.value)
-            if hold.how == "=":
-                result[:, column] = value
-            elif hold.how == "x":
-                result[:, column] *= value
-            else:
-                result[:, column] += value
-    return result
-
-
 def run_arm(
     model: Model,
     people: Patients,
-    treatment: Treatment,
+    treatment: Regimen,
     outputs: Sequence[str],
     times: Array,
     columns: SetColumns,
@@ -323,88 +295,62 @@ def run_arm(
 
     Parameters
     ----------
+    model : Model
     people : Patients
         Matched and at rest, before any intervention.
+    treatment : Regimen
+        What is done, from its first negative time on.
+    outputs : sequence of str
     times : ndarray
         Times to read, >= 0 [h].
+    columns : dict
+        Values that replace those of a parameter set, one per patient.
+    rtol : float
+        Relative tolerance of the integration.
 
     Returns
     -------
     Curves
     """
-    system, names = equations(model), tuple(outputs)
-    own = people.parameters
-    lasting = changed(system, own, treatment.holds, columns)
-    if any(h.start == -math.inf for h in treatment.holds):
-        people = rest_patients(model, lasting, people.states, people.failures)
+    system, names, begin = equations(model), tuple(outputs), treatment.start
     times = np.unique(np.append(times, 0.0))
-    begin = treatment.start
-    doses = treatment.regimen(begin, float(times[-1])).doses
+    given = treatment.until(float(times[-1]))
     # an infusion that is still running at the last reading is run to its end
-    end = max([float(times[-1]), *(begin + d.time + d.duration for d in doses)])
-    count, failures = len(people.states), dict(people.failures)
-    before = np.full((count, len(times), len(names)), np.nan)
-    after = before.copy()
-    state = people.states.copy()
-    before[:, times == begin] = system.evaluate(names, state, lasting)[:, None]
-    after[:, times == begin] = before[:, times == begin]
-    full = plan(Regimen(doses), 0.0, end - begin) if end > begin else Plan()
-    edges = {begin, 0.0, end, *(e for h in treatment.holds for e in (h.start, h.end) if begin < e < end)}
-    for a, b in pairwise(sorted(edges)):
-        now = changed(system, own, treatment.holds, columns, a)
-        alive = np.array([i for i in range(count) if i not in failures], dtype=int)
-        if not len(alive):
-            break
-        inside = (times >= a) & (times <= b)
-        grid = np.unique(np.append(times[inside], b)) - begin
-        steps = _slice(full, a - begin, b - begin)
-        problem = Problem(
-            system,
-            steps,
-            a - begin,
-            b - begin,
-            grid,
-            names,
-            now[alive],
-            state[alive],
-            np.ones((len(alive), len(steps.boluses))),
-            rtol,
-            rtol * ATOL_FRACTION * model.scale,
-        )
-        solution = get_engine("fast").solve(problem)
-        verify_doses(problem, solution)
-        for row, failure in solution.failures.items():
-            failures[int(alive[row])] = failure.message
-        state[alive] = solution.final
-        values = solution.values[:, np.searchsorted(grid, times[inside] - begin)]
-        after[np.ix_(alive, inside)] = values
-        pre = values.copy()
-        for i, t in enumerate(problem.bolus_times):
-            pre[:, np.isclose(times[inside] - begin, t, rtol=0, atol=1e-9)] = solution.pre_dose[:, i][:, None]
-        # what is there just before a segment begins belongs to the segment that ends there
-        late = times[inside] > a
-        before[np.ix_(alive, np.flatnonzero(inside)[late])] = pre[:, late]
-    given: dict[str, float] = {}
-    for dose in doses:
-        given[dose.substance] = given.get(dose.substance, 0.0) + dose.amount
+    end = max(float(times[-1]), given.last_time)
+    steps = plan(given, begin, end, columns)
+    times = np.unique(steps.snapped(times))
+    lasting = steps.lasting(system.parameters, people.parameters)
+    if any(h.start == -math.inf for h in treatment.holds):
+        people = replace(rest_patients(model, lasting, people.states, people.failures), parameters=people.parameters)
+    failures = dict(people.failures)
+    alive = np.array([i for i in range(len(people.states)) if i not in failures], dtype=int)
+    after = np.full((len(people.states), len(times), len(names)), np.nan)
+    if end <= begin or not len(alive):
+        after[:] = system.evaluate(names, people.states, lasting)[:, None]
+        return Curves(names, after[:, 0], times, after, after, {}, failures)
+    problem = Problem(
+        system,
+        steps.take(alive),
+        begin,
+        end,
+        times,
+        names,
+        people.parameters[alive],
+        people.states[alive],
+        np.ones((len(alive), len(steps.boluses))),
+        rtol,
+        rtol * ATOL_FRACTION * model.scale,
+    )
+    solution = get_engine("fast").solve(problem)
+    verify_doses(problem, solution)
+    failures |= {int(alive[row]): failure.message for row, failure in solution.failures.items()}
+    after[alive] = solution.values
+    before = after.copy()
+    for i, jump in enumerate(problem.bolus_times):
+        before[np.ix_(alive, times == jump)] = solution.pre_dose[:, i][:, None]
     for i in failures:
         before[i] = after[i] = np.nan
-    return Curves(names, before[:, times == 0.0][:, 0], times, before, after, given, failures)
-
-
-def _slice(whole: Plan, start: float, end: float) -> Plan:
-    """The part of a plan with start <= time < end, with infusions that run on carried over [h]."""
-    boluses = tuple(b for b in whole.boluses if start <= b[0] < end)
-    running: dict[str, float | None] = {}
-    for time, name, value in whole.settings:
-        if time < start:
-            running[name] = value
-    carried = tuple((start, name, value) for name, value in running.items() if value is not None)
-    settings = tuple(s for s in whole.settings if start <= s[0] < end)
-    carried = tuple(c for c in carried if not any(s[:2] == c[:2] for s in settings))
-    settings = tuple(sorted(carried + settings, key=lambda s: s[:2]))
-    asked: dict[str, float] = {}
-    for _, species, amount in boluses:
-        asked[species] = asked.get(species, 0.0) + amount
-    times = {t for t, *_ in boluses} | {t for t, *_ in settings}
-    return Plan(boluses, settings, asked, {}, tuple(sorted(t for t in times if start < t < end)))
+    dosed: dict[str, float] = {}
+    for dose in given.doses:
+        dosed[dose.substance] = dosed.get(dose.substance, 0.0) + dose.amount
+    return Curves(names, before[:, times == 0.0][:, 0], times, before, after, dosed, failures)

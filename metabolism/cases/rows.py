@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from metabolism.data import experiments_dir
-from metabolism.dosing import Hold, Target, Treatment, measured_as, read_match, read_population, read_treatment
+from metabolism.dosing import Hold, Regimen, Target, measured_as, read_match, read_population
 from metabolism.errors import InvalidValue, MetabolismError, UnitMismatch, UnknownName, UsageError
 from metabolism.model import Model, bibliography, equations
 from metabolism.simulation import METRICS, Metric
@@ -67,14 +67,14 @@ class Member:
     ----------
     share : float
         Weight in the mean over the people; those of all members sum to one.
-    population : Treatment
+    population : Regimen
         What they are like, for life.
     targets : tuple of Target
         Baseline of this member alone.
     """
 
     share: float
-    population: Treatment
+    population: Regimen
     targets: tuple[Target, ...] = ()
 
 
@@ -86,7 +86,7 @@ class Arm:
     ----------
     targets : tuple of Target
         Met by the mean over the members, through inputs that all share.
-    before : Treatment or None
+    before : Regimen or None
         Under which baselines ``on treatment`` are met, just before time 0.
     weight : float
         Body weight [kg].
@@ -94,8 +94,8 @@ class Arm:
 
     members: tuple[Member, ...]
     targets: tuple[Target, ...]
-    before: Treatment | None
-    treatment: Treatment
+    before: Regimen | None
+    treatment: Regimen
     weight: float
 
 
@@ -337,8 +337,8 @@ class _Builder:
         )
 
     def _arms(self, metric: Metric | None) -> tuple[Arm, ...]:
-        record, table, known = self.record, self.model.table, self.system.parameters
-        population, weight = self._try("population", lambda t: read_population(t, table, known), (Treatment(), 70.0))
+        record = self.record
+        population, weight = self._try("population", read_population, (Regimen(), 70.0))
         members = self._try("mixture", lambda t: self._members(t, population, weight), ())
         targets = self._try("match", self._targets, ())
         shared = {t.parameter for t in targets}
@@ -351,17 +351,17 @@ class _Builder:
                 )
         others = record["against"].split("|") if record["against"] else []
 
-        def treatment(text: str) -> Treatment:
-            read = read_treatment(text, table, known, weight)
+        def treatment(text: str) -> Regimen:
+            read = Regimen.parse(text.strip() or "none", weight)
             self._no_states(read.holds)
             return read
 
-        def compared(text: str) -> list[Treatment]:
+        def compared(text: str) -> list[Regimen]:
             return [treatment(t) for t in others]
 
         treatments = [
-            self._try("interventions", treatment, Treatment()),
-            *self._try("against", compared, [Treatment() for _ in others]),
+            self._try("interventions", treatment, Regimen()),
+            *self._try("against", compared, [Regimen() for _ in others]),
         ]
         before = treatments[0] if any(t.treated for t in targets) else None
         arms = tuple(Arm(members, targets, before, t, weight) for t in treatments)
@@ -382,20 +382,20 @@ class _Builder:
 
     def _targets(self, text: str) -> tuple[Target, ...]:
         units = {n: self.system.units[n] for n in (*self.system.states, *self.system.computed)}
-        return read_match(text, self.model.table, units, self.system.parameters)
+        return read_match(text, units, self.system.parameters)
 
-    def _members(self, text: str, population: Treatment, weight: float) -> tuple[Member, ...]:
+    def _members(self, text: str, population: Regimen, weight: float) -> tuple[Member, ...]:
         """Read a mixture: groups joined by ``&`` are independent of each other, members of a group by ``|``."""
         groups = [self._group(g.strip(), weight) for g in text.split("&")] if text else []
         members = []
         for chosen in product(*groups):
             holds = (*population.holds, *(h for m in chosen for h in m.population.holds))
             targets = tuple(t for m in chosen for t in m.targets)
-            members.append(Member(math.prod(m.share for m in chosen), Treatment(holds), targets))
+            members.append(Member(math.prod(m.share for m in chosen), Regimen((), holds), targets))
         return tuple(members)
 
     def _group(self, text: str, weight: float) -> list[Member]:
-        table, known = self.model.table, self.system.parameters
+        known = self.system.parameters
         spread = re.fullmatch(r"spread\s+(\w+)\s+(\d+(?:\.\d+)?)-fold", text)
         if spread:
             if spread[1] not in known:
@@ -403,7 +403,7 @@ class _Builder:
             # three-point Gauss-Hermite quadrature of a normal logarithm
             steps = ((1 / 6, -math.sqrt(3)), (2 / 3, 0.0), (1 / 6, math.sqrt(3)))
             factors = [(share, float(spread[2]) ** z) for share, z in steps]
-            return [Member(s, Treatment((Hold(spread[1], "x", f, -math.inf, math.inf),))) for s, f in factors]
+            return [Member(s, Regimen((), (Hold(spread[1], "x", f, -math.inf, math.inf),))) for s, f in factors]
         members = []
         for part in text.split("|"):
             found = re.fullmatch(r"(\d*\.?\d+)\s*(%?)\s+(\S.*)", part.strip())
@@ -418,7 +418,7 @@ class _Builder:
                 raise InvalidValue(f"'{found[3]}': a weight is that of all; put it into 'population'.")
             held = "; ".join(p for p in own if " by " not in p)
             matched = "; ".join(p for p in own if " by " in p)
-            holds = read_population("" if held == "none" else held, table, known)[0]
+            holds = read_population("" if held == "none" else held)[0]
             members.append(Member(share, holds, self._targets(matched)))
         total = math.fsum(m.share for m in members)
         if not (abs(total - 1) <= 0.0051 and all(m.share > 0 for m in members)):
@@ -432,10 +432,10 @@ class _Builder:
         """Add the fasts a reading states (0 h: none), and refuse a fasting reading without one."""
         moments = sorted({*times, *([0.0] if self.record["metric"] in _FROM_BEFORE else [])})
         given = "; ".join(f"fasting from {t - fast!r} h for {fast!r} h" for t in moments) if fast else ""
-        added = read_treatment(given, self.model.table, self.system.parameters).holds
+        added = Regimen.parse(given or "none").holds
         fed: list[Arm] = []
         for place, arm in enumerate(arms):
-            treatment = Treatment((*arm.treatment.holds, *added), arm.treatment.regimens)
+            treatment = Regimen(arm.treatment.doses, (*arm.treatment.holds, *added))
             before = treatment if arm.before is not None and place == 0 else arm.before
             fed.append(Arm(arm.members, arm.targets, before, treatment, arm.weight))
             for t in moments:

@@ -1,11 +1,11 @@
-"""What happens to a patient from outside: doses, exposures, held parameters, and the words for them.
+"""What happens to a patient from outside: doses, changed parameters, and the words for them.
 
 Words become events in one grammar, and events become the plan that an engine carries out. The exact meaning of
-every event - what happens first at one time, what an infusion is, when a value is given back - is written down in
-``docs/event_semantics.md`` and holds in every engine and every export.
+every event - what happens first at one time, what an infusion is, when a value is given back - is the docstring of
+`Regimen`; it holds in every engine and every export.
 
-Nouns: `Dose` (an amount of a substance by a route), `Exposure` and `Hold` (a parameter that takes another value for a
-time), `Regimen` (all that is given, a value that can be added, delayed and thinned), *substance* (what can be dosed,
+Nouns: `Dose` (an amount of a substance by a route), `Hold` (a parameter replaced, multiplied or raised for a while or
+for life), `Regimen` (all that is given, a value that can be added, delayed and thinned), *substance* (what can be dosed,
 with its molar mass and where each route puts it).
 
 >>> from metabolism.dosing import Regimen, substance
@@ -18,7 +18,7 @@ with its molar mass and where each route puts it).
 'methylcobalamin'
 
 Begin with `Regimen.parse`; doses missed at random are ``regimen.missed(0.05, seed=1)``. `substances` lists what can be
-given. `read_treatment` reads the wider language of the case files, and `plan` is the step to the engines.
+given. Case files, the command line and Python read the same words, and `plan` is the step to the engines.
 
 What it does not know: the state of the patient. Whether a dose of 50 mg is wise, metabolised or even absorbed is the
 model's answer, and how long to look is the study's.

@@ -1,21 +1,18 @@
-from .events import Dose, Exposure, Hold
+from .events import Dose, Hold
 from .formulary import measured_as, substance, substances
-from .regimen import Regimen, Treatment, plan, read_population, read_treatment
+from .regimen import Regimen, plan, read_population
 from .words import Target, enzymes, read_match
 
 __all__ = [
     "Dose",
-    "Exposure",
     "Hold",
     "Regimen",
     "Target",
-    "Treatment",
     "enzymes",
     "measured_as",
     "plan",
     "read_match",
     "read_population",
-    "read_treatment",
     "substance",
     "substances",
 ]

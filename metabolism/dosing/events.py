@@ -1,18 +1,51 @@
-"""What happens to a patient: a dose, an exposure, a held parameter."""
+"""What happens to a patient: a dose, or a parameter changed for a while."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from numbers import Integral
 
 from metabolism.dosing.formulary import Substance, substance
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch
 from metabolism.units import magnitude
 
+EXAMPLE = (
+    "write e.g. '50 mg im every 3.5 d x 32', '400 ug folic acid oral daily for 12 weeks', '0.4 mg/d folic acid', "
+    "'fasting from -12 h for 36 h' or 'enzyme CBS x 0.02 lifelong'"
+)
+
+
+#: Times that differ by less than this share are one time.
+SAME_TIME = 1e-12
+
+
+def clean(time: float) -> float:
+    """Return a time [h] to 14 digits, so that the third of doses every 26.4 h falls at 52.8 h and not beside it.
+
+    >>> clean(3 * 26.4)
+    79.2
+    """
+    return float(f"{time:.14g}")
+
 
 @dataclass(frozen=True, order=True)
 class Dose:
-    """One dose: time [h], amount [µmol], substance, route, and duration of an infusion [h] (0 = bolus).
+    """One dose, or one repeated until the end of the run.
+
+    Attributes
+    ----------
+    time : float
+        [h]
+    amount : float
+        [µmol]
+    substance, route : str
+    duration : float
+        Length of an infusion [h]; 0 for a bolus.
+    every : float
+        Interval at which it is repeated until the end of the run [h]; 0 if it is given once.
+    said : str
+        The words it was made from.
 
     Raises
     ------
@@ -24,6 +57,8 @@ class Dose:
     substance: str
     route: str
     duration: float = 0.0
+    every: float = 0.0
+    said: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         # checked here and not only in Regimen.of(), so that no hand-made dose reaches an engine unchecked
@@ -34,7 +69,9 @@ class Dose:
             raise InvalidRegimen(f"{chosen.name} cannot be given '{self.route}'; its routes are {routes}.")
         if not (math.isfinite(self.amount) and self.amount > 0):
             raise InvalidRegimen(f"the amount of a dose must be finite and above 0 umol, not {self.amount}; {EXAMPLE}.")
-        for name, value in (("start", self.time), ("duration", self.duration)):
+        if not math.isfinite(self.time):
+            raise InvalidRegimen(f"the start of a dose must be finite, not {self.time} h; {EXAMPLE}.")
+        for name, value in (("duration", self.duration), ("interval", self.every)):
             if not (math.isfinite(value) and value >= 0):
                 raise InvalidRegimen(f"the {name} of a dose must be finite and not negative, not {value} h; {EXAMPLE}.")
         if self.duration and not all(rate for _, _, rate in chosen.routes[self.route]):
@@ -42,33 +79,43 @@ class Dose:
                 f"only intravenous cobalamin can be infused over time, not {chosen.name} {self.route}; "
                 "write e.g. '5 mg iv over 2 h'."
             )
+        object.__setattr__(self, "time", clean(self.time))
 
 
-@dataclass(frozen=True, order=True)
-class Exposure:
-    """A parameter held at a value [model units] from `start` to `end` [h], e.g. nitrous oxide."""
+def series(first: Dose, every: float, count: int | None) -> tuple[Dose, ...]:
+    """Repeat a dose `count` times, or until the end of the run if `count` is None.
 
-    parameter: str
-    value: float
-    start: float
-    end: float
+    Raises
+    ------
+    InvalidRegimen
+    """
+    if count is not None and not (isinstance(count, Integral) and 1 <= count <= 100_000):
+        raise InvalidRegimen(f"a dose can be given 1 to 100000 times, a whole number, not {count!r}; {EXAMPLE}.")
+    if count != 1 and every <= 0:
+        raise InvalidRegimen(f"the interval between doses must be above 0, not {every:g} h; add e.g. every='3.5 d'.")
+    if count is None:
+        return (replace(first, every=every),)
+    return tuple(replace(first, time=first.time + i * every) for i in range(count))
 
 
-def _amount(amount: float | str, chosen: Substance) -> float:
+def read_amount(amount: float | str, chosen: Substance) -> float:
+    """Return the amount of a dose [µmol] from a number [µmol] or a text with a mass or amount unit.
+
+    Raises
+    ------
+    InvalidRegimen, UnitMismatch
+    """
     try:
         value = magnitude(amount, "umol", f"amount of {chosen.name}", chosen.molar_mass)
     except UnitMismatch as error:
         raise UnitMismatch(f"{error} Doses take a mass (mg, ug, g) or an amount (umol, nmol).") from None
-    except InvalidValue:
-        raise InvalidRegimen(f"the amount '{amount}' is not a finite number; {EXAMPLE}.") from None
+    except InvalidValue as error:
+        raise InvalidRegimen(f"{str(error).rstrip('.')}; {EXAMPLE}.") from None
     if value < 0:
         raise InvalidRegimen(f"the amount '{amount}' is negative; {EXAMPLE}.")
     if value == 0:
         raise InvalidRegimen("an amount of 0 is no dose; leave it out, or use no regimen for no treatment.")
     return value
-
-
-EXAMPLE = "write e.g. '50 mg im every 3.5 d x 32' or '400 ug folic acid oral daily x 84'"
 
 
 #: A steady supply of a substance is added to this input [umol/h]. Cobalamin and riboflavin are left out: what is
@@ -96,6 +143,8 @@ class Hold:
         [unit of the parameter], or a factor.
     origin : str
         Name of the parameter set the value came from, if any.
+    said : str
+        The words it was made from.
     """
 
     parameter: str
@@ -104,3 +153,15 @@ class Hold:
     start: float = 0.0
     end: float = math.inf
     origin: str = ""
+    said: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and self.value >= 0):
+            raise InvalidValue(f"{self.parameter} {self.how} {self.value}: the value must be finite and not negative.")
+        if not self.start < self.end or self.how not in ("=", "x", "+"):
+            raise InvalidValue(
+                f"the change of {self.parameter} from {self.start:g} to {self.end:g} h must last longer than 0 h, and "
+                "read '=', 'x' or '+'."
+            )
+        object.__setattr__(self, "start", clean(self.start))
+        object.__setattr__(self, "end", clean(self.end))

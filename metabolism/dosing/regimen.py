@@ -1,54 +1,89 @@
-"""Dosing regimens as values: add, delay, thin, and turn into a plan for an engine.
-
-The rules are written down in ``docs/event_semantics.md`` (version 1).
-"""
+"""Regimens as values: add, delay, thin, and turn into a plan for an engine."""
 
 from __future__ import annotations
 
 import math
 import random
-import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
-from metabolism.dosing.events import EXAMPLE, Dose, Exposure, Hold, _amount
+from metabolism.dosing.events import SAME_TIME, Dose, Hold, clean, read_amount, series
 from metabolism.dosing.formulary import substance
-from metabolism.dosing.words import _PER_KG, INTERVENTION_EXAMPLE, WEIGHT, _holds, _times, read_regimen, write_doses
-from metabolism.engines import Plan
+from metabolism.dosing.words import WEIGHT, quantity, read, write
+from metabolism.engines import Plan, Setting
 from metabolism.errors import InvalidRegimen, InvalidValue
-from metabolism.model import ParameterTable
 from metabolism.units import magnitude
+
+if TYPE_CHECKING:
+    from metabolism.types import Array
 
 
 @dataclass(frozen=True)
 class Regimen:
-    """A schedule of doses and exposures; an empty one is no treatment."""
+    """Everything that is done to a patient: doses, and parameters changed for a while or for life.
+
+    The contract of times (event semantics, version 2; every engine and every export keeps it):
+
+    - Time 0 is when treatment starts; the patient rests before. What is written with a negative time begins the run
+      earlier, and what is ``lifelong`` (or ``until`` a time) is in force at rest already.
+    - A bolus is instantaneous. Values at the time of a dose or a change are those after it; the values just before are
+      kept beside them. Doses at one time to one target are summed.
+    - An infusion holds a constant rate; infusions that overlap add, and after the last one exactly nothing flows.
+    - A change is in force from its start to just before its end. Changes of one parameter act on the patient's own value
+      in the order written: the value is factor x own + offset, and after the last one exactly the own value is back.
+    - Times within one part in 1e12 are one time.
+    - A run covers start <= t < end. A dose or change that begins outside, or an infusion that does not stop by the end, is
+      refused; a dose repeated without end is given until the end.
+    - A dose of zero or less is no dose. The amount delivered is measured and compared with the amount asked.
+
+    Attributes
+    ----------
+    doses : tuple of Dose
+        In time order.
+    holds : tuple of Hold
+        In the order written.
+    """
 
     doses: tuple[Dose, ...] = ()
-    exposures: tuple[Exposure, ...] = ()
+    holds: tuple[Hold, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "doses", tuple(sorted(self.doses)))
-        object.__setattr__(self, "exposures", tuple(sorted(self.exposures)))
+        object.__setattr__(self, "holds", tuple(self.holds))
 
     @classmethod
-    def parse(cls, text: str) -> Regimen:
-        """Read a regimen such as ``"50 mg im every 3.5 d x 32 + 0.8 mg folic acid oral daily x 112"``.
+    def parse(cls, text: str, weight: float | str = WEIGHT) -> Regimen:
+        """Read a regimen in words; parts are joined by ``;``, doses also by ``+``.
 
-        Parts are joined by ``+`` or ``;``. Each reads: amount, unit, substance (methylcobalamin unless
-        said), route, then optionally ``over 2 h``, ``every 3.5 d`` or ``daily``, ``x 32``, ``from 2 weeks``.
+        A dose reads: amount, unit (also per kg), substance (methylcobalamin unless said), route, then in any order
+        ``over 2 h``, ``every 3.5 d`` (or ``daily``, ``twice weekly``, ``q84h``, ``bid``, ``BIW``), ``x 32`` or
+        ``for 16 weeks`` or ``until 16 weeks`` (to the end of the run without), ``from 2 weeks``, ``at 0, 3.5 d``;
+        ``then`` begins the next stretch. A change reads ``fasting``, ``set NAME``, ``enzyme CBS x 0.02``,
+        ``nitrous oxide 60 %``, ``0.4 mg/d folic acid`` or ``ID = 0.5`` (``x``, ``+``), then ``from``, ``for``, ``until``
+        or ``lifelong``.
+
+        Parameters
+        ----------
+        text : str
+            ``none`` is no treatment.
+        weight : float or str
+            Body weight for amounts per kg [kg].
 
         Raises
         ------
-        InvalidRegimen, UnknownName, UnitMismatch
+        InvalidRegimen, InvalidValue, UnknownName, UnitMismatch
+
+        Examples
+        --------
+        >>> [d.time for d in Regimen.parse("1 mg im daily for 2 d, then weekly x 2").doses]
+        [0.0, 24.0, 48.0, 216.0]
+        >>> print(Regimen.parse("50 mg i.m. q84h x 32").delayed("1 d"))
+        50 mg methylcobalamin im every 84 h x 32 from 1 d
         """
-        regimen = cls()
-        for arguments in read_regimen(text):
-            regimen += cls.of(**arguments)
-        return regimen
+        return cls(*read(text, magnitude(weight, "kg", "weight")))
 
     @classmethod
     def of(
@@ -58,7 +93,7 @@ class Regimen:
         route: str = "im",
         *,
         every: float | str | None = None,
-        count: int = 1,
+        count: int | None = 1,
         start: float | str = 0.0,
         duration: float | str = 0.0,
     ) -> Regimen:
@@ -68,67 +103,82 @@ class Regimen:
         ----------
         amount : float or str
             [µmol], or text with a mass or amount unit.
-        route : {"im", "sc", "iv", "oral"}
+        substance_name : str
+        route : {"im", "sc", "iv", "oral", "intrathecal"}
         every, start, duration : float or str
             [h], or text with a unit. A duration makes an intravenous infusion.
-        count : int
-            Number of doses, 1 to 100000.
+        count : int or None
+            Number of doses, 1 to 100000; None repeats them until the end of the run.
 
         Raises
         ------
         InvalidRegimen, InvalidValue, UnknownName, UnitMismatch
+
+        Examples
+        --------
+        >>> Regimen.of("50 mg", every="3.5 d", count=32).last_time
+        2604.0
         """
         chosen = substance(substance_name)
-        first = Dose(
-            magnitude(start, "h", "start"),
-            _amount(amount, chosen),
-            chosen.name,
-            route,
-            magnitude(duration, "h", "duration"),
-        )
         gap = magnitude(every, "h", "interval") if every is not None else 0.0
-        if not (isinstance(count, Integral) and 1 <= count <= 100_000):
-            raise InvalidRegimen(f"a dose can be given 1 to 100000 times, a whole number, not {count!r}; {EXAMPLE}.")
-        if (count > 1 or every is not None) and gap <= 0:
+        if every is not None and gap <= 0:
             raise InvalidRegimen(f"the interval between doses must be above 0, not {every}; add e.g. every='3.5 d'.")
-        return cls(tuple(replace(first, time=first.time + i * gap) for i in range(count)))
+        typed = [a if isinstance(a, str) else f"{float(a)!r} {u}" for a, u in ((amount, "umol"), (every or 0.0, "h"))]
+        said = f"{typed[0]} {chosen.name} {route}" + (f" over {_typed(duration)}" if duration else "")
+        said += f" every {typed[1]}" if count != 1 else ""
+        said += (f" x {count}" if count not in (1, None) else "") + (f" from {_typed(start)}" if start else "")
+        length = magnitude(duration, "h", "duration")
+        first = Dose(magnitude(start, "h", "start"), read_amount(amount, chosen), chosen.name, route, length, 0.0, said)
+        return cls(series(first, gap, count))
+
+    @property
+    def start(self) -> float:
+        """When a run has to begin: at the earliest dose or change, at latest 0 [h]."""
+        edges = [edge for hold in self.holds for edge in (hold.start, hold.end) if math.isfinite(edge)]
+        return min([0.0, *edges, *(d.time for d in self.doses)])
+
+    @property
+    def background(self) -> Regimen:
+        """What is in force at rest, for good: what an untreated patient has too."""
+        return Regimen((), tuple(replace(h, end=math.inf) for h in self.holds if h.start == -math.inf))
 
     @property
     def last_time(self) -> float:
-        """Time at which the last dose has been given in full [h]; 0 without doses."""
-        return max((d.time + d.duration for d in self.doses), default=0.0)
+        """Time at which the last dose has been given in full [h]; 0 without doses, inf if they are repeated without end."""
+        return max((math.inf if d.every else d.time + d.duration for d in self.doses), default=0.0)
 
     def __add__(self, other: Regimen) -> Regimen:
-        return Regimen((*self.doses, *other.doses), (*self.exposures, *other.exposures))
+        return Regimen((*self.doses, *other.doses), (*self.holds, *other.holds))
+
+    def __bool__(self) -> bool:
+        return bool(self.doses or self.holds)
 
     def expose(self, parameter: str, value: float, start: float | str, duration: float | str = math.inf) -> Regimen:
         """Return the regimen with a parameter held at a value [model units] for a while.
 
         Parameters
         ----------
+        parameter : str
+        value : float
         start, duration : float or str
             [h] or text; an infinite duration lasts to the end of the run.
         """
         begin = magnitude(start, "h", "start")
         length = math.inf if duration == math.inf else magnitude(duration, "h", "duration")
-        if not (math.isfinite(value) and value >= 0 and begin >= 0 and length > 0):
-            raise InvalidValue(f"exposure of {parameter} to {value} from {start} for {duration} is not possible.")
-        return replace(self, exposures=(*self.exposures, Exposure(parameter, float(value), begin, begin + length)))
+        return replace(self, holds=(*self.holds, Hold(parameter, "=", float(value), begin, begin + length)))
 
     def delayed(self, by: float | str) -> Regimen:
-        """Return the regimen with everything later by a time [h or text]."""
+        """Return the regimen with everything but what is for life later by a time [h or text]."""
         shift = magnitude(by, "h", "delay")
-        if any(time + shift < 0 for time in (*(d.time for d in self.doses), *(e.start for e in self.exposures))):
-            raise InvalidRegimen(f"a delay of {by} moves a dose or an exposure before time 0.")
         return Regimen(
             tuple(replace(d, time=d.time + shift) for d in self.doses),
-            tuple(replace(e, start=e.start + shift, end=e.end + shift) for e in self.exposures),
+            tuple(replace(h, start=h.start + shift, end=h.end + shift) for h in self.holds),
         )
 
     def missing(self, numbers: Iterable[int]) -> Regimen:
         """Return the regimen without some doses, counted from 1."""
         gone = set(numbers)
-        wrong = sorted(n for n in gone if not 1 <= n <= len(self.doses))
+        wrong = sorted(n for n in gone if not 1 <= n <= len(self._counted("missing").doses))
         if wrong:
             raise InvalidRegimen(f"there is no dose number {wrong[0]}; the regimen has {len(self.doses)} doses.")
         return replace(self, doses=tuple(d for i, d in enumerate(self.doses, start=1) if i not in gone))
@@ -138,46 +188,103 @@ class Regimen:
         if not 0 <= probability <= 1:
             raise InvalidValue(f"probability of a missed dose = {probability} must lie between 0 and 1.")
         draw = random.Random(seed)
-        return replace(self, doses=tuple(d for d in self.doses if draw.random() >= probability))
+        kept = tuple(d for d in self._counted("missed").doses if draw.random() >= probability)
+        return replace(self, doses=kept)
 
     def until(self, time: float | str) -> Regimen:
-        """Return the regimen with only the doses before a time [h or text]."""
+        """Return the regimen with only what begins before a time [h or text]; repeats without end are counted out."""
         end = magnitude(time, "h", "until")
-        return replace(self, doses=tuple(d for d in self.doses if d.time < end))
+        doses: list[Dose] = []
+        for dose in self.doses:
+            count = max(0, math.ceil((end - dose.time) / dose.every * (1 - SAME_TIME))) if dose.every else 1
+            doses += series(replace(dose, every=0.0), dose.every, count) if count else ()
+        return Regimen(
+            tuple(d for d in doses if d.time < end - SAME_TIME * abs(end)),
+            tuple(h for h in self.holds if h.start < end),
+        )
 
     def total(self, substance_name: str) -> float:
         """Total amount of a substance [µmol]."""
         name = substance(substance_name).name
-        return math.fsum(d.amount for d in self.doses if d.substance == name)
+        return math.fsum(d.amount for d in self._counted("total").doses if d.substance == name)
+
+    def _counted(self, verb: str) -> Regimen:
+        if any(d.every for d in self.doses):
+            raise InvalidRegimen(f"'{self}' repeats without end and has no {verb}(); cut it first with until().")
+        return self
+
+    @property
+    def every(self) -> float:
+        """Interval between equally spaced equal doses [h].
+
+        Raises
+        ------
+        InvalidRegimen
+            If the doses are not all equal and equally spaced, or fewer than two.
+        """
+        gaps = [b.time - a.time for a, b in pairwise(self.doses)] or [d.every for d in self.doses if d.every]
+        alike = {(d.amount, d.substance, d.route, d.duration) for d in self.doses}
+        if len(alike) != 1 or not gaps or any(abs(gap - gaps[0]) > 1e-9 * gaps[0] for gap in gaps):
+            raise InvalidRegimen(
+                f"only equal doses at equal intervals, like '50 mg im every 3.5 d x 32', can be varied, not '{self}'."
+            )
+        return clean(gaps[0])
+
+    def redosed(
+        self, until: float | str, amount: float | str | None = None, every: float | str | None = None
+    ) -> Regimen:
+        """Return the same series of doses with another amount or interval, given before `until`.
+
+        Parameters
+        ----------
+        until : float or str
+            End of dosing [h or text].
+        amount, every : float or str, optional
+            New amount [µmol or text] and interval [h or text]; the old ones by default.
+
+        Examples
+        --------
+        >>> print(Regimen.parse("50 mg im every 3.5 d x 32").redosed("16 weeks", "25 mg", "7 d"))
+        25 mg methylcobalamin im every 7 d x 16
+        """
+        gap, one = every if every is not None else self.every, self.doses[0]
+        size = magnitude(gap, "h", "interval")
+        count = math.ceil((magnitude(until, "h", "until") - one.time) / size - 1e-9) if size > 0 else 1
+        dose = amount if amount is not None else quantity(one)
+        start = {"start": one.time, "duration": one.duration}
+        return replace(Regimen.of(dose, one.substance, one.route, every=gap, count=count, **start), holds=self.holds)
 
     def __str__(self) -> str:
-        groups: dict[tuple[float, str, str, float], list[float]] = defaultdict(list)
-        for d in self.doses:
-            groups[d.amount, d.substance, d.route, d.duration].append(d.time)
-        parts: list[tuple[float, str]] = []
-        for kind, times in groups.items():
-            parts += write_doses(*kind, times)
-        parts += [
-            (e.start, f"hold {e.parameter} at {e.value!r} from {e.start!r} h to {e.end!r} h") for e in self.exposures
-        ]
-        return " + ".join(text for _, text in sorted(parts)) or "no treatment"
+        return write(self.doses, self.holds)
 
 
-def plan(regimen: Regimen, start: float, end: float) -> Plan:
+def plan(regimen: Regimen, start: float, end: float, overrides: Mapping[str, Array] | None = None) -> Plan:
     """Turn a regimen into steps for a run from `start` to `end` [h].
+
+    Parameters
+    ----------
+    regimen : Regimen
+    start, end : float
+        [h]
+    overrides : mapping of str to ndarray, optional
+        Values, one per patient, that replace what a parameter set says: by ``"set name/parameter"``.
 
     Raises
     ------
     InvalidRegimen
-        If a dose lies outside the run, or two exposures of one parameter overlap.
+        If a dose or a change lies outside the run.
     """
+    given = regimen.until(end) if any(d.every for d in regimen.doses) else regimen
+    stops = [clean(d.time + d.duration) for d in given.doses]
+    edges = [edge for h in given.holds for edge in (h.start, h.end) if math.isfinite(edge)]
+    when = _one_time([start, end, *stops, *edges, *(d.time for d in given.doses)])
     boluses: dict[tuple[float, str], list[float]] = defaultdict(list)
     rates: dict[str, list[tuple[float, float]]] = defaultdict(list)
     infused: dict[str, str] = {}
     asked: dict[str, list[float]] = defaultdict(list)
-    for number, dose in enumerate(regimen.doses, start=1):
-        stop = dose.time + dose.duration
-        if dose.time < start or dose.time >= end or stop > end:
+    for number, (dose, stop) in enumerate(zip(given.doses, stops, strict=True), start=1):
+        begin, stop = when[dose.time], when[stop]
+        if begin < start or begin >= end or stop > end or (dose.duration and stop <= begin):
             raise InvalidRegimen(
                 f"dose {number} ({dose.substance} {dose.route} at {dose.time:g} h"
                 + (f" over {dose.duration:g} h" if dose.duration else "")
@@ -187,12 +294,13 @@ def plan(regimen: Regimen, start: float, end: float) -> Plan:
         asked[species].append(dose.amount)
         if dose.duration:
             infused[rate] = species
-            rates[rate] += [(dose.time, dose.amount / dose.duration), (stop, -dose.amount / dose.duration)]
+            speed = dose.amount / (stop - begin)
+            rates[rate] += [(begin, speed), (stop, -speed)]
         else:
-            boluses[dose.time, species].append(dose.amount)
-    settings = _infusion_settings(rates, end) + _exposure_settings(regimen.exposures, start, end, set(rates))
+            boluses[begin, species].append(dose.amount)
+    settings = _infusions(rates, end) + _changes(given.holds, start, end, when, rates, overrides or {})
     merged = tuple((t, s, math.fsum(a)) for (t, s), a in sorted(boluses.items()))
-    times = {t for t, _, _ in merged} | {t for t, _, _ in settings}
+    times = {t for t, _, _ in merged} | {t for t, *_ in settings}
     return Plan(
         merged,
         tuple(sorted(settings, key=lambda s: s[:2])),
@@ -202,11 +310,20 @@ def plan(regimen: Regimen, start: float, end: float) -> Plan:
     )
 
 
-def _infusion_settings(
-    rates: dict[str, list[tuple[float, float]]], end: float
-) -> list[tuple[float, str, float | None]]:
+def _one_time(times: Iterable[float]) -> dict[float, float]:
+    """Map every time [h] to the first of those within one part in 1e12 of it."""
+    same: dict[float, float] = {}
+    first = -math.inf
+    for time in sorted(set(times)):
+        if time - first > SAME_TIME * max(abs(time), 1.0):
+            first = time
+        same[time] = first
+    return same
+
+
+def _infusions(rates: dict[str, list[tuple[float, float]]], end: float) -> list[Setting]:
     """Sum overlapping infusions into absolute rates; after the last one the parameter is given back."""
-    settings: list[tuple[float, str, float | None]] = []
+    settings: list[Setting] = []
     for parameter, changes in rates.items():
         running: list[float] = []
         # the rates still running are kept, not their sum: after the last stop exactly nothing flows
@@ -217,89 +334,57 @@ def _infusion_settings(
                 else:
                     running.remove(-rate)
             if time < end:
-                settings.append((time, parameter, math.fsum(running) if running else None))
+                settings.append((time, parameter, 0.0, math.fsum(running)) if running else (time, parameter, 1.0, 0.0))
     return settings
 
 
-def _exposure_settings(
-    exposures: tuple[Exposure, ...], start: float, end: float, taken: set[str]
-) -> list[tuple[float, str, float | None]]:
-    settings: list[tuple[float, str, float | None]] = []
-    by_parameter: dict[str, list[Exposure]] = defaultdict(list)
-    for exposure in exposures:
-        by_parameter[exposure.parameter].append(exposure)
-    for parameter, own in by_parameter.items():
-        own.sort(key=lambda e: e.start)
-        if parameter in taken or any(b.start < a.end for a, b in pairwise(own)):
+def _changes(
+    holds: tuple[Hold, ...],
+    start: float,
+    end: float,
+    when: dict[float, float],
+    infused: Mapping[str, Any],
+    overrides: Mapping[str, Array],
+) -> list[Setting]:
+    """Compose the changes of each parameter at every time at which one begins or ends."""
+    settings: list[Setting] = []
+    for parameter in dict.fromkeys(h.parameter for h in holds):
+        own = [(when.get(h.start, h.start), when.get(h.end, h.end), h) for h in holds if h.parameter == parameter]
+        if parameter in infused:
             raise InvalidRegimen(
-                f"two exposures (or infusions) hold '{parameter}' at the same time; give one after the other."
+                f"'{parameter}' is the rate of an infusion of this regimen and cannot be changed besides."
             )
-        for i, exposure in enumerate(own):
-            if not start <= exposure.start < end:
+        for begin, _, hold in own:
+            if math.isfinite(begin) and not start <= begin < end:
                 raise InvalidRegimen(
-                    f"the exposure of {parameter} at {exposure.start:g} h is outside the run of {start:g} to {end:g} h; "
-                    "run longer, or change the start of the exposure."
+                    f"the change of {parameter} at {hold.start:g} h is outside the run of {start:g} to {end:g} h; "
+                    "run longer, or change its start."
                 )
-            settings.append((exposure.start, parameter, exposure.value))
-            followed = i + 1 < len(own) and own[i + 1].start == exposure.end
-            if exposure.end < end and not followed:
-                settings.append((exposure.end, parameter, None))
+        before: list[Hold] = []
+        for time in sorted({t for begin, stop, _ in own for t in (begin, stop) if t < end and t < math.inf}):
+            force = [hold for begin, stop, hold in own if begin <= time < stop]
+            if force != before:
+                settings.append((time, parameter, *_composed(force, overrides)))
+            before = force
     return settings
 
 
-@dataclass(frozen=True)
-class Treatment:
-    """Holds in the order written, and regimens with the time each starts [h] (may be negative)."""
-
-    holds: tuple[Hold, ...] = ()
-    regimens: tuple[tuple[float, Regimen], ...] = ()
-
-    @property
-    def start(self) -> float:
-        """When the run has to begin: the earliest dose or change, at latest 0 [h]."""
-        begins = [h.start for h in self.holds if math.isfinite(h.start)]
-        return min([0.0, *begins, *(start for start, _ in self.regimens)])
-
-    def regimen(self, start: float, end: float) -> Regimen:
-        """Every dose before `end`, in time since `start` [h]."""
-        total = Regimen()
-        for begin, regimen in self.regimens:
-            total += regimen.delayed(begin - start)
-        return total.until(end - start)
-
-
-def read_treatment(text: str, table: ParameterTable, known: Collection[str], weight: float = WEIGHT) -> Treatment:
-    """Read interventions separated by ``;``.
-
-    Parameters
-    ----------
-    text : str
-        Empty or ``none`` for no intervention.
-    table : ParameterTable
-        Units of the parameters.
-    known : collection of str
-        Parameters that may be changed.
-    weight : float
-        Body weight for doses per kg [kg].
-
-    Raises
-    ------
-    UnknownName, UnitMismatch, InvalidValue, InvalidRegimen
-    """
-    holds: list[Hold] = []
-    regimens: list[tuple[float, Regimen]] = []
-    for part in filter(None, (p.strip() for p in text.split(";"))):
-        if part.casefold() == "none":
-            continue
-        found = _holds(part, table, known, weight)
-        if found is None:
-            regimens.append(_doses(part, weight))
+def _composed(holds: Iterable[Hold], overrides: Mapping[str, Array]) -> tuple[float, float | Array]:
+    """Factor and offset of several changes after one another."""
+    factor: float = 1.0
+    offset: float | Array = 0.0
+    for hold in holds:
+        value: Any = overrides.get(f"{hold.origin}/{hold.parameter}", hold.value)
+        if hold.how == "=":
+            factor, offset = 0.0, value
+        elif hold.how == "x":
+            factor, offset = factor * value, offset * value
         else:
-            holds += found
-    return Treatment(tuple(holds), tuple(regimens))
+            offset = offset + value
+    return factor, offset
 
 
-def read_population(text: str, table: ParameterTable, known: Collection[str]) -> tuple[Treatment, float]:
+def read_population(text: str) -> tuple[Regimen, float]:
     """Read what a population is like: lifelong changes, and ``weight = 62 kg``; returns (changes, weight [kg]).
 
     Raises
@@ -309,38 +394,23 @@ def read_population(text: str, table: ParameterTable, known: Collection[str]) ->
     InvalidRegimen
         For doses.
     """
-    weight, rest = WEIGHT, []
-    for part in filter(None, (p.strip() for p in text.split(";"))):
-        key, _, value = part.partition("=")
-        if key.strip() == "weight":
-            weight = magnitude(value, "kg", "weight")
-            if not 1 <= weight <= 500:
-                raise InvalidValue(f"weight ={value} must lie between 1 and 500 kg.")
-        else:
-            _, start, end, timed = _times(part)
-            if timed and (start, end) != (-math.inf, math.inf):
-                raise InvalidValue(f"'{part}' has times, and a population is for life; move it to interventions.")
-            rest.append(part if timed else f"{part} lifelong")
-    treatment = read_treatment("; ".join(rest), table, known, weight)
-    return treatment, weight
+    parts = [p.strip() for p in text.split(";") if p.strip()]
+    said = [p.partition("=")[2] for p in parts if p.partition("=")[0].strip() == "weight"]
+    weight = magnitude(said[-1], "kg", "weight") if said else WEIGHT
+    if not 1 <= weight <= 500:
+        raise InvalidValue(f"weight ={said[-1]} must lie between 1 and 500 kg.")
+    holds: list[Hold] = []
+    for part in parts:
+        if part.partition("=")[0].strip() == "weight":
+            continue
+        made = Regimen.parse(part, weight)
+        if made.doses:
+            raise InvalidRegimen(f"'{part}' is a dose, and a population is for life; move it to interventions.")
+        if any((h.start, h.end) not in ((0.0, math.inf), (-math.inf, math.inf)) for h in made.holds):
+            raise InvalidValue(f"'{part}' has times, and a population is for life; move it to interventions.")
+        holds += [replace(h, start=-math.inf, said="") for h in made.holds]
+    return Regimen((), tuple(holds)), weight
 
 
-def _doses(part: str, weight: float) -> tuple[float, Regimen]:
-    body, start, end, _ = _times(part)
-    if not math.isfinite(start):
-        raise InvalidRegimen(
-            f"'{part}': doses cannot go on for life; give 'from' and 'x', or a steady rate such as '0.4 mg/d folic acid'."
-        )
-    per_kg = _PER_KG.match(body)
-    if per_kg:
-        body = f"{float(per_kg['amount']) * weight!r} {per_kg['unit']}{body[per_kg.end() :]}"
-    try:
-        if end < math.inf and not re.search(r"\sx\s*\d+$", body):
-            pair = Regimen.parse(f"{body} x 2").doses
-            count = max(1, math.ceil((end - start) / (pair[1].time - pair[0].time) - 1e-9))
-            body = f"{body} x {count}"
-        elif end < math.inf:
-            raise InvalidRegimen(f"'{part}' says both how often and for how long; keep one of 'x' and 'for'.")
-        return start, Regimen.parse(body)
-    except InvalidRegimen as error:
-        raise InvalidRegimen(f"'{part}' is no intervention: {error} Or {INTERVENTION_EXAMPLE}.") from None
+def _typed(time: float | str) -> str:
+    return time if isinstance(time, str) else f"{float(time)!r} h"

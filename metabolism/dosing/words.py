@@ -1,185 +1,451 @@
-"""The grammar of dosing regimens: from words to doses, and back without loss.
-
-A regimen reads ``"50 mg im every 3.5 d x 32 + 0.8 mg folic acid oral daily x 112"``; `metabolism.dosing.regimen.Regimen.parse`
-describes the parts.
-"""
+"""The grammar of regimens: from words to doses and changes of parameters, and back without loss."""
 
 from __future__ import annotations
 
 import csv
 import math
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby, zip_longest
 from typing import Any
 
 from metabolism.data import models_dir
-from metabolism.dosing.events import EXAMPLE, SUPPLY, Hold
+from metabolism.dosing.events import EXAMPLE, SUPPLY, Dose, Hold, clean, read_amount, series
 from metabolism.dosing.formulary import measured_as, substance
-from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
-from metabolism.model import ParameterTable, read_set
-from metabolism.units import magnitude
+from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName, UsageError
+from metabolism.model import MODEL_KINDS, ParameterTable, parameter_table, read_set
+from metabolism.units import magnitude, number
 
 _ROUTES = {
     "im": "im",
     "intramuscular": "im",
+    "intramuscularly": "im",
     "sc": "sc",
     "subcutaneous": "sc",
+    "subcutaneously": "sc",
     "iv": "iv",
     "intravenous": "iv",
+    "intravenously": "iv",
     "oral": "oral",
     "orally": "oral",
     "po": "oral",
     "by mouth": "oral",
     "intrathecal": "intrathecal",
+    "intrathecally": "intrathecal",
 }
 
 
-_INTERVALS = {"daily": 24.0, "weekly": 168.0, "twice weekly": 84.0, "twice daily": 12.0, "monthly": 730.5}
+#: Intervals [h] by the words and abbreviations of prescriptions.
+_INTERVALS = {
+    "daily": 24.0,
+    "once daily": 24.0,
+    "twice daily": 12.0,
+    "three times daily": 8.0,
+    "four times daily": 6.0,
+    "weekly": 168.0,
+    "once weekly": 168.0,
+    "twice weekly": 84.0,
+    "three times weekly": 56.0,
+    "monthly": 730.5,
+    "qd": 24.0,
+    "qod": 48.0,
+    "bid": 12.0,
+    "tid": 8.0,
+    "qid": 6.0,
+    "qw": 168.0,
+    "biw": 84.0,
+    "tiw": 56.0,
+}
 
 
-_CLAUSES = {"over": "duration", "every": "interval", "x": "count", "from": "start"}
+_KEYS = rf"over|every|x(?![a-z])|from|for|until|at|lifelong|q(?=[0-9])|{'|'.join(sorted(_INTERVALS, key=len, reverse=True))}"
 
 
-# the unit must not swallow the next keyword: "every 3.5d x 32" is an interval and a count
-_TIME = r"[-+]?[0-9.]+(?:e[-+]?[0-9]+)?\s*(?!(?:x|over|every|from)\b)[a-z]+"
+_CLAUSE = re.compile(rf"(?:^|(?<=\s))(?P<key>{_KEYS})(?![a-z])", re.IGNORECASE)
 
 
-_PART = re.compile(
-    r"(?P<amount>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf)\s*(?P<unit>[a-zµμ]+)\s+"
-    r"(?:(?P<substance>[a-z][a-z0-9 ,'-]*?)\s+)?"
-    rf"(?P<route>{'|'.join(sorted(_ROUTES, key=len, reverse=True))})\b"
-    rf"(?:\s+over\s+(?P<over>{_TIME}))?"
-    rf"(?:\s+(?:every\s+(?P<every>{_TIME})|(?P<word>daily|weekly|twice weekly|twice daily|monthly)|q(?P<hours>\d+)h))?"
-    r"(?:\s+x\s*(?P<count>\S+))?"
-    rf"(?:\s+from\s+(?P<start>{_TIME}))?"
+#: What may follow a change of a parameter.
+_LASTING = re.compile(r"\s+(?=(?:from|for|until|lifelong)\b)", re.IGNORECASE)
+
+
+_DOSE = re.compile(
+    r"(?P<quantity>(?:\S*[0-9]\S*?|nan|inf)\s*[a-zµμ]+)(?P<kg>/kg)?(?:\s+(?P<substance>.+?))??"
+    rf"(?:\s+(?P<route>{'|'.join(sorted(_ROUTES, key=len, reverse=True))}))?",
+    re.IGNORECASE,
 )
 
 
-def read_regimen(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the arguments of `metabolism.dosing.regimen.Regimen.of` for each part of a regimen in words.
-
-    Raises
-    ------
-    InvalidRegimen
-    """
-    # the plus of "1e+16 h" joins nothing
-    parts = [p.strip() for p in re.split(r"(?<![0-9.][eE])\+|;", text)]
-    if not any(parts):
-        raise InvalidRegimen(f"the regimen is empty; {EXAMPLE}, or leave it out for no treatment.")
-    if not all(parts):
-        raise InvalidRegimen(f"'{text}' has a '+' or ';' with no dose beside it; {EXAMPLE}.")
-    for part in parts:
-        yield _read_part(part)
+_ENZYME = re.compile(r"enzyme\s+(?P<name>.+?)\s+x\s+(?P<factor>\S+)", re.IGNORECASE)
 
 
-def _read_part(part: str) -> dict[str, Any]:
-    folded = " ".join(part.casefold().split())
-    match = _PART.match(folded)
-    if not match:
-        raise InvalidRegimen(f"cannot read '{part}'; {EXAMPLE}.")
-    rest = folded[match.end() :].strip()
-    if rest:
-        clause = _CLAUSES.get(rest.split()[0])
-        kind, order = (f"the {clause} ", " (the order is over, every, x, from)") if clause else ("", "")
-        raise InvalidRegimen(f"cannot read {kind}'{rest}' at the end of '{part}'{order}; {EXAMPLE}.")
-    found = match.groupdict()
-    route = _ROUTES[found["route"]]
-    if not found["substance"] and route == "oral":
-        raise InvalidRegimen(f"'{part}' does not say which substance is taken; {EXAMPLE}.")
-    every: float | str | None = found["every"]
-    if found["word"]:
-        every = _INTERVALS[found["word"]]
-    elif found["hours"]:
-        every = float(found["hours"])
-    if every is not None and not found["count"]:
-        raise InvalidRegimen(f"'{part}' repeats without end; add how often, e.g. 'x 32'.")
-    if every is None and found["count"]:
-        raise InvalidRegimen(f"'{part}' says how often but not how far apart; add e.g. 'every 3.5 d'.")
-    if found["count"] and not re.fullmatch(r"[0-9]{1,6}", found["count"]):
-        raise InvalidRegimen(f"'x {found['count']}' in '{part}' must be a whole number from 1 to 100000.")
-    return {
-        "amount": f"{found['amount']} {found['unit']}",
-        "substance_name": found["substance"] or "methylcobalamin",
-        "route": route,
-        "every": every,
-        "count": int(found["count"] or 1),
-        "start": found["start"] or 0.0,
-        "duration": found["over"] or 0.0,
-    }
+_GAS = re.compile(r"(?:nitrous oxide|n2o)\s+(?P<fraction>\S+(?:\s*%)?)", re.IGNORECASE)
 
 
-def write_doses(amount: float, name: str, route: str, duration: float, times: list[float]) -> list[tuple[float, str]]:
-    """Write equal doses [µmol] at some times [h] as regimens in words, each with its start [h]; they read back exactly."""
-    parts = []
-    for first, gap, count in _runs(times):
-        text = f"{amount!r} umol {name} {route}"
-        text += f" over {duration!r} h" if duration else ""
-        text += f" every {gap!r} h x {count}" if count > 1 else ""
-        text += f" from {first!r} h" if first else ""
-        parts.append((first, text))
-    return parts
+_VALUE = re.compile(r"(?P<name>[A-Za-z]\w*)\s*(?P<how>=|\+|\sx\s)\s*(?P<value>.+)")
 
 
-def _runs(times: list[float]) -> list[tuple[float, float, int]]:
-    """Split times into runs that ``first + i * gap`` gives back exactly: (first, gap, count)."""
-    runs, i = [], 0
-    while i < len(times):
-        gap = times[i + 1] - times[i] if i + 1 < len(times) else 0.0
-        count = 1
-        while gap > 0 and i + count < len(times) and times[i] + count * gap == times[i + count]:
-            count += 1
-        runs.append((times[i], gap if count > 1 else 0.0, count))
-        i += count
-    return runs
+_RATE = re.compile(
+    r"(?:fortification\s+)?(?P<amount>\S*[0-9]\S*?\s*[a-zµμ]+)(?P<kg>/kg)?/(?P<per>d|day|h|hour)\s+(?P<name>.+)",
+    re.IGNORECASE,
+)
 
 
 NITROUS_OXIDE = "N2O_inspired"
 
 
-#: Body weight when a population gives none [kg].
+#: Body weight when none is given [kg].
 WEIGHT = 70.0
 
 
-INTERVENTION_EXAMPLE = (
-    "write e.g. '0.4 mg/d folic acid', '50 mg im every 3.5 d x 32', 'set fasting from -12 h for 36 h', "
-    "'enzyme CBS x 0.02 lifelong' or 'GFR_rel = 0.4 lifelong'"
-)
+def read(text: str, weight: float = WEIGHT) -> tuple[tuple[Dose, ...], tuple[Hold, ...]]:
+    """Read doses and changes of parameters; `metabolism.dosing.Regimen.parse` describes the words.
+
+    Parameters
+    ----------
+    weight : float
+        Body weight for amounts per kg [kg].
+
+    Raises
+    ------
+    InvalidRegimen, InvalidValue, UnknownName, UnitMismatch
+    """
+    doses: list[Dose] = []
+    holds: list[Hold] = []
+    for part in _parts(text):
+        if part.casefold() in ("none", "no treatment"):
+            continue
+        changes = _read_changes(part, weight)
+        if changes is None:
+            doses += _read_doses(part, weight)
+        else:
+            holds += changes
+    return tuple(doses), tuple(holds)
 
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+def _parts(text: str) -> list[str]:
+    """Split at ``;`` and at the ``+`` between doses, not at that of "1e+16 h" or of a parameter plus an amount."""
+    plain = re.sub(r"\b([ispt])\.\s?([mvco])\.?(?=\s|$)", r"\1\2", " ".join(text.split()), flags=re.IGNORECASE)
+    plain = re.sub(r"\b(times|once|twice) (?:a|per|each|every) (day|week)\b", r"\1 \2ly", plain).replace(
+        "dayly", "daily"
+    )
+    pieces = re.split(r"((?<![0-9.][eE])\+|;)", plain.rstrip("; "))
+    parts = [pieces[0].strip()]
+    for sign, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        if sign == "+" and parts[-1] in _inputs():
+            parts[-1] += f" + {piece.strip()}"
+        else:
+            parts.append(piece.strip())
+    if not any(parts):
+        raise InvalidRegimen(f"the regimen is empty; {EXAMPLE}, or leave it out for no treatment.")
+    if not all(parts):
+        raise InvalidRegimen(f"'{text}' has a '+' or ';' with no dose beside it; {EXAMPLE}.")
+    return parts
 
 
-_WHEN = rf"{_NUMBER}\s*[a-z]+"
+@cache
+def _inputs_of(table: ParameterTable) -> frozenset[str]:
+    return frozenset(p.id for p in table.values() if p.kind in MODEL_KINDS - {"initial"})
 
 
-_TAIL = re.compile(
-    rf"(?:\s+(?P<lifelong>lifelong)|\s+until\s+(?P<until>{_TIME})"
-    rf"|(?:\s+from\s+(?P<start>{_TIME}))?(?:\s+for\s+(?P<length>{_TIME}))?)\s*$",
-    re.IGNORECASE,
-)
+def _inputs() -> frozenset[str]:
+    """Parameters that may be changed while a patient is treated: all but initial values."""
+    return _inputs_of(parameter_table())
 
 
-_ENZYME = re.compile(rf"enzyme\s+(?P<name>.+?)\s+x\s+(?P<factor>{_NUMBER})", re.IGNORECASE)
+# --- doses -----------------------------------------------------------------------------------------------------------
 
 
-_GAS = re.compile(rf"(?:nitrous oxide|n2o)\s+(?P<fraction>{_NUMBER})\s*(?P<percent>%)?", re.IGNORECASE)
+def _read_doses(part: str, weight: float) -> list[Dose]:
+    """Read ``dose clauses[, then clauses ...]``: each stretch begins where the one before ends."""
+    doses: list[Dose] = []
+    model: Dose | None = None
+    begin: float | None = 0.0
+    for stretch in re.split(r",?\s+then\s+", part):
+        first = _CLAUSE.search(stretch)
+        body, tail = (stretch[: first.start()], stretch[first.start() :]) if first else (stretch, "")
+        clauses = _clauses(tail, part)
+        model = _read_dose(body.strip(), model, part, weight)
+        if begin is None:
+            raise InvalidRegimen(f"'{part}' does not say when what follows 'then' begins; add 'for 4 weeks' or 'x 8'.")
+        made, begin = _repeat(replace(model, said=part), clauses, begin, part)
+        doses += made
+    return doses
 
 
-_VALUE = re.compile(rf"(?P<name>[A-Za-z]\w*)\s*(?P<how>=|\+|\sx\s)\s*(?P<value>{_NUMBER}(?:\s+\S+)?)")
+def _read_dose(body: str, before: Dose | None, part: str, weight: float) -> Dose:
+    """Read amount, substance and route; what is left out is as in the stretch before."""
+    if before and not body:
+        return replace(before, duration=0.0)
+    match = _DOSE.fullmatch(body)
+    if not match or not (match["route"] or before):
+        raise InvalidRegimen(f"cannot read '{part}'; {EXAMPLE}.")
+    name = match["substance"] or (before.substance if before else "methylcobalamin")
+    if re.search(r",\s*[0-9]|\band\s+[0-9]", name):
+        raise InvalidRegimen(f"'{part}' seems to hold two doses; join them with '+', not with a comma or 'and'.")
+    route = _ROUTES[match["route"].casefold()] if match["route"] else before.route if before else ""
+    if not match["substance"] and not before and route == "oral":
+        raise InvalidRegimen(f"'{part}' does not say which substance is taken; {EXAMPLE}.")
+    chosen = substance(name)
+    return Dose(0.0, read_amount(match["quantity"], chosen) * (weight if match["kg"] else 1.0), chosen.name, route)
 
 
-_RATE = re.compile(
-    rf"(?:fortification\s+)?(?P<amount>{_NUMBER})\s*(?P<unit>\S+)/(?P<per>d|day|h)\s+(?P<name>.+)", re.IGNORECASE
-)
+def _clauses(tail: str, part: str) -> dict[str, str]:
+    """Split the end of a part into its clauses, in any order: key to what follows it."""
+    clauses: dict[str, str] = {}
+    keys = list(_CLAUSE.finditer(tail))
+    for match, following in zip_longest(keys, keys[1:]):
+        key = match["key"].casefold()
+        value = tail[match.end() : following.start() if following else len(tail)].strip()
+        if key in _INTERVALS:
+            key, value, stray = "every", f"{_INTERVALS[key]!r} h", value
+        elif key in ("q", "every"):
+            key, stray = "every", ""
+            if word := re.fullmatch(r"(other )?(hour|day|week|month|year)", value, re.IGNORECASE):
+                value = f"{2 if word[1] else 1} {word[2]}"
+        else:
+            stray = value if key == "lifelong" else " ".join(value.split()[1:]) if key == "x" else ""
+        if stray:
+            raise InvalidRegimen(f"cannot read '{stray}' in '{part}'; {EXAMPLE}.")
+        if key in clauses:
+            raise InvalidRegimen(f"'{part}' says '{key}' twice; {EXAMPLE}.")
+        if not value and key != "lifelong":
+            raise InvalidRegimen(f"'{key}' in '{part}' is not followed by a {'number' if key == 'x' else 'time'}.")
+        clauses[key] = value
+    return clauses
 
 
-_PER_KG = re.compile(rf"(?P<amount>{_NUMBER})\s*(?P<unit>[a-zµμ]+)/kg\b", re.IGNORECASE)
+def _repeat(dose: Dose, clauses: dict[str, str], begin: float, part: str) -> tuple[Sequence[Dose], float | None]:
+    """Give a dose as often as its clauses say: (doses, end of the stretch [h] if it has one)."""
+    if "lifelong" in clauses:
+        raise InvalidRegimen(
+            f"'{part}': doses cannot go on for life; give 'from' and 'x', or a steady rate such as '0.4 mg/d folic acid'."
+        )
+    dose = replace(dose, duration=_hours(clauses, "over", "duration"))
+    if "at" in clauses:
+        if clauses.keys() & {"every", "x", "from", "for", "until"}:
+            raise InvalidRegimen(f"'{part}' lists its times after 'at'; leave 'every', 'x', 'from' and 'for' out.")
+        return [replace(dose, time=begin + time) for time in _list(clauses["at"])], None
+    start = begin + _hours(clauses, "from", "start")
+    every = _hours(clauses, "every", "interval")
+    if "every" in clauses and every <= 0:
+        raise InvalidRegimen(f"the interval between doses must be above 0, not {clauses['every']}; {EXAMPLE}.")
+    limits = clauses.keys() & {"x", "for", "until"}
+    if limits and not every:
+        word = limits.pop()
+        raise InvalidRegimen(f"'{part}' says '{word} {clauses[word]}' but not how far apart; add e.g. 'every 3.5 d'.")
+    if len(limits) > 1:
+        raise InvalidRegimen(f"'{part}' says both how often and for how long; keep one of 'x' and 'for'.")
+    end: float | None = None
+    count: int | None = None if every else 1
+    if "x" in clauses:
+        if not re.fullmatch(r"[0-9]{1,6}", clauses["x"]):
+            raise InvalidRegimen(f"'x {clauses['x']}' in '{part}' must be a whole number from 1 to 100000.")
+        count = int(clauses["x"])
+        end = start + count * every
+    elif limits:
+        end = start + _hours(clauses, "for", "for") if "for" in clauses else begin + _hours(clauses, "until", "until")
+        if end <= start:
+            raise InvalidValue(f"'{part}' ends before it begins; give a time above 0.")
+        count = max(1, math.ceil((end - start) / every - 1e-9))
+    return series(replace(dose, time=start), every, count), end
+
+
+def _hours(clauses: dict[str, str], key: str, name: str) -> float:
+    return magnitude(clauses[key], "h", name) if key in clauses else 0.0
+
+
+def _list(text: str) -> list[float]:
+    """Read times such as ``0, 3.5, 7 d``: one without a unit takes that of the next."""
+    times: list[float] = []
+    unit = ""
+    for item in reversed(re.split(r",\s+(?:and\s+)?|\s+and\s+", text)):
+        unit = re.sub(r"^[^a-z]*", "", item, flags=re.IGNORECASE) or unit
+        times.append(magnitude(item if item.endswith(unit) and unit else f"{item} {unit}", "h", "at"))
+    return times[::-1]
+
+
+# --- changes of parameters -------------------------------------------------------------------------------------------
+
+
+@cache
+def enzymes() -> dict[str, tuple[str, ...]]:
+    """Return ``models/enzymes.csv``: enzyme or alias to the capacity parameters that scale with its activity."""
+    with (models_dir() / "enzymes.csv").open(newline="", encoding="utf-8") as handle:
+        return {
+            name: tuple(row["parameters"].split(";"))
+            for row in csv.DictReader(handle)
+            for name in (row["enzyme"], *filter(None, row["aliases"].split(";")))
+        }
+
+
+def _read_changes(part: str, weight: float) -> list[Hold] | None:
+    """Read one part as changes of parameters; None if it reads like doses."""
+    body, *tail = _LASTING.split(part, maxsplit=1)
+    changes = _changes(body.strip(), part, weight)
+    if changes is None:
+        return None
+    start, end = _when(_clauses(tail[0] if tail else "", part), part)
+    return [replace(change, start=start, end=end, said=part) for change in changes]
+
+
+def _when(clauses: dict[str, str], part: str) -> tuple[float, float]:
+    """Begin and end [h] of a change."""
+    if wrong := clauses.keys() - {"from", "for", "until", "lifelong"}:
+        raise InvalidRegimen(f"'{part}' changes a parameter, which takes no '{wrong.pop()}'; {EXAMPLE}.")
+    if "lifelong" in clauses:
+        return -math.inf, math.inf
+    if "until" in clauses and "from" not in clauses:
+        return -math.inf, _hours(clauses, "until", "until")
+    start = _hours(clauses, "from", "from")
+    end = _hours(clauses, "until", "until") if "until" in clauses else math.inf
+    if "for" in clauses:
+        end = start + _hours(clauses, "for", "for")
+    if end <= start:
+        raise InvalidValue(f"'{part}' ends before it begins; give a time above 0.")
+    return start, end
+
+
+def _changes(body: str, part: str, weight: float) -> list[Hold] | None:
+    words = body.split()
+    if body.casefold() == "fasting" or (len(words) == 2 and words[0].casefold() == "set"):
+        name = words[-1] if len(words) == 2 else "fasting"
+        return [Hold(p, "=", v, origin=name) for p, v in read_set(name).values.items()]
+    if match := _ENZYME.fullmatch(body):
+        folded = {name.casefold(): parameters for name, parameters in enzymes().items()}
+        if match["name"].casefold() not in folded:
+            raise UnknownName("enzyme", match["name"], enzymes(), "Enzymes are listed in models/enzymes.csv.")
+        return [Hold(p, "x", number(match["factor"], part)) for p in folded[match["name"].casefold()]]
+    if match := _GAS.fullmatch(body):
+        fraction = magnitude(match["fraction"], "dimensionless", part)
+        if not 0 <= fraction <= 1:
+            raise InvalidValue(f"'{part}': the inspired fraction must lie between 0 and 1, or 0 % and 100 %.")
+        return [Hold(NITROUS_OXIDE, "=", fraction)]
+    if match := _RATE.fullmatch(body):
+        return [_supply(match, part, weight)]
+    if match := _VALUE.fullmatch(body):
+        name, how = match["name"], match["how"].strip()
+        if name not in _inputs():
+            raise UnknownName("parameter", name, _inputs(), "List them with `metabolism list parameters`.")
+        unit = parameter_table()[name].unit if how != "x" else "dimensionless"
+        return [Hold(name, how, magnitude(match["value"], unit, name))]
+    return None
+
+
+def _supply(match: re.Match[str], part: str, weight: float) -> Hold:
+    """Read a steady rate as an addition to what the diet brings."""
+    chosen = substance(match["name"])
+    if chosen.name not in SUPPLY:
+        raise InvalidRegimen(
+            f"'{part}': {chosen.name} cannot be given as a steady rate (known: {', '.join(SUPPLY)}); "
+            f"give doses, e.g. '{match['amount']} {chosen.name} oral daily x 84'."
+        )
+    hours = 1.0 if match["per"].casefold().startswith("h") else 24.0
+    try:
+        amount = magnitude(match["amount"], "umol", chosen.name, chosen.molar_mass) * (weight if match["kg"] else 1.0)
+    except UnitMismatch as error:
+        raise UnitMismatch(f"{error} A supply is a mass or an amount per day, e.g. '0.4 mg/d folic acid'.") from None
+    return Hold(SUPPLY[chosen.name], "+", amount / hours)
+
+
+# --- back into words -------------------------------------------------------------------------------------------------
+
+
+def write(doses: Iterable[Dose], holds: Iterable[Hold]) -> str:
+    """Write doses and changes in words that read back the same: those they were made from where these still hold."""
+    parts: list[tuple[float, str]] = []
+    for said, group in _grouped(doses, lambda d: d.said).items():
+        if _reads(said, group):
+            parts.append((group[0].time, said))
+        else:
+            for kind in _grouped(group, lambda d: replace(d, time=0.0)).values():
+                parts += _write_doses(kind)
+    texts = [text for _, text in sorted(parts)]
+    # the order of changes counts
+    changes = [list(group) for _, group in groupby(holds, lambda h: (h.said, h.start, h.end))]
+    for change in changes:
+        body = _LASTING.split(change[0].said, maxsplit=1)[0]
+        wordings = (change[0].said, body and body + _lasting(change[0]))
+        texts += next(([text] for text in wordings if _reads(text, holds=change)), map(_write_hold, change))
+    return ("; " if changes else " + ").join(texts) or "no treatment"
+
+
+def _grouped(doses: Iterable[Dose], key: Callable[[Dose], Hashable]) -> dict[Any, list[Dose]]:
+    groups: dict[Any, list[Dose]] = defaultdict(list)
+    for dose in doses:
+        groups[key(dose)].append(dose)
+    return groups
+
+
+def _reads(text: str, doses: Sequence[Dose] = (), holds: Sequence[Hold] = ()) -> bool:
+    """Whether a text reads back as exactly these."""
+    if not text:
+        return False
+    back = read(text)
+    return sorted(back[0]) == sorted(doses) and list(back[1]) == list(holds)
+
+
+def _write_doses(doses: Sequence[Dose]) -> list[tuple[float, str]]:
+    """Write equal doses by runs of equal spacing, each with its start [h]."""
+    one, parts, i = doses[0], [], 0
+    head = f"{quantity(one)} {one.substance} {one.route}" + (f" over {one.duration!r} h" if one.duration else "")
+    times = [dose.time for dose in doses]
+    while i < len(times):
+        gap = clean(times[i + 1] - times[i]) if i + 1 < len(times) else 0.0
+        count = 1
+        while (
+            gap > 0 and not one.every and i + count < len(times) and clean(times[i] + count * gap) == times[i + count]
+        ):
+            count += 1
+        text = head + (
+            f" every {_time(one.every)}" if one.every else f" every {_time(gap)} x {count}" if count > 1 else ""
+        )
+        parts.append((times[i], text + (f" from {_time(times[i])}" if times[i] else "")))
+        i += count
+    return parts
+
+
+def quantity(dose: Dose) -> str:
+    """Return the amount of a dose as it was typed, or in the mass unit that is exact, or in umol."""
+    chosen = substance(dose.substance)
+    texts = [match.group() for match in re.finditer(r"[0-9.]+(?:e[-+]?[0-9]+)?\s*[a-zµμ]+", dose.said)]
+    for unit, size in (("mg", 1e3), ("g", 1e6), ("ug", 1.0)):
+        mass = dose.amount * chosen.molar_mass / size
+        texts += [f"{mass:.12g} {unit}"] if 0.1 <= mass < 1000 else []
+    for text in texts:
+        try:
+            if read_amount(text, chosen) == dose.amount:
+                return text
+        except UsageError:
+            continue
+    return f"{dose.amount!r} umol"
+
+
+def _time(hours: float) -> str:
+    """Write a time [h] in days or hours, whichever is shorter and exact."""
+    texts = (f"{hours / 24:.12g} d", f"{hours!r} h".replace(".0 h", " h"))
+    return min((text for text in texts if magnitude(text, "h") == hours), key=len)
+
+
+def _lasting(hold: Hold) -> str:
+    if hold.start == -math.inf:
+        return " lifelong" if hold.end == math.inf else f" until {_time(hold.end)}"
+    end = f" until {_time(hold.end)}" if hold.end < math.inf else ""
+    return (f" from {_time(hold.start)}" if hold.start or end else "") + end
+
+
+def _write_hold(hold: Hold) -> str:
+    unit = "dimensionless" if hold.how == "x" else parameter_table()[hold.parameter].unit
+    return f"{hold.parameter} {hold.how} {hold.value!r} {unit}" + _lasting(hold)
+
+
+# --- baselines of studies ----------------------------------------------------------------------------------------------
 
 
 _MATCH = re.compile(
-    rf"(?P<output>\w+)\s*=\s*(?P<value>{_NUMBER}\s+\S+)\s+by\s+(?P<parameter>\w+)(?P<treated>\s+on\s+treatment)?"
+    r"(?P<output>\w+)\s*=\s*(?P<value>\S+\s+\S+)\s+by\s+(?P<parameter>\w+)(?P<treated>\s+on\s+treatment)?"
 )
 
 
@@ -200,25 +466,16 @@ class Target:
     treated: bool = False
 
 
-@cache
-def enzymes() -> dict[str, tuple[str, ...]]:
-    """Return ``models/enzymes.csv``: enzyme or alias to the capacity parameters that scale with its activity."""
-    with (models_dir() / "enzymes.csv").open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    found: dict[str, tuple[str, ...]] = {}
-    for row in rows:
-        for name in (row["enzyme"], *filter(None, row["aliases"].split(";"))):
-            found[name] = tuple(row["parameters"].split(";"))
-    return found
-
-
-def read_match(text: str, table: ParameterTable, units: dict[str, str], known: Collection[str]) -> tuple[Target, ...]:
+def read_match(text: str, units: dict[str, str], known: Collection[str]) -> tuple[Target, ...]:
     """Read a baseline such as ``hcy_plasma = 12 uM by HCY_CLEARANCE_CL; cbl_plasma = 93 pg/mL by CBL_DIET_rate``.
 
     Parameters
     ----------
+    text : str
     units : dict of str to str
         Unit of every output.
+    known : collection of str
+        Parameters that may be adjusted.
 
     Raises
     ------
@@ -246,77 +503,3 @@ def read_match(text: str, table: ParameterTable, units: dict[str, str], known: C
         if twice:
             raise InvalidValue(f"the baseline '{text}' uses the {kind} '{twice}' twice; each {kind} meets one value.")
     return tuple(targets)
-
-
-def _times(part: str) -> tuple[str, float, float, bool]:
-    """Split off ``lifelong``, ``until``, ``from`` and ``for``: (what remains, start [h], end [h], any given)."""
-    tail = _TAIL.search(part)
-    assert tail is not None
-    body = part[: tail.start()].strip()
-    if tail["lifelong"]:
-        return body, -math.inf, math.inf, True
-    if tail["until"]:
-        return body, -math.inf, magnitude(tail["until"], "h", "until"), True
-    start = magnitude(tail["start"], "h", "from") if tail["start"] else 0.0
-    length = magnitude(tail["length"], "h", "for") if tail["length"] else math.inf
-    if length <= 0:
-        raise InvalidValue(f"'{part}' lasts {tail['length']}; give a time above 0.")
-    return body, start, start + length, bool(tail["start"] or tail["length"])
-
-
-def _holds(part: str, table: ParameterTable, known: Collection[str], weight: float) -> list[Hold] | None:
-    """Read one part as changes of parameters; None if it reads like doses."""
-    body, start, end, _ = _times(part)
-    words = body.split()
-    if body.casefold() == "fasting" or (len(words) == 2 and words[0].casefold() == "set"):
-        name = words[-1] if len(words) == 2 else "fasting"
-        return [Hold(p, "=", v, start, end, name) for p, v in read_set(name).values.items()]
-    if match := _ENZYME.fullmatch(body):
-        table_ = enzymes()
-        folded = {n.casefold(): n for n in table_}
-        if match["name"].casefold() not in folded:
-            raise UnknownName("enzyme", match["name"], table_, "Enzymes are listed in models/enzymes.csv.")
-        factor = _positive(float(match["factor"]), part)
-        return [Hold(p, "x", factor, start, end) for p in table_[folded[match["name"].casefold()]]]
-    if match := _GAS.fullmatch(body):
-        fraction = float(match["fraction"]) / (100 if match["percent"] else 1)
-        if not 0 <= fraction <= 1:
-            raise InvalidValue(f"'{part}': the inspired fraction must lie between 0 and 1, or 0 % and 100 %.")
-        return [Hold(_known(NITROUS_OXIDE, known), "=", fraction, start, end)]
-    if match := _RATE.fullmatch(body):
-        return [_supply(match, part, start, end, known, weight)]
-    if match := _VALUE.fullmatch(body):
-        name, how, value = _known(match["name"], known), match["how"].strip(), match["value"]
-        unit = table[name].unit if how != "x" else "dimensionless"
-        return [Hold(name, how, _positive(magnitude(value, unit, name), part), start, end)]
-    return None
-
-
-def _supply(match: re.Match[str], part: str, start: float, end: float, known: Collection[str], weight: float) -> Hold:
-    chosen = substance(match["name"])
-    if chosen.name not in SUPPLY:
-        raise InvalidRegimen(
-            f"'{part}': {chosen.name} cannot be given as a steady rate (known: {', '.join(SUPPLY)}); "
-            f"give doses, e.g. '{match['amount']} {match['unit']} {chosen.name} oral daily x 84'."
-        )
-    hours = 1.0 if match["per"].casefold() == "h" else 24.0
-    unit, per_kg, _ = match["unit"].partition("/kg")
-    try:
-        amount = magnitude(f"{match['amount']} {unit}", "umol", chosen.name, chosen.molar_mass) * (
-            weight if per_kg else 1.0
-        )
-    except UnitMismatch as error:
-        raise UnitMismatch(f"{error} A supply is a mass or an amount per day, e.g. '0.4 mg/d folic acid'.") from None
-    return Hold(_known(SUPPLY[chosen.name], known), "+", _positive(amount / hours, part), start, end)
-
-
-def _known(name: str, known: Collection[str]) -> str:
-    if name not in known:
-        raise UnknownName("parameter", name, known, "List them with `metabolism list parameters`.")
-    return name
-
-
-def _positive(value: float, part: str) -> float:
-    if not (math.isfinite(value) and value >= 0):
-        raise InvalidValue(f"'{part}': the value must be finite and not negative.")
-    return value

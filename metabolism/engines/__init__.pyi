@@ -1,4 +1,4 @@
-from .contract import Engine, Failure, Plan, Problem, Solution, check_engine, get_engine
+from .contract import Engine, Failure, Plan, Problem, Setting, Solution, check_engine, get_engine
 from .ensemble.code.cascade import dependence, part, split
 from .ensemble.code.kernel import ModelCode
 from .ensemble.compile import Kernel, kernel
@@ -18,6 +18,7 @@ __all__ = [
     "Plan",
     "Problem",
     "Run",
+    "Setting",
     "Solution",
     "check_engine",
     "check_requests",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +50,7 @@ def solve_one_by_one(
     """
     if workers > 1 and len(problem.initial) >= 2 * workers:
         return _in_processes(problem, name, tick, workers)
-    stepper = make(problem)
+    stepper, loaded = make(problem), problem.loaded
     patients, width = len(problem.initial), len(problem.outputs)
     solution = Solution(
         values=np.full((patients, len(problem.times), width), np.nan),
@@ -61,7 +60,7 @@ def solve_one_by_one(
     )
     for patient in range(patients):
         try:
-            _one(problem, stepper, patient, solution)
+            _one(problem, loaded, stepper, patient, solution)
         except SolverFailed as error:
             solution.failures[patient] = Failure(error.time or problem.start, error.state or "", str(error))
         if tick:
@@ -69,13 +68,13 @@ def solve_one_by_one(
     return solution
 
 
-def _one(problem: Problem, stepper: Stepper, patient: int, solution: Solution) -> None:
+def _one(problem: Problem, loaded: Array, stepper: Stepper, patient: int, solution: Solution) -> None:
     plan, own = problem.plan, problem.parameters[patient]
     position = {name: i for i, name in enumerate(problem.equations.parameters)}
     rates = plan.infused
     held: dict[str, tuple[float, float]] = {}
-    stepper.start(own, problem.initial[patient])
-    boluses = list(enumerate(plan.boluses))
+    stepper.start(loaded[patient], problem.initial[patient])
+    jumps = problem.bolus_times
     stops = sorted({*plan.boundaries, problem.end})
     time = problem.start
     for stop in [problem.start, *stops]:
@@ -89,17 +88,17 @@ def _one(problem: Problem, stepper: Stepper, patient: int, solution: Solution) -
             if parameter in rates and rate:
                 solution.delivered[rates[parameter]][patient] += rate * (time - since)
                 held[parameter] = (time, rate)
-        here = [(i, b) for i, b in boluses if b[0] == time]
-        if here:
-            solution.pre_dose[patient, problem.bolus_times.index(time)] = stepper.outputs()
-        for i, (_, species, amount) in here:
-            given = amount * problem.dose_scale[patient, i]
-            solution.delivered[species][patient] += stepper.add(species, given)
-        for when, parameter, value in plan.settings:
+        if time in jumps:
+            solution.pre_dose[patient, jumps.index(time)] = stepper.outputs()
+        for i, (when, species, amount) in enumerate(plan.boluses):
             if when == time:
-                new = float(own[position[parameter]]) if value is None else value
-                stepper.set(parameter, new)
-                held[parameter] = (time, new if value is not None else 0.0)
+                given = amount * problem.dose_scale[patient, i]
+                solution.delivered[species][patient] += stepper.add(species, given)
+        for when, parameter, factor, offset in plan.settings:
+            if when == time:
+                change = float(offset[patient]) if isinstance(offset, np.ndarray) else offset
+                stepper.set(parameter, factor * float(own[position[parameter]]) + change)
+                held[parameter] = (time, change if factor == 0.0 else 0.0)
         found = np.searchsorted(problem.times, time)
         if found < len(problem.times) and problem.times[found] == time:
             solution.values[patient, found] = stepper.outputs()
@@ -110,7 +109,7 @@ def _in_processes(problem: Problem, name: str, tick: Callable[[int], None] | Non
     from joblib import Parallel, delayed
 
     parts = [part for part in np.array_split(np.arange(len(problem.initial)), workers * 8) if len(part)]
-    jobs = (delayed(_solve_part)(_take(problem, part), name) for part in parts)
+    jobs = (delayed(_solve_part)(problem.take(part), name) for part in parts)
     solutions = []
     for part, solution in zip(parts, Parallel(n_jobs=workers, return_as="generator")(jobs), strict=True):
         solutions.append(solution)
@@ -121,12 +120,6 @@ def _in_processes(problem: Problem, name: str, tick: Callable[[int], None] | Non
 
 def _solve_part(problem: Problem, name: str) -> Solution:
     return get_engine(name).solve(problem)
-
-
-def _take(problem: Problem, rows: Any) -> Problem:
-    return replace(
-        problem, parameters=problem.parameters[rows], initial=problem.initial[rows], dose_scale=problem.dose_scale[rows]
-    )
 
 
 def _join(solutions: Sequence[Solution], parts: Sequence[Any]) -> Solution:

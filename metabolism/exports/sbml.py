@@ -218,10 +218,10 @@ def _add_doses(content: Any, steps: Plan, early: bool) -> None:
 
 
 def _add_settings(content: Any, steps: Plan, values: dict[str, float], early: bool) -> None:
-    for i, (time, parameter, value) in enumerate(steps.settings, start=1):
+    for i, (time, parameter, factor, offset) in enumerate(steps.settings, start=1):
         element = content.getParameter(parameter)
         element.setConstant(False)
-        new = values[parameter] if value is None else value
+        new = factor * values[parameter] + float(offset)
         if early and time == 0:
             element.setValue(new)
             continue

@@ -37,7 +37,7 @@ DEFAULT_OUTPUTS = (
 )
 
 
-EVENT_SEMANTICS = 1
+EVENT_SEMANTICS = 2
 
 
 #: Absolute tolerance of a state = rtol x this x its physiological scale.
@@ -103,10 +103,11 @@ def prepare(
     names = tuple(outputs or DEFAULT_OUTPUTS)
     _check_outputs(names, system)
     schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
-    steps = plan(schedule, 0.0, end)
+    begin = schedule.start
+    steps = plan(schedule, begin, end)
     _check_plan(steps, system)
-    grid = _grid(times, steps, end)
-    cohort = _cohort(model, system, patients, own_baseline or {}, start, engine, workers)
+    grid = _grid(times, steps, begin, end)
+    cohort = _cohort(model, system, patients, own_baseline or {}, start, engine, workers, steps)
     scale = np.ones((len(cohort.initial), len(steps.boluses)))
     if dose_scale is not None:
         scale = np.broadcast_to(np.asarray(dose_scale, dtype=float), scale.shape).copy()
@@ -115,7 +116,7 @@ def prepare(
     problem = Problem(
         system,
         steps,
-        0.0,
+        begin,
         end,
         grid,
         names,
@@ -161,6 +162,7 @@ def _cohort(
     start: str,
     engine: str,
     workers: int,
+    steps: Plan,
 ) -> _Cohort:
     if start not in ("rest", "initial"):
         raise UsageError(f"start = '{start}' must be 'rest' or 'initial'.")
@@ -180,10 +182,13 @@ def _cohort(
         _check_outputs([source], system)
     failures: dict[int, str] = {}
     if start == "rest":
-        rested = rest_patients(model, parameters, initial, batch=engine == "fast", workers=workers)
+        lasting = steps.lasting(system.parameters, parameters)
+        rested = rest_patients(model, lasting, initial, batch=engine == "fast", workers=workers)
         initial, failures = rested.states, rested.failures
     for name, source in own_baseline.items():
-        parameters[:, system.parameters.index(name)] = system.evaluate([source], initial, parameters)[:, 0]
+        parameters[:, system.parameters.index(name)] = system.evaluate(
+            [source], initial, steps.lasting(system.parameters, parameters)
+        )[:, 0]
     return _Cohort(parameters, initial, failures)
 
 
@@ -231,22 +236,23 @@ def _check_plan(steps: Plan, system: Equations) -> None:
     for target in steps.asked:
         if target not in system.states:
             raise UnknownName("dose target", target, system.states)
-    for _, name, _ in steps.settings:
+    for _, name, *_ in steps.settings:
         if name not in system.parameters:
-            raise UnknownName("parameter", name, system.parameters, "An exposure holds a parameter.")
+            raise UnknownName("parameter", name, system.parameters, "A change names a parameter.")
 
 
-def _grid(times: ArrayLike | None, steps: Plan, end: float) -> Array:
+def _grid(times: ArrayLike | None, steps: Plan, begin: float, end: float) -> Array:
     if times is not None:
-        grid = np.unique(np.asarray(times, dtype=float))
-        if grid.size == 0 or not np.isfinite(grid).all() or grid[0] < 0 or grid[-1] > end:
-            raise InvalidValue(f"times must be finite and lie between 0 and {end:g} h.")
+        grid = np.unique(steps.snapped(np.asarray(times, dtype=float)))
+        if grid.size == 0 or not np.isfinite(grid).all() or grid[0] < begin or grid[-1] > end:
+            raise InvalidValue(f"times must be finite and lie between {begin:g} and {end:g} h.")
         return grid
-    spacing = next((s for s in (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 168) if end / s <= 600), end / 600)
-    grid = np.append(np.arange(0, end, spacing), end)
+    span = end - begin
+    spacing = next((s for s in (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 168) if span / s <= 600), span / 600)
+    grid = np.append(np.arange(begin, end, spacing), end)
     doses = np.array([t for t, _, _ in steps.boluses])
     if 0 < len(doses) <= 120:
         # absorption and the peak are over within hours: a coarse grid would miss them
         after = np.array([0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 6, 8])
         grid = np.concatenate([grid, (doses[:, None] + after).ravel()])
-    return np.unique(grid[grid <= end])
+    return np.unique(steps.snapped(grid[grid <= end]))

@@ -428,10 +428,14 @@ def _direction(model: Model, ready: Prepared, name: str, own_baseline: Mapping[s
     step = NUDGE * np.abs(values)
     keep = np.array([i for i, s in enumerate(system.states) if s not in model.not_at_rest])
     for i in sorted(set(range(len(values))) - ready.failures.keys()):
-        x, p = problem.initial[i], problem.parameters[i]
+        x, p = problem.initial[i], problem.loaded[i]
         if start == "rest":
-            # implicit function theorem: J dx + df/dp = 0
-            moved = np.array(system.parameter_slope(name)(x.tolist(), p.tolist()))
+            # implicit function theorem: J dx + df/dp = 0, where a change for life has a share of the own value
+            share = (
+                problem.plan.lasting([name], np.ones((1, 1)))[0, 0]
+                - problem.plan.lasting([name], np.zeros((1, 1)))[0, 0]
+            )
+            moved = share * np.array(system.parameter_slope(name)(x.tolist(), p.tolist()))
             initial[i, keep] = np.linalg.solve(system.J(x, p)[np.ix_(keep, keep)], -moved[keep])
         for target, source in own_baseline.items():
             up, down = (

@@ -162,12 +162,12 @@ class Study:
         count = len(problem.initial)
         reasons = [ready.failures.get(i, "") for i in range(count)]
         found: list[Numbers] = []
-        for requests, regimen in zip(self._requests(), (self.regimen, Regimen()), strict=True):
+        for requests, regimen in zip(self._requests(), (self.regimen, self.regimen.background), strict=True):
             numbers: Numbers = {r: np.full(count, np.nan) for r in requests}
             found.append(numbers)
             running = [r for r in requests if r[0] != "initial"]
             if running:
-                steps = plan(regimen, 0.0, self.until)
+                steps = plan(regimen, problem.start, self.until)
                 arm = replace(problem, plan=steps, dose_scale=np.ones((count, len(steps.boluses))))
                 solution = engine.endpoints(arm, running)
                 verify_doses(arm, solution)
@@ -185,7 +185,7 @@ class Study:
         """Endpoints read off stored curves, for the engines that keep them."""
         found: list[Numbers] = []
         reasons = [""] * len(next(iter(patients.values())))
-        for requests, regimen in zip(self._requests(), (self.regimen, Regimen()), strict=True):
+        for requests, regimen in zip(self._requests(), (self.regimen, self.regimen.background), strict=True):
             numbers: Numbers = {}
             found.append(numbers)
             if not requests:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 #: What a design study may vary, beside the effect.
 CHOICES = ("patients", "weeks", "run_in", "onset_limit", "hcy_min", "dose", "interval")
-
-
-_PART = re.compile(r"^(?P<amount>[\d.]+ \w+) (?P<middle>.*?)every (?P<gap>[\d.]+ \w+) x \d+$")
 
 
 def closed_form(difference: float, se: float, alpha: float = 0.05) -> tuple[float, float]:
@@ -100,19 +96,14 @@ def varied(design: Design, **choices: Any) -> Design:
         changes["eligibility"] = {**design.eligibility, "hcy_plasma": (float(given["hcy_min"]), high)}
     if {"weeks", "dose", "interval"} & given.keys():
         end = float(given.get("weeks", design.visits[-1]))
-        arms = [a if a.regimen is None else replace(a, regimen=_redosed(a.regimen, end, given)) for a in design.arms]
+
+        def redosed(regimen: str) -> str:
+            until = end * HOURS_PER_WEEK
+            return str(Regimen.parse(regimen).redosed(until, given.get("dose"), given.get("interval")))
+
+        arms = [a if a.regimen is None else replace(a, regimen=redosed(a.regimen)) for a in design.arms]
         changes["arms"] = tuple(arms)
     return design.changed(**changes)
-
-
-def _redosed(regimen: str, weeks: float, given: Mapping[str, Any]) -> str:
-    part = _PART.match(" ".join(regimen.split()))
-    if not part:
-        raise InvalidValue(f"only a regimen like '50 mg im every 3.5 d x 32' can be varied, not '{regimen}'.")
-    amount, gap = given.get("dose", part["amount"]), given.get("interval", part["gap"])
-    pair = Regimen.parse(f"{amount} {part['middle']}every {gap} x 2")
-    count = int(np.ceil(weeks * HOURS_PER_WEEK / (pair.doses[1].time - pair.doses[0].time) - 1e-9))
-    return f"{amount} {part['middle']}every {gap} x {count}"
 
 
 def power_table(

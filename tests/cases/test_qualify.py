@@ -22,7 +22,7 @@ from metabolism.cases.render import board_markdown, board_text, place
 from metabolism.cases.rows import Member, read_cases
 from metabolism.cli import main
 from metabolism.data import experiments_dir
-from metabolism.dosing import Regimen, Treatment, read_match, read_population, read_treatment
+from metabolism.dosing import Regimen, read_match, read_population
 from metabolism.errors import InvalidValue, MetabolismError, ModelError, UnknownName
 from metabolism.model import draws, equations, sbml_from_antimony
 from metabolism.sbml import file_fingerprint
@@ -50,13 +50,13 @@ def people(model, count=1, **values):
 
 
 def arm(model, text, outputs, times, **values):
-    treatment = read_treatment(text, model.table, equations(model).parameters)
+    treatment = Regimen.parse(text)
     return run_arm(model, people(model, **values), treatment, outputs, np.asarray(times, dtype=float), {})
 
 
 def targets(model, text):
     system = equations(model)
-    return read_match(text, model.table, system.units, system.parameters)
+    return read_match(text, system.units, system.parameters)
 
 
 def cases(model, tmp_path, *changes):
@@ -188,7 +188,7 @@ def test_a_matched_baseline_rests_at_its_values_for_every_candidate(model):
     values = equations(model).evaluate([t.output for t in wanted], found.states, found.parameters)
     assert values == pytest.approx(np.tile([12.0, 0.011, 0.00025], (3, 1)), rel=1e-6)
     # and stays there
-    flat = run_arm(model, found, Treatment(), ["hcy_plasma"], np.array([2000.0]), {})
+    flat = run_arm(model, found, Regimen(), ["hcy_plasma"], np.array([2000.0]), {})
     assert flat.before[:, -1, 0] == pytest.approx(12.0, rel=1e-6)
 
 
@@ -419,8 +419,8 @@ def test_a_mixture_is_the_mean_of_its_members_and_ratios_are_those_of_means(mode
 
 def test_the_mean_of_a_mixture_meets_the_baseline_by_one_factor_and_members_meet_their_own(model):
     texts = ("none", "set mthfr_677tt", "FOLATE_DIET_rate x 3")
-    system, column = equations(model), equations(model).parameters.index
-    own = [read_population("" if t == "none" else t, model.table, system.parameters)[0] for t in texts]
+    column = equations(model).parameters.index
+    own = [read_population("" if t == "none" else t)[0] for t in texts]
     (status,) = targets(model, "cbl_plasma = 150 pM by CBL_DIET_rate")
     shares = np.array([0.5, 0.3, 0.2])
     members = [Member(w, t, (status,) if i == 1 else ()) for i, (w, t) in enumerate(zip(shares, own, strict=True))]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,7 +62,6 @@ def test_regimens_are_read(text, count, last, substance, route):
         ("nan mg im", InvalidRegimen, "finite"),
         ("50 L im", UnitMismatch, "mass"),
         ("50 quux im", UnitMismatch, "quux"),
-        ("50 mg im every 3.5 d", InvalidRegimen, "how often"),
         ("50 mg im x 3", InvalidRegimen, "how far apart"),
         ("50 mg im every 3.5 d x 2.5", InvalidRegimen, "whole number"),
         ("50 mg im every 0 h x 3", InvalidRegimen, "interval"),
@@ -70,20 +71,31 @@ def test_regimens_are_read(text, count, last, substance, route):
         ("50 mg oral", InvalidRegimen, "which substance"),
         ("50 mg im daily x 3 please", InvalidRegimen, "cannot read 'please'"),
         ("50 mg im over 2 h", InvalidRegimen, "infused"),
-        ("50 mg im every 3.5 x 32", InvalidRegimen, "cannot read the interval 'every 3.5 x 32'"),
-        ("50 mg im every x", InvalidRegimen, "cannot read the interval 'every x'"),
-        ("50 mg im x 3 every 2 d", InvalidRegimen, "the order is over, every, x, from"),
+        ("50 mg im every 3.5 x 32", UnitMismatch, "interval = '3.5' has no unit; write '3.5 h', '3.5 d'"),
+        ("50 mg im every x", InvalidRegimen, "'every' in '50 mg im every x' is not followed by a time"),
+        ("50 mg im daily x 3 x 4", InvalidRegimen, "says 'x' twice"),
+        ("50 mg im daily x 3 for 3 d", InvalidRegimen, "keep one of 'x' and 'for'"),
+        ("50 mg im for 3 d", InvalidRegimen, "how far apart"),
+        ("50 mg im lifelong", InvalidRegimen, "cannot go on for life"),
+        ("50 mg im at 0, 3.5 d x 2", InvalidRegimen, "lists its times"),
+        ("50 mg im at 0,8 d", InvalidValue, "write '0.8 d'"),
+        ("50 mg im daily until 0 h", InvalidValue, "ends before it begins"),
+        ("50 mg im, 5 mg folic acid oral", InvalidRegimen, "join them with '+'"),
+        ("2,5 mg im", InvalidRegimen, "write '2.5 mg'"),
+        ("50 mg im every 3,5 d x 2", InvalidValue, "write '3.5 d'"),
+        ("50 mg im every 1.5.2 d x 2", InvalidValue, "two decimal points"),
+        ("50 mg im from 08 h", InvalidValue, "write '8 h'"),
+        ("1 mg im daily, then weekly", InvalidRegimen, "when what follows 'then' begins"),
         ("50 mg im every -3 h x 2", InvalidRegimen, "interval between doses must be above 0"),
         ("50 mg im daily x 0", InvalidRegimen, "1 to 100000 times"),
         ("50 mg im daily x 100001", InvalidRegimen, "1 to 100000 times"),
-        ("50 mg im from -3 h", InvalidRegimen, "start of a dose must be finite and not negative"),
         ("5 mg iv over -2 h", InvalidRegimen, "duration of a dose must be finite and not negative"),
         ("50 mg im +", InvalidRegimen, "no dose beside it"),
         ("50 mg im ;; 0.5 mg iv", InvalidRegimen, "no dose beside it"),
     ],
 )
 def test_a_bad_regimen_says_what_is_wrong(text, error, words):
-    with pytest.raises(error, match=words.replace("(", r"\(")):
+    with pytest.raises(error, match=re.escape(words)):
         Regimen.parse(text)
 
 
@@ -99,7 +111,7 @@ def test_parts_may_be_joined_with_or_without_spaces(joint):
         ((0.0, -5.0, "methylcobalamin", "im"), InvalidRegimen, "above 0 umol, not -5.0"),
         ((0.0, 0.0, "methylcobalamin", "im"), InvalidRegimen, "above 0 umol, not 0.0"),
         ((0.0, math.nan, "methylcobalamin", "im"), InvalidRegimen, "above 0 umol, not nan"),
-        ((math.nan, 5.0, "methylcobalamin", "im"), InvalidRegimen, "start of a dose .* not nan h"),
+        ((math.nan, 5.0, "methylcobalamin", "im"), InvalidRegimen, "start of a dose must be finite, not nan h"),
         ((0.0, 5.0, "methylcobalamin", "iv", math.inf), InvalidRegimen, "duration of a dose .* not inf h"),
         ((0.0, 5.0, "methylcobalamin", "rectal"), InvalidRegimen, "cannot be given 'rectal'"),
         ((0.0, 5.0, "methylcobalamin", "im", 2.0), InvalidRegimen, "5 mg iv over 2 h"),
@@ -144,12 +156,44 @@ def test_a_printed_regimen_reads_back_the_same(parts):
     assert Regimen.parse(str(regimen)) == regimen
 
 
+PARTS = [
+    "50 mg im every 3.5 d",
+    "1.7 mg/kg iv over 2 h",
+    "400 ug folic acid oral qd for 2 wk",
+    "1 mg im daily for 1 week, then weekly for 4 weeks, then monthly",
+    "0.3 g betaine oral at 0, 3.5 d",
+    "0.4 mg/d folic acid",
+    "fasting from -12 h for 36 h",
+    "set b6_deficient lifelong",
+    "enzyme AHCY x 0.02 until 3 d",
+    "nitrous oxide 60 % for 5 h",
+    "GFR_rel x 0.3",
+    "FOLATE_DIET_rate + 0.1 umol/h from 2 h",
+    "MET_DIET_rate = 24 mmol/d from 1 wk for 1 mo",
+]
+
+
+@given(
+    st.lists(st.sampled_from(PARTS), min_size=1, max_size=4, unique=True),
+    st.floats(-5000, 5000),
+    st.floats(40, 120),
+    st.integers(0, 10),
+    st.booleans(),
+)
+def test_every_regimen_reads_back_from_what_it_prints(parts, delay, weight, seed, cut):
+    regimen = Regimen.parse("; ".join(parts), weight).delayed(delay)
+    if cut:
+        regimen = regimen.until("20 wk").missed(0.3, seed)
+    regimen += Regimen().expose("GFR_rel", abs(delay) / 7, delay, weight)
+    assert Regimen.parse(str(regimen)) == regimen
+
+
 def test_doses_can_be_added_delayed_missed_and_cut():
     regimen = Regimen.parse("50 mg im weekly x 4")
     assert len((regimen + regimen.delayed("2 d")).doses) == 8
     assert [d.time for d in regimen.delayed("1 week").doses] == [168, 336, 504, 672]
-    with pytest.raises(InvalidRegimen, match="before time 0"):
-        Regimen().expose("GFR_rel", 0.5, "1 d").delayed("-2 d")
+    early = (regimen + Regimen().expose("GFR_rel", 0.5, "1 d")).delayed("-2 d")
+    assert (early.start, early.doses[0].time, early.holds[0].start) == (-48.0, -48.0, -24.0)
     assert [d.time for d in regimen.missing([2, 4]).doses] == [0, 336]
     assert [d.time for d in regimen.until("2 weeks").doses] == [0, 168]
     assert regimen.missed(0.0, seed=1) == regimen
@@ -178,10 +222,10 @@ def test_a_dose_outside_the_run_is_refused(text):
 def test_overlapping_infusions_add_up_and_end_at_exactly_nothing():
     steps = plan(Regimen.of(10.0, route="iv", duration=2) + Regimen.of(9.0, route="iv", duration=3, start=1), 0, 24)
     assert steps.settings == (
-        (0.0, "CBL_infusion", 5.0),
-        (1.0, "CBL_infusion", 8.0),
-        (2.0, "CBL_infusion", pytest.approx(3.0)),
-        (4.0, "CBL_infusion", None),
+        (0.0, "CBL_infusion", 0.0, 5.0),
+        (1.0, "CBL_infusion", 0.0, 8.0),
+        (2.0, "CBL_infusion", 0.0, pytest.approx(3.0)),
+        (4.0, "CBL_infusion", 1.0, 0.0),
     )
     assert steps.asked == {"cbl_free": 19.0}
 
@@ -199,25 +243,193 @@ def test_the_infusion_rate_held_over_time_delivers_what_was_asked(infusions):
         tuple(Dose(start, amount, "methylcobalamin", "iv", length) for amount, start, length in infusions)
     )
     steps = plan(regimen, 0, 200)
-    held = [(time, value or 0.0) for time, _, value in steps.settings]
+    held = [(time, 0.0 if factor else offset) for time, _, factor, offset in steps.settings]
     area = math.fsum(rate * (later - time) for (time, rate), (later, _) in pairwise(held))
     assert area == pytest.approx(steps.asked["cbl_free"], rel=1e-9)
-    assert steps.settings[-1] == (regimen.last_time, "CBL_infusion", None)
-    assert regimen.last_time in steps.boundaries
+    assert steps.settings[-1] == (pytest.approx(regimen.last_time), "CBL_infusion", 1.0, 0.0)
+    assert steps.settings[-1][0] in steps.boundaries
 
 
 def test_an_exposure_outside_the_run_is_refused():
-    with pytest.raises(InvalidRegimen, match=r"exposure of GFR_rel at 50 h is outside the run .* run longer"):
+    with pytest.raises(InvalidRegimen, match=r"change of GFR_rel at 50 h is outside the run .* run longer"):
         plan(Regimen().expose("GFR_rel", 0.5, 50, 1), 0, 24)
 
 
 def test_exposures_hold_a_parameter_and_give_it_back():
     steps = plan(Regimen().expose("GFR_rel", 0.5, "1 d", "2 d").expose("GFR_rel", 0.7, "3 d", math.inf), 0, 200)
-    assert steps.settings == ((24.0, "GFR_rel", 0.5), (72.0, "GFR_rel", 0.7))
-    with pytest.raises(InvalidRegimen, match="same time"):
-        plan(Regimen().expose("GFR_rel", 0.5, 0, 10).expose("GFR_rel", 0.7, 5, 10), 0, 24)
-    with pytest.raises(InvalidValue, match="not possible"):
+    assert steps.settings == ((24.0, "GFR_rel", 0.0, 0.5), (72.0, "GFR_rel", 0.0, 0.7))
+    steps = plan(Regimen().expose("GFR_rel", 0.5, 0, 10), 0, 24)
+    assert steps.settings == ((0.0, "GFR_rel", 0.0, 0.5), (10.0, "GFR_rel", 1.0, 0.0))
+    with pytest.raises(InvalidValue, match="not negative"):
         Regimen().expose("GFR_rel", -1, 0)
+
+
+def test_changes_of_one_parameter_compose_in_the_order_written():
+    text = (
+        "GFR_rel x 0.5 lifelong; GFR_rel + 0.25 from 2 h for 6 h; GFR_rel x 2 from 4 h until 10 h; GFR_rel = 3 from 9 h"
+    )
+    assert plan(Regimen.parse(text), 0, 24).settings == (
+        (-math.inf, "GFR_rel", 0.5, 0.0),
+        (2.0, "GFR_rel", 0.5, 0.25),
+        (4.0, "GFR_rel", 1.0, 0.5),
+        (8.0, "GFR_rel", 1.0, 0.0),
+        (9.0, "GFR_rel", 0.0, 3.0),
+        (10.0, "GFR_rel", 0.0, 3.0),
+    )
+    before = plan(Regimen.parse("GFR_rel = 0.5 until 0 h"), 0, 24)
+    assert before.settings == ((-math.inf, "GFR_rel", 0.0, 0.5), (0.0, "GFR_rel", 1.0, 0.0))
+    assert before.lasting(["GFR_rel"], np.array([[0.9], [0.7]])).tolist() == [[0.5], [0.5]]
+
+
+def test_the_rate_of_an_infusion_cannot_be_changed_besides():
+    with pytest.raises(InvalidRegimen, match="rate of an infusion"):
+        plan(Regimen.parse("5 mg iv over 2 h; CBL_infusion = 3 umol/h for 1 h"), 0, 24)
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("1 mg im q3.5d x 3", [0, 84, 168]),
+        ("1 mg i.m. q84h x 2", [0, 84]),
+        ("1 mg im qd x 2", [0, 24]),
+        ("5 ug cyanocobalamin p.o. bid x 3", [0, 12, 24]),
+        ("1 mg s.c. BIW x 2", [0, 84]),
+        ("1 mg i.v. tiw x 2", [0, 56]),
+        ("1 mg im qod x 2", [0, 48]),
+        ("1 mg im every other day x 2", [0, 48]),
+        ("1 mg im every week x 2", [0, 168]),
+        ("1 mg im twice a week x 2", [0, 84]),
+        ("1 mg im three times per day x 2", [0, 8]),
+        ("1 mg im x 2 every 2 d from 1 d", [24, 72]),
+        ("1 mg im daily for 3 d from 1 wk", [168, 192, 216]),
+        ("1 mg im daily until 60 h", [0, 24, 48]),
+        ("1 mg im at 0, 3.5, 7 d", [0, 84, 168]),
+        ("1 mg im at 6 h, 3.5 d and 1 wk", [6, 84, 168]),
+        ("1 mg im from -1 wk", [-168]),
+        ("1 mg im weekly x 2, then 2 mg monthly x 2", [0, 168, 336, 1066.5]),
+    ],
+)
+def test_the_idioms_of_prescriptions_are_read(text, times):
+    assert [d.time for d in Regimen.parse(text).doses] == times
+
+
+def test_a_label_with_three_stretches_is_read():
+    regimen = Regimen.parse("1 mg im daily for 1 week, then weekly for 4 weeks, then monthly").until("1 y")
+    times = [d.time for d in regimen.doses]
+    assert times[:7] == [24.0 * i for i in range(7)]
+    assert times[7:11] == [168.0 * i for i in range(1, 5)]
+    assert times[11:] == pytest.approx([840 + 730.5 * i for i in range(11)])
+    assert {(d.substance, d.route, d.amount) for d in regimen.doses} == {("methylcobalamin", "im", 1000 / 1344.38)}
+
+
+def test_twice_weekly_for_sixteen_weeks_is_thirty_two_doses():
+    assert Regimen.parse("50 mg im twice weekly for 16 weeks") == Regimen.parse("50 mg im every 3.5 d x 32")
+
+
+def test_a_repeat_without_end_goes_on_to_the_end_of_the_run():
+    regimen = Regimen.parse("50 mg im every 3.5 d")
+    assert regimen.last_time == math.inf
+    assert [b[0] for b in plan(regimen, 0, 300).boluses] == [0, 84, 168, 252]
+    assert len(plan(regimen, 0, 84).boluses) == 1
+    assert regimen.until("16 weeks") == Regimen.parse("50 mg im every 3.5 d x 32")
+    for verb in (
+        lambda: regimen.total("methylcobalamin"),
+        lambda: regimen.missed(0.5, 1),
+        lambda: regimen.missing([1]),
+    ):
+        with pytest.raises(InvalidRegimen, match="cut it first with until"):
+            verb()
+
+
+def test_an_amount_per_kg_takes_the_weight():
+    assert Regimen.parse("0.7 mg/kg im", "60 kg").doses[0].amount == pytest.approx(42000 / 1344.38)
+    assert Regimen.parse("100 mg/kg/d betaine", 50).holds[0].value == pytest.approx(100e3 * 50 / 117.15 / 24)
+    assert Regimen.parse(str(Regimen.parse("0.7 mg/kg im", 60))) == Regimen.parse("0.7 mg/kg im", 60)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "50 mg im every 3.5 d x 32",
+        "0.4 mg/d folic acid",
+        "fasting from -12 h for 36 h",
+        "enzyme CBS x 0.02 lifelong",
+        "1 mg im daily for 1 week, then weekly for 4 weeks, then monthly",
+        "nitrous oxide 60 % from 0 h for 5 h",
+        "FOLATE_DIET_rate + 0.1 umol/h from 2 h; 50 mg im",
+        "50 mg im q84h x 3 + 0.8 mg folic acid oral qd for 2 wk",
+        "100 mg/kg methionine oral",
+    ],
+)
+def test_text_shown_back_is_what_was_typed(text):
+    shown = str(Regimen.parse(text))
+    assert set(re.split(r"; | \+ (?=[0-9.]+ mg)", shown)) == set(re.split(r"; | \+ (?=[0-9.]+ mg)", text))
+    assert Regimen.parse(shown) == Regimen.parse(text)
+
+
+def test_a_regimen_that_was_changed_keeps_the_unit_that_was_typed():
+    regimen = Regimen.parse("50 mg im every 3.5 d x 4; fasting from -12 h for 36 h")
+    assert str(regimen.missing([2])) == (
+        "50 mg methylcobalamin im every 7 d x 2; 50 mg methylcobalamin im from 252 h; fasting from -12 h for 36 h"
+    )
+    assert str(regimen.delayed("1 d")) == (
+        "50 mg methylcobalamin im every 84 h x 4 from 1 d; fasting from 12 h until 2 d"
+    )
+    assert str(Regimen()) == "no treatment"
+    assert Regimen.parse("no treatment") == Regimen.parse("none") == Regimen()
+
+
+@pytest.mark.parametrize(
+    ("text", "until", "amount", "every", "shown"),
+    [
+        ("50 mg im every 3.5 d x 32", "8 weeks", None, None, "50 mg methylcobalamin im every 84.0 h x 16"),
+        ("50 mg im twice weekly", "16 weeks", "25 mg", "7 d", "25 mg methylcobalamin im every 7 d x 16"),
+        (
+            "5 mg iv over 2 h daily x 3 from 1 d",
+            "4 d",
+            "1 mg",
+            None,
+            "1 mg methylcobalamin iv over 2.0 h every 24.0 h x 3 from 24.0 h",
+        ),
+    ],
+)
+def test_a_series_can_be_given_in_another_amount_and_interval(text, until, amount, every, shown):
+    changed = Regimen.parse(text).redosed(until, amount, every)
+    assert str(changed) == shown
+    assert Regimen.parse(shown) == changed
+
+
+@pytest.mark.parametrize("text", ["50 mg im", "50 mg im at 0, 1, 3 d", "50 mg im daily x 2 + 1 mg im daily x 2"])
+def test_only_a_plain_series_can_be_redosed(text):
+    with pytest.raises(InvalidRegimen, match="only equal doses at equal intervals"):
+        Regimen.parse(text).redosed("16 weeks", "25 mg")
+
+
+@given(st.integers(1, 400), st.integers(1, 60), st.integers(0, 60))
+def test_a_dose_and_its_decimal_time_are_one_time(tenths, count, start):
+    regimen = Regimen.of("1 mg", route="iv", every=f"{tenths / 10} h", count=count, start=start)
+    assert regimen.doses[-1].time == float(f"{start + (count - 1) * tenths / 10:.10f}")
+    gapless = Regimen.of(
+        "1 mg", route="iv", every=f"{tenths / 10} h", count=count, start=start, duration=f"{tenths / 10} h"
+    )
+    steps = plan(gapless, 0, start + count * tenths / 10 + 1)
+    assert len(steps.settings) == count + 1
+    assert math.fsum((later[0] - one[0]) * one[3] for one, later in pairwise(steps.settings)) == pytest.approx(
+        steps.asked["cbl_free"], rel=1e-12
+    )
+
+
+def test_two_ways_to_write_one_schedule_meet_at_every_dose():
+    steps = plan(Regimen.parse("1 mg iv every 1.1 d x 5 + 1 mg iv every 26.4 h x 5"), 0, 144)
+    assert len(steps.boluses) == 5
+    near = (Dose(100.0, 1.0, "methylcobalamin", "iv"), Dose(100.0 * (1 + 5e-13), 1.0, "methylcobalamin", "iv"))
+    assert plan(Regimen(near), 0, 144).boluses == ((100.0, "cbl_free", 2.0),)
+    assert steps.snapped(np.array([79.19999999999999, 79.3])).tolist() == [79.2, 79.3]
+
+
+def test_a_one_second_injection_a_year_in_delivers_its_dose():
+    (first, second) = plan(Regimen.of("5 mg", route="iv", start="1 y", duration="1 s"), 0, 9000).settings
+    assert (second[0] - first[0]) * first[3] == pytest.approx(5000 / 1344.38, rel=1e-15)
 
 
 def test_every_substance_has_its_own_molar_mass():

@@ -122,7 +122,13 @@ def test_values_at_all_times_have_their_closed_form_in_both_parts_and_of_both(to
 def test_doses_and_settings_in_either_part_agree_with_tight_cvode(toy):
     plan = Plan(
         boluses=((0.0, "depot", 1.0), (2.0, "store", 0.7), (2.0, "a", 0.3), (5.0, "depot", 1.0), (END, "a", 1.0)),
-        settings=((1.0, "k", 2.0), (3.0, "feed", 4.0), (4.0, "k", None), (6.0, "feed", None)),
+        settings=(
+            (-np.inf, "k", 0.5, 0.1),
+            (1.0, "k", 0.0, 2.0),
+            (3.0, "feed", 0.0, np.array([4.0, 5.0, 6.0])),
+            (4.0, "k", 1.5, 0.2),
+            (6.0, "feed", 1.0, 0.0),
+        ),
         boundaries=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
         asked={"depot": 2.0, "store": 0.7, "a": 1.3},
     )

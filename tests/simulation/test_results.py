@@ -22,7 +22,7 @@ def test_a_result_carries_units_and_a_manifest(model):
     assert manifest["parameter_hash"] == model.with_set("als_patient").parameter_hash != model.parameter_hash
     assert manifest["sets"] == ["als_patient"]
     assert manifest["engine"] == "roadrunner"
-    assert manifest["event_semantics"] == 1
+    assert manifest["event_semantics"] == 2
     assert manifest["rtol"] == 1e-8
     assert "libroadrunner" in manifest["versions"]
     assert mb.Regimen.parse(manifest["regimen"]) == mb.Regimen.parse("50 mg im")

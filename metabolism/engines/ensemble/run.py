@@ -58,6 +58,8 @@ _REPORT = 0.1
 #: Arrays with one row per patient.
 _PER_PATIENT = (
     "parameters",
+    "loaded",
+    "setting_offset",
     "initial",
     "dose_scale",
     "delivered",
@@ -205,7 +207,11 @@ class Run:
 
     def _shared(self, outputs: Sequence[str], linked: bool) -> Arrays:
         """What all parts receive."""
-        problem, plan, last = self.problem, self.problem.plan, self.kernel.parts[-1]
+        problem, last = self.problem, self.kernel.parts[-1]
+        changes = [s for s in problem.plan.settings if s[0] >= problem.start]
+        offsets = np.empty((len(problem.initial), len(changes)))
+        for n, (*_, offset) in enumerate(changes):
+            offsets[:, n] = offset
         codes, own = whole(self.code[o] for o in outputs), len(last.states)
         needs = sorted(set().union(*(self._needs(o) for o in outputs)))
         need = [n for n in needs if n < own]
@@ -218,9 +224,12 @@ class Run:
             "stop_times": self.stops,
             "targets": len(self.targets),
             "delivered": np.zeros((len(problem.initial), len(self.targets))),
-            "setting_begin": self._begins([s[0] for s in plan.settings]),
-            "setting_parameter": whole(self.parameter[name] for _, name, _ in plan.settings),
-            "setting_value": real([np.nan if value is None else value for _, _, value in plan.settings]),
+            "loaded": real(problem.loaded),
+            "settings": len(changes),
+            "setting_begin": self._begins([s[0] for s in changes]),
+            "setting_parameter": whole(self.parameter[s[1]] for s in changes),
+            "setting_factor": real([s[2] for s in changes]),
+            "setting_offset": offsets,
             "codes": len(codes),
             "code": codes,
             "needs": len(need),
@@ -368,8 +377,9 @@ class Run:
         """Amounts infused: the rate in force x the time it was in force, as far as each patient got."""
         plan = self.problem.plan
         for parameter, species in plan.infused.items():
-            changes = [(time, value or 0.0) for time, name, value in plan.settings if name == parameter]
-            rate, since = 0.0, self.problem.start
+            changes = [(s[0], 0.0 if s[2] else s[3]) for s in plan.settings if s[1] == parameter]
+            rate: float | Array = 0.0
+            since = self.problem.start
             for stop in self.stops.tolist():
                 delivered[species] += np.where(reached >= stop, rate * (stop - since), 0.0)
                 since = stop

@@ -71,7 +71,7 @@ def slopes(
         move, change = directions[k], sign * directions[k].step[:, None]
         p[own + offset] += change * move.parameters
         x[own + offset] += change * move.initial
-    wide = Run(replace(problem, parameters=p, initial=x, dose_scale=problem.dose_scale[rows]), compiled)
+    wide = Run(replace(problem.take(rows), parameters=p, initial=x), compiled)
     solved = (
         wide.solve(None, workers, linked=True) if requests is None else wide.endpoints(requests, None, workers, True)
     )

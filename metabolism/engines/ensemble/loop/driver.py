@@ -138,10 +138,12 @@ class Driver:
             g.write(b.fadd(g.read("delivered", place), received), "delivered", place)
         begin, end = g.read("setting_begin", stop, I64), g.read("setting_begin", following, I64)
         with g.loop(begin, end) as k:
-            parameter, value = g.read("setting_parameter", k, I64), g.read("setting_value", k)
+            parameter, factor = g.read("setting_parameter", k, I64), g.read("setting_factor", k)
             own = g.read("parameters", g.madd(patient, g.i(len(self.code.parameters)), parameter))
-            # NaN stands for the patient's own value
-            g.put(b.select(b.fcmp_unordered("uno", value, value), own, value), "p", lane, parameter)
+            offset = g.read("setting_offset", g.madd(patient, g.field("settings"), k))
+            # a replaced value is the offset itself, whatever the own value is
+            changed = b.fadd(b.fmul(factor, own), offset)
+            g.put(b.select(b.fcmp_ordered("==", factor, g.d(0.0)), offset, changed), "p", lane, parameter)
         with b.if_then(b.icmp_signed("<", begin, end)):
             self._prologue(g)
         now = g.read("stop_times", stop)
@@ -222,7 +224,7 @@ class Driver:
                 g.put(g.i(0), "taken", lane)
                 g.put(g.d(FIRST), "first", lane)
                 g.put(g.read("stop_times", g.i(0)), "t", lane)
-                for name, array, count in (("p", "parameters", len(self.code.parameters)), ("x", "initial", self.size)):
+                for name, array, count in (("p", "loaded", len(self.code.parameters)), ("x", "initial", self.size)):
                     with g.loop(g.i(0), g.i(count)) as i:
                         g.put(g.read(array, g.madd(patient, g.i(count), i)), name, lane, i)
                 self._prologue(g)
