@@ -1,20 +1,47 @@
 from .facts import Facts, Score, information, posterior, resample, score
-from .mechanisms import MECHANISMS, PARTS, REGIMENS, Priors, draw, exposures, predictions
+from .judgement import (
+    FAMILIES,
+    MENU,
+    WEIGHTS,
+    Hearing,
+    calibration,
+    deeper,
+    doubts,
+    elasticity_needed,
+    exposure_table,
+    family,
+    menu,
+    prior_weights,
+)
+from .mechanisms import MECHANISMS, PARTS, REGIMENS, Exposures, Priors, draw, exposures, predictions
 from .response import Response
 
 __all__ = [
+    "FAMILIES",
     "MECHANISMS",
+    "MENU",
     "PARTS",
     "REGIMENS",
+    "WEIGHTS",
+    "Exposures",
     "Facts",
+    "Hearing",
     "Priors",
     "Response",
     "Score",
+    "calibration",
+    "deeper",
+    "doubts",
     "draw",
+    "elasticity_needed",
+    "exposure_table",
     "exposures",
+    "family",
     "information",
+    "menu",
     "posterior",
     "predictions",
+    "prior_weights",
     "resample",
     "score",
 ]

@@ -36,15 +36,28 @@ class Facts:
         under mechanisms that do not predict it (their prediction is NaN); and ``comparisons``, of how many like
         comparisons the value is the smallest (1: it was not selected).
     correlation : ndarray, shape (facts, facts)
-        Sampling correlation of the values; only between Gaussian facts.
+        Sampling correlation of the values; between Gaussian facts, or between two bounds.
     """
 
     table: pd.DataFrame
     correlation: Array
 
     @classmethod
-    def of(cls, table: pd.DataFrame, correlations: pd.DataFrame | None = None) -> Facts:
+    def of(
+        cls, table: pd.DataFrame, correlations: pd.DataFrame | None = None, numbers: pd.DataFrame | None = None
+    ) -> Facts:
         """Keep the scored rows of a table, and fill the correlation matrix from pairs ``a, b, correlation``.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Columns as in the attribute of that name, with ``id`` and ``scored`` (yes or no). A row with a ``number``
+            takes value and SE from the published number of that id: as they are, or their logarithms where ``scale`` is
+            ``log``, the SE times ``widen``.
+        correlations : DataFrame, optional
+            Pairs of facts; those with a fact that is not scored do not count.
+        numbers : DataFrame, optional
+            Published numbers with columns ``id, value, low, high`` (95 % interval).
 
         Raises
         ------
@@ -54,14 +67,25 @@ class Facts:
             If the correlations contradict each other, or an SE is not above 0.
         """
         rows = table[table["scored"] == "yes"].set_index("id")
+        if numbers is not None:
+            known = numbers.set_index("id")
+            for name, row in rows[rows["number"].notna()].iterrows():
+                if row["number"] not in known.index:
+                    raise UnknownName("published number", str(row["number"]), known.index)
+                value, low, high = known.loc[row["number"], ["value", "low", "high"]].astype(float)
+                if row["scale"] == "log":
+                    value, low, high = np.log([value, low, high])
+                rows.loc[name, ["value", "se"]] = value, float(row["widen"]) * (high - low) / (2 * 1.96)
         for kind in rows["kind"]:
             if kind not in KINDS:
                 raise UnknownName("kind of fact", kind, KINDS)
         matrix = np.eye(len(rows))
         for pair in [] if correlations is None else correlations.to_dict("records"):
             for name in (pair["a"], pair["b"]):
-                if name not in rows.index:
-                    raise UnknownName("scored fact", str(name), rows.index)
+                if name not in set(table["id"]):
+                    raise UnknownName("fact", str(name), table["id"])
+            if not {pair["a"], pair["b"]} <= set(rows.index):
+                continue
             i, j = rows.index.get_loc(pair["a"]), rows.index.get_loc(pair["b"])
             matrix[i, j] = matrix[j, i] = pair["correlation"]
         if np.linalg.eigvalsh(matrix).min() <= 0:
@@ -115,12 +139,15 @@ class Facts:
         if self.table.empty:
             return total
         joint: list[int] = []
+        bounds: list[int] = []
         for i, (name, row) in enumerate(self.table.iterrows()):
             mean = predicted[str(name)]
             if row["kind"] == "probability":
                 total += np.log(np.where(row["value"] == 1, mean, 1 - mean))
             elif row["kind"] == "bound":
-                total += log_ndtr((mean - row["value"]) / row["se"])
+                bounds.append(i)
+            elif row["kind"] == "not above":
+                total += log_ndtr((row["value"] - mean) / row["se"])
             elif np.isnan(mean).any():
                 if not row["silent_density"] > 0 or np.count_nonzero(self.correlation[i]) > 1:
                     raise InvalidValue(f"a mechanism is silent on '{name}', which has no density of its own.")
@@ -132,6 +159,7 @@ class Facts:
                     total += np.log(row["comparisons"]) + (row["comparisons"] - 1) * log_ndtr(
                         (mean - row["value"]) / row["se"]
                     )
+        total += self._above(bounds, predicted)
         if joint:
             se = self.table["se"].to_numpy(dtype=float)[joint]
             value = self.table["value"].to_numpy(dtype=float)[joint]
@@ -140,6 +168,51 @@ class Facts:
             miss = np.linalg.solve(root, np.stack([value[k] - predicted[str(n)] for k, n in enumerate(names)]))
             total += -0.5 * (miss**2).sum(axis=0) - np.log(np.diag(root)).sum() - len(joint) / 2 * np.log(2 * np.pi)
         return total
+
+    def _above(self, bounds: list[int], predicted: Mapping[str, Array]) -> Array:
+        """Log probability that the estimates of all bounds lie above their values; two of them may be correlated."""
+        from scipy.special import log_ndtr, ndtr, ndtri
+
+        names = self.table.index[bounds]
+        reach = [(predicted[str(n)] - self.table.loc[n, "value"]) / self.table.loc[n, "se"] for n in names]
+        shared = self.correlation[np.ix_(bounds, bounds)][np.triu_indices(len(bounds), 1)]
+        if not shared.any():
+            return np.asarray(sum((log_ndtr(r) for r in reach), start=np.zeros(1)))
+        if len(bounds) != 2:
+            raise InvalidValue("correlations are possible between two bounds, not more.")
+        # P(first) times the mean of P(second | first) over the part of the first that lies above its bound
+        nodes, weights = np.polynomial.legendre.leggauss(24)
+        first = ndtri(np.maximum(ndtr(reach[0])[:, None] * (1 + nodes) / 2, 1e-300))
+        given = ndtr((reach[1][:, None] - shared[0] * first) / np.sqrt(1 - shared[0] ** 2))
+        return np.asarray(log_ndtr(reach[0]) + np.log(np.maximum(given @ weights / 2, 1e-300)))
+
+    def simulated(self, predicted: Mapping[str, Array], draw: int, rng: np.random.Generator) -> Facts:
+        """What would have been published had one draw of one mechanism been the truth, with the same errors.
+
+        Parameters
+        ----------
+        predicted : mapping of fact id to ndarray, shape (draws,)
+            Of the true mechanism; see `log_likelihood`.
+        draw : int
+            Which draw is the truth.
+        rng : numpy Generator
+            Of the sampling errors. A fact on which the mechanism is silent is drawn between 1 nM and 100 uM.
+        """
+        table = self.table.copy()
+        noise = np.linalg.cholesky(self.correlation) @ rng.standard_normal(len(table))
+        for (name, row), error in zip(self.table.iterrows(), noise, strict=True):
+            mean = predicted[str(name)][draw]
+            if row["kind"] == "probability":
+                table.loc[name, "value"] = float(rng.random() < mean)
+                continue
+            others = rng.standard_normal(max(int(row["comparisons"]) - 1, 0))
+            value = mean + row["se"] * min([error, *others])
+            if row["kind"] == "bound":
+                # the bound of the publication was passed or not; that alone was reported
+                table.loc[name, "kind"] = "bound" if value > row["value"] else "not above"
+            else:
+                table.loc[name, "value"] = rng.uniform(np.log(1e-3), np.log(100)) if np.isnan(mean) else value
+        return replace(self, table=table)
 
 
 @dataclass(frozen=True, eq=False)

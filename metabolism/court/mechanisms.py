@@ -288,17 +288,18 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
         # a gain of function lowers the hazard as far as it reaches breathing
         spared = -response.slope / 48 * p["reach"] * gain(regimen, 16, p["gain"])
         out[f"e0761_early_{regimen}"] = early + spared
-        if regimen == "50":
-            out["e0761_itt"] = everyone + spared
+        out[f"e0761_all_{regimen}"] = everyone + spared
+    # arms of equal size: the linear contrast is the highest dose, the saturating one both together, against placebo
+    out["e0761_itt"] = out["e0761_linear"] = out["e0761_all_50"]
+    out["e0761_saturating"] = (out["e0761_all_25"] + out["e0761_all_50"]) / 2
     for dose in ("25", "0.5"):
         level = x.plasma[f"cmap {dose}"][np.argmin(np.abs(x.days - 28))]
         out[f"cmap_{dose}"] = p["cmap"] * level / (level + p["gain_dose"] / 50 * x.reference_plasma)
-    rise, none_rises = (_significant(out[f"cmap_{d}"], 12) for d in ("25", "0.5"))
     late = _inside(x.days, "steady")
     low, high = x.csf_low["50"][late].mean(), x.csf_high["50"][late].mean()
     out |= {
         "jetals": out["d50_16"],
-        "kaji_cmap": rise * (1 - none_rises),
+        "kaji_cmap": cmap_event(out["cmap_25"], out["cmap_0.5"]),
         "elasticity": p["beta"],
         "mendelian": p["beta"],
         "potency": np.log(half) if set(parts) & set(DIRECT) else np.full(count, np.nan),
@@ -335,8 +336,19 @@ def _saturation(low: Array, high: Array, ratio: Array, half: Array) -> Array:
     return total / len(chosen)
 
 
-def _significant(shift: Array, patients: int) -> Array:
-    """Probability of a significant rise of a paired mean, with the chance findings granted."""
+def cmap_event(high: Array, low: Array, chance: float = CMAP_FALSE_POSITIVE, patients: int = 12) -> Array:
+    """Probability that CMAP rises significantly on 25 mg and does not on 0.5 mg.
+
+    Parameters
+    ----------
+    high, low : ndarray
+        True rises at the two doses [SD of paired change].
+    chance : float
+        Probability of a significant rise without any effect, beyond the nominal level.
+    patients : int
+        In each group.
+    """
     from scipy.special import ndtr
 
-    return np.asarray(CMAP_FALSE_POSITIVE + (1 - CMAP_FALSE_POSITIVE) * ndtr(shift * np.sqrt(patients) - 1.96))
+    rise, other = (chance + (1 - chance) * ndtr(shift * np.sqrt(patients) - 1.96) for shift in (high, low))
+    return np.asarray(rise * (1 - other))

@@ -1,4 +1,4 @@
-from .claims import Claim
+from .claims import Claim, tally
 from .evidence import evidence_text
 from .fluxmap import draw, layout, mean_fluxes, resting_map
 from .inspection import (
@@ -54,6 +54,7 @@ __all__ = [
     "run",
     "source_annotation_problems",
     "source_problems",
+    "tally",
     "verdict",
     "write_index",
 ]

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from metabolism.data import read_data
+from metabolism.errors import UnknownName
+
+#: What a published number is to the model: a check entered nothing, a calibration row was fitted, an input taken in.
+ROLES = ("check", "calibration", "input")
 
 
 @dataclass(frozen=True)
@@ -14,9 +21,13 @@ class Claim:
     predicted, published : float
         In `unit`.
     low, high : float
-        Acceptance band [unit]; taken from the published interval where there is one.
+        Band [unit]: of the published number, or the model's own 95 % interval for one trial of the published size.
     source : str
         BibTeX key.
+    own_interval : bool
+        Whether the band is the model's, so that the published number has to lie in it.
+    role : str
+        One of `ROLES`; only checks can be predictions.
     """
 
     id: str
@@ -28,8 +39,69 @@ class Claim:
     unit: str
     source: str
     note: str = ""
+    own_interval: bool = False
+    role: str = "check"
+
+    @classmethod
+    def of(cls, row: str, predicted: float, interval: Sequence[float] | None = None, note: str = "") -> Claim:
+        """Claim about a row of ``experiments/data/published/numbers.csv``.
+
+        Parameters
+        ----------
+        row : str
+            Id of the row, ``group.name``; the claim is called ``name``.
+        predicted : float
+            In the unit of the row.
+        interval : sequence of two float, optional
+            The model's own 95 % interval for one trial of the published size: the published number must lie in it. Left
+            out, the prediction must lie in the band of the row.
+        note : str
+            Added to the note of the row.
+
+        Raises
+        ------
+        UnknownName
+            If there is no such row.
+        """
+        rows = {str(r["id"]): r for r in read_data("published/numbers").fillna("").to_dict("records")}
+        if row not in rows:
+            raise UnknownName("published number", row, rows)
+        number = rows[row]
+        low, high = (number["low"], number["high"]) if interval is None else interval
+        return cls(
+            row.partition(".")[2],
+            str(number["quantity"]),
+            float(predicted),
+            float(number["value"]),
+            float(low),
+            float(high),
+            str(number["unit"]),
+            str(number["source"]),
+            "; ".join(part for part in (str(number["note"]), note) if part),
+            interval is not None,
+            str(number["kind"]),
+        )
 
     @property
     def holds(self) -> bool:
-        """Whether the prediction lies inside the band (NaN never does)."""
-        return self.low <= self.predicted <= self.high
+        """Whether the prediction lies inside the band, or the published number inside the model's (NaN never does)."""
+        return self.low <= (self.published if self.own_interval else self.predicted) <= self.high
+
+
+def tally(claims: Sequence[Claim]) -> str:
+    """How many claims hold, in a sentence that counts checks and what the model was made with apart.
+
+    Examples
+    --------
+    >>> tally([Claim("a", "", 1, 1, 0, 2, "", ""), Claim("b", "", 1, 1, 0, 2, "", "", role="input")])
+    'Of 1 check 1 holds; of 1 figure that the model was made with (fitted or put in) 1 holds.'
+    """
+    checks = [c.holds for c in claims if c.role == "check"]
+    made = [c.holds for c in claims if c.role != "check"]
+
+    def part(flags: list[bool], what: str) -> str:
+        some = "" if len(flags) == 1 else "s"
+        return f"{len(flags)} {what.replace('#', some)} {sum(flags)} {'holds' if sum(flags) == 1 else 'hold'}"
+
+    text = f"Of {part(checks, 'check#')}"
+    return text + (f"; of {part(made, 'figure# that the model was made with (fitted or put in)')}." if made else ".")

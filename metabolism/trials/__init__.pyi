@@ -17,6 +17,7 @@ from .pool import Pool, bodies, make_pool
 from .power import closed_form, figures, power_table, wilson
 from .replicates import replicate
 from .screening import observe, randomise, screen, select
+from .tables import course, difference_row, interval, percent, reweighted, subgroups, wide
 from .trial import Trial, simulate_trial
 
 __all__ = [
@@ -38,16 +39,20 @@ __all__ = [
     "bodies",
     "candidates",
     "closed_form",
+    "course",
+    "difference_row",
     "direct_maximum",
     "effective_size",
     "figures",
     "hazards",
+    "interval",
     "large_sample_log_hr",
     "make_pool",
     "mixed_model",
     "mmrm",
     "motor_units",
     "observe",
+    "percent",
     "plausibility",
     "points_gained",
     "power_table",
@@ -55,12 +60,15 @@ __all__ = [
     "rate_score",
     "read_design",
     "replicate",
+    "reweighted",
     "scenario_maximum",
     "scenarios",
     "screen",
     "select",
     "simulate_trial",
     "slopes",
+    "subgroups",
+    "wide",
     "wilson",
     "with_scenario",
 ]

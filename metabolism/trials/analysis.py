@@ -68,7 +68,7 @@ def mixed_model(trial: Trial, method: str = "kenward-roger") -> dict[str, Estima
     Raises
     ------
     InvalidValue
-        If more than a tenth, and at least ten patients, died and the design does not say that it wants the hypothetical estimand.
+        If more than a tenth, and at least ten patients, died and the design does not state the hypothetical estimand.
     """
     dead = float(trial.event.mean())
     # a handful of deaths can exceed a tenth of a small trial by chance

@@ -22,6 +22,7 @@ from metabolism.errors import InvalidValue
 from metabolism.model import Model
 from metabolism.simulation import simulate
 from metabolism.trials.design import Design
+from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.effects import OWN_BASELINE
 from metabolism.trials.patients import BODY, BODY_PARAMETERS, Generator, body_latents, normals, plausibility
 from metabolism.types import Array
@@ -109,6 +110,11 @@ class Slowing:
     def loss(self, maximum: float) -> Array:
         """Relative loss G for a maximum of the direct effect, shape (bodies, times) [h]."""
         return self.homocysteine - maximum * self.direct
+
+    def reduction(self, maximum: float, weeks: float) -> Array:
+        """Mean reduction of the loss rate over the first weeks, by body [fraction]."""
+        place = round(weeks * HOURS_PER_WEEK / STEP)
+        return np.asarray(1 - self.loss(maximum)[:, place] / (place * STEP))
 
 
 def untreated(count: int, hours: float) -> Slowing:

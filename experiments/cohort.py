@@ -1,0 +1,103 @@
+"""Does the answer depend on how the virtual patients were made, and on who they are?"""
+
+import numpy as np
+import pandas as pd
+
+from metabolism import Outcome, experiment
+from metabolism.plotting import intervals, new_figure
+from metabolism.trials import (
+    bodies,
+    make_pool,
+    read_design,
+    reweighted,
+    scenario_maximum,
+    scenarios,
+    simulate_trial,
+    subgroups,
+)
+
+CONTRAST = "methylcobalamin_50mg - placebo"
+#: Table 1 of JETALS: mean and SD, or share.
+MOMENTS = {"age": (61.0, 11.7), "fvc": (92.0, 16.9), "onset_months": (8.35, 2.35), "baseline_rating": (42.35, 2.65)}
+
+
+@experiment(
+    title="Two ways to make the JETALS cohort, and its subgroups",
+    question="Does the expected difference of JETALS depend on how the cohort is made, and on whom it contains?",
+    source="Oki2022",
+)
+def run(ctx):
+    model, design = ctx.model.with_set("als_patient"), read_design("jetals")
+    table = ctx.data("jetals/jetals")
+    crowd = bodies(model, 64 if ctx.quick else 256, ctx.seed)
+    large = design.changed(patients=1500 if ctx.quick else 6000, trial_effect=False)
+    emax = scenario_maximum(model, scenarios()["face_value"])
+    trial = simulate_trial(
+        make_pool(model, design, 0.2, drawn=crowd, seed=ctx.seed), large, emax, np.random.default_rng([ctx.seed, 12])
+    )
+    p = trial.people
+    shares = {
+        "male": (p["male"], 0.569),
+        "bulbar onset": (p["onset"] == "bulbar", 0.295),
+        "run-in fall 1": (p["drop"] == 1, 0.543),
+    }
+    methods, moments = reweighted(trial, MOMENTS, shares)
+    low, high = np.quantile(p["hcy_plasma"], [1 / 3, 2 / 3])
+    riluzole, hcy = p["riluzole"].astype(bool), p["hcy_plasma"]
+    groups = {
+        "all": np.ones(len(trial.arm), dtype=bool),
+        "bulbar onset": p["onset"] == "bulbar",
+        "limb onset": p["onset"] != "bulbar",
+        "riluzole": riluzole,
+        "no riluzole": ~riluzole,
+        f"tHcy below {low:.1f} µM": hcy < low,
+        f"tHcy {low:.1f}-{high:.1f} µM": (hcy >= low) & (hcy < high),
+        f"tHcy above {high:.1f} µM": hcy >= high,
+        "MTHFR TT": p["genotype"] == "TT",
+        "MTHFR CC or CT": p["genotype"] != "TT",
+        "age below 65": p["age"] < 65,
+        "age 65 or more": p["age"] >= 65,
+        "run-in fall 1": p["drop"] == 1,
+        "run-in fall 2": p["drop"] == 2,
+    }
+    stages = {
+        "bodies drawn": crowd.drawn,
+        "bodies plausible and at rest": len(crowd.people),
+        **{f"refused: {k}": v for k, v in crowd.refused.items()},
+        **trial.counts,
+    }
+    difference, slowing = methods["difference [points]"], methods["relative slowing [%]"]
+    return Outcome(
+        answer=(
+            f"Sampled from fitted distributions the face-value difference is {difference[0]:.2f} points ({slowing[0]:.0f} % slowing); the same patients weighted to Table 1 of JETALS "
+            f"(effective size {methods['effective sample size'][1]:.0f} of {len(trial.arm)}) give {difference[1]:.2f} ({slowing[1]:.0f} %). No subgroup of the model differs by more than chance would hide in 130 patients."
+        ),
+        tables={
+            "cohort_methods": methods,
+            "cohort_moments": moments,
+            "subgroups": subgroups(trial, groups, CONTRAST, 130),
+            "filters": pd.DataFrame({"stage": list(stages), "patients": list(stages.values())}),
+            "published": table,
+        },
+        notes=[
+            "The effect is the same fraction of every patient's loss rate, by assumption; subgroups differ in rate and exposure alone."
+        ],
+    )
+
+
+def figures(outcome):
+    """Expected difference by subgroup."""
+    figure, axes = new_figure(width=7.6, height=6.2)
+    columns = ["difference [points]", "low [points]", "high [points]"]
+    rows = [
+        (
+            f"{r['subgroup']} ({100 * r['share']:.0f} %)",
+            *r[columns],
+            "black" if i == 0 else "blue",
+            "D" if i == 0 else "o",
+        )
+        for i, r in outcome.tables["subgroups"].iterrows()
+    ]
+    intervals(axes, rows, "treatment difference [points]; interval of a trial of 130", reference=0.0)
+    axes.set_title("Subgroups, face-value scenario: expected difference", fontsize=10)
+    return {"1_subgroups": figure}
