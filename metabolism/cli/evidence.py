@@ -69,7 +69,7 @@ def add_fit(commands: Any) -> None:
     """Add the subcommand, which carries the function that runs it as ``action``."""
     parser = commands.add_parser("fit", help="calibrate: fit, profiles, posterior draws, report")
     parser.add_argument(
-        "--definition", default="onecarbon2", metavar="FIT", help="a fit of models/fits or a file (default: onecarbon2)"
+        "--definition", default="onecarbon3", metavar="FIT", help="a fit of models/fits or a file (default: onecarbon3)"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results/fit"), help="folder; a fit that stopped goes on there"

@@ -72,7 +72,7 @@ def test_simulate_prints_a_table_and_the_ledger(capsys):
     code, out, _ = call(capsys, "simulate", "--regimen", "50 mg im", "--until", "24 h", "--output", "hcy_plasma")
     assert code == 0
     assert out.splitlines()[0].split() == ["time", "[h]", "hcy_plasma", "[µM]"]
-    assert "dose ledger: depot_large asked 37.1918654 umol, delivered 37.1918654 umol" in out
+    assert "dose ledger: depot_im asked 37.1918654 umol, delivered 37.1918654 umol" in out
 
 
 def test_simulate_writes_a_csv_with_units(capsys, tmp_path):
