@@ -45,7 +45,7 @@ ACCURACY = 1e-5
 #: Daily, away from the doses, where the value depends on which side of a dose is meant.
 TIMES = np.arange(7.0, HOURS, 24.0)
 LADDER = (1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7, 1e-7, 3e-8, 1e-8, 1e-9, 1e-10)
-VARIED = ("MN_k", "GFR_rel", "CBL_CLf", "IM_LARGE_ka", "FOLATE_DIET_rate", "CBL_DIET_rate", "MTHFR_genotype")
+VARIED = ("MN_k", "GFR_rel", "CBL_CLf", "IM_ka", "FOLATE_DIET_rate", "CBL_DIET_rate", "MTHFR_genotype")
 BUILT, ASKED = ("fast", "roadrunner", "copasi", "scipy"), ("amici", "desolve")
 #: Patients on whom errors are compared, the same for every tool, and on whom each tool is timed.
 COMPARED = 4
@@ -346,7 +346,7 @@ def scaling() -> dict[str, list[tuple[str, float, float]]]:
         add("hours between outputs", f"{every:g}", trial(32, 1e-5, times=np.arange(0, HOURS + 1, every)))
     whole = trial(32, 1e-5)
     system = whole.equations
-    for seed in ("depot_large", "cbl_free", "holo_tc", None):
+    for seed in ("depot_im", "cbl_free", "holo_tc", None):
         alone = system if seed is None else piece(system, seed)
         index = [system.states.index(s) for s in alone.states]
         problem = replace(

@@ -11,11 +11,16 @@ import metabolism as mb
 from metabolism.model import equations
 
 COBALAMIN = [
-    "depot_small",
-    "transit_small",
-    "depot_large",
-    "transit_large",
+    "depot_im",
+    "depot_sc",
+    "transit_im",
+    "depot_oh",
+    "ohcbl",
+    "cbl_stomach",
     "cbl_gut",
+    "cbl_gut_oh",
+    "cbl_ileum",
+    "tc_receptor",
     "cbl_free",
     "cbl_peripheral",
     "holo_tc",

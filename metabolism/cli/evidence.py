@@ -120,7 +120,7 @@ COMMANDS = (
         "calibrate: fit, profiles, posterior draws, report",
         _fit,
         (
-            option("--definition", default="onecarbon2", metavar="FIT", help="a fit of models/fits, or a file"),
+            option("--definition", default="onecarbon3", metavar="FIT", help="a fit of models/fits, or a file"),
             option("--out", default="results/fit", metavar="DIR", help="folder; a fit that stopped goes on there"),
             option("--starts", type=int, help="number of starts (default: the definition's)"),
             option("--proposals", type=int, default=2000, help="candidates for the posterior (default: 2000)"),

@@ -38,7 +38,7 @@ PEOPLE = 16
 
 
 #: Cohort columns that vary between the people of a band; disease rate and genotype stay as chosen.
-SPREAD = ("FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka")
+SPREAD = ("FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_ka")
 
 
 #: Relative tolerance: curves are read by eye, and an update has to be quick.

@@ -267,9 +267,9 @@ def disease(model: Model) -> list[Structural]:
 
 def pharmacokinetics(model: Model) -> list[Structural]:
     """Judge absorption and disposition of free cobalamin after one large intramuscular dose, without carriers."""
-    keep = ["IM_LARGE_ka", "central", "peripheral", "CBL_Q", "CBL_CLf", "CBL_CLns"]
+    keep = ["IM_ka", "central", "peripheral", "CBL_Q", "CBL_CLf", "CBL_CLns"]
     quiet = {"CBL_DIET_rate": 0.0, "CBL_Tm": 0.0}
-    start = {"depot_large": 37.2, "transit_large": 0.0, "cbl_free": 0.0, "cbl_peripheral": 0.0}
+    start = {"depot_im": 37.2, "transit_im": 0.0, "cbl_free": 0.0, "cbl_peripheral": 0.0}
 
     def cut(title: str, outputs: Sequence[str]) -> Structure:
         return Structure.from_model(

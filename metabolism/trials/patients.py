@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 #: Parameter columns of a cohort: what differs between patients inside the coupled model.
-BODY_PARAMETERS = ("FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_LARGE_ka", "MTHFR_677T", "GFR_rel", "central")
+BODY_PARAMETERS = ("FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_ka", "MTHFR_677T", "GFR_rel", "central")
 
 
 #: Columns of a patient table that are parameters or states of the model.
@@ -151,7 +151,7 @@ class Generator:
                 "FOLATE_DIET_rate": spread("FOLATE_DIET_rate", "hcy_omega", "folate"),
                 "CBL_DIET_rate": spread("CBL_DIET_rate", "cbl_omega", "cobalamin"),
                 "CBL_CLf": spread("CBL_CLf", "CLf_omega", "CLf"),
-                "IM_LARGE_ka": spread("IM_LARGE_ka", "ka_omega", "ka"),
+                "IM_ka": spread("IM_ka", "ka_omega", "ka"),
                 # CT raises homocysteine by less than 1 uM in most surveys: the typical patient stands for CC and CT
                 "MTHFR_677T": np.where(genotype == "TT", 1.0, 0.0),
                 "central": model.values["central"] * weight / typical,

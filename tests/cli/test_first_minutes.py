@@ -63,7 +63,7 @@ def test_json_is_all_of_standard_output_and_strict(capsys):
     data = json.loads(out)
     assert data["units"] == {"time": "h", "hcy_plasma": "uM"}
     assert len(data["columns"]["time"]) == len(data["columns"]["hcy_plasma"])
-    assert data["ledger_umol"]["depot_small"]["asked"] == pytest.approx(0.7438, rel=1e-3)
+    assert data["ledger_umol"]["depot_im"]["asked"] == pytest.approx(0.7438, rel=1e-3)
     assert data["manifest"]["regimen"]
 
 

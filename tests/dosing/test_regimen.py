@@ -207,10 +207,7 @@ def test_doses_can_be_added_delayed_missed_and_cut():
 
 def test_doses_at_one_time_are_summed():
     steps = plan(Regimen.parse("50 mg im + 30 mg im + 0.5 mg im"), 0, 24)
-    assert steps.boluses == (
-        (0.0, "depot_large", pytest.approx(80 * MECBL)),
-        (0.0, "depot_small", pytest.approx(0.5 * MECBL)),
-    )
+    assert steps.boluses == ((0.0, "depot_im", pytest.approx(80.5 * MECBL)),)
 
 
 @pytest.mark.parametrize("text", ["50 mg im from 24 h", "50 mg im weekly x 3", "5 mg iv over 30 h"])
@@ -232,8 +229,9 @@ def test_overlapping_infusions_add_up_and_end_at_exactly_nothing():
 
 @pytest.mark.parametrize("name", ["methylcobalamin", "cyanocobalamin", "hydroxocobalamin"])
 @pytest.mark.parametrize("route", ["im", "sc"])
-def test_an_injection_is_small_up_to_five_milligrams_of_its_own_substance(name, route):
-    for amount, target in (("5 mg", "depot_small"), ("5.01 mg", "depot_large")):
+def test_muscle_skin_and_hydroxocobalamin_have_depots_of_their_own(name, route):
+    target = "depot_oh" if name == "hydroxocobalamin" else f"depot_{route}"
+    for amount in ("0.5 mg", "50 mg"):
         assert plan(Regimen.of(amount, name, route), 0, 24).boluses[0][1] == target
 
 

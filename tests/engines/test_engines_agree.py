@@ -79,10 +79,10 @@ def test_a_tenfold_tighter_tolerance_moves_outputs_by_less_than_a_ten_thousandth
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_values_at_a_dose_time_are_after_the_dose_and_the_ones_before_are_kept(model, engine):
-    result = mb.simulate(model, "50 mg im every 84 h x 2", 100, outputs=["depot_large"], times=[0, 84], engine=engine)
+    result = mb.simulate(model, "50 mg im every 84 h x 2", 100, outputs=["depot_im"], times=[0, 84], engine=engine)
     dose = float(result.data["asked"].sum()) / 2
-    np.testing.assert_allclose(result["depot_large"], [dose, dose], rtol=1e-6)
-    np.testing.assert_allclose(result["depot_large_pre_dose"], [0, 0], atol=1e-6)
+    np.testing.assert_allclose(result["depot_im"], [dose, dose], rtol=1e-6)
+    np.testing.assert_allclose(result["depot_im_pre_dose"], [0, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

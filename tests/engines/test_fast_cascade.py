@@ -79,8 +79,8 @@ def column(toy, states, name):
 def test_the_parts_of_the_shipped_model_are_cobalamin_with_its_effects_and_the_rest(model):
     system = equations(model)
     found = split(system)
-    assert set(found.inputs) == {"cbl_effect", "cofactor_liver", "cofactor_tissue"}
-    assert {"depot_large", "cbl_free", "holo_tc", "cbl_urine"} <= set(found.upper)
+    assert set(found.inputs) == {"cbl_effect", "cofactor", "cbl_cell"}
+    assert {"depot_im", "cbl_free", "holo_tc", "cbl_urine"} <= set(found.upper)
     assert {"hcy_plasma", "motor_units", "folate_rbc", "ms_active"} <= set(found.lower)
     assert sorted([*found.upper, *found.lower]) == sorted(system.states)
     # nothing in the upper part depends on the lower one

@@ -37,7 +37,7 @@ OUTPUTS = [
     "alsfrs_r",
     "MS_liver",
 ]
-VARIED = ["MN_k", "GFR_rel", "CBL_CLf", "IM_LARGE_ka", "FOLATE_DIET_rate", "CBL_DIET_rate", "MTHFR_genotype"]
+VARIED = ["MN_k", "GFR_rel", "CBL_CLf", "IM_ka", "FOLATE_DIET_rate", "CBL_DIET_rate", "MTHFR_genotype"]
 
 #: Exponential decay, and a species that feeds on itself and blows up at t = 1 / (grow x0).
 TOY = """
@@ -303,11 +303,11 @@ def test_a_missed_dose_and_the_own_start_are_per_patient(model):
         48,
         patients={"GFR_rel": [1, 1, 1]},
         dose_scale=scale,
-        outputs=["depot_large", "motor_units"],
+        outputs=["depot_im", "motor_units"],
         times=[0, 24],
     )
     dose = mb.Regimen.parse("50 mg im").total("methylcobalamin")
-    np.testing.assert_allclose(result["depot_large"][:, 0], np.array([1, 0, 1]) * dose, atol=1e-9)
+    np.testing.assert_allclose(result["depot_im"][:, 0], np.array([1, 0, 1]) * dose, atol=1e-9)
     np.testing.assert_allclose(result.data["delivered"][:, 0], np.array([2, 1, 1]) * dose, rtol=1e-12)
     own = mb.simulate(model, None, 1, patients={"motor_units": [0.9, 0.5]}, outputs=["motor_units"], times=[0])
     np.testing.assert_array_equal(own["motor_units"][:, 0], [0.9, 0.5])
@@ -538,7 +538,7 @@ def test_sensitivities_have_their_closed_form(toy):
 def test_sensitivities_equal_finite_differences_with_resting_state_and_baseline(model):
     patient = model.with_set("als_patient").with_values(MN_Emax=0.4, MN_beta_hcy=0.5)
     wanted = {"Cmax": ("max", "cbl_free"), "AUC": ("auc", "hcy_plasma"), "end": ("final", "motor_units")}
-    names = ["CBL_CLf", "IM_LARGE_ka", "GFR_rel", "MN_k"]
+    names = ["CBL_CLf", "IM_ka", "GFR_rel", "MN_k"]
     options = {"own_baseline": {"MN_hcy_ref": "hcy_plasma"}}
     regimen, until = "50 mg im every 3.5 d x 2", 168
     found = mb.sensitivities(patient, names, regimen, until, endpoints=wanted, **options)

@@ -100,7 +100,7 @@ def test_the_file_alone_gives_the_same_curves_in_the_referee(steps, shown, files
     due = [84.0 * i for i in range(32) if 84.0 * i <= times[-1]]
     np.testing.assert_allclose([f.time for f in doses], due, rtol=1e-13)
     asked = float(wanted(JETALS, END, steps).data["asked"].sum())
-    assert sum(f.changes["depot_large"] for f in doses) == pytest.approx(asked * len(due) / 32, rel=1e-9)
+    assert sum(f.changes["depot_im"] for f in doses) == pytest.approx(asked * len(due) / 32, rel=1e-9)
 
 
 @pytest.mark.parametrize("tool", ["roadrunner", "copasi"])

@@ -95,8 +95,8 @@ def test_a_deficiency_shows_on_the_map(model):
 
 
 def test_mean_fluxes_average_over_the_window(model):
-    result = mb.simulate(model, "1 mg im", "48 h", outputs=["IM_SMALL_1", "depot_small"])
-    mean = fluxmap.mean_fluxes(result, 0, 48)["IM_SMALL_1"]
-    lost = float(result["depot_small"][0] - result["depot_small"][-1])
+    result = mb.simulate(model, "1 mg im", "48 h", outputs=["IM_1", "depot_im"])
+    mean = fluxmap.mean_fluxes(result, 0, 48)["IM_1"]
+    lost = float(result["depot_im"][0] - result["depot_im"][-1])
     assert mean * 48 == pytest.approx(lost, rel=0.02)
-    assert fluxmap.mean_fluxes(result, 48, 48)["depot_small"] == pytest.approx(float(result["depot_small"][-1]))
+    assert fluxmap.mean_fluxes(result, 48, 48)["depot_im"] == pytest.approx(float(result["depot_im"][-1]))

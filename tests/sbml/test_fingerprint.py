@@ -100,7 +100,7 @@ def test_our_theorems_hold_and_all_doses_are_in_the_ledger(ours):
     total = mb.Regimen.parse(REGIMEN).total("methylcobalamin")
     (ledger,) = ours["events"].values()
     assert ledger["count"] == 4
-    assert ledger["added"]["depot_large"] == pytest.approx(total, rel=1e-9)
+    assert ledger["added"]["depot_im"] == pytest.approx(total, rel=1e-9)
     assert {"MET_DIET_rate", "FOLATE_DIET_rate", "CBL_DIET_rate"} <= set(ours["dose_response"])
 
 

@@ -298,7 +298,7 @@ class TestOnTheModel:
         monkeypatch.setattr(sens, "DEFAULT_FACTORS", 3)
         found = mb.sensitivity.morris(model, "50 mg im", "12 h", endpoints=["max(cbl_plasma)"], n=4)
         assert len(found.factors) == 3
-        assert {"central", "IM_LARGE_ka"} & set(found.factors.names)
+        assert {"central", "IM_ka"} & set(found.factors.names)
         assert any("can be missed" in n for n in found.notes)
 
     def test_closed_runs_rest_at_the_reference(self, model):

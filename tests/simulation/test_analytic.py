@@ -15,20 +15,22 @@ TIGHT = {"rtol": 1e-10}
 
 
 def test_the_depot_chain_is_a_gamma_two_absorption(model):
-    """Two equal first-order steps: D exp(-kt) and D k t exp(-kt)."""
+    """Two equal first-order steps, as long as the depot is small beside IM_K: D exp(-kt) and D k t exp(-kt)."""
     times = np.linspace(0, 6, 61)
-    result = mb.simulate(model, "50 mg im", 6, times=times, outputs=["depot_large", "transit_large"], **TIGHT)
-    dose, k = float(result.data["asked"].sum()), model.values["IM_LARGE_ka"]
-    np.testing.assert_allclose(result["depot_large"], dose * np.exp(-k * times), rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(result["transit_large"], dose * k * times * np.exp(-k * times), rtol=1e-7, atol=1e-9)
+    model = model.with_values(IM_K=1e12)
+    result = mb.simulate(model, "50 mg im", 6, times=times, outputs=["depot_im", "transit_im"], **TIGHT)
+    dose, k = float(result.data["asked"].sum()), model.values["IM_ka"]
+    np.testing.assert_allclose(result["depot_im"], dose * np.exp(-k * times), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(result["transit_im"], dose * k * times * np.exp(-k * times), rtol=1e-7, atol=1e-9)
 
 
 def test_a_saturating_dose_follows_the_linear_two_compartment_curve(model):
     """At 50 mg carriers and tubular uptake are negligible: the Bateman-type solution of the linear part."""
+    model = model.with_values(IM_K=1e12)
     v = model.values
     times = np.linspace(0.5, 12, 24)
     result = mb.simulate(model, "50 mg im", 12, times=times, outputs=["cbl_free"], **TIGHT)
-    ka, out = v["IM_LARGE_ka"], v["CBL_CLf"] + v["CBL_CLns"]
+    ka, out = v["IM_ka"], v["CBL_CLf"] + v["CBL_CLns"]
     matrix = np.array(
         [
             [-ka, 0, 0, 0],
@@ -45,7 +47,17 @@ def test_a_saturating_dose_follows_the_linear_two_compartment_curve(model):
     np.testing.assert_allclose(result["cbl_free"], linear, rtol=0.02)
 
 
+def test_a_large_depot_empties_more_slowly(model):
+    """Integral of dA/dt = -k A / (1 + A / K): ln(A0 / A) + (A0 - A) / K = k t."""
+    times = np.linspace(0, 3, 13)
+    k, capacity = model.values["IM_ka"], model.values["IM_K"]
+    result = mb.simulate(model, "50 mg im", 3, times=times, outputs=["depot_im"], **TIGHT)
+    dose, left = float(result.data["asked"].sum()), result["depot_im"]
+    np.testing.assert_allclose(np.log(dose / left) + (dose - left) / capacity, k * times, rtol=1e-6, atol=1e-9)
+
+
 def test_doses_superpose_in_the_linear_range(model):
+    model = model.with_values(IM_K=1e12)
     times = np.linspace(0, 24, 49)
     options = {"times": times, "outputs": ["cbl_free"], **TIGHT}
     one = mb.simulate(model, "25 mg im", 24, **options)["cbl_free"]
@@ -106,12 +118,22 @@ def test_an_infusion_delivers_its_amount_at_constant_rate(model):
 
 
 def test_nitrous_oxide_inactivates_methionine_synthase_at_the_stated_rate(model):
+    """Where folate makes no difference (a half-saturation far above it) inactivation is of first order."""
     inspired = 0.6
     regimen = mb.Regimen().expose("N2O_inspired", inspired, "0 h", "4 h")
-    result = mb.simulate(model, regimen, 100, outputs=["ms_active", "hcy_plasma"], times=[0, 4, 28, 100], **TIGHT)
+    plain = model.with_values(MS_tissue_Km_thf5m=1e9)
+    result = mb.simulate(plain, regimen, 100, outputs=["ms_active"], times=[0, 4, 28, 100], **TIGHT)
     v = model.values
     r, o = v["MS_reactivation_k"], v["MS_oxidation_k"] + v["N2O_inactivation_k"] * inspired
     start = v["MS_reactivation_k"] / (v["MS_reactivation_k"] + v["MS_oxidation_k"])
     end = r / (r + o) + (start - r / (r + o)) * np.exp(-(r + o) * 4)
-    assert float(result["ms_active"][1]) == pytest.approx(end, rel=1e-7)
-    assert float(result["hcy_plasma"][2]) > float(result["hcy_plasma"][0])
+    assert float(result["ms_active"][1]) == pytest.approx(end, rel=1e-6)
+
+
+def test_folate_slows_the_inactivation_and_homocysteine_rises(model):
+    regimen = mb.Regimen().expose("N2O_inspired", 0.6, "0 h", "4 h")
+    options = {"outputs": ["ms_active", "hcy_plasma"], "times": [0, 4, 28]}
+    usual = mb.simulate(model, regimen, 28, **options)
+    rich = mb.simulate(model.with_values(FOLATE_DIET_rate=0.06), regimen, 28, **options)
+    assert float(usual["hcy_plasma"][2]) > float(usual["hcy_plasma"][0])
+    assert float(rich["ms_active"][1]) > float(usual["ms_active"][1])
