@@ -3,18 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from metabolism import Outcome, experiment
+from metabolism import Outcome, experiment, trials
 from metabolism.plotting import intervals, new_figure
-from metabolism.trials import (
-    bodies,
-    make_pool,
-    read_design,
-    reweighted,
-    scenario_maximum,
-    scenarios,
-    simulate_trial,
-    subgroups,
-)
 
 CONTRAST = "methylcobalamin_50mg - placebo"
 #: Table 1 of JETALS: mean and SD, or share.
@@ -27,13 +17,16 @@ MOMENTS = {"age": (61.0, 11.7), "fvc": (92.0, 16.9), "onset_months": (8.35, 2.35
     source="Oki2022",
 )
 def run(ctx):
-    model, design = ctx.model.with_set("als_patient"), read_design("jetals")
+    model, design = ctx.model.with_set("als_patient"), trials.read_design("jetals")
     table = ctx.data("jetals/jetals")
-    crowd = bodies(model, 64 if ctx.quick else 256, ctx.seed)
+    crowd = trials.bodies(model, 64 if ctx.quick else 256, ctx.seed)
     large = design.changed(patients=1500 if ctx.quick else 6000, trial_effect=False)
-    emax = scenario_maximum(model, scenarios()["face_value"])
-    trial = simulate_trial(
-        make_pool(model, design, 0.2, drawn=crowd, seed=ctx.seed), large, emax, np.random.default_rng([ctx.seed, 12])
+    emax = trials.scenario_maximum(model, trials.scenarios()["face_value"])
+    trial = trials.simulate_trial(
+        trials.make_pool(model, design, 0.2, drawn=crowd, seed=ctx.seed),
+        large,
+        emax,
+        np.random.default_rng([ctx.seed, 12]),
     )
     p = trial.people
     shares = {
@@ -41,7 +34,7 @@ def run(ctx):
         "bulbar onset": (p["onset"] == "bulbar", 0.295),
         "run-in fall 1": (p["drop"] == 1, 0.543),
     }
-    methods, moments = reweighted(trial, MOMENTS, shares)
+    methods, moments = trials.reweighted(trial, MOMENTS, shares)
     low, high = np.quantile(p["hcy_plasma"], [1 / 3, 2 / 3])
     riluzole, hcy = p["riluzole"].astype(bool), p["hcy_plasma"]
     groups = {
@@ -69,18 +62,22 @@ def run(ctx):
     difference, slowing = methods["difference [points]"], methods["relative slowing [%]"]
     return Outcome(
         answer=(
-            f"Sampled from fitted distributions the face-value difference is {difference[0]:.2f} points ({slowing[0]:.0f} % slowing); the same patients weighted to Table 1 of JETALS "
-            f"(effective size {methods['effective sample size'][1]:.0f} of {len(trial.arm)}) give {difference[1]:.2f} ({slowing[1]:.0f} %). No subgroup of the model differs by more than chance would hide in 130 patients."
+            f"Sampled from fitted distributions the face-value difference is {difference[0]:.2f} points "
+            f"({slowing[0]:.0f} % slowing); the same patients weighted to Table 1 of JETALS "
+            f"(effective size {methods['effective sample size'][1]:.0f} of {len(trial.arm)}) give "
+            f"{difference[1]:.2f} ({slowing[1]:.0f} %). No subgroup of the model differs by more than chance would "
+            "hide in 130 patients."
         ),
         tables={
             "cohort_methods": methods,
             "cohort_moments": moments,
-            "subgroups": subgroups(trial, groups, CONTRAST, 130),
+            "subgroups": trials.subgroups(trial, groups, CONTRAST, 130),
             "filters": pd.DataFrame({"stage": list(stages), "patients": list(stages.values())}),
             "published": table,
         },
         notes=[
-            "The effect is the same fraction of every patient's loss rate, by assumption; subgroups differ in rate and exposure alone."
+            "The effect is the same fraction of every patient's loss rate, by assumption; subgroups differ in rate "
+            "and exposure alone."
         ],
     )
 

@@ -7,12 +7,9 @@ bodies pass the coupled model (cobalamin, homocysteine, motor units), and a dise
 import numpy as np
 import pandas as pd
 
-from metabolism import Claim, Outcome, experiment, simulate
+from metabolism import Claim, Outcome, experiment, simulate, trials
 from metabolism.plotting import COLOURS, band, intervals, new_figure
 from metabolism.report import tally
-from metabolism.trials import PATIENT_COLUMNS, ancova, bodies, course, difference_row, interval, make_pool
-from metabolism.trials import percent, read_design, replicate, scenario_maximum, scenarios, simulate_trial, wide
-from metabolism.trials import with_scenario
 
 ACTIVE = "methylcobalamin_50mg"
 CONTRAST = f"{ACTIVE} - placebo"
@@ -27,23 +24,24 @@ ANALYSES = {
 
 @experiment(
     title="JETALS: 50 mg methylcobalamin twice weekly for 16 weeks in early ALS",
-    question="Why was ALSFRS-R decline 1.97 points smaller on 50 mg methylcobalamin, and how much of that can homocysteine carry?",
+    question="Why was ALSFRS-R decline 1.97 points smaller on 50 mg methylcobalamin, and how much of that can "
+    "homocysteine carry?",
     source="Oki2022",
 )
 def run(ctx):
-    model, design, known = ctx.model.with_set("als_patient"), read_design("jetals"), scenarios()
+    model, design, known = ctx.model.with_set("als_patient"), trials.read_design("jetals"), trials.scenarios()
     published = ctx.data("published/numbers").set_index("id")["value"]
     observed, count = published["jetals.difference"], 100 if ctx.quick else 400
-    crowd = bodies(model, 64 if ctx.quick else 256, ctx.seed)
+    crowd = trials.bodies(model, 64 if ctx.quick else 256, ctx.seed)
     tick = ctx.progress("JETALS replicates", count * len(known))
     pools, runs, rows = {}, {}, []
     for name, scenario in known.items():
-        beta, emax = scenario.beta_hcy, scenario_maximum(model, scenario)
-        pools[beta] = pool = pools.get(beta) or make_pool(
+        beta, emax = scenario.beta_hcy, trials.scenario_maximum(model, scenario)
+        pools[beta] = pool = pools.get(beta) or trials.make_pool(
             model, design, beta, drawn=crowd, seed=ctx.seed, workers=ctx.workers
         )
         analyses = tuple(ANALYSES) if name == "face_value" else ("mmrm",)
-        runs[name] = replicate(
+        runs[name] = trials.replicate(
             pool, design, emax, count, seed=ctx.seed, workers=ctx.workers, analyses=analyses, progress=tick
         )
         total, by_hcy = (float(np.median(pool.slowings[1].reduction(e, 16)[pool.usable])) for e in (emax, 0.0))
@@ -59,24 +57,24 @@ def run(ctx):
             "of which homocysteine [fraction]": by_hcy,
             "homocysteine share [%]": share,
         }
-        rows.append(row | difference_row(runs[name], CONTRAST, observed))
+        rows.append(row | trials.difference_row(runs[name], CONTRAST, observed))
     table = pd.DataFrame(rows)
     summary, face, pool = table.set_index("scenario"), runs["face_value"].table, pools[0.2]
-    emax = scenario_maximum(model, known["face_value"])
+    emax = trials.scenario_maximum(model, known["face_value"])
     large = design.changed(patients=1500 if ctx.quick else 6000, trial_effect=False)
-    sampled = simulate_trial(pool, large, emax, np.random.default_rng([ctx.seed, 12]))
-    riluzole = ancova(sampled.part(sampled.people["riluzole"].astype(bool)))[CONTRAST]
+    sampled = trials.simulate_trial(pool, large, emax, np.random.default_rng([ctx.seed, 12]))
+    riluzole = trials.ancova(sampled.part(sampled.people["riluzole"].astype(bool)))[CONTRAST]
     half = 1.96 * riluzole.se * np.sqrt(sampled.people["riluzole"].sum() / 116)
 
     people = crowd.people.iloc[:100]
     after = (np.arange(32)[:, None] * 84 + np.array([0.5, 1, 2, 4])).ravel()
     treated = simulate(
-        with_scenario(model, "face_value"),
+        trials.with_scenario(model, "face_value"),
         design.arms[1].regimen,
         "16 weeks",
         outputs=["hcy_plasma", "cbl_plasma"],
         times=np.unique(np.concatenate([np.arange(0, 2689, 12.0), after])),
-        patients=people[[c for c in PATIENT_COLUMNS if c in people]],
+        patients=people[[c for c in trials.PATIENT_COLUMNS if c in people]],
         own_baseline={"MN_hcy_ref": "hcy_plasma"},
         engine=ctx.engine,
         workers=ctx.workers,
@@ -86,7 +84,7 @@ def run(ctx):
 
     def over_trials(row, column, scenario="face_value"):
         values = runs[scenario].table[column]
-        return Claim.of(f"jetals.{row}", values.mean(), interval(values))
+        return Claim.of(f"jetals.{row}", values.mean(), trials.interval(values))
 
     value = f"mmrm:{CONTRAST}:value"
     claims = [
@@ -102,26 +100,35 @@ def run(ctx):
         Claim.of("jetals.riluzole_difference", riluzole.value, (riluzole.value - half, riluzole.value + half)),
     ]
     residual = face[f"mmrm:{CONTRAST}:se"].mean() / np.sqrt(1 / 64 + 1 / 65)
-    extreme = {n: percent(runs[n].table[value] >= observed) for n in ("pooled", "zero")}
+    extreme = {n: trials.percent(runs[n].table[value] >= observed) for n in ("pooled", "zero")}
     analysed = [
         {
             "analysis": text,
             "difference": face[f"{n}:{CONTRAST}:value"].mean(),
-            **dict(zip(("2.5 %", "97.5 %"), interval(face[f"{n}:{CONTRAST}:value"]), strict=True)),
+            **dict(zip(("2.5 %", "97.5 %"), trials.interval(face[f"{n}:{CONTRAST}:value"]), strict=True)),
             "unit": unit,
-            "power (95 %)": percent((face[f"{n}:{CONTRAST}:p"] < 0.05) & (face[f"{n}:{CONTRAST}:value"] > 0)),
+            "power (95 %)": trials.percent((face[f"{n}:{CONTRAST}:p"] < 0.05) & (face[f"{n}:{CONTRAST}:value"] > 0)),
             "failed fits": runs["face_value"].failures(n),
         }
         for n, (text, unit) in ANALYSES.items()
     ]
     answer = (
-        f"Published: {published['jetals.placebo_change']} points on placebo, {published['jetals.active_change']} on 50 mg, a difference of {observed} (95 % CI 0.44 to 3.50), "
-        f"{100 * observed / -published['jetals.placebo_change']:.1f} % (printed as 43 %) less decline in all patients; the 45 % also quoted is the subgroup on riluzole (n = 116).\n"
-        f"In the model {design.arms[1].regimen.split(' x ')[0]} lowers plasma homocysteine by {fall:.1f} % in these B12-replete patients; the JETALS group reports a 'marked reduction' without a number (Kaji 2024). With the model's fall homocysteine alone gives a difference of "
-        f"{summary.loc['homocysteine_only', 'difference [points]']:.2f} points (elasticity 0.2), and {summary.loc['homocysteine_generous', 'difference [points]']:.2f} at the most generous elasticity any observation allows; what a larger fall would give is in `metabolism run mechanisms`.\n"
-        f"Taken at face value, {summary.loc['face_value', 'homocysteine share [%]']:.0f} % of the effect passes through homocysteine and the rest must be a direct effect of unknown mechanism, or chance. Pooled with E0761 the expected difference is "
-        f"{summary.loc['pooled', 'difference [points]']:.2f} points, and a repeat of JETALS would show 1.97 or more in {extreme['pooled']} of trials; with no effect at all, in {extreme['zero']} (brackets: Monte-Carlo error of {count} trials).\n"
-        + tally(claims)
+        f"Published: {published['jetals.placebo_change']} points on placebo, {published['jetals.active_change']} on "
+        f"50 mg, a difference of {observed} (95 % CI 0.44 to 3.50), "
+        f"{100 * observed / -published['jetals.placebo_change']:.1f} % (printed as 43 %) less decline in all "
+        "patients; the 45 % also quoted is the subgroup on riluzole (n = 116).\n"
+        f"In the model {design.arms[1].regimen.split(' x ')[0]} lowers plasma homocysteine by {fall:.1f} % in these "
+        "B12-replete patients; the JETALS group reports a 'marked reduction' without a number (Kaji 2024). With the "
+        "model's fall homocysteine alone gives a difference of "
+        f"{summary.loc['homocysteine_only', 'difference [points]']:.2f} points (elasticity 0.2), and "
+        f"{summary.loc['homocysteine_generous', 'difference [points]']:.2f} at the most generous elasticity any "
+        "observation allows; what a larger fall would give is in `metabolism run mechanisms`.\n"
+        f"Taken at face value, {summary.loc['face_value', 'homocysteine share [%]']:.0f} % of the effect passes "
+        "through homocysteine and the rest must be a direct effect of unknown mechanism, or chance. Pooled with "
+        "E0761 the expected difference is "
+        f"{summary.loc['pooled', 'difference [points]']:.2f} points, and a repeat of JETALS would show 1.97 or more "
+        f"in {extreme['pooled']} of trials; with no effect at all, in {extreme['zero']} (brackets: Monte-Carlo error "
+        f"of {count} trials).\n" + tally(claims)
     )
     keep = ["replicate", value, f"mmrm:{CONTRAST}:p"]
     return Outcome(
@@ -134,8 +141,8 @@ def run(ctx):
                 [r.table[keep].assign(scenario=k) for k, r in runs.items()], ignore_index=True
             ),
             "analyses": pd.DataFrame(analysed),
-            "course": course(sampled),
-            "one_trial": wide(simulate_trial(pool, design, emax, np.random.default_rng([ctx.seed, 13]))),
+            "course": trials.course(sampled),
+            "one_trial": trials.wide(trials.simulate_trial(pool, design, emax, np.random.default_rng([ctx.seed, 13]))),
             "run_in_filters": pd.DataFrame({"filter": list(sampled.counts), "patients": list(sampled.counts.values())}),
             "failed_runs": pd.DataFrame(
                 [{"run": k, "bodies": len(crowd.people), "failed": r.failed_bodies} for k, r in runs.items()]
@@ -144,50 +151,31 @@ def run(ctx):
         },
         cited=["Kaji2019", "Kaji2024", "Zoccolella2008", "Valentino2010", "RozebalaminLabel"],
         notes=[
-            "Effect sizes are stated scenarios, defined at 50 mg twice weekly; they are no estimates of this run. 'pooled' and 'sceptical' use E0761 outcomes.",
-            "A claim about a trial holds if the published number lies in the central 95 % of virtual trials of that size. Trial-wide differences of the loss rate are drawn in every replicate, which the interval of one real trial cannot show.",
-            f"The estimand of the mixed model is hypothetical: as if nobody had died or left. Its pooled residual SD is {residual:.2f} points in the model; the published standard error implies 4.37.",
-            "The direct path acts through a hypothetical effect site driven by free cobalamin; nothing measured supports its size or timing.",
+            "Effect sizes are stated scenarios, defined at 50 mg twice weekly; they are no estimates of this run. "
+            "'pooled' and 'sceptical' use E0761 outcomes.",
+            "A claim about a trial holds if the published number lies in the central 95 % of virtual trials of that "
+            "size. Trial-wide differences of the loss rate are drawn in every replicate, which the interval of one "
+            "real trial cannot show.",
+            "The estimand of the mixed model is hypothetical: as if nobody had died or left. Its pooled residual SD "
+            f"is {residual:.2f} points in the model; the published standard error implies 4.37.",
+            "The direct path acts through a hypothetical effect site driven by free cobalamin; nothing measured "
+            "supports its size or timing.",
         ],
     )
 
 
 def figures(outcome):
-    """One trial with the course of many patients, the difference under each scenario, exposures, and the share of homocysteine."""
+    """One trial and its patients, the difference under each scenario, exposures, and the share of homocysteine."""
     t, claims, drawn = outcome.tables, {c.id: c for c in outcome.claims}, {}
-    figure, axes = new_figure(1, 2, width=9.6, height=4.4)
-    for ax, (arm, colour, claim) in zip(
-        axes[0], (("placebo", "grey", "placebo_change"), (ACTIVE, "blue", "active_change")), strict=True
-    ):
-        one, many = (frame[frame["arm"] == arm] for frame in (t["one_trial"], t["course"]))
-        weeks = np.append(0, many["week"])
-        for row in one[[c for c in one if c.startswith("week")]].to_numpy():
-            ax.plot(weeks, np.append(0, row), color=COLOURS[colour], alpha=0.25, linewidth=0.8)
-        ax.fill_between(
-            weeks,
-            np.append(0, many["5 %"]),
-            np.append(0, many["95 %"]),
-            color=COLOURS["amber"],
-            alpha=0.2,
-            linewidth=0,
-            label="5-95 % of patients",
-        )
-        ax.plot(weeks, np.append(0, many["mean"]), color=COLOURS["black"], linewidth=1.5, linestyle="--", label="mean")
-        row = t["published"].set_index(["group", "variable", "statistic"])["value"][arm, "alsfrs_change_wk16"]
-        ax.errorbar(
-            16.6,
-            row["mean"],
-            [[row["mean"] - row["ci_low"]], [row["ci_high"] - row["mean"]]],
-            color=COLOURS["orange"],
-            marker="D",
-            capsize=4,
-            label="published mean (95 % CI)",
-        )
-        ax.set(ylim=(-26, 6), xticks=[0, 4, 8, 12, 16], xlabel="time since randomisation [weeks]")
-        ax.set_title(f"{arm.replace('_', ' ')}: one virtual trial, face value", fontsize=10)
-    axes[0, 0].set_ylabel("change of rated ALSFRS-R [points]")
-    axes[0, 0].legend(loc="lower left", fontsize=8)
-    drawn["1_one_trial_and_its_patients"] = figure
+    rows = (
+        t["published"]
+        .query("variable == 'alsfrs_change_wk16'")
+        .pivot(index="group", columns="statistic", values="value")
+    )
+    published = {arm: tuple(rows.loc[arm, ["mean", "ci_low", "ci_high"]]) for arm in ("placebo", ACTIVE)}
+    drawn["1_one_trial_and_its_patients"] = trials.course_figure(
+        t["one_trial"], t["course"], {"placebo": "grey", ACTIVE: "blue"}, published
+    )
 
     figure, axes = new_figure(width=7.4, height=4.6)
     colours = dict(
@@ -224,7 +212,8 @@ def figures(outcome):
         ax.set(xlabel="time since randomisation [weeks]", xticks=[0, 4, 8, 12, 16])
     level = float(active["hcy_plasma"].isel(time=0).median())
     axes[0, 0].set_title(
-        f"Median and 5-95 % of {active.data.sizes['patient']} virtual patients; median baseline homocysteine {level:.1f} µM",
+        f"Median and 5-95 % of {active.data.sizes['patient']} virtual patients; median baseline homocysteine "
+        f"{level:.1f} µM",
         fontsize=10,
     )
     drawn["3_homocysteine_and_cobalamin"] = figure

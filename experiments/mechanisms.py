@@ -1,59 +1,60 @@
 """The mechanism court: which link from methylcobalamin to slower decline survives all published facts?
 
-Rival mechanisms and their sums predict the same facts from honest priors; each is scored by its marginal likelihood. What
-the facts cannot tell apart stays apart, and a menu of experiments is ranked by how much it would tell.
+Rival mechanisms and their sums predict the same facts from honest priors; each is scored by its marginal likelihood.
+What the facts cannot tell apart stays apart, and a menu of experiments is ranked by how much it would tell.
 """
 
 import numpy as np
 import pandas as pd
 
-from metabolism import Claim, Outcome, experiment
-from metabolism.court import FAMILIES, PARTS, REGIMENS, Facts, Hearing, Priors, Response, calibration, deeper, doubts
-from metabolism.court import elasticity_needed, exposure_table, exposures, menu
+from metabolism import Claim, Outcome, court, experiment
 from metabolism.plotting import COLOURS, new_figure
 from metabolism.trials import JETALS_RUN_IN, read_design, select
 
-COLOUR = dict(zip(FAMILIES, ("grey", "amber", "blue", "green", "pink"), strict=True))
 E0761 = ("e0761_linear", "e0761_saturating", "e0761_early_50", "e0761_early_25")
 OTHER_PRIORS = {
-    "effects wider": Priors(elasticity=2.0, maximum=(1.0, 1.0), cmap=2.0),
-    "effects narrower": Priors(elasticity=0.3, maximum=(2.0, 8.0), cmap=0.5),
-    "potency wider": Priors(dose=(60.0, 2.4)),
-    "potency narrower": Priors(dose=(60.0, 0.6)),
+    "effects wider": court.Priors(elasticity=2.0, maximum=(1.0, 1.0), cmap=2.0),
+    "effects narrower": court.Priors(elasticity=0.3, maximum=(2.0, 8.0), cmap=0.5),
+    "potency wider": court.Priors(dose=(60.0, 2.4)),
+    "potency narrower": court.Priors(dose=(60.0, 0.6)),
 }
 
 
 @experiment(
     title="The mechanism court: rival links scored on the same facts",
-    question="Which mechanism of methylcobalamin in ALS survives JETALS, E0761 and the inconvenient facts, and which experiment would tell the survivors apart?",
+    question="Which mechanism of methylcobalamin in ALS survives JETALS, E0761 and the inconvenient facts, and which "
+    "experiment would tell the survivors apart?",
     source="Oki2022;Kaji2019",
 )
 def run(ctx):
     from scipy.stats import norm
 
     table, pairs, numbers = (ctx.data(f) for f in ("court/facts", "court/correlations", "published/numbers"))
-    facts = Facts.of(table, pairs, numbers)
+    facts = court.Facts.of(table, pairs, numbers)
     earlier = table.assign(
         scored=table["scored"].mask(table["id"].isin(E0761[:2]), "no").mask(table["id"] == "e0761_itt", "yes")
     )
-    shown = Facts.of(table.assign(scored=table["kind"].ne("none").map({True: "yes", False: "no"})), None, numbers)
+    shown = court.Facts.of(table.assign(scored=table["kind"].ne("none").map({True: "yes", False: "no"})), None, numbers)
     model = ctx.model.with_set("als_patient")
-    x = exposures(model, progress=ctx.progress("exposures", 4 * len(REGIMENS)))
+    x = court.exposures(model, progress=ctx.progress("exposures", 4 * len(court.REGIMENS)))
     size = 150 if ctx.quick else 3000
     people = [select(model, size, w, ctx.seed).people for w in (JETALS_RUN_IN, read_design("e0761").observation)]
-    response = Response(model, *people)
+    response = court.Response(model, *people)
     count, fewer, truths = (800, 400, 40) if ctx.quick else (25_000, 8_000, 500)
-    hearing = Hearing.of(facts, x, response, count, ctx.seed)
+    hearing = court.Hearing.of(facts, x, response, count, ctx.seed)
     rng = np.random.default_rng([ctx.seed, 999])
-    others = {k: Hearing.of(facts, x, response, fewer, ctx.seed, p) for k, p in OTHER_PRIORS.items()}
-    sensitivity = doubts(hearing, others, Facts.of(earlier, pairs, numbers))
-    named, reliability = calibration(hearing, truths, min(4000, count // 2), ctx.seed)
-    gains = menu(hearing, response, 60 if ctx.quick else 300, rng)
+    others = {k: court.Hearing.of(facts, x, response, fewer, ctx.seed, p) for k, p in OTHER_PRIORS.items()}
+    sensitivity = court.doubts(hearing, others, court.Facts.of(earlier, pairs, numbers))
+    named, reliability = court.calibration(hearing, truths, min(4000, count // 2), ctx.seed)
+    gains = court.menu(hearing, response, 60 if ctx.quick else 300, rng)
     ranking = hearing.ranking()
 
     draws, seed, observed = 20_000, int(rng.integers(2**31)), 1.97
     by_hcy, total = (hearing.averaged(q, draws, np.random.default_rng(seed)) for q in ("d50_16_hcy", "jetals"))
-    deep = Hearing.of(facts, deeper(x, 0.20), response, fewer, ctx.seed).averaged("d50_16_hcy", draws, rng) / observed
+    deep = (
+        court.Hearing.of(facts, court.deeper(x, 0.20), response, fewer, ctx.seed).averaged("d50_16_hcy", draws, rng)
+        / observed
+    )
     share = by_hcy / observed
     fall = 100 * (1 - x.homocysteine["50"][x.days <= 112].min())
     blind = facts
@@ -78,11 +79,11 @@ def run(ctx):
         claims.append(Claim.of(f"e0761.{name}", np.median(ratio), _interval(ratio), "predicted without E0761"))
     falls = np.linspace(0.03, 0.55, 53)
     curve = pd.DataFrame(
-        {"fall of tHcy [%]": 100 * falls, "elasticity needed": elasticity_needed(response, observed, falls)}
+        {"fall of tHcy [%]": 100 * falls, "elasticity needed": court.elasticity_needed(response, observed, falls)}
     )
     marks = numbers[numbers["id"].str.startswith("hcy_fall.")][["quantity", "value", "source"]]
     marks.loc[len(numbers)] = ["model: 50 mg in JETALS' patients, week 16", fall, "this run"]
-    marks["elasticity needed"] = elasticity_needed(response, observed, marks["value"].to_numpy(dtype=float) / 100)
+    marks["elasticity needed"] = court.elasticity_needed(response, observed, marks["value"].to_numpy(dtype=float) / 100)
     quantities = {
         "difference carried by homocysteine / 1.97 points": share,
         "the same, mechanisms that contain homocysteine": share[by_hcy > 1e-9],
@@ -101,16 +102,29 @@ def run(ctx):
         for q, v in quantities.items()
     ]
     kin, ends = hearing.families(), sensitivity.groupby("family")["posterior weight"].agg(["min", "max"]) * 100
-    span = ", ".join(f"{f} {100 * kin[f]:.0f} % ({ends.loc[f, 'min']:.0f}-{ends.loc[f, 'max']:.0f})" for f in FAMILIES)
+    span = ", ".join(
+        f"{f} {100 * kin[f]:.0f} % ({ends.loc[f, 'min']:.0f}-{ends.loc[f, 'max']:.0f})" for f in court.FAMILIES
+    )
     best, again = gains.iloc[0], gains.set_index("experiment").loc["JETALS again"]
     symptomatic = named.set_index("true family")["family named [%]"].get("symptomatic gain", np.nan)
     answer = (
-        f"Posterior weights by family, in brackets their range over {sensitivity['variant'].nunique()} choices of priors and facts, doubts together included: {span}. "
-        f"The best single mechanism, '{ranking.iloc[0]['mechanism']}', has {100 * ranking.iloc[0]['posterior weight']:.0f} %. Were a gain of function the truth, the court would name it in {symptomatic:.0f} % of cases.\n"
-        f"In the model 50 mg twice weekly lowers homocysteine by {fall:.1f} %, while the JETALS group reports a 'marked reduction' without a number (Kaji 2024) and takes homocysteine for a key factor. "
-        f"With the model's fall homocysteine carries at most {100 * np.quantile(share, 0.975):.0f} % of the published 1.97 points, with a fall of 20 % at most {100 * np.quantile(deep, 0.975):.0f} %. To carry all of it, a fall of 9 / 20 / 40 % needs an elasticity of "
-        f"{' / '.join(f'{e:.1f}' for e in elasticity_needed(response, observed, np.array([0.09, 0.2, 0.4])))}; the largest observed is 0.67, which would need a fall of {np.interp(-0.67, -curve['elasticity needed'], curve['fall of tHcy [%]']):.0f} %.\n"
-        f"The experiment that would best tell the mechanisms apart is '{best['experiment']}' ({best['information [bit]']:.2f} bit of {best['uncertainty [bit]']:.2f}); repeating JETALS gives {again['information [bit]']:.2f} bit."
+        f"Posterior weights by family, in brackets their range over {sensitivity['variant'].nunique()} choices of "
+        f"priors and facts, doubts together included: {span}. "
+        f"The best single mechanism, '{ranking.iloc[0]['mechanism']}', has "
+        f"{100 * ranking.iloc[0]['posterior weight']:.0f} %. Were a gain of function the truth, the court would name "
+        f"it in {symptomatic:.0f} % of cases.\n"
+        f"In the model 50 mg twice weekly lowers homocysteine by {fall:.1f} %, while the JETALS group reports a "
+        "'marked reduction' without a number (Kaji 2024) and takes homocysteine for a key factor. "
+        f"With the model's fall homocysteine carries at most {100 * np.quantile(share, 0.975):.0f} % of the "
+        f"published 1.97 points, with a fall of 20 % at most {100 * np.quantile(deep, 0.975):.0f} %. To carry all of "
+        "it, a fall of 9 / 20 / 40 % needs an elasticity of "
+        f"{' / '.join(f'{e:.1f}' for e in court.elasticity_needed(response, observed, np.array([0.09, 0.2, 0.4])))}; "
+        "the "
+        "largest observed is 0.67, which would need a fall of "
+        f"{np.interp(-0.67, -curve['elasticity needed'], curve['fall of tHcy [%]']):.0f} %.\n"
+        f"The experiment that would best tell the mechanisms apart is '{best['experiment']}' "
+        f"({best['information [bit]']:.2f} bit of {best['uncertainty [bit]']:.2f}); repeating JETALS gives "
+        f"{again['information [bit]']:.2f} bit."
     )
     return Outcome(
         answer=answer,
@@ -126,8 +140,8 @@ def run(ctx):
             "elasticity_curve": curve,
             "published_falls": marks,
             "facts": table,
-            "parts": pd.DataFrame([{"part": k, "meaning": v} for k, v in PARTS.items()]),
-            "exposures": exposure_table(x),
+            "parts": pd.DataFrame([{"part": k, "meaning": v} for k, v in court.PARTS.items()]),
+            "exposures": court.exposure_table(x),
         },
         cited=[
             "Kaji2015",
@@ -146,14 +160,24 @@ def run(ctx):
             "ElianHoffer",
         ],
         notes=[
-            "E0761 outcomes are scored here and fitted nowhere: no parameter of the model depends on them, except the hazard level, set to the placebo arm of its early group. What was published is that two dose-response contrasts of each of two endpoints gave no P below .087: that is what is scored. The earlier reading, ln HR -0.23 (SE 0.15) as the smaller of two, stands among the variants.",
-            "Weights are conditional on this list of mechanisms and on their priors. Read ratios of 3 or less as silence. The table of calibration says how often the court names a simulated truth.",
-            "The symptomatic links lean on one trial of 24 people (Kaji 1998); rows of the sensitivity table show the weights without it and with a larger allowance for chance.",
-            "Methylation is represented by SAM/SAH of the liver. The model has no methylation pool of the nervous system, where SAM could move otherwise.",
-            "How much a week-4 visit or a wash-out tells rests on the effect site's assumed half-time of 14 days, after which a gain of function would be lost again.",
-            "The CSF link is penalised because nM cobalamin in CSF is compared with an IC50 near 0.5 uM in cells; its ratio to plasma is unmeasured and drawn over a tenfold range.",
-            "Unknown errors common to all mechanisms (the run-in misfit, the sidedness of P = .087, publication of positive subgroups) are not in the score.",
-            "Animal and cell studies without a number that maps to patients are listed in the table of facts and not scored.",
+            "E0761 outcomes are scored here and fitted nowhere: no parameter of the model depends on them, except "
+            "the hazard level, set to the placebo arm of its early group. What was published is that two "
+            "dose-response contrasts of each of two endpoints gave no P below .087: that is what is scored. The "
+            "earlier reading, ln HR -0.23 (SE 0.15) as the smaller of two, stands among the variants.",
+            "Weights are conditional on this list of mechanisms and on their priors. Read ratios of 3 or less as "
+            "silence. The table of calibration says how often the court names a simulated truth.",
+            "The symptomatic links lean on one trial of 24 people (Kaji 1998); rows of the sensitivity table show "
+            "the weights without it and with a larger allowance for chance.",
+            "Methylation is represented by SAM/SAH of the liver. The model has no methylation pool of the nervous "
+            "system, where SAM could move otherwise.",
+            "How much a week-4 visit or a wash-out tells rests on the effect site's assumed half-time of 14 days, "
+            "after which a gain of function would be lost again.",
+            "The CSF link is penalised because nM cobalamin in CSF is compared with an IC50 near 0.5 uM in cells; "
+            "its ratio to plasma is unmeasured and drawn over a tenfold range.",
+            "Unknown errors common to all mechanisms (the run-in misfit, the sidedness of P = .087, publication of "
+            "positive subgroups) are not in the score.",
+            "Animal and cell studies without a number that maps to patients are listed in the table of facts and not "
+            "scored.",
         ],
     )
 
@@ -165,83 +189,28 @@ def _interval(values):
 def figures(outcome):
     """Fact-by-mechanism matrix, weights, doubts, the elasticity needed, and information of experiments."""
     t = outcome.tables
-    ranking, names, drawn = t["ranking"], list(t["ranking"]["mechanism"]), {}
-    facts = list(dict.fromkeys(t["fact_by_mechanism"]["fact"]))
-    wide = t["fact_by_mechanism"].pivot(index="mechanism", columns="fact", values="against no effect").loc[names, facts]
-    figure, axes = new_figure(width=10.4, height=8.2)
-    image = axes.imshow(wide.to_numpy(), cmap="RdBu", vmin=-3, vmax=3, aspect="auto")
-    for (i, j), v in np.ndenumerate(wide.to_numpy()):
-        text = f"{v:+.1f}".replace("-", "−") if abs(v) >= 0.05 else "0"
-        axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if abs(v) > 2 else COLOURS["black"])
-    scored = t["fact_by_mechanism"].drop_duplicates("fact").set_index("fact")["scored"]
-    axes.set_xticks(
-        range(len(facts)), [f.replace("_", "\n") + ("" if scored[f] == "yes" else "*") for f in facts], fontsize=8
-    )
-    axes.set_yticks(
-        range(len(names)),
-        [f"{n}  ({100 * w:.1f} %)" for n, w in zip(names, ranking["posterior weight"], strict=True)],
-        fontsize=8.5,
-    )
-    axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, shrink=0.6, label="log predictive density, against no effect")
-    axes.set_title(
-        "How each mechanism meets each fact alone; posterior weight in brackets\n* shown, not scored: contained in other rows",
-        fontsize=10,
-    )
-    drawn["1_fact_by_mechanism"] = figure
-
-    figure, axes = new_figure(width=7.6, height=6.6)
-    y = np.arange(len(names))[::-1]
-    axes.barh(y, 100 * ranking["posterior weight"], color=[COLOURS[COLOUR[f]] for f in ranking["family"]])
-    axes.plot(
-        100 * ranking["prior weight"],
-        y,
-        "|",
-        color=COLOURS["black"],
-        markersize=11,
-        markeredgewidth=1.8,
-        label="prior weight",
-    )
-    drawn["2_posterior_weights"] = _legend(figure, axes, y, names, "weight [%]")
-
-    wide = t["sensitivity"].pivot(index="variant", columns="family", values="posterior weight")
-    wide = wide.loc[list(dict.fromkeys(t["sensitivity"]["variant"]))]
-    figure, axes = new_figure(width=8.8, height=8.4)
-    y, left = np.arange(len(wide))[::-1], np.zeros(len(wide))
-    for f in FAMILIES:
-        axes.barh(y, 100 * wide[f], left=left, color=COLOURS[COLOUR[f]], edgecolor="white", linewidth=0.6)
-        left = left + 100 * wide[f].to_numpy()
-    axes.set_xlim(0, 100)
-    drawn["3_doubts_alone_and_together"] = _legend(
-        figure, axes, y, wide.index, "posterior weight of the family [%]", above=True
-    )
-
+    drawn = {"1_fact_by_mechanism": court.fact_figure(t["ranking"], t["fact_by_mechanism"])}
+    drawn["2_doubts_alone_and_together"] = court.doubt_figure(t["sensitivity"])
     figure, axes = new_figure(width=7.6, height=4.8)
     axes.plot(
         t["elasticity_curve"]["fall of tHcy [%]"], t["elasticity_curve"]["elasticity needed"], color=COLOURS["orange"]
     )
     axes.axhspan(0.01, 0.67, color=COLOURS["grey"], alpha=0.2, linewidth=0, label="observed in patients: 0 to 0.67")
-    for i, (_, row) in enumerate(t["published_falls"].sort_values("value").iterrows()):
+    for _, row in t["published_falls"].iterrows():
         axes.plot(
             row["value"],
             row["elasticity needed"],
             "o",
             color=COLOURS["blue" if row["source"] == "this run" else "black"],
         )
-        axes.annotate(
-            f"{row['value']:.1f} %: {row['quantity']}",
-            (row["value"], row["elasticity needed"]),
-            xytext=(17, 20.5 - 2.6 * i),
-            textcoords=("data", "data"),
-            fontsize=8,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.5},
-        )
+        place = (row["value"] + 1.2, row["elasticity needed"] + 0.3)
+        axes.annotate(f"{row['value']:.1f} %: {row['quantity']}", place, fontsize=8)
     axes.set_ylim(0, 24)
     axes.set_xlim(0, 56)
     axes.set_xlabel("fall of plasma homocysteine, there from the start [%]")
     axes.set_ylabel("elasticity at which homocysteine\nalone gives 1.97 points")
     axes.legend(fontsize=9, loc="center right")
-    drawn["4_elasticity_needed"] = figure
+    drawn["3_elasticity_needed"] = figure
 
     gains = t["information"].iloc[::-1]
     figure, axes = new_figure(width=7.8, height=4.6)
@@ -254,17 +223,5 @@ def figures(outcome):
     axes.set_xlabel(f"expected information [bit]; uncertainty now {gains.iloc[0]['uncertainty [bit]']:.2f} bit")
     axes.grid(axis="y", visible=False)
     axes.legend(fontsize=9, loc="lower right")
-    drawn["5_expected_information"] = figure
+    drawn["4_expected_information"] = figure
     return drawn
-
-
-def _legend(figure, axes, y, names, label, above=False):
-    for f, c in COLOUR.items():
-        axes.barh([-9], [0], color=COLOURS[c], label=f)
-    axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_yticks(y, names, fontsize=8.5)
-    axes.set_xlabel(label)
-    axes.grid(axis="y", visible=False)
-    where = {"loc": "lower center", "bbox_to_anchor": (0.4, 1.0), "ncols": 2} if above else {"loc": "lower right"}
-    axes.legend(fontsize=8.5, **where)
-    return figure

@@ -2,24 +2,23 @@
 
 import numpy as np
 
-from metabolism import Outcome, experiment
+from metabolism import Outcome, experiment, trials
 from metabolism.plotting import COLOURS
-from metabolism.trials import closed_form, power_table, read_design
-from metabolism.trials import figures as power_figures
 
 EFFECTS = (0.25, 0.35, 0.425)
 
 
 @experiment(
     title="Power of the JETALS design",
-    question="How often would a trial like JETALS show an effect of a given size, and how far does a significant result overstate it?",
+    question="How often would a trial like JETALS show an effect of a given size, and how far does a significant "
+    "result overstate it?",
     source="Oki2022",
 )
 def run(ctx):
     numbers = ctx.data("published/numbers").set_index("id")["value"]
-    design, count = read_design("jetals"), 100 if ctx.quick else 400
+    design, count = trials.read_design("jetals"), 100 if ctx.quick else 400
     tick = ctx.progress("trials", count * (len(EFFECTS) + 1))
-    table = power_table(
+    table = trials.power_table(
         ctx.model.with_set("als_patient"),
         design,
         EFFECTS,
@@ -29,7 +28,7 @@ def run(ctx):
         workers=ctx.workers,
         progress=tick,
     )
-    closed = [closed_form(-f * numbers["jetals.placebo_change"], numbers["jetals.se"]) for f in EFFECTS]
+    closed = [trials.closed_form(-f * numbers["jetals.placebo_change"], numbers["jetals.se"]) for f in EFFECTS]
     table["closed form power, published SE"] = [*(c[0] for c in closed), np.nan]
     table["closed form type M"] = [*(c[1] for c in closed), np.nan]
     rows = table.iloc[: len(EFFECTS)]
@@ -39,12 +38,16 @@ def run(ctx):
     )
     return Outcome(
         answer=(
-            f"At {' / '.join(f'{100 * e:g}' for e in EFFECTS)} % true slowing the JETALS design has {shown} power in the model (brackets: Monte-Carlo error), and {' / '.join(f'{100 * c[0]:.0f}' for c in closed)} % with the published standard error. "
-            f"A significant result then overstates the effect {' / '.join(f'{v:.2f}' for v in rows['type M'])} times in the model, {' / '.join(f'{c[1]:.2f}' for c in closed)} times by the closed form."
+            f"At {' / '.join(f'{100 * e:g}' for e in EFFECTS)} % true slowing the JETALS design has {shown} power in "
+            f"the model (brackets: Monte-Carlo error), and {' / '.join(f'{100 * c[0]:.0f}' for c in closed)} % with "
+            "the published standard error. "
+            f"A significant result then overstates the effect {' / '.join(f'{v:.2f}' for v in rows['type M'])} times "
+            f"in the model, {' / '.join(f'{c[1]:.2f}' for c in closed)} times by the closed form."
         ),
         tables={"power": table},
         notes=[
-            f"Estimand: {table['estimand'][0]}, {table['estimate'][0]}. The model's standard error is smaller than the published 0.77: its power is optimistic."
+            f"Estimand: {table['estimand'][0]}, {table['estimate'][0]}. The model's standard error is smaller than "
+            "the published 0.77: its power is optimistic."
         ],
     )
 
@@ -52,7 +55,7 @@ def run(ctx):
 def figures(outcome):
     """Power by effect, with the closed form."""
     table = outcome.tables["power"]
-    figure = power_figures(table, "Power of the JETALS design")["power_curves"]
+    figure = trials.figures(table, "Power of the JETALS design")["power_curves"]
     axes, rows = figure.axes[0], table[table["closed form power, published SE"].notna()]
     axes.plot(
         rows["effect"].astype(float) * 100,

@@ -21,46 +21,28 @@ PROBABILITIES = (np.arange(400) + 0.5) / 400
 
 def disease_priors(model):
     """Priors of the disease and effect parameters: assumptions of this study, wide because nothing measured them."""
-    from scipy.stats import beta, halfnorm
+    from scipy.stats import beta, halfnorm, lognorm
 
-    def drawn(name, distribution, source):
-        values = distribution.ppf(PROBABILITIES)
-        return Factor(
-            name,
-            model.table[name].unit,
-            float(values[0]),
-            float(values[-1]),
-            "empirical",
-            source=source,
-            sample=tuple(values.tolist()),
-        )
-
-    def log_normal(name, sd, source):
-        value = model.values[name]
-        return Factor(
-            name,
-            model.table[name].unit,
-            value * np.exp(-4 * sd),
-            value * np.exp(4 * sd),
-            "log-normal",
-            float(np.log(value)),
-            sd,
-            source,
-        )
-
-    return (
-        log_normal("MN_k", 0.15, "assumed: SD of the logarithm 0.15"),
-        log_normal("MN_gamma", 0.25, "assumed: SD of the logarithm 0.25"),
-        drawn("MN_n50", beta(12, 36), "assumed: Beta(12, 36)"),
-        drawn("MN_beta_hcy", halfnorm(scale=0.3), "assumed: half-normal 0.3"),
-        drawn("MN_Emax", beta(2, 3), "assumed: Beta(2, 3)"),
-        log_normal("MN_EC50", 1.2, "assumed: SD of the logarithm 1.2"),
-    )
+    priors = {
+        "MN_k": (lognorm(0.15, scale=model.values["MN_k"]), "assumed: SD of the logarithm 0.15"),
+        "MN_gamma": (lognorm(0.25, scale=model.values["MN_gamma"]), "assumed: SD of the logarithm 0.25"),
+        "MN_n50": (beta(12, 36), "assumed: Beta(12, 36)"),
+        "MN_beta_hcy": (halfnorm(scale=0.3), "assumed: half-normal 0.3"),
+        "MN_Emax": (beta(2, 3), "assumed: Beta(2, 3)"),
+        "MN_EC50": (lognorm(1.2, scale=model.values["MN_EC50"]), "assumed: SD of the logarithm 1.2"),
+    }
+    factors = []
+    for name, (distribution, source) in priors.items():
+        values = distribution.ppf(PROBABILITIES).tolist()
+        unit = model.table[name].unit
+        factors.append(Factor(name, unit, values[0], values[-1], "empirical", source=source, sample=tuple(values)))
+    return tuple(factors)
 
 
 @experiment(
     title="Which ten parameters drive the JETALS difference?",
-    question="Which ten parameters drive the difference in ALSFRS-R between 50 mg methylcobalamin and placebo after 16 weeks?",
+    question="Which ten parameters drive the difference in ALSFRS-R between 50 mg methylcobalamin and placebo after "
+    "16 weeks?",
     source="Oki2022",
 )
 def run(ctx):
@@ -100,8 +82,7 @@ def run(ctx):
 
 
 def _outcome(ctx, model, swings, found, tried):
-    published = ctx.data("jetals/jetals").set_index(["group", "variable", "statistic"])["value"]
-    observed = [float(published["difference", "alsfrs_change_wk16", s]) for s in ("mean", "ci_low", "ci_high")]
+    ctx.data("published/numbers")
     differences = found.sweep.values()[:, 0]
     ranges = found.factors.frame().rename(columns={"low": "range low", "high": "range high"})
     top = found.ranking(DIFFERENCE).head(10).merge(ranges, on="factor")
@@ -118,22 +99,17 @@ def _outcome(ctx, model, swings, found, tried):
         if len(outside)
         else ""
     )
+    claim = Claim.of("sensitivity.prior_median_difference", middle)
     answer = (
         f"By total share of the variance the treatment difference is driven by {words}; then "
-        f"{', '.join(top['factor'][4:])}. {sum(inside[: len(top)])} of these {len(top)} describe the disease or the assumed "
+        f"{', '.join(top['factor'][4:])}. {sum(inside[: len(top)])} of these {len(top)} describe the disease or the "
+        "assumed "
         f"effect; the others are metabolism and pharmacokinetics{most}.\n"
-        f"Under these priors the difference in one typical patient is {middle:.2f} points (95 % {low:.2f} to {high:.2f}); "
-        f"JETALS published {observed[0]:.2f}. The fall of homocysteine is driven by {', '.join(falls['factor'])}.\n"
-        f"{found.converged(DIFFERENCE)} {found.runs:,} runs after {tried} parameters were tried alone; {len(found.failed)} failed."
-    )
-    claim = Claim(
-        "prior_median_difference",
-        "Median difference under the stated priors, one typical patient",
-        float(middle),
-        *observed,
-        "points",
-        "Oki2022",
-        "the priors of the effect were not fitted to this trial",
+        f"Under these priors the difference in one typical patient is {middle:.2f} points (95 % {low:.2f} to "
+        f"{high:.2f}); "
+        f"JETALS published {claim.published:.2f}. The fall of homocysteine is driven by {', '.join(falls['factor'])}.\n"
+        f"{found.converged(DIFFERENCE)} {found.runs:,} runs after {tried} parameters were tried alone; "
+        f"{len(found.failed)} failed."
     )
     return Outcome(
         answer=answer,
@@ -150,10 +126,13 @@ def _outcome(ctx, model, swings, found, tried):
         cited=["Kaji2019"],
         notes=[
             *found.notes,
-            "Metabolism and pharmacokinetics vary between the 10 and 90 % points of their priors: beyond them some pairs of values have no reference state.",
-            "Capacities are derived anew for every run, so each candidate rests at the reference state it was calibrated to.",
+            "Metabolism and pharmacokinetics vary between the 10 and 90 % points of their priors: beyond them some "
+            "pairs of values have no reference state.",
+            "Capacities are derived anew for every run, so each candidate rests at the reference state it was "
+            "calibrated to.",
             "A parameter that matters only together with others can be missed by moving one at a time.",
-            "Shares describe uncertainty about the typical patient, not differences between patients; ratings add noise on top.",
+            "Shares describe uncertainty about the typical patient, not differences between patients; ratings add "
+            "noise on top.",
         ],
     )
 

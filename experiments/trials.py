@@ -8,11 +8,9 @@ experiment of its own, as have the cohort and the power of a design.
 import numpy as np
 import pandas as pd
 
-from metabolism import Claim, Outcome, experiment
-from metabolism.plotting import COLOURS, intervals, new_figure
+from metabolism import Claim, Outcome, experiment, trials
+from metabolism.plotting import intervals, new_figure
 from metabolism.report import tally
-from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, bodies, interval, make_pool, percent, read_design
-from metabolism.trials import replicate, scenario_maximum, scenarios, simulate_trial, slopes, wide
 
 ROLES = {"face_value": "external prediction", "pooled": "used E0761", "zero": "control"}
 DOSES = {25: "methylcobalamin_25mg - placebo", 50: "methylcobalamin_50mg - placebo"}
@@ -20,26 +18,29 @@ DOSES = {25: "methylcobalamin_25mg - placebo", 50: "methylcobalamin_50mg - place
 
 @experiment(
     title="Virtual trials beside the published ones",
-    question="What do virtual E0761 and edaravone trials show, and the natural history, and where do they miss what was published?",
+    question="What do virtual E0761 and edaravone trials show, and the natural history, and where do they miss what "
+    "was published?",
     source="Kaji2019;Abe2014",
 )
 def run(ctx):
-    model, known, count = ctx.model.with_set("als_patient"), scenarios(), 25 if ctx.quick else 200
+    model, known, count = ctx.model.with_set("als_patient"), trials.scenarios(), 25 if ctx.quick else 200
     ctx.data("published/numbers")
-    small = bodies(model, 16 if ctx.quick else 64, ctx.seed)
-    design, tick = read_design("e0761"), ctx.progress("E0761 replicates", 3 * count)
+    small = trials.bodies(model, 16 if ctx.quick else 64, ctx.seed)
+    design, tick = trials.read_design("e0761"), ctx.progress("E0761 replicates", 3 * count)
     rows, runs, pools = [], {}, {}
     for name, role in ROLES.items():
-        beta, emax = known[name].beta_hcy, scenario_maximum(model, known[name])
-        pools[beta] = pools.get(beta) or make_pool(model, design, beta, drawn=small, seed=ctx.seed, workers=ctx.workers)
-        runs[name] = replicate(
+        beta, emax = known[name].beta_hcy, trials.scenario_maximum(model, known[name])
+        pools[beta] = pools.get(beta) or trials.make_pool(
+            model, design, beta, drawn=small, seed=ctx.seed, workers=ctx.workers
+        )
+        runs[name] = trials.replicate(
             pools[beta], design, emax, count, seed=ctx.seed + 1, workers=ctx.workers, progress=tick
         ).table
         for group, prefix in (("all", ""), ("early", "early ")):
             for mg, contrast in DOSES.items():
                 ratio = runs[name][f"{prefix}survival:{contrast}:value"]
                 row = {"scenario": name, "role": role, "group": group, "dose [mg]": mg, "median HR": ratio.median()}
-                row |= dict(zip(("HR 2.5 %", "HR 97.5 %"), interval(ratio), strict=True))
+                row |= dict(zip(("HR 2.5 %", "HR 97.5 %"), trials.interval(ratio), strict=True))
                 row["patients"] = runs[name]["early patients"].mean() if prefix else float(design.patients)
                 rows.append(
                     row | {"failed fits": int(runs[name][f"{prefix}survival:failed"].ne("").sum()), "replicates": count}
@@ -50,14 +51,14 @@ def run(ctx):
         n: r[[f"survival:{DOSES[50]}:p", "survival:all active - placebo:p"]].min(axis=1) for n, r in runs.items()
     }
     face = runs["face_value"]
-    claims = [Claim.of("e0761.smallest_p", smallest["face_value"].median(), interval(smallest["face_value"]))]
+    claims = [Claim.of("e0761.smallest_p", smallest["face_value"].median(), trials.interval(smallest["face_value"]))]
     for mg, contrast in DOSES.items():
         ratio = face[f"early survival:{contrast}:value"]
-        claims.append(Claim.of(f"e0761.early_{mg}", ratio.median(), interval(ratio)))
+        claims.append(Claim.of(f"e0761.early_{mg}", ratio.median(), trials.interval(ratio)))
     seen = [np.random.default_rng([ctx.seed, i]) for i in (9, 10, 11)]
-    example = simulate_trial(pools[0.2], design, scenario_maximum(model, known["face_value"]), seen[0])
+    example = trials.simulate_trial(pools[0.2], design, trials.scenario_maximum(model, known["face_value"]), seen[0])
     big = design.changed(patients=1500 if ctx.quick else 6000, trial_effect=False)
-    entered = simulate_trial(pools[0.2], big, 0.0, seen[1]).people
+    entered = trials.simulate_trial(pools[0.2], big, 0.0, seen[1]).people
     claims += [
         Claim.of("e0761.baseline", entered["baseline_rating"].mean()),
         Claim.of("e0761.drop_one", (entered["drop"] == 1).mean()),
@@ -65,9 +66,9 @@ def run(ctx):
 
     rows = []
     for name in ("mci186_16", "mci186_19"):
-        one = read_design(name)
-        found = replicate(
-            make_pool(model, one, 0.0, drawn=small, workers=ctx.workers),
+        one = trials.read_design(name)
+        found = trials.replicate(
+            trials.make_pool(model, one, 0.0, drawn=small, workers=ctx.workers),
             one,
             0.0,
             count,
@@ -75,8 +76,8 @@ def run(ctx):
             workers=ctx.workers,
         ).table
         placebo = found["mmrm:placebo:value"]
-        claims.append(Claim.of(f"{name}.placebo_change", placebo.mean(), interval(placebo)))
-        low, high = interval(placebo)
+        claims.append(Claim.of(f"{name}.placebo_change", placebo.mean(), trials.interval(placebo)))
+        low, high = trials.interval(placebo)
         row = {
             "trial": name.upper().replace("_", "-"),
             "placebo [points]": placebo.mean(),
@@ -91,15 +92,17 @@ def run(ctx):
                 "edaravone difference [points]": found["mmrm:edaravone - placebo:value"].mean(),
             }
         )
-    claims.append(Claim.of("mci186_19.pass_rate", found["pass rate"].mean(), interval(found["pass rate"])))
+    claims.append(Claim.of("mci186_19.pass_rate", found["pass rate"].mean(), trials.interval(found["pass rate"])))
     edaravone = pd.DataFrame(rows)
 
-    history = read_design("natural_history").changed(
+    history = trials.read_design("natural_history").changed(
         patients=600 if ctx.quick else 3000, eligibility={"entry_rating": (36.0, 40.0)}, trial_effect=False
     )
-    followed = simulate_trial(make_pool(model, history, 0.0, drawn=small), history, 0.0, seen[2])
-    rates = followed.people["MN_k"] * HOURS_PER_MONTH
-    by_26 = float(np.nanmean(followed.change[:, history.visits.index(26.0)])) / (26 * HOURS_PER_WEEK / HOURS_PER_MONTH)
+    followed = trials.simulate_trial(trials.make_pool(model, history, 0.0, drawn=small), history, 0.0, seen[2])
+    rates = followed.people["MN_k"] * trials.HOURS_PER_MONTH
+    by_26 = float(np.nanmean(followed.change[:, history.visits.index(26.0)])) / (
+        26 * trials.HOURS_PER_WEEK / trials.HOURS_PER_MONTH
+    )
     linear, at_once = 100 * float(np.mean(1 - np.exp(-15 * rates))) / 15, 100 * float(np.mean(rates))
     claims += [Claim.of("proact.slope", by_26), Claim.of("munix.decline", -linear)]
     readings = [
@@ -107,34 +110,47 @@ def run(ctx):
         (
             "ALSFRS-R [points/month]",
             "mean of each patient's least-squares slope over 52 weeks",
-            slopes(followed)["placebo"].value,
+            trials.slopes(followed)["placebo"].value,
             -1.02,
         ),
         ("motor units [%/month]", "linear on baseline over 15 months (the claim)", -linear, -3.2),
         ("motor units [%/month]", "loss rate at any time (the claim before)", -at_once, -3.2),
     ]
     e = table.set_index(["scenario", "group", "dose [mg]"])["median HR"]
-    both = percent(smallest["face_value"] >= 0.087)
+    both = trials.percent(smallest["face_value"] >= 0.087)
     return Outcome(
         answer=(
             tally(claims) + " The misses are listed with reasons.\n"
-            f"A constant effect as large as in JETALS predicts a hazard ratio of {e['face_value', 'all', 50]:.2f} at 50 mg for E0761 as a whole. No ratio was published; its smallest P was 0.087, and {both} of virtual trials show no smaller one: hard to square, not excluded. "
-            f"With no effect it is {percent(smallest['zero'] >= 0.087)}.\nIn the patients nearest to onset (39 %) the model predicts {e['face_value', 'early', 50]:.2f} at 50 mg; published for those diagnosed within 12 months, post hoc: 0.50 (0.27 to 0.93)."
+            f"A constant effect as large as in JETALS predicts a hazard ratio of {e['face_value', 'all', 50]:.2f} at "
+            f"50 mg for E0761 as a whole. No ratio was published; its smallest P was 0.087, and {both} of virtual "
+            "trials show no smaller one: hard to square, not excluded. "
+            f"With no effect it is {trials.percent(smallest['zero'] >= 0.087)}.\nIn the patients nearest to onset "
+            "(39 %) "
+            f"the model predicts {e['face_value', 'early', 50]:.2f} at 50 mg; published for those diagnosed within "
+            "12 months, post hoc: 0.50 (0.27 to 0.93)."
         ),
         claims=claims,
         tables={
             "e0761": table,
-            "e0761_one_trial": wide(example),
+            "e0761_one_trial": trials.wide(example),
             "edaravone_trials": edaravone,
             "natural_history": pd.DataFrame(readings, columns=["quantity", "reading", "predicted", "published"]),
         },
         cited=["Kaji2015", "Edaravone2017", "Atassi2014", "Neuwirth2015", "Oki2022"],
         notes=[
-            "Brackets after a share are the Monte-Carlo error of the number of virtual trials. A claim about a trial holds if the published number lies in the central 95 % of virtual trials of that size.",
-            "E0761's outcomes enter no parameter except h0, set to a remembered placebo median; 'pooled' and 'sceptical' use its hazard ratio and are not predictions of it. The hazard slope has no source; survival results rest on it.",
-            "'Early' is the 39 % of patients nearest to onset, as many as in the publication, whose limit was diagnosis within 12 months; the model has no date of diagnosis. Taken as onset to randomisation of at most 12 months it would be 17 % of patients.",
-            "The mixed model of the edaravone trials is hypothetical in its estimand; about a tenth of the virtual patients die within 24 weeks.",
-            "The decline of motor units is read linearly on baseline, as the ALSFRS-R of the same abstract; it was first claimed as a loss rate at any time, and failed so. Both readings are in the table natural_history.",
+            "Brackets after a share are the Monte-Carlo error of the number of virtual trials. A claim about a trial "
+            "holds if the published number lies in the central 95 % of virtual trials of that size.",
+            "E0761's outcomes enter no parameter except h0, set to a remembered placebo median; 'pooled' and "
+            "'sceptical' use its hazard ratio and are not predictions of it. The hazard slope has no source; "
+            "survival results rest on it.",
+            "'Early' is the 39 % of patients nearest to onset, as many as in the publication, whose limit was "
+            "diagnosis within 12 months; the model has no date of diagnosis. Taken as onset to randomisation of at "
+            "most 12 months it would be 17 % of patients.",
+            "The mixed model of the edaravone trials is hypothetical in its estimand; about a tenth of the virtual "
+            "patients die within 24 weeks.",
+            "The decline of motor units is read linearly on baseline, as the ALSFRS-R of the same abstract; it was "
+            "first claimed as a loss rate at any time, and failed so. Both readings are in the table "
+            "natural_history.",
         ],
     )
 
@@ -142,7 +158,9 @@ def run(ctx):
 def figures(outcome):
     """Survival in one virtual E0761, its hazard ratios, and placebo declines beside the published ones."""
     t, claims = outcome.tables, {c.id: c for c in outcome.claims}
-    drawn = {"1_kaplan_meier": _kaplan_meier(t["e0761_one_trial"])}
+    arms = {"placebo": "grey", "methylcobalamin_25mg": "sky", "methylcobalamin_50mg": "blue"}
+    title = "One virtual E0761 under the face-value scenario; shaded: 95 % CI"
+    drawn = {"1_kaplan_meier": trials.kaplan_meier(t["e0761_one_trial"], arms, title)}
     colours = {"face_value": "blue", "pooled": "sky", "zero": "grey"}
     figure, axes = new_figure(width=7.6, height=4.4)
     rows = [("published, early", *(getattr(claims["early_50"], k) for k in ("published",)), 0.267, 0.929, "black", "D")]
@@ -185,49 +203,3 @@ def figures(outcome):
     intervals(axes, rows, "placebo: change of ALSFRS-R at week 24 [points]")
     drawn["3_placebo_of_the_edaravone_trials"] = figure
     return drawn
-
-
-def _kaplan_meier(table):
-    from lifelines import KaplanMeierFitter
-
-    figure, axes = new_figure(2, 1, width=7.6, height=5.4)
-    axes[0, 0].get_gridspec().set_height_ratios([4, 1])
-    times, arms = (
-        np.arange(0, 43, 6),
-        {"placebo": "grey", "methylcobalamin_25mg": "sky", "methylcobalamin_50mg": "blue"},
-    )
-    for i, (arm, colour) in enumerate(arms.items()):
-        part = table[table["arm"] == arm]
-        fitted = KaplanMeierFitter().fit(part["months"], part["event"])
-        curve, band = 100 * fitted.survival_function_.iloc[:, 0], 100 * fitted.confidence_interval_
-        axes[0, 0].step(
-            curve.index,
-            curve,
-            where="post",
-            color=COLOURS[colour],
-            linewidth=1.8,
-            label=f"{arm.replace('_', ' ')} (n = {len(part)})",
-        )
-        axes[0, 0].fill_between(
-            band.index, band.iloc[:, 0], band.iloc[:, 1], step="post", color=COLOURS[colour], alpha=0.12, linewidth=0
-        )
-        for time in times:
-            axes[1, 0].text(
-                time,
-                2 - i,
-                int((part["months"] >= time).sum()),
-                ha="center",
-                va="center",
-                fontsize=8.5,
-                color=COLOURS[colour],
-            )
-    axes[0, 0].set(ylim=(0, 102), ylabel="free of death and\nfull ventilation [%]")
-    axes[0, 0].set_title("One virtual E0761 under the face-value scenario; shaded: 95 % CI", fontsize=10)
-    axes[0, 0].legend(fontsize=9)
-    for ax in axes[:, 0]:
-        ax.set(xlim=(-1, 43), xticks=times)
-    axes[1, 0].set(ylim=(-0.6, 2.6), xlabel="time since randomisation [months]")
-    axes[1, 0].set_yticks([2, 1, 0], ["placebo", "25 mg", "50 mg"])
-    axes[1, 0].grid(visible=False)
-    axes[1, 0].set_title("patients at risk", fontsize=9, loc="left")
-    return figure

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from metabolism import Claim, Outcome, experiment, simulate
-from metabolism.cases import predict, read_cases
+from metabolism import Outcome, experiment, simulate
 from metabolism.plotting import COLOURS, new_figure
-from metabolism.trials import HOURS_PER_WEEK, JETALS_RUN_IN, alsfrs_r, select
+from metabolism.report import case_claims, tally
+from metabolism.trials import JETALS_RUN_IN, points_gained, select
 
 MECBL, HALF = "50 mg im every 3.5 d x 32", "0.5 mg im every 3.5 d x 32"
 FOLIC, B6 = "0.8 mg folic acid oral daily x 112", "16.5 mg pyridoxine oral daily x 112"
@@ -19,6 +19,11 @@ ARMS = {
     "50 mg and folic acid": f"{MECBL} + {FOLIC}",
     "50 mg, folic acid and B6": f"{MECBL} + {FOLIC} + {B6}",
 }
+ROWS = {
+    "C01c": "Folic acid 0.8 mg/d in adults: change of homocysteine",
+    "C02a": "Cobalamin on top of folic acid: change of homocysteine",
+    "C03a": "Vitamin B6 alone, fasting: change of homocysteine",
+}
 
 
 @experiment(
@@ -27,105 +32,71 @@ ARMS = {
     source="HLT2005;HLT1998",
 )
 def run(ctx):
-    cases = ctx.data("literature/homocysteine").set_index("id")
+    ctx.data("literature/homocysteine")
     model = ctx.model.with_set("als_patient")
-    people = select(model, 300 if ctx.quick else 3000, JETALS_RUN_IN, ctx.seed).people
-    loss, start = people["MN_k"].to_numpy() * 16 * HOURS_PER_WEEK, people["motor_units"].to_numpy()
-    score_map = model.values["MN_gamma"], model.values["MN_n50"]
-
-    def points(effect):
-        return float(
-            (
-                alsfrs_r(start * np.exp(-(1 - effect) * loss), *score_map) - alsfrs_r(start * np.exp(-loss), *score_map)
-            ).mean()
-        )
-
-    def fall(who, regimen):
-        run_ = simulate(
-            who, regimen, "16 weeks", outputs=["hcy_plasma"], times=np.arange(0, 2689, 24.0), engine=ctx.engine
-        )
-        return run_, run_["hcy_plasma"].values / run_["hcy_plasma"].values[0]
-
-    tick = ctx.progress("arms", len(ARMS))
-    rows, runs = [], {}
+    people, score_map = (
+        select(model, 300 if ctx.quick else 3000, JETALS_RUN_IN, ctx.seed).people,
+        (model.values["MN_gamma"], model.values["MN_n50"]),
+    )
+    tick, rows, runs = ctx.progress("arms", len(ARMS)), [], {}
     for name, regimen in ARMS.items():
-        runs[name], relative = fall(model, regimen)
+        runs[name] = simulate(
+            model, regimen, "16 weeks", outputs=["hcy_plasma"], times=np.arange(0, 2689, 24.0), engine=ctx.engine
+        )
+        hcy = runs[name]["hcy_plasma"].values
+        row = {"arm": name, "tHcy at week 16 [uM]": hcy[-1], "change of tHcy [%]": 100 * (hcy[-1] / hcy[0] - 1)}
+        for b in (0.2, 0.67):
+            row[f"ALSFRS-R through homocysteine, elasticity {b} [points]"] = points_gained(
+                people, 1 - ((hcy / hcy[0]) ** b).mean(), 16, score_map
+            )
+        rows.append(row)
         tick(1)
-        rows.append(
-            {
-                "arm": name,
-                "tHcy at week 16 [uM]": float(runs[name]["hcy_plasma"][-1]),
-                "change of tHcy [%]": 100 * (relative[-1] - 1),
-                **{
-                    f"ALSFRS-R through homocysteine, elasticity {b} [points]": points(1 - (relative**b).mean())
-                    for b in (0.2, 0.67)
-                },
-            }
-        )
     table = pd.DataFrame(rows).set_index("arm")
-    change = table["change of tHcy [%]"]
-    # the trials were in people of other status: their rows of the qualification, on their own matched populations
-    texts = {
-        "C01c": "Folic acid 0.8 mg/d in adults",
-        "C02a": "Cobalamin on top of folic acid",
-        "C03a": "Vitamin B6 alone, fasting",
-    }
-    chosen = [r for r in read_cases(ctx.model) if r.id in texts]
-    claims = [
-        Claim(
-            r.id,
-            f"{texts[r.id]}: change of homocysteine",
-            float(v),
-            float(cases.loc[r.id, "observed_change_pct"]),
-            r.low,
-            r.high,
-            "%",
-            str(cases.loc[r.id, "reference"]).split(";")[0],
-            "population matched to the trials; these rows also served the calibration",
-        )
-        for r, v in zip(chosen, predict(ctx.model, chosen).values[:, 0], strict=True)
-    ]
-    best = "50 mg, folic acid and B6"
-    generous = table.columns[-1]
+    change, best, generous = table["change of tHcy [%]"], "50 mg, folic acid and B6", table.columns[-1]
+    claims = case_claims(ctx.model, ROWS)
     return Outcome(
         answer=(
-            f"In the folate-poor patient of the model 50 mg lowers homocysteine by {-change['50 mg methylcobalamin']:.1f} %, folic acid by {-change['folic acid 0.8 mg/d']:.0f} %, "
-            f"both with B6 by {-change[best]:.0f} %; B6 adds {change['50 mg and folic acid'] - change[best]:.1f} % units.\n"
-            f"Through homocysteine the triple gives {table.loc[best].iloc[2]:.2f} points in 16 weeks at an elasticity of 0.2 and {table.loc[best, generous]:.2f} at 0.67, against "
-            f"{table.loc['50 mg methylcobalamin', generous]:.2f} for 50 mg alone at 0.67. If homocysteine carried the effect of methylcobalamin, folic acid would do "
-            "better than 50 mg: a cheap arm that would tell."
+            "In the folate-poor patient of the model 50 mg lowers homocysteine by "
+            f"{-change['50 mg methylcobalamin']:.1f} %, folic acid by {-change['folic acid 0.8 mg/d']:.0f} %, both "
+            f"with B6 by {-change[best]:.0f} %; B6 adds {change['50 mg and folic acid'] - change[best]:.1f} % "
+            "units.\n"
+            f"Through homocysteine the triple gives {table.loc[best].iloc[2]:.2f} points in 16 weeks at an "
+            f"elasticity of 0.2 and {table.loc[best, generous]:.2f} at 0.67, against "
+            f"{table.loc['50 mg methylcobalamin', generous]:.2f} for 50 mg alone at 0.67. "
+            "If homocysteine carried the effect of methylcobalamin, folic acid would do better than 50 mg: a cheap "
+            f"arm that would tell.\n{tally(claims)}"
         ),
         claims=claims,
         results={n.replace(" ", "_").replace(",", "").replace("/", "_per_"): r for n, r in runs.items()},
         tables={"arms": table.reset_index()},
         cited=["Zoccolella2008", "Valentino2010"],
         notes=[
-            "No trial of these combinations in ALS is known to us; points follow from stated elasticities (0.2 in the middle, 0.67 the largest observed, 0 not excluded).",
-            "The patient set has 4.4 against 5.8 ng/mL folate (Zoccolella 2008), so folic acid does more there than in the trials, which the claims take on their own populations.",
+            "No trial of these combinations in ALS is known to us; points follow from stated elasticities (0.2 in "
+            "the middle, 0.67 the largest observed, 0 not excluded).",
+            "The patient set has 4.4 against 5.8 ng/mL folate (Zoccolella 2008), so folic acid does more there than "
+            "in the trials, which the claims take on their own populations.",
             "A direct effect of methylcobalamin is left out here on purpose.",
         ],
     )
 
 
 def figures(outcome):
-    """Homocysteine over time, and what each arm would give through it."""
+    """Homocysteine at week 16, and what each arm would give through it."""
     table = outcome.tables["arms"]
     figure, axes = new_figure(1, 2, width=9.6, height=4.2)
-    y = np.arange(len(table))[::-1]
-    axes[0, 0].barh(y, table["change of tHcy [%]"], color=COLOURS["orange"])
-    for at, v in zip(y, table["change of tHcy [%]"], strict=True):
+    y, change = np.arange(len(table))[::-1], table["change of tHcy [%]"]
+    axes[0, 0].barh(y, change, color=COLOURS["orange"])
+    for at, v in zip(y, change, strict=True):
         axes[0, 0].text(v - 0.5, at, f"{v:.1f}".replace("-", "−"), va="center", ha="right", fontsize=8.5)
     axes[0, 0].set_yticks(y, table["arm"], fontsize=9)
-    axes[0, 0].set_xlim(table["change of tHcy [%]"].min() * 1.25, 0)
-    axes[0, 0].set_xlabel("homocysteine, week 16 [% change]")
+    axes[0, 0].set(xlim=(change.min() * 1.25, 0), xlabel="homocysteine, week 16 [% change]")
     for column, colour, shift in zip(table.columns[-2:], ("sky", "blue"), (0.19, -0.19), strict=True):
         axes[0, 1].barh(
             y + shift, table[column], height=0.36, color=COLOURS[colour], label="elasticity " + column.split()[4]
         )
     axes[0, 1].axvspan(0.44, 3.5, color=COLOURS["grey"], alpha=0.15, linewidth=0, label="JETALS, 95 % interval")
     axes[0, 1].set_yticks(y, [])
-    axes[0, 1].set_xlim(0, 2)
-    axes[0, 1].set_xlabel("ALSFRS-R gained in 16 weeks [points]")
+    axes[0, 1].set(xlim=(0, 2), xlabel="ALSFRS-R gained in 16 weeks [points]")
     axes[0, 1].set_title("through homocysteine alone", fontsize=10)
     axes[0, 1].legend(fontsize=8.5, loc="upper right")
     for ax in axes[0]:

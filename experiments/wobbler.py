@@ -1,7 +1,10 @@
 """Which dose per kg gives a mouse the exposure of 50 mg twice weekly in people?
 
-The doses and outcomes of the study in wobbler mice could not be traced, so nothing is claimed of them. No mouse kinetics of methylcobalamin are published, so human clearance is scaled by body weight under three rules.
+The doses and outcomes of the study in wobbler mice could not be traced, so nothing is claimed of them. No mouse
+kinetics of methylcobalamin are published, so human clearance is scaled by body weight under three rules.
 """
+
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -35,28 +38,22 @@ def run(ctx):
     week = result["cbl_free"].sel(time=slice(504, 672))
     human = float(endpoints.area(week))  # uM h per week of 100 mg
     rows = []
-    for rule, power in RULES.items():
-        for dose in DOSES:
-            # exposure = dose / clearance; clearance per animal falls with weight to the power
-            weekly = 7 * dose * MOUSE / 100 * human * (HUMAN / MOUSE) ** power
-            rows.append(
-                {
-                    "scaling of clearance": rule,
-                    "exponent": power,
-                    "dose [mg/kg/d]": dose,
-                    "human dose with the same exposure [mg/kg/d]": dose * (MOUSE / HUMAN) ** (1 - power),
-                    "the same in 60 kg [mg/week]": 7 * HUMAN * dose * (MOUSE / HUMAN) ** (1 - power),
-                    "weekly area [uM h]": weekly,
-                    "relative to JETALS": weekly / human,
-                }
-            )
+    for (rule, power), dose in itertools.product(RULES.items(), DOSES):
+        # exposure = dose / clearance; clearance per animal falls with weight to the power
+        weekly = 7 * dose * MOUSE / 100 * human * (HUMAN / MOUSE) ** power
+        same = dose * (MOUSE / HUMAN) ** (1 - power)
+        row = {"scaling of clearance": rule, "exponent": power, "dose [mg/kg/d]": dose}
+        row |= {"human dose with the same exposure [mg/kg/d]": same, "the same in 60 kg [mg/week]": 7 * HUMAN * same}
+        rows.append(row | {"weekly area [uM h]": weekly, "relative to JETALS": weekly / human})
     table = pd.DataFrame(rows)
     ratio = table.set_index(["scaling of clearance", "dose [mg/kg/d]"])["relative to JETALS"]
     same = {rule: 1 / ratio[rule, 1] for rule in RULES}  # exposure is proportional to dose
     return Outcome(
         answer=(
-            f"A mouse reaches the weekly exposure of 50 mg twice weekly at {same['allometric']:.1f} mg/kg/d if clearance goes with body "
-            f"weight^0.75, at {same['body surface']:.1f} mg/kg/d by body surface, and at {same['per kg']:.2f} mg/kg/d if it goes with weight.\n"
+            f"A mouse reaches the weekly exposure of 50 mg twice weekly at {same['allometric']:.1f} mg/kg/d if "
+            "clearance goes with body "
+            f"weight^0.75, at {same['body surface']:.1f} mg/kg/d by body surface, and at {same['per kg']:.2f} "
+            "mg/kg/d if it goes with weight.\n"
             "The doses and outcomes of the study in wobbler mice could not be traced; nothing is said of them."
         ),
         claims=[],
@@ -64,7 +61,8 @@ def run(ctx):
         tables={"exposures": table, "published": published},
         cited=["Hotta2024", "Watanabe1994"],
         notes=[
-            "Not available: doses, grip strength, motor-neuron counts, mouse kinetics. No effect in mice is simulated, because nothing could check it.",
+            "Not available: doses, grip strength, motor-neuron counts, mouse kinetics. No effect in mice is "
+            "simulated, because nothing could check it.",
             "Absorption is taken as complete in both species, and protein binding as equal.",
             "The model is of human metabolism; only its dose and exposure are carried over to the mouse.",
         ],
@@ -75,24 +73,15 @@ def figures(outcome):
     """Exposure relative to JETALS by mouse dose and scaling rule."""
     table = outcome.tables["exposures"]
     figure, axes = new_figure(width=7.0, height=4.2)
-    for (rule, part), colour, marker in zip(
-        table.groupby("scaling of clearance", sort=False), ("blue", "green", "amber"), "osD", strict=True
-    ):
-        axes.plot(
-            part["dose [mg/kg/d]"],
-            part["relative to JETALS"],
-            color=COLOURS[colour],
-            marker=marker,
-            label=f"{rule} (exponent {part['exponent'].iloc[0]:g})",
-        )
+    groups = table.groupby("scaling of clearance", sort=False)
+    for (rule, part), colour, marker in zip(groups, ("blue", "green", "amber"), "osD", strict=True):
+        text = f"{rule} (exponent {part['exponent'].iloc[0]:g})"
+        axes.plot(part["dose [mg/kg/d]"], part["relative to JETALS"], color=COLOURS[colour], marker=marker, label=text)
     axes.axhline(1, color=COLOURS["black"], linewidth=1, linestyle="--")
     axes.text(110, 0.85, "50 mg twice weekly in people", fontsize=9, ha="right", va="top")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set(xscale="log", yscale="log", ylim=(0.015, 2000))
     axes.set_xticks(DOSES, [f"{d:g}" for d in DOSES])
     axes.minorticks_off()
-    axes.set_ylim(0.015, 2000)
-    axes.set_xlabel("mouse dose [mg/kg/d]")
-    axes.set_ylabel("weekly exposure, relative to JETALS [ratio]")
+    axes.set(xlabel="mouse dose [mg/kg/d]", ylabel="weekly exposure, relative to JETALS [ratio]")
     axes.legend(fontsize=9, loc="upper left")
     return {"1_exposure": figure}

@@ -14,6 +14,7 @@ from .judgement import (
     prior_weights,
 )
 from .mechanisms import MECHANISMS, PARTS, REGIMENS, Exposures, Priors, draw, exposures, predictions
+from .plots import doubt_figure, fact_figure
 from .response import Response
 
 __all__ = [
@@ -31,11 +32,13 @@ __all__ = [
     "Score",
     "calibration",
     "deeper",
+    "doubt_figure",
     "doubts",
     "draw",
     "elasticity_needed",
     "exposure_table",
     "exposures",
+    "fact_figure",
     "family",
     "information",
     "menu",

@@ -1,4 +1,4 @@
-from .claims import Claim, tally
+from .claims import Claim, case_claims, tally
 from .evidence import evidence_text
 from .fluxmap import draw, layout, mean_fluxes, resting_map
 from .inspection import (
@@ -32,6 +32,7 @@ __all__ = [
     "Experiment",
     "Outcome",
     "build_path",
+    "case_claims",
     "checks",
     "coverage_problems",
     "description_problems",

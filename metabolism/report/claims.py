@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from metabolism.cases import predict, read_cases
 from metabolism.data import read_data
 from metabolism.errors import UnknownName
+from metabolism.model import Model
 
 #: What a published number is to the model: a check entered nothing, a calibration row was fitted, an input taken in.
 ROLES = ("check", "calibration", "input")
@@ -88,6 +90,43 @@ class Claim:
         return self.low <= (self.published if self.own_interval else self.predicted) <= self.high
 
 
+def case_claims(model: Model, statements: Mapping[str, str]) -> list[Claim]:
+    """Claims about rows of the case files, each on the population and with the interventions of its row.
+
+    Parameters
+    ----------
+    model : Model
+    statements : mapping of str to str
+        Id of a row to the words of its claim.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such row.
+    """
+    rows = {r.id: r for r in read_cases(model)}
+    for name in statements:
+        if name not in rows:
+            raise UnknownName("row of the case files", name, rows)
+    chosen = [rows[name] for name in statements]
+    values = predict(model, chosen).values[:, 0]
+    return [
+        Claim(
+            r.id,
+            statements[r.id],
+            float(v),
+            r.observed,
+            r.low,
+            r.high,
+            r.unit,
+            r.sources[0],
+            r.note,
+            role="check" if r.role == "check" else "calibration",
+        )
+        for r, v in zip(chosen, values, strict=True)
+    ]
+
+
 def tally(claims: Sequence[Claim]) -> str:
     """How many claims hold, in a sentence that counts checks and what the model was made with apart.
 
@@ -103,5 +142,7 @@ def tally(claims: Sequence[Claim]) -> str:
         some = "" if len(flags) == 1 else "s"
         return f"{len(flags)} {what.replace('#', some)} {sum(flags)} {'holds' if sum(flags) == 1 else 'hold'}"
 
-    text = f"Of {part(checks, 'check#')}"
-    return text + (f"; of {part(made, 'figure# that the model was made with (fitted or put in)')}." if made else ".")
+    texts = [f"of {part(checks, 'check#')}"] if checks else ["nothing here is a check"]
+    texts += [f"of {part(made, 'figure# that the model was made with (fitted or put in)')}"] if made else []
+    text = "; ".join(texts)
+    return f"{text[0].upper()}{text[1:]}."

@@ -13,6 +13,7 @@ from .disease import (
 )
 from .effects import OWN_BASELINE, Scenario, direct_maximum, scenario_maximum, scenarios, with_scenario
 from .patients import PATIENT_COLUMNS, balance, candidates, effective_size, plausibility
+from .plots import course_figure, kaplan_meier
 from .pool import Pool, bodies, make_pool
 from .power import closed_form, figures, power_table, wilson
 from .replicates import replicate
@@ -40,12 +41,14 @@ __all__ = [
     "candidates",
     "closed_form",
     "course",
+    "course_figure",
     "difference_row",
     "direct_maximum",
     "effective_size",
     "figures",
     "hazards",
     "interval",
+    "kaplan_meier",
     "large_sample_log_hr",
     "make_pool",
     "mixed_model",
