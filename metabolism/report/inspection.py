@@ -275,7 +275,7 @@ def _data_files_are_intact() -> list[str]:
         except MetabolismError as error:
             problems.append(str(error))
             continue
-        for cell in table["reference"].astype(str).unique():
+        for cell in table["reference" if "reference" in table else "source"].astype(str).unique():
             problems += [
                 f"{name}: reference '{k}' is not in references.bib" for k in cell.split(";") if k.strip() not in keys
             ]
