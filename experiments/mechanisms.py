@@ -40,12 +40,12 @@ def run(ctx):
     size = 150 if ctx.quick else 3000
     people = [select(model, size, w, ctx.seed).people for w in (JETALS_RUN_IN, read_design("e0761").observation)]
     response = court.Response(model, *people)
-    count, fewer, truths = (800, 400, 40) if ctx.quick else (25_000, 8_000, 500)
+    count, fewer, truths = (800, 400, 40) if ctx.quick else (25_000, 6_000, 300)
     hearing = court.Hearing.of(facts, x, response, count, ctx.seed)
     rng = np.random.default_rng([ctx.seed, 999])
     others = {k: court.Hearing.of(facts, x, response, fewer, ctx.seed, p) for k, p in OTHER_PRIORS.items()}
     sensitivity = court.doubts(hearing, others, court.Facts.of(earlier, pairs, numbers))
-    named, reliability = court.calibration(hearing, truths, min(4000, count // 2), ctx.seed)
+    named, reliability = court.calibration(hearing, truths, min(2000, count // 2), ctx.seed)
     gains = court.menu(hearing, response, 60 if ctx.quick else 300, rng)
     ranking = hearing.ranking()
 

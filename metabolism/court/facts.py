@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,12 @@ class Facts:
             raise InvalidValue("every measured fact needs an SE above 0.")
         return cls(rows, matrix)
 
+    @cached_property
+    def _rows(self) -> list[tuple[str, dict[str, Any]]]:
+        """The table as dictionaries: pandas would cost more than the likelihood."""
+        columns = self.table[["kind", "value", "se", "comparisons", "silent_density"]]
+        return list(zip(map(str, self.table.index), columns.to_dict("records"), strict=True))  # type: ignore[arg-type]
+
     def _kept(self, keep: NDArray[np.bool_]) -> Facts:
         return Facts(self.table[keep], self.correlation[np.ix_(keep, keep)])
 
@@ -140,7 +147,7 @@ class Facts:
             return total
         joint: list[int] = []
         bounds: list[int] = []
-        for i, (name, row) in enumerate(self.table.iterrows()):
+        for i, (name, row) in enumerate(self._rows):
             mean = predicted[str(name)]
             if row["kind"] == "probability":
                 total += np.log(np.where(row["value"] == 1, mean, 1 - mean))
@@ -173,14 +180,15 @@ class Facts:
         """Log probability that the estimates of all bounds lie above their values; two of them may be correlated."""
         from scipy.special import log_ndtr, ndtr, ndtri
 
-        names = self.table.index[bounds]
-        reach = [(predicted[str(n)] - self.table.loc[n, "value"]) / self.table.loc[n, "se"] for n in names]
+        chosen = [self._rows[i] for i in bounds]
+        reach = [(predicted[name] - row["value"]) / row["se"] for name, row in chosen]
         shared = self.correlation[np.ix_(bounds, bounds)][np.triu_indices(len(bounds), 1)]
         if not shared.any():
             return np.asarray(sum((log_ndtr(r) for r in reach), start=np.zeros(1)))
         if len(bounds) != 2:
             raise InvalidValue("correlations are possible between two bounds, not more.")
-        # P(first) times the mean of P(second | first) over the part of the first that lies above its bound
+        # P(nearer bound) times the mean of P(farther | nearer) over the part of the nearer that lies above its bound
+        reach = [np.minimum(*reach), np.maximum(*reach)]
         nodes, weights = np.polynomial.legendre.leggauss(24)
         first = ndtri(np.maximum(ndtr(reach[0])[:, None] * (1 + nodes) / 2, 1e-300))
         given = ndtr((reach[1][:, None] - shared[0] * first) / np.sqrt(1 - shared[0] ** 2))
@@ -200,7 +208,7 @@ class Facts:
         """
         table = self.table.copy()
         noise = np.linalg.cholesky(self.correlation) @ rng.standard_normal(len(table))
-        for (name, row), error in zip(self.table.iterrows(), noise, strict=True):
+        for (name, row), error in zip(self._rows, noise, strict=True):
             mean = predicted[str(name)][draw]
             if row["kind"] == "probability":
                 table.loc[name, "value"] = float(rng.random() < mean)

@@ -65,7 +65,7 @@ class Claim:
         UnknownName
             If there is no such row.
         """
-        rows = {str(r["id"]): r for r in read_data("published/numbers").fillna("").to_dict("records")}
+        rows = {str(r["id"]): r for r in read_data("published/numbers").astype(object).fillna("").to_dict("records")}
         if row not in rows:
             raise UnknownName("published number", row, rows)
         number = rows[row]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def kaplan_meier(table: pd.DataFrame, colours: Mapping[str, str], title: str) ->
     for i, (arm, name) in enumerate(colours.items()):
         part, colour = table[table["arm"] == arm], COLOURS[name]
         alive = ecdf(CensoredData.right_censored(part["months"].to_numpy(), part["event"].to_numpy() == 0)).sf
-        band = alive.confidence_interval()
+        band: Any = alive.confidence_interval()
         months = np.append(0.0, alive.quantiles)
         share, low, high = (
             np.append(100.0, np.clip(100 * course.probabilities, 0, 100)) for course in (alive, band.low, band.high)

@@ -9,6 +9,7 @@ from scipy.stats import multivariate_normal, norm
 
 import metabolism as mb
 from metabolism.court.facts import Facts, information, posterior, resample, score
+from metabolism.court.judgement import Hearing, calibration, doubts, elasticity_needed
 from metabolism.court.mechanisms import MECHANISMS, Priors, draw, exposures, predictions
 from metabolism.court.response import Response
 from metabolism.data import read_data
@@ -33,7 +34,7 @@ def facts(**columns):
 
 @pytest.fixture(scope="module")
 def court():
-    return Facts.of(read_data("court/facts"), read_data("court/correlations"))
+    return Facts.of(*(read_data(n) for n in ("court/facts", "court/correlations", "published/numbers")))
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +82,69 @@ def test_the_smallest_of_several_comparisons_has_a_density_that_integrates_to_on
 
 def test_no_effect_is_scored_exactly(court):
     """Its predictions have no spread, so its score has no error and is a product of plain densities."""
-    alone = {n: court.only(n) for n in ("jetals", "e0761_itt")}
-    none = {n: np.zeros(5) for n in alone}
-    assert score(alone["jetals"], none).log_marginal == pytest.approx(norm.logpdf(1.97, 0, 0.78))
-    z = -0.23 / 0.15
-    smallest = 2 * norm.pdf(z) / 0.15 * norm.cdf(-z)
-    assert score(alone["e0761_itt"], none).log_marginal == pytest.approx(np.log(smallest))
-    assert score(alone["jetals"], none).error == 0
+    names = ("jetals", "e0761_linear", "e0761_saturating", "e0761_early_50")
+    none = {n: np.zeros(5) for n in names}
+    assert score(court.only("jetals"), none).log_marginal == pytest.approx(norm.logpdf(1.97, 0, 3.06 / 3.92))
+    assert score(court.only("jetals"), none).error == 0
+    # a P above .087 in the direction of benefit: 1 - .087 / 2
+    for name in names[1:3]:
+        assert score(court.only(name), none).log_marginal == pytest.approx(np.log(1 - 0.087 / 2), abs=2e-3)
+    early = norm.logpdf(np.log(0.498), 0, 1.5 * np.log(0.929 / 0.267) / 3.92)
+    assert score(court.only("e0761_early_50"), none).log_marginal == pytest.approx(early)
+
+
+def test_two_correlated_bounds_have_the_bivariate_normal_probability():
+    table = facts(kind=["bound", "bound"], value=[-0.265, -0.23], se=[0.155, 0.134])
+    pair = pd.DataFrame({"a": ["f0"], "b": ["f1"], "correlation": [0.866]})
+    means = np.array([[0.0, 0.0], [-0.5, -0.4], [0.3, -0.6]])
+    computed = Facts.of(table, pair).log_likelihood({"f0": means[:, 0], "f1": means[:, 1]})
+    for mean, value in zip(means, computed, strict=True):
+        reach = (mean - [-0.265, -0.23]) / [0.155, 0.134]
+        expected = multivariate_normal([0, 0], [[1, 0.866], [0.866, 1]]).cdf(reach)
+        assert np.exp(value) == pytest.approx(expected, rel=2e-4)
+
+
+def test_simulated_facts_have_the_errors_of_the_published_ones(court):
+    rng = np.random.default_rng(2)
+    truth = {n: np.zeros(1) for n in court.table.index} | {"kaji_cmap": np.array([0.25]), "potency": np.array([np.nan])}
+    tables = [court.simulated(truth, 0, rng).table for _ in range(600)]
+    values = np.array([[t.loc[n, "value"] for n in ("e0761_early_50", "e0761_early_25", "kaji_cmap")] for t in tables])
+    assert values[:, 0].std() == pytest.approx(court.table.loc["e0761_early_50", "se"], rel=0.1)
+    assert np.corrcoef(values[:, :2].T)[0, 1] == pytest.approx(0.5, abs=0.1)
+    assert values[:, 2].mean() == pytest.approx(0.25, abs=0.06)
+    passed = np.mean([t.loc["e0761_linear", "kind"] == "bound" for t in tables])
+    assert passed == pytest.approx(1 - 0.087 / 2, abs=0.03)
+    silent = [t.loc["potency", "value"] for t in tables]
+    assert np.log(1e-3) < min(silent) < 0 < max(silent) < np.log(100)
+
+
+def test_doubts_together_reach_further_than_any_alone(court, scene):
+    hearing = Hearing.of(court, *scene, 400, 1)
+    table = doubts(hearing, {}, court).pivot(index="variant", columns="family", values="posterior weight")
+    assert np.allclose(table.sum(axis=1), 1)
+    none = table["no effect"]
+    together = none["together: sceptical, no CMAP, early of six, JETALS SE times 1.5"]
+    assert together == none.max()
+    assert none["without kaji_cmap"] > none["prior weights: base"]
+    assert none["CMAP by chance 0"] < none["CMAP by chance 0.5"]
+
+
+def test_the_court_is_calibrated_on_truths_that_it_draws_itself(court, scene):
+    """Where it claims a family with large weight it is right more often than where it claims little."""
+    named, reliability = calibration(Hearing.of(court, *scene, 500, 1), 120, 250, 1)
+    assert named["truths"].sum() == 120
+    order = reliability.sort_values("mean weight")
+    assert order["share true"].iloc[-1] > 0.5 > order["share true"].iloc[0]
+    assert (order["mean weight"] - order["share true"]).abs().max() < 0.35
+
+
+def test_the_elasticity_needed_falls_with_the_fall_and_gives_the_difference(scene):
+    response = scene[1]
+    falls = np.array([0.034, 0.2, 0.4])
+    needed = elasticity_needed(response, 1.0, falls)
+    assert (np.diff(needed) < 0).all()
+    effect, none = 1 - (1 - falls) ** needed, np.zeros(3)
+    assert response.points("16", effect, none, "early", 12 + none) == pytest.approx(np.ones(3), abs=0.01)
 
 
 def test_without_any_fact_posterior_weights_are_prior_weights():
@@ -113,7 +170,7 @@ def test_bad_facts_are_refused():
     with pytest.raises(InvalidValue, match="SE above 0"):
         Facts.of(facts(se=[0.0]))
     pair = pd.DataFrame({"a": ["f0"], "b": ["f7"], "correlation": [0.6]})
-    with pytest.raises(UnknownName, match="scored fact"):
+    with pytest.raises(UnknownName, match="no fact 'f7'"):
         Facts.of(facts(se=[1.0]), pair)
     pair = pd.DataFrame({"a": ["f0"], "b": ["f1"], "correlation": [1.2]})
     with pytest.raises(InvalidValue, match="contradict"):

@@ -12,8 +12,9 @@ import pytest
 import metabolism as mb
 from metabolism.data import read_data, source, sources
 from metabolism.errors import InvalidValue, ModelError, ProvenanceError, UnknownName
+from metabolism.model import citations
 from metabolism.progress import silent
-from metabolism.report.claims import Claim
+from metabolism.report.claims import ROLES, Claim, case_claims, tally
 from metabolism.report.registry import Context, experiment_names, get_experiment, known_gaps, run
 from metabolism.trials import JETALS_RUN_IN, RunIn, scenarios, select, with_scenario
 from tests.conftest import JETALS
@@ -120,6 +121,43 @@ def test_an_experiment_file_must_register_exactly_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("predicted", [float("nan"), -1.0, 5.0])
 def test_a_claim_outside_its_band_or_not_a_number_does_not_hold(predicted):
     assert not Claim("x", "x", predicted, 1, 0, 2, "points", "Oki2022").holds
+
+
+def test_a_claim_about_a_row_takes_what_was_published_and_is_judged_by_the_models_own_trials():
+    inside = Claim.of("jetals.se", 0.61, (0.46, 0.81))
+    assert (inside.id, inside.published, inside.unit, inside.role, inside.holds) == (
+        "se",
+        0.77,
+        "points",
+        "check",
+        True,
+    )
+    assert not Claim.of("jetals.se", 0.61, (0.46, 0.70)).holds
+    band = Claim.of("jetals.baseline", 42.4)
+    assert (band.low, band.high, band.role, band.holds) == (41.9, 42.8, "calibration", True)
+    with pytest.raises(UnknownName, match="no published number"):
+        Claim.of("jetals.sa", 1.0)
+
+
+def test_rows_of_the_case_files_serve_as_claims_with_their_role(model):
+    claims = case_claims(model, {"C04a": "homocysteine", "P11b": "half-life"})
+    assert [(c.id, c.role) for c in claims] == [("C04a", "calibration"), ("P11b", "check")]
+    assert claims[0].predicted == pytest.approx(10, abs=0.1)
+    with pytest.raises(UnknownName, match="no row of the case files"):
+        case_claims(model, {"C99": "nothing"})
+
+
+def test_checks_are_counted_apart_from_what_the_model_was_made_with():
+    claims = [Claim.of("jetals.se", 0.6, (0.4, 0.9)), Claim.of("jetals.difference", 2.0), Claim.of("proact.slope", 5.0)]
+    assert tally(claims).startswith("Of 2 checks 1 holds; of 1 figure that the model was made with")
+    assert tally(claims[1:2]).startswith("Nothing here is a check; of 1 figure")
+
+
+def test_every_published_number_has_a_known_source_and_a_role():
+    numbers = read_data("published/numbers")
+    assert numbers["id"].is_unique
+    assert set(numbers["kind"]) <= set(ROLES)
+    assert citations(numbers["source"].str.split(";").explode())
 
 
 def test_data_files_are_checked_against_their_checksum(tmp_path, monkeypatch):
