@@ -43,7 +43,7 @@ _NAMESPACES = {
     "identifiability": "sensitivity.identifiability",
     "local_sensitivity": "sensitivity.local",
     "mmrm": "trials.mmrm",
-    "patients": "trials.patients",
+    "patients": "trials",
     "plotting": "plotting",
     "population": "trials.screening",
     "power": "trials.power",
@@ -51,7 +51,7 @@ _NAMESPACES = {
     "replicates": "trials.replicates",
     "sensitivity_plots": "sensitivity.plots",
     "slowing": "trials.pool",
-    "trial": "trials.trial",
+    "trial": "trials",
 }
 
 __all__ = [*sorted(_PUBLIC)]

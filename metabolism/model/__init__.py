@@ -1,4 +1,4 @@
-"""What the model is: its text, its numbers, where each number comes from, and how sure it is.
+"""What the model is, and where each number comes from: text, table, sources, uncertainty.
 
 Structure stands in ``models/*.ant``, numbers in ``models/parameters.csv``, named overrides in ``models/sets``. This
 room alone reads them. It builds one flat, annotated SBML document; everything else in the house works on that
