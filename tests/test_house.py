@@ -169,7 +169,7 @@ PATHS = {
     "metabolism.simulation": "simulate verify_doses",
     "metabolism.sweep": "scan",
     "metabolism.court": "Facts Score information posterior resample score",
-    "metabolism.trials": "Arm Design Trial analyse candidates make_pool power_table read_design replicate simulate_trial",
+    "metabolism.trials": "Arm Design Trial analyse candidates make_pool power_table read_design simulate_trial",
 }
 NAMESPACES = {
     "analysis": "analyse ancova cox log_rank responders survival",
