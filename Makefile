@@ -31,11 +31,12 @@ types: $(STAMP)
 check: $(STAMP)
 	$(BIN)/metabolism check
 
-# write derived values, the committed SBML build, the fingerprint and the board's page afresh after a change in models/
+# write derived values, the committed SBML build, the fingerprint, the board's page and the drawing of the rooms afresh
 generated: $(STAMP)
 	$(BIN)/metabolism check --rewrite
 	$(BIN)/metabolism fingerprint --json docs/fingerprints/als_methionine.json --force
 	$(BIN)/metabolism qualify --markdown docs/evidence || test $$? -eq 1
+	$(BIN)/python docs/architecture.py
 
 # measure the fast engine against other tools and write docs/performance.md; WITH="amici desolve" adds those
 bench: $(STAMP)

@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 OUT = HERE / "_generated"
 #: Pages written by hand that a table of contents names; every other page is found and listed by its folder.
-NAMED = {"index", "start", "tutorials", "event_semantics", "api", "changelog", "cite", "contribute"}
+NAMED = {"index", "start", "tutorials", "architecture", "event_semantics", "api", "changelog", "cite", "contribute"}
 
 
 def write_all() -> None:

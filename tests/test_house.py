@@ -1,15 +1,21 @@
 """The house: rooms are entered by their doors, and a door offers nothing that is not explained."""
 
 import ast
+import cProfile
 import functools
 import importlib
+import importlib.util
 import inspect
+import os
 import re
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+
+import metabolism as mb
+from metabolism.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = sorted(p.parent.name for p in (ROOT / "metabolism").glob("*/__init__.py"))
@@ -118,3 +124,77 @@ def test_what_is_declared_is_imported(group):
         re.split(r"[>=<\[ ]", w)[0].lower() for w in {**PROJECT["dependency-groups"], **extras}[group] if w == str(w)
     }
     assert {name for name in wanted - RUN - {"als-methionine"} if not is_imported(name, text)} == set()
+
+
+def passed(call):
+    """The rooms and ground files whose functions a call enters."""
+    profile, home = cProfile.Profile(), f"{ROOT / 'metabolism'}{os.sep}"
+    profile.runcall(call)
+    codes = [entry.code for entry in profile.getstats() if not isinstance(entry.code, str)]
+    files = [c.co_filename[len(home) :] for c in codes if c.co_filename.startswith(home) and c.co_name != "<module>"]
+    return {Path(file).parts[0].removesuffix(".py") for file in files} - {"__init__", "errors", "types"}
+
+
+JOURNEYS = {
+    "A dose text": (["simulate", "--regimen", "50 mg im", "--until", "2 d", "--output", "cbl_plasma"], 10),
+    "A parameter row": (["show", "MN_gamma"], 10),
+    "A case row": (["qualify"], 12),
+}
+
+
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_a_journey_passes_the_rooms_that_the_page_names(journey, capsys):
+    arguments, most = JOURNEYS[journey]
+    rooms = passed(lambda: main(arguments))
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = next(part for part in page.split("\n\n") if part.startswith(f"**{journey}**"))
+    assert {room for room in rooms if f"`{room}`" not in told} == set()
+    assert len(rooms) <= most
+    assert capsys.readouterr().out
+
+
+def test_the_drawing_of_the_rooms_is_that_of_the_code():
+    script = importlib.util.spec_from_file_location("architecture", ROOT / "docs" / "architecture.py")
+    architecture = importlib.util.module_from_spec(script)
+    script.loader.exec_module(architecture)
+    drawn = architecture.TARGET.read_text(encoding="utf-8")
+    assert drawn == architecture.drawing(), "python docs/architecture.py draws it afresh"
+    assert {room for room in ROOMS if f">{room}</text>" not in drawn} == set()
+
+
+#: What could be imported before there were rooms.
+PATHS = {
+    "metabolism.fit": "Definition Fit Objective least_squares read_definition relaxed shipped_fits",
+    "metabolism.model": "Model antimony_from_sbml antimony_text build_sbml load messages model_settings",
+    "metabolism.simulation": "simulate verify_doses",
+    "metabolism.sweep": "scan",
+    "metabolism.court": "Facts Score information posterior resample score",
+    "metabolism.trials": "Arm Design Trial analyse candidates make_pool power_table read_design simulate_trial",
+}
+NAMESPACES = {
+    "analysis": "analyse ancova cox log_rank responders survival",
+    "design": "Arm Design parse_design read_design",
+    "effects": "Scenario scenarios with_scenario",
+    "endpoints": "area change half_life lambda_z mean nca peak percent_change time_of_peak",
+    "factors": "Factor Factors choose from_cohort",
+    "fisher_information": "Information expected_information information",
+    "identifiability": "Structural Structure disease pharmacokinetics",
+    "local_sensitivity": "curves reference_control slopes tornado",
+    "mmrm": "fit",
+    "patients": "alsfrs_r balance candidates effective_size motor_units plausibility",
+    "plotting": "axis_label band intervals new_figure save_figure style",
+    "population": "RunIn observe select",
+    "power": "closed_form power_table",
+    "profile_likelihood": "profile",
+    "replicates": "replicate",
+    "sensitivity": "Indices delta efast morris pawn prcc sobol",
+    "sensitivity_plots": "bars convergence curve_map heat slope_map tornado",
+    "slowing": "bodies slowing",
+    "trial": "Pool Trial make_pool randomise screen simulate_trial",
+}
+
+
+@pytest.mark.parametrize("path", [*PATHS, *NAMESPACES])
+def test_what_could_be_imported_before_there_were_rooms_still_can(path):
+    module = importlib.import_module(path) if path in PATHS else getattr(mb, path)
+    assert [n for n in (PATHS | NAMESPACES)[path].split() if not callable(getattr(module, n, None))] == []

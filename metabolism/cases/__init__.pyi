@@ -11,7 +11,7 @@ from .intervals import (
     to_scale,
 )
 from .peers import run_peers
-from .predictions import Predictions, arms_of, predict
+from .predictions import Predictions, arms_of, predict, run_arm
 from .render import MEMORY, board_figure, board_markdown, board_text, peer_markdown, peer_text
 from .rows import InvalidCase, Row, read_cases
 
@@ -37,6 +37,7 @@ __all__ = [
     "qualify",
     "read_cases",
     "residual_sds",
+    "run_arm",
     "run_peers",
     "scale_of",
     "score",

@@ -1,4 +1,4 @@
-"""The model, a patient and a regimen as files that other tools run.
+"""The model, a patient and a regimen as files for other tools.
 
 One door to every format: SBML in three levels, Antimony, a COMBINE archive with its experiment, PEtab problems,
 programs in Python, Julia and R, a page of equations, a table. Each file is written whole or not at all, never over

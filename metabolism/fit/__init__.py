@@ -1,4 +1,4 @@
-"""Which values of the parameters do the data ask for, and how sure can one be of each?
+"""Which parameter values do the data ask for? And how sure can one be of each?
 
 A fit is a small file in ``models/fits``: which parameters, which rows of the cases, which priors. A residual is the
 distance of a prediction from its published value in units of the band of its row; rows that must pass are constraints

@@ -1,4 +1,4 @@
-"""What the model is: its text, its numbers, where each number comes from, and how sure it is.
+"""What the model is, and where each number comes from: text, table, sources, uncertainty.
 
 Structure stands in ``models/*.ant``, numbers in ``models/parameters.csv``, named overrides in ``models/sets``. This
 room alone reads them. It builds one flat, annotated SBML document; everything else in the house works on that
@@ -10,8 +10,8 @@ from the posterior of the fits), *closure* (the capacities that follow from the 
 
 >>> from metabolism.model import load
 >>> model = load()
->>> model.table["hcy_plasma"].value, model.table["hcy_plasma"].unit, model.table["hcy_plasma"].source
-(10.0, 'uM', 'Nygard1995')
+>>> model.table["hcy_plasma"].unit, model.table["hcy_plasma"].confidence
+('uM', 'A')
 >>> patient = model.with_set("als_patient").with_values(GFR_rel=0.5)
 >>> patient.sets, patient.changed["GFR_rel"], model.changed
 (('als_patient',), 0.5, mappingproxy({}))

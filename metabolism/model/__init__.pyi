@@ -1,6 +1,7 @@
 from .annotations import COLLECTIONS, DISEASE_TERM, QUALIFIERS, REGISTRY, identifiers, read_annotations, write_identity
 from .build import (
     antimony_from_sbml,
+    antimony_text,
     build_is_kept,
     build_sbml,
     messages,
@@ -37,6 +38,7 @@ __all__ = [
     "ParameterSet",
     "ParameterTable",
     "antimony_from_sbml",
+    "antimony_text",
     "bibliography",
     "build_is_kept",
     "build_sbml",

@@ -101,7 +101,11 @@ def annotate(sbml: str, table: ParameterTable, settings: Mapping[str, Any]) -> s
 
 
 def identifiers(row: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the pairs of qualifier and ``collection/ID`` of one row of annotations.csv."""
+    """Return the pairs of qualifier and ``collection/ID`` of one row of annotations.csv.
+
+    >>> identifiers({"identifiers": "is chebi/CHEBI:17588; isVersionOf go/GO:0008705"})
+    [('is', 'chebi/CHEBI:17588'), ('isVersionOf', 'go/GO:0008705')]
+    """
     pairs = [text.strip().partition(" ") for text in row.get("identifiers", "").split(";") if text.strip()]
     return [(qualifier, uri) for qualifier, _, uri in pairs]
 

@@ -14,7 +14,7 @@ from metabolism.data import models_dir
 from metabolism.errors import ModelError
 from metabolism.files import write_text
 from metabolism.model.annotations import annotate
-from metabolism.model.parameters import MODEL_KINDS, ParameterTable
+from metabolism.model.parameters import ParameterTable
 
 
 def model_settings() -> dict[str, Any]:
@@ -29,9 +29,7 @@ def antimony_text(table: ParameterTable) -> str:
     root = models_dir()
     parts = [f"model {settings['id']}", (root / "units.ant").read_text(encoding="utf-8")]
     parts += [(root / f"{name}.ant").read_text(encoding="utf-8") for name in settings["fragments"]]
-    for p in table.values():
-        if p.kind in MODEL_KINDS:
-            parts.append(f"{p.id} = {p.value!r}; {p.id} has {p.unit};")
+    parts += [f"{p.id} = {p.value!r}; {p.id} has {p.unit};" for p in table.symbols.values()]
     return "\n".join([*parts, "end", ""])
 
 
@@ -82,7 +80,11 @@ def write_build(table: ParameterTable) -> Path:
 
 
 def sbml_from_antimony(text: str) -> str:
-    """Translate Antimony to SBML; any message of libAntimony is an error (it keeps global state, cleared here)."""
+    """Translate Antimony to SBML; any message of libAntimony is an error (it keeps global state, cleared here).
+
+    >>> 'id="decay"' in sbml_from_antimony("model decay; S = 10; k = 0.5; J: S -> ; k*S; end")
+    True
+    """
     import antimony
 
     antimony.clearPreviousLoads()

@@ -17,6 +17,12 @@ def describe(model: Model, name: str) -> str:
     ------
     UnknownName
         If nothing has that id.
+
+    Examples
+    --------
+    >>> from metabolism.model import load
+    >>> print(describe(load(), "MN_gamma").splitlines()[0].split(" = ")[0])
+    MN_gamma
     """
     system = equations(model)
     formulas = read_formulas(model.sbml)

@@ -1,7 +1,4 @@
-"""Model text to model: joins the Antimony fragments with the table of numbers into one flat SBML document.
-
-This is the only module that touches antimony and the `.ant` files.
-"""
+"""The model as a value: one structure, one set of numbers, and changed copies of it."""
 
 from __future__ import annotations
 
@@ -85,6 +82,12 @@ class Model:
         ------
         SetConflict
             If a set applied before changes the same parameter.
+
+        Examples
+        --------
+        >>> patient = load().with_set("als_patient")
+        >>> patient.sets, load().sets
+        (('als_patient',), ())
         """
         overrides = read_set(name)
         for key in overrides.values:
@@ -137,6 +140,11 @@ def load(name: str = "als_methionine") -> Model:
         If there is no model of that name.
     ModelError
         If the files do not make a model.
+
+    Examples
+    --------
+    >>> load().table["hcy_plasma"].unit, load() is load()
+    ('uM', True)
     """
     settings = model_settings()
     if name != settings["id"]:
@@ -146,5 +154,9 @@ def load(name: str = "als_methionine") -> Model:
 
 
 def equations(model: Model) -> Equations:
-    """Return the equations of a model (read once per structure)."""
+    """Return the equations of a model (read once per structure).
+
+    >>> "hcy_plasma" in equations(load()).states
+    True
+    """
     return read_equations(model.sbml)

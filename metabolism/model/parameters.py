@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from metabolism.data import models_dir
 from metabolism.errors import InvalidValue, ModelError, UnknownName
@@ -26,31 +27,16 @@ MODEL_KINDS = frozenset(
 
 OTHER_KINDS = frozenset({"reference", "population"})
 
+_HEAD = """parameterId,parameterName,nominalValue,lowerBound,upperBound,estimate,priorDistribution,priorParameters,
+unit,module,kind,source,locator,confidence,derivation,scale,note"""
+
 #: Columns of ``models/parameters.csv``; the first eight are those of a PEtab parameter table.
-COLUMNS = (
-    "parameterId",
-    "parameterName",
-    "nominalValue",
-    "lowerBound",
-    "upperBound",
-    "estimate",
-    "priorDistribution",
-    "priorParameters",
-    "unit",
-    "module",
-    "kind",
-    "source",
-    "locator",
-    "confidence",
-    "derivation",
-    "scale",
-    "note",
-)
+COLUMNS = tuple(_HEAD.replace("\n", "").split(","))
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One number of the model: a parameter, a compartment size or an initial value.
+    """One number of the model: a parameter, a compartment size or an initial value; its fields are `COLUMNS`.
 
     Attributes
     ----------
@@ -116,7 +102,11 @@ class ParameterTable(Mapping[str, Parameter]):
     __eq__ = object.__eq__
 
     def of(self, *, kind: str | None = None, module: str | None = None) -> list[Parameter]:
-        """Return the rows of one kind and/or module."""
+        """Return the rows of one kind and/or module.
+
+        >>> [p.id for p in parameter_table().of(kind="exponent", module="motor_neuron")][:1]
+        ['MN_gamma']
+        """
         return [p for p in self.values() if kind in (None, p.kind) and module in (None, p.module)]
 
     @property
@@ -154,31 +144,14 @@ def read_parameters(path: Path) -> ParameterTable:
             if row["kind"] not in MODEL_KINDS | OTHER_KINDS:
                 raise ModelError(f"{path.name} line {line}: kind '{row['kind']}' of '{key}' is not known.")
             try:
-                value, lower, upper = (float(row[c]) for c in ("nominalValue", "lowerBound", "upperBound"))
-                scale = float(row["scale"]) if row["scale"] else (abs(value) or 1.0)
+                numbers = {c: float(row[c]) for c in ("nominalValue", "lowerBound", "upperBound")}
+                numbers["scale"] = float(row["scale"]) if row["scale"] else (abs(numbers["nominalValue"]) or 1.0)
             except ValueError as error:
                 raise ModelError(f"{path.name} line {line}: '{key}': {error}.") from None
-            if not all(map(math.isfinite, (value, lower, upper, scale))):
+            if not all(map(math.isfinite, numbers.values())):
                 raise ModelError(f"{path.name} line {line}: '{key}' is not finite.")
-            rows[key] = Parameter(
-                key,
-                row["parameterName"],
-                value,
-                lower,
-                upper,
-                row["estimate"] == "1",
-                row["priorDistribution"],
-                row["priorParameters"],
-                row["unit"],
-                row["module"],
-                row["kind"],
-                row["source"],
-                row["locator"],
-                row["confidence"],
-                row["derivation"],
-                scale,
-                row["note"],
-            )
+            cells: dict[str, Any] = {**row, **numbers, "estimate": row["estimate"] == "1"}
+            rows[key] = Parameter(*(cells[c] for c in COLUMNS))
     return ParameterTable(rows)
 
 
@@ -211,6 +184,11 @@ def read_set(name: str) -> ParameterSet:
     ------
     UnknownName
         If there is no such set, or a row names an unknown parameter.
+
+    Examples
+    --------
+    >>> "als_patient" in set_names(), read_set("als_patient").values["motor_units"] < 1
+    (True, True)
     """
     path = models_dir() / "sets" / f"{name}.csv"
     if name not in set_names():
@@ -234,6 +212,11 @@ def check_value(parameter: Parameter, value: float | str) -> float:
     ------
     InvalidValue
         If the value is not finite or negative. Bounds are plausibility limits, not refused here.
+
+    Examples
+    --------
+    >>> check_value(parameter_table()["hcy_plasma"], "12 nM")
+    0.012
     """
     number = magnitude(value, parameter.unit, parameter.id)
     if number < 0:

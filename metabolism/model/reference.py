@@ -80,7 +80,12 @@ class Closure:
 
 @lru_cache(maxsize=2)
 def closure(table: ParameterTable) -> Closure:
-    """Return the compiled derivations of a table."""
+    """Return the compiled derivations of a table.
+
+    >>> closed = closure(parameter_table())
+    >>> closed.values()[closed.names[0]] == closed.values({"MN_gamma": 3.0})[closed.names[0]]
+    True
+    """
     return Closure(table)
 
 
@@ -124,10 +129,8 @@ def stale_rows(table: ParameterTable, rtol: float = 1e-12) -> list[str]:
 
 def rewrite_table() -> int:
     """Write freshly derived values into ``models/parameters.csv``; return how many rows changed."""
-    path = models_dir() / "parameters.csv"
-    table = parameter_table()
-    fresh = Closure(table).values()
-    with path.open(newline="", encoding="utf-8") as handle:
+    fresh = Closure(parameter_table()).values()
+    with (models_dir() / "parameters.csv").open(newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     changed = 0
     for row in rows:

@@ -32,12 +32,12 @@ def bibliography() -> dict[str, Entry]:
 def publication_ids() -> dict[str, str]:
     """Return ``doi/...`` or ``pubmed/...`` of every reference that has one, read without parsing whole entries."""
     text = (models_dir() / "references.bib").read_text(encoding="utf-8")
-    found = {}
+    ids = {}
     for key, body in re.findall(r"^@\w+\{(\w+),\n(.*?)^\}", text, flags=re.M | re.S):
         fields = dict(re.findall(r"^\s*(doi|pmid) = \{(.+?)\},?$", body, flags=re.M))
         if fields:
-            found[key] = f"doi/{fields['doi']}" if "doi" in fields else f"pubmed/{fields['pmid']}"
-    return found
+            ids[key] = f"doi/{fields['doi']}" if "doi" in fields else f"pubmed/{fields['pmid']}"
+    return ids
 
 
 def untraceable() -> frozenset[str]:
@@ -65,6 +65,11 @@ def citation(key: str) -> str:
     ------
     UnknownName
         If the key is not in the bibliography.
+
+    Examples
+    --------
+    >>> "1995" in citation("Nygard1995")
+    True
     """
     entries = bibliography()
     if key not in entries:
@@ -82,5 +87,9 @@ def citation(key: str) -> str:
 
 
 def citations(keys: Iterable[str]) -> dict[str, str]:
-    """Return the text of several references, in order and without repeats."""
+    """Return the text of several references, in order and without repeats.
+
+    >>> list(citations(["Nygard1995", "Oki2022", "Nygard1995"]))
+    ['Nygard1995', 'Oki2022']
+    """
     return {key: citation(key) for key in dict.fromkeys(keys)}

@@ -132,6 +132,10 @@ def tornado_figure(found: pd.DataFrame, endpoint: str, count: int = 12) -> Figur
     return figure
 
 
+#: The name of `tornado_figure` in notebooks written before the rooms.
+tornado = tornado_figure
+
+
 def _errors(part: Any) -> list[Any]:
     return [part["value"] - part["low"], part["high"] - part["value"]]
 

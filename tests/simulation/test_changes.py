@@ -79,7 +79,7 @@ def test_a_case_arm_is_what_simulate_gives_for_the_same_words(model):
     found = mb.simulate(
         model, row.text["interventions"], "9 h", outputs=["hcy_plasma", "met_plasma"], times=[0, 4, 8], rtol=1e-9
     )
-    from metabolism.cases.predictions import run_arm
+    from metabolism.cases import run_arm
     from metabolism.model import equations
     from metabolism.simulation import rest_patients
 
