@@ -247,6 +247,7 @@ def test_a_baseline_that_cannot_be_read_says_what_to_write(model, text, words):
         ({"mixture": "0 none | 1 set mthfr_677tt"}, "mixture", "or one is 0"),
         ({"mixture": "none | set mthfr_677tt"}, "mixture", "write a share and who it is"),
         ({"mixture": "0.5 weight = 60 kg | 0.5 none"}, "mixture", "put it into 'population'"),
+        ({"mixture": "spread FOLATE_DIET_rate 0-fold"}, "mixture", "lies above 1"),
         ({"mixture": "spread FOLATE_DIET 2-fold"}, "mixture", "Did you mean 'FOLATE_DIET_rate'"),
         (
             {"match": "cbl_plasma = 300 pM by CBL_DIET_rate", "mixture": "1 cbl_plasma = 200 pM by CBL_DIET_rate"},
