@@ -306,6 +306,7 @@ def test_a_study_is_predicted_by_a_fit_without_it_and_its_interval_by_the_others
             assert line["low90"] == pytest.approx(line["predicted"] * math.exp(-half), rel=1e-3)
             inside = abs(observed[i] - math.log(line["predicted"])) <= half
             assert line["covered"] == str(inside)
+            assert line["step_left"] < 0.01, "a linear problem is solved at once"
             assert line["in_band"] == (abs(observed[i] - levels.a[i] @ best) < math.log(3))
     # the residual of a study does not know the study's own error
     errors = np.log(lines["observed"] / lines["predicted"]).to_numpy()
