@@ -84,7 +84,7 @@ def leave_out(
 def _without(objective: Objective, fit: Fit, rows: list[int], limit: int) -> dict[str, Any]:
     """Fit without some rows: their predicted values, what the parameters leave open, and the step still wanted [SE]."""
     seen = np.setdiff1d(np.arange(len(fit.residuals)), rows)
-    x, _ = minimise(objective, fit.x, limit, seen)
+    x, _ = minimise(objective, fit.x, limit, seen, ftol=0.01)
     jacobian, residuals = objective.jacobian(x), objective.one(x)
     covariance = np.linalg.inv(jacobian[seen].T @ jacobian[seen])
     wanted = np.linalg.lstsq(jacobian[seen], -residuals[seen], rcond=None)[0]
