@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: A row whose value the fitted parameters move by less, on its scale, rests on none of them.
+PUT_IN = 1e-3
+
+
 @dataclass(frozen=True, eq=False)
 class LeftOut:
     """How studies were predicted by fits that had not seen them.
@@ -113,7 +117,10 @@ def _judged(objective: Objective, studies: Mapping[str, list[int]], pieces: Mapp
     )
     classes, names = [class_of(r) for r in rows], np.array([study for study, _ in order])
     scaled = np.array([float(to_scale(r, v)) for r, v in zip(rows, predicted, strict=True)])
+    # a number that no fitted parameter moves was put in by hand: nothing is predicted, and nothing counted
+    put_in = (spread < PUT_IN) & np.isfinite([r.high - r.low for r in rows])
     published = np.array([float(to_scale(r, np.nan if r.limit else r.observed)) for r in rows])
+    published[put_in] = np.nan
     errors = published - scaled
     sds = np.full(len(rows), np.nan)
     for study in studies:
@@ -136,6 +143,7 @@ def _judged(objective: Objective, studies: Mapping[str, list[int]], pieces: Mapp
             "low": [r.low for r in rows],
             "high": [r.high for r in rows],
             "unit": [r.unit for r in rows],
+            "put_in": put_in,
             "in_band": [bool(r.low <= v <= r.high) for r, v in zip(rows, predicted, strict=True)],
             "class": classes,
             "sd_parameters": spread,
