@@ -114,8 +114,8 @@ class Board:
 
     @property
     def passed(self) -> bool:
-        """Whether every must-pass case passes."""
-        return all(c.passed for c in self.cases if c.must_pass)
+        """Whether every must-pass case passes, and no case was refused."""
+        return all(c.passed if c.must_pass else not c.refused for c in self.cases)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return (cases that pass, cases) for each role."""

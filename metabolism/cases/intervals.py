@@ -183,13 +183,16 @@ def score(name: str, table: Sequence[Mapping[Any, Any]]) -> str:
     table : sequence of mapping
         Rows of ``left_out.csv``.
     """
-    band = sum(str(t["in_band"]) == "True" for t in table)
-    judged = [t for t in table if str(t["covered"]) in ("True", "False")]
+    moved = [t for t in table if str(t["put_in"]) != "True"]
+    band = sum(str(t["in_band"]) == "True" for t in moved)
+    judged = [t for t in moved if str(t["covered"]) in ("True", "False")]
     covered = sum(str(t["covered"]) == "True" for t in judged)
-    studies = len({t["study"] for t in table})
+    studies = len({t["study"] for t in moved})
+    rest = f" ({len(table) - len(moved)} more rest on no fitted parameter and are not counted)"
     return (
-        f"left-out studies of fit {name}: {studies} studies, {share(band, len(table))} rows in their band; "
-        f"90 % intervals cover {share(covered, len(judged))} published values{judge(covered, len(judged))}"
+        f"left-out studies of fit {name}: {studies} studies, {share(band, len(moved))} rows in their band"
+        f"{rest if len(moved) < len(table) else ''}; 90 % intervals cover {share(covered, len(judged))} published "
+        f"values{judge(covered, len(judged))}"
     )
 
 

@@ -136,7 +136,8 @@ def predict(
         for k in range(len(parameters)):
             if k in unmet:
                 made.refused.add((i, k))
-                failed[k] = f"{row.where('match')}: {unmet[k]}"
+                own = any(t.text in unmet[k] for arm in row.arms for m in arm.members for t in m.targets)
+                failed[k] = f"{row.where('mixture' if own else 'match')}: {unmet[k]}"
             elif k not in failed and not np.isfinite(made.values[i, k]):
                 failed[k] = f"'{row.text['metric']}' has no value: the curve does not allow it"
             if k in failed:

@@ -400,6 +400,8 @@ class _Builder:
         if spread:
             if spread[1] not in known:
                 raise UnknownName("parameter", spread[1], known, "List them with `metabolism list parameters`.")
+            if not 1 < float(spread[2]) <= 20:
+                raise InvalidValue(f"'{text}': a geometric standard deviation lies above 1, at most 20; 1.5 is usual.")
             # three-point Gauss-Hermite quadrature of a normal logarithm
             steps = ((1 / 6, -math.sqrt(3)), (2 / 3, 0.0), (1 / 6, math.sqrt(3)))
             factors = [(share, float(spread[2]) ** z) for share, z in steps]

@@ -87,7 +87,7 @@ def _fit(arguments: Arguments) -> int:
             begin("posterior", arguments.proposals),
             folder / "rounds",
         )
-        left = leave_out(objective, best, folder / "left_out", begin)
+        left = leave_out(objective, free, folder / "left_out", begin)
     write_fit(folder, objective, best, walls, drawn, left, free)
     arguments.payload = {"folder": str(folder), "report": (folder / "report.md").read_text(encoding="utf-8")}
     print(arguments.payload["report"])

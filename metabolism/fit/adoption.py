@@ -184,7 +184,9 @@ def _report(
         "## Prediction",
         "",
         f"- {score(d.id, left.rows.to_dict('records'))}.",
-        f"- Left-out rows outside their band: {_outside(left.rows)}.",
+        f"- Left-out rows outside their band: {_outside(left.rows[~left.rows['put_in']])}. No must-pass "
+        "constraint holds these fits. Largest step a fit without a study still wanted when it was stopped: "
+        f"{left.rows['step_left'].max():.2g} standard errors.",
         "- Residual between studies, beside the spread of the parameters (standard deviation of the logarithm of a "
         "level, of the logarithm of 1 + x/100 for a change in per cent, in half bands for a difference): "
         + (", ".join(f"{c} {sd:.3g} ({n} rows)" for c, n, sd in left.sds.itertuples(index=False)) or "none")

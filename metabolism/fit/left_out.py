@@ -1,9 +1,10 @@
 """Prediction that is one: every study predicted by a fit that has not seen it, with the residual this leaves.
 
-A study's rows are taken out of the residuals and the constraints, and the fit goes on from the whole optimum by a few
-steps of least squares; its first Jacobian is that of the whole fit. What is then missing between prediction and
-publication, beyond the spread of the parameters, is the residual between studies (`metabolism.cases`). A study's own
-interval uses the residual of the other studies.
+A study's rows are taken out of the residuals, and the fit goes on from the whole optimum by a few steps of least
+squares; its first Jacobian is that of the whole fit. The must-pass constraints are left out on both sides: they are
+requirements that know every study, and no data. What is then missing between prediction and publication, beyond the
+spread of the parameters, is the residual between studies (`metabolism.cases`). A study's own interval uses the residual
+of the other studies.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from metabolism.fit.objective import Fit, Objective, Progress, minimise
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: A row whose value the fitted parameters move by less, on its scale, rests on none of them.
+PUT_IN = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +55,7 @@ def leave_out(
     ----------
     objective : Objective
     fit : Fit
-        Of all rows.
+        Of all rows, without the constraints (`relaxed`).
     folder : Path
         Holds one piece per study, which several processes may share; made if missing.
     progress : callable, optional
@@ -81,18 +86,17 @@ def leave_out(
 
 
 def _without(objective: Objective, fit: Fit, rows: list[int], limit: int) -> dict[str, Any]:
-    """Fit without some rows; return their predicted values, and what the parameters leave open on their scale."""
-    places, _, _ = objective.walls
-    own = len(fit.residuals)
-    walls = own + np.flatnonzero(~np.isin(places, rows))
-    seen = np.setdiff1d(np.arange(own), rows)
-    x, _ = minimise(objective, fit.x, limit, np.concatenate([seen, walls]))
-    jacobian = objective.jacobian(x)
+    """Fit without some rows: their predicted values, what the parameters leave open, and the step still wanted [SE]."""
+    seen = np.setdiff1d(np.arange(len(fit.residuals)), rows)
+    x, _ = minimise(objective, fit.x, limit, seen, ftol=0.01)
+    jacobian, residuals = objective.jacobian(x), objective.one(x)
     covariance = np.linalg.inv(jacobian[seen].T @ jacobian[seen])
+    wanted = np.linalg.lstsq(jacobian[seen], -residuals[seen], rcond=None)[0]
     predicted = objective.predictions(x[None]).values[rows, 0]
     slopes = np.array([_slope(objective, i, v) * jacobian[i] for i, v in zip(rows, predicted, strict=True)])
     spread = np.sqrt(np.einsum("ij,jk,ik->i", slopes, covariance, slopes))
-    return {"x": x.tolist(), "predicted": predicted.tolist(), "spread": spread.tolist()}
+    step = float((np.abs(wanted) / np.sqrt(np.diag(covariance))).max())
+    return {"x": x.tolist(), "predicted": predicted.tolist(), "spread": spread.tolist(), "step": step}
 
 
 def _slope(objective: Objective, i: int, value: float) -> float:
@@ -113,7 +117,10 @@ def _judged(objective: Objective, studies: Mapping[str, list[int]], pieces: Mapp
     )
     classes, names = [class_of(r) for r in rows], np.array([study for study, _ in order])
     scaled = np.array([float(to_scale(r, v)) for r, v in zip(rows, predicted, strict=True)])
+    # a number that no fitted parameter moves was put in by hand: nothing is predicted, and nothing counted
+    put_in = (spread < PUT_IN) & np.isfinite([r.high - r.low for r in rows])
     published = np.array([float(to_scale(r, np.nan if r.limit else r.observed)) for r in rows])
+    published[put_in] = np.nan
     errors = published - scaled
     sds = np.full(len(rows), np.nan)
     for study in studies:
@@ -136,6 +143,7 @@ def _judged(objective: Objective, studies: Mapping[str, list[int]], pieces: Mapp
             "low": [r.low for r in rows],
             "high": [r.high for r in rows],
             "unit": [r.unit for r in rows],
+            "put_in": put_in,
             "in_band": [bool(r.low <= v <= r.high) for r, v in zip(rows, predicted, strict=True)],
             "class": classes,
             "sd_parameters": spread,
@@ -143,6 +151,7 @@ def _judged(objective: Objective, studies: Mapping[str, list[int]], pieces: Mapp
             "low90": low,
             "high90": high,
             "covered": covered,
+            "step_left": [pieces[study]["step"] for study in names],
         }
     )
     table = [(name, count, sd) for name, (count, sd) in sorted(residual_sds(classes, errors, spread).items())]

@@ -412,7 +412,12 @@ def relaxed(objective: Objective, fit: Fit, limit: int = 25) -> Fit:
 
 
 def minimise(
-    objective: Objective, point: Array, limit: int, rows: NDArray[np.intp] | None = None, fixed: int | None = None
+    objective: Objective,
+    point: Array,
+    limit: int,
+    rows: NDArray[np.intp] | None = None,
+    fixed: int | None = None,
+    ftol: float = 1e-4,
 ) -> tuple[Array, float]:
     """Least squares from a point over some of the constrained residuals.
 
@@ -427,6 +432,8 @@ def minimise(
         Residuals that count; all by default.
     fixed : int, optional
         Parameter that stays where it is.
+    ftol : float
+        Relative gain of a step that is not worth another.
 
     Returns
     -------
@@ -455,7 +462,7 @@ def minimise(
         jac=jacobian,
         bounds=(objective.low[free], objective.high[free]),
         x_scale=objective.sd[free],
-        ftol=1e-4,
+        ftol=ftol,
         xtol=1e-4,
         gtol=1e-6,
         max_nfev=limit,

@@ -70,8 +70,8 @@ def profiles(
 
     All points of all profiles, the fitted value among them, are re-fitted side by side by Gauss-Newton steps whose
     Jacobian starts from that of the fit and is updated after each step (Broyden 1965,
-    doi:10.1090/S0025-5718-1965-0198670-6). That need not converge, and a verdict hangs on two points and the lowest:
-    so the fitted value, and every end that has risen above the threshold, are then brought down by least squares.
+    doi:10.1090/S0025-5718-1965-0198670-6). That need not converge, and a verdict hangs on two points: so an end above
+    the threshold is then brought down by least squares, if it is not far above or still wants to move.
 
     Parameters
     ----------
@@ -121,10 +121,13 @@ def profiles(
     lines = []
     for i, name in enumerate(objective.names):
         points = sorted((v, n) for n, (j, v) in enumerate(places) if j == i)
-        centre = next(n for v, n in points if v == fit.x[i])
-        for n in dict.fromkeys((centre, points[0][1], points[-1][1])):
-            if n == centre or best[n] > best[[m for _, m in points]].min() + THRESHOLD:
-                best[n] = min(best[n], 2 * minimise(objective, x[n], limit, keeps[n][0], i)[1])
+        lowest = best[[n for _, n in points]].min()
+        for n in (points[0][1], points[-1][1]):
+            keep = keeps[n][0]
+            move = np.linalg.lstsq(jacobians[n], -r[n][keep], rcond=None)[0]
+            gain = best[n] - float(((r[n][keep] + jacobians[n] @ move) ** 2).sum())
+            if best[n] - lowest > THRESHOLD and (gain > 0.1 or best[n] - lowest < 2 * THRESHOLD):
+                best[n] = min(best[n], 2 * minimise(objective, x[n], limit, keep, i)[1])
         costs = best[[n for _, n in points]]
         lines.append(Profile(name, np.exp([v for v, _ in points]), costs - costs.min()))
     if tick:

@@ -448,6 +448,13 @@ def _area_to_infinity(arms: list[Reading]) -> Array:
     return np.asarray(area_of(arms[0].times, rise) + np.maximum(rise[:, -1], 0) / slope)[:, None]
 
 
+def _increment_percent_change(arms: list[Reading]) -> Array:
+    """NaN where the other arm has no increment to speak of."""
+    own, other = (a.values - a.baseline[:, None] for a in arms)
+    other = np.where(np.abs(other) > 1e-6 * np.abs(arms[1].baseline[:, None]), other, np.nan)
+    return np.asarray(100 * (own / other - 1))
+
+
 #: What a case row may read off its arms, by name.
 METRICS: dict[str, Metric] = {
     "value": Metric(lambda a: a[0].values, "times", 1, "", "the observable at the reading time"),
@@ -507,7 +514,7 @@ METRICS: dict[str, Metric] = {
         lambda a: a[0].values / a[1].values, "times", 2, "dimensionless", "value over that of the other arm"
     ),
     "increment_percent_change": Metric(
-        lambda a: 100 * ((a[0].values - a[0].baseline[:, None]) / (a[1].values - a[1].baseline[:, None]) - 1),
+        _increment_percent_change,
         "times",
         2,
         "%",

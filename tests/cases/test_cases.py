@@ -99,9 +99,10 @@ def test_all_shipped_rows_obey_the_json_schema_and_the_schema_knows_every_column
 def test_the_first_nine_cases_and_the_b12_deficient_state_must_pass(rows):
     must = {r.case for r in rows if r.must_pass and r.file == "homocysteine.csv"}
     assert must == {*(f"C{i:02d}" for i in range(1, 10)), "C12"}
-    # S09 is how the published table wants C09c represented
-    fitted = {r.case for r in rows if r.file == "supplementary.csv" and (r.must_pass or r.role != "check")}
-    assert fitted == {"S09"}
+
+
+def test_every_row_a_fit_may_use_says_its_split_and_since_when(rows):
+    assert all(r.split in SPLITS and r.fixed for r in rows if r.role == "calibration")
 
 
 def test_every_enzyme_scales_capacities_that_exist(model):
@@ -247,6 +248,7 @@ def test_a_baseline_that_cannot_be_read_says_what_to_write(model, text, words):
         ({"mixture": "0 none | 1 set mthfr_677tt"}, "mixture", "or one is 0"),
         ({"mixture": "none | set mthfr_677tt"}, "mixture", "write a share and who it is"),
         ({"mixture": "0.5 weight = 60 kg | 0.5 none"}, "mixture", "put it into 'population'"),
+        ({"mixture": "spread FOLATE_DIET_rate 0-fold"}, "mixture", "lies above 1"),
         ({"mixture": "spread FOLATE_DIET 2-fold"}, "mixture", "Did you mean 'FOLATE_DIET_rate'"),
         (
             {"match": "cbl_plasma = 300 pM by CBL_DIET_rate", "mixture": "1 cbl_plasma = 200 pM by CBL_DIET_rate"},
@@ -396,5 +398,8 @@ def test_the_documentation_shows_every_column_metric_and_kind_of_intervention(mo
         assert found or example == "none", example
 
 
-def test_case_files_are_shipped():
-    assert [p.name for p in shipped()] == ["homocysteine.csv", "pharmacokinetics.csv", "supplementary.csv"]
+def test_case_files_are_shipped_and_named_in_the_documentation():
+    text = DOCS.read_text(encoding="utf-8")
+    assert {p.name for p in shipped()} >= {"homocysteine.csv", "pharmacokinetics.csv", "supplementary.csv"}
+    for path in shipped():
+        assert f"`experiments/cases/{path.name}`" in text, path.name

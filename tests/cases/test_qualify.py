@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +117,7 @@ def test_metrics_of_readings():
     assert number("percent_difference", [a, b]) == pytest.approx([-25.0, -20.0])
     assert number("ratio", [b, a]) == pytest.approx([8 / 6, 1.25])
     assert number("interaction", [b, a, d, c]) == [2.0, 2.0]
+    assert number("increment_percent_change", [a, b]) == pytest.approx([100.0, math.nan], nan_ok=True)
     assert number("ordering", [d, c, a]) == pytest.approx([10 / 9, 10 / 9])
     assert number("ordering", [d, b, c]) == pytest.approx([8 / 9, 1.0])
 
@@ -397,7 +397,10 @@ def test_a_baseline_out_of_reach_refuses_its_case_and_no_other(model, tmp_path):
         assert "refused: 1 of 3 cases: F" in text
         assert reason in text
     assert "refused" in next(line for line in board_text(board).splitlines() if line.startswith("F "))
-    assert not qualify(model, [replace(r, must_pass=r.case == "F") for r in rows]).passed
+    assert not board.passed
+    own = {"mixture": "0.5 none | 0.5 hcy_plasma = 5 mM by FOLATE_DIET_rate"}
+    (verdict,) = qualify(model, cases(model, tmp_path, own)).cases[0].verdicts
+    assert verdict.failure.startswith("mine.csv line 2 (row M0), column 'mixture'")
 
 
 def test_a_mixture_is_the_mean_of_its_members_and_ratios_are_those_of_means(model, tmp_path):

@@ -306,12 +306,20 @@ def test_a_study_is_predicted_by_a_fit_without_it_and_its_interval_by_the_others
             assert line["low90"] == pytest.approx(line["predicted"] * math.exp(-half), rel=1e-3)
             inside = abs(observed[i] - math.log(line["predicted"])) <= half
             assert line["covered"] == str(inside)
+            assert line["step_left"] < 0.01, "a linear problem is solved at once"
             assert line["in_band"] == (abs(observed[i] - levels.a[i] @ best) < math.log(3))
     # the residual of a study does not know the study's own error
     errors = np.log(lines["observed"] / lines["predicted"]).to_numpy()
     others = residual_sds(["level of x"] * 21, errors[2:], lines["sd_parameters"].to_numpy()[2:])
     assert lines["sd_residual"].iloc[0] == pytest.approx(others["level"][1], rel=1e-3)
     assert set(found.sds["class"]) == {"level", "level of homocysteine"}
+    assert not lines["put_in"].any()
+    levels.a[5] = 0
+    levels._memo.clear()
+    fixed = leave_out(levels, fit, tmp_path / "fixed").rows.set_index("row")
+    assert fixed.index[fixed["put_in"]].tolist() == ["L5"], "a number that no parameter moves predicts nothing"
+    assert fixed.loc["L5", "covered"] == ""
+    assert "(1 more rest on no fitted parameter and are not counted)" in score("x", fixed.to_dict("records"))
     said = score("small", found.rows.to_dict("records"))
     assert "22 studies" in said
     assert f"cover {(lines['covered'] == 'True').sum()} of 23" in said
