@@ -7,7 +7,6 @@ second form solves for the row's own parameter, in which the rate law must be li
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -15,8 +14,9 @@ from functools import lru_cache
 from metabolism.data import models_dir
 from metabolism.errors import ModelError
 from metabolism.model.build import build_sbml
-from metabolism.model.parameters import ParameterTable, parameter_table, write_rows
+from metabolism.model.parameters import COLUMNS, ParameterTable, parameter_table, write_rows
 from metabolism.sbml import Equations, read_equations
+from metabolism.tables import read_table
 
 _FLUX = re.compile(r"^flux\((\w+)\)\s*=\s*(.+)$")
 
@@ -127,8 +127,7 @@ def rewrite_table() -> int:
     path = models_dir() / "parameters.csv"
     table = parameter_table()
     fresh = Closure(table).values()
-    with path.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+    rows = read_table(path, COLUMNS)
     changed = 0
     for row in rows:
         value = fresh.get(row["parameterId"])
