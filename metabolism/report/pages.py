@@ -200,7 +200,8 @@ def _verdict(experiment: str, claim: str, holds: bool, role: str, gaps: Mapping[
         return "holds" if role == "check" else "by construction", ""
     reason = gaps.get(f"{experiment}.{claim}", "")
     if reason.startswith(_FINDING):
-        return "finding", reason.removeprefix(_FINDING).strip().capitalize()
+        reason = reason.removeprefix(_FINDING).strip()
+        return "finding", reason[:1].upper() + reason[1:]
     return ("known gap", reason) if reason else ("fails", "")
 
 
