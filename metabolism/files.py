@@ -217,6 +217,27 @@ class Parts:
         return hashlib.sha256(json.dumps([self.request, name, content]).encode()).hexdigest()
 
 
+def render(package: str, template: str, /, filters: Mapping[str, Any] | None = None, **values: Any) -> str:
+    """Fill in a template of a package: every value is escaped, and one that is missing is an error.
+
+    Parameters
+    ----------
+    package : str
+        Holds the folder ``templates``.
+    template : str
+    filters : mapping, optional
+        Functions that templates may call.
+    **values
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(package), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= filters or {}
+    return environment.get_template(template).render(**values)
+
+
 def versions() -> dict[str, str]:
     """Return the versions of everything that can change a number."""
     import platform

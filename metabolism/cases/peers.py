@@ -8,7 +8,6 @@ stands in for plasma wherever only a relative change is asked for.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from metabolism.errors import OutputError, UnknownName
 from metabolism.model import Model, equations
 from metabolism.sbml import in_sandbox
 from metabolism.simulation import Reading, rest_patients
+from metabolism.tables import read_table
 
 #: When a model is given up [s].
 _PATIENCE = 120
@@ -111,11 +111,11 @@ def run_peers(model: Model, rows: Sequence[Row], names: Iterable[str]) -> list[P
 
 
 def _table() -> dict[str, list[dict[str, str]]]:
-    with (experiments_dir() / "cases" / "peers" / "ids.csv").open(newline="", encoding="utf-8") as handle:
-        found: dict[str, list[dict[str, str]]] = {}
-        for entry in csv.DictReader(handle):
-            found.setdefault(entry["model"], []).append(entry)
-    return found
+    columns = ("model", "kind", "ours", "theirs", "use", "note")
+    models: dict[str, list[dict[str, str]]] = {}
+    for entry in read_table(experiments_dir() / "cases" / "peers" / "ids.csv", columns):
+        models.setdefault(entry["model"], []).append(entry)
+    return models
 
 
 def _find(names: list[str], table: dict[str, list[dict[str, str]]]) -> list[tuple[str, Path]]:

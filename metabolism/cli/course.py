@@ -138,7 +138,7 @@ def _simulate(arguments: Arguments) -> int:
             "of ALSFRS-R leaves them out."
         )
     if arguments.plot:
-        figure = _figure(result, shown, until, _title(arguments))
+        figure = _figure(result, shown, until, f"{_title(arguments)}; scenario: {arguments.scenario or 'none'}")
         kind = Path(arguments.plot).suffix[1:]
         write_atomically(arguments.plot, lambda part: figure.savefig(part, format=kind))
         print(f"\nfigure written to {arguments.plot}")
@@ -285,6 +285,8 @@ def _figure(result: Result, shown: dict[str, Shown], until: float, title: str) -
             panel.plot(result.curves["time"] / hours, curve, color=COLOURS["blue"], linewidth=1.5)
             if np.nanmin(curve) > 0 and np.nanmax(curve) > 50 * np.nanmin(curve):
                 panel.set_yscale("log")
+            else:
+                panel.ticklabel_format(useOffset=False)
             panel.set_ylabel(f"{how.label} [{how.unit}]")
             panel.set_xlabel(f"time [{name}{'' if name == 'h' else 's'}]")
         for panel in panels[len(shown) :]:

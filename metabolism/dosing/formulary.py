@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from functools import cache
 
 from metabolism.data import models_dir
 from metabolism.errors import UnknownName
+from metabolism.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,16 @@ class Substance:
         return next((species, rate) for largest, species, rate in self.routes[route] if amount <= largest)
 
 
+_COLUMNS = (
+    *("substance", "aliases", "route", "target", "max_amount_umol", "rate_parameter", "molar_mass", "molar_mass_unit"),
+    *("source", "locator", "confidence", "note"),
+)
+
+
 @cache
 def substances() -> dict[str, Substance]:
     """Return all substances of ``models/substances.csv`` by name."""
-    with (models_dir() / "substances.csv").open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+    rows = read_table(models_dir() / "substances.csv", _COLUMNS)
     found: dict[str, Substance] = {}
     for name in dict.fromkeys(r["substance"] for r in rows):
         own = [r for r in rows if r["substance"] == name]

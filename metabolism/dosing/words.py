@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections import defaultdict
@@ -17,6 +16,7 @@ from metabolism.dosing.events import EXAMPLE, SUPPLY, Dose, Hold, clean, read_am
 from metabolism.dosing.formulary import measured_as, substance
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName, UsageError
 from metabolism.model import MODEL_KINDS, ParameterTable, parameter_table, read_set
+from metabolism.tables import read_table
 from metabolism.units import magnitude, number
 
 _ROUTES = {
@@ -273,12 +273,11 @@ def _list(text: str) -> list[float]:
 @cache
 def enzymes() -> dict[str, tuple[str, ...]]:
     """Return ``models/enzymes.csv``: enzyme or alias to the capacity parameters that scale with its activity."""
-    with (models_dir() / "enzymes.csv").open(newline="", encoding="utf-8") as handle:
-        return {
-            name: tuple(row["parameters"].split(";"))
-            for row in csv.DictReader(handle)
-            for name in (row["enzyme"], *filter(None, row["aliases"].split(";")))
-        }
+    return {
+        name: tuple(row["parameters"].split(";"))
+        for row in read_table(models_dir() / "enzymes.csv", ("enzyme", "aliases", "parameters", "note"))
+        for name in (row["enzyme"], *filter(None, row["aliases"].split(";")))
+    }
 
 
 def _read_changes(part: str, weight: float) -> list[Hold] | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
+from metabolism.files import render
 from metabolism.model import Model, citations, equations, model_settings, read_annotations
 from metabolism.simulation import steady_state
 from metabolism.units import label
@@ -19,21 +20,14 @@ def model_report(model: Model) -> str:
     SolverFailed
         If the model has no resting state to print.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("metabolism.exports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     system, rest, notes = equations(model), steady_state(model).values, read_annotations()
     values = model.values
     names = {p.id: p.name for p in model.table.values()} | {k: r["name"] for k, r in notes.items() if r["name"]}
     rows = [p for p in model.table.values() if p.kind not in ("population",)]
     grades = Counter(p.confidence or "none" for p in rows)
-    return environment.get_template("model_report.html").render(
+    return render(
+        "metabolism.exports",
+        "model_report.html",
         settings=model_settings(),
         hash=model.structure_hash,
         changed=dict(model.changed),

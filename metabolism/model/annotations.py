@@ -6,7 +6,6 @@ annotated by kind, in one mapping, and carry the publications of ``models/parame
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape
@@ -15,6 +14,7 @@ from metabolism.data import models_dir
 from metabolism.errors import ModelError
 from metabolism.model.parameters import MODEL_KINDS, ParameterTable
 from metabolism.model.sources import publication_ids
+from metabolism.tables import read_table
 
 #: SBO term of a parameter by its kind in parameters.csv.
 PARAMETER_SBO = {
@@ -52,8 +52,8 @@ REGISTRY = "http://identifiers.org/"
 
 def read_annotations() -> dict[str, dict[str, str]]:
     """Return ``models/annotations.csv`` by element id: name, SBO term, qualifier and identifiers."""
-    with (models_dir() / "annotations.csv").open(newline="", encoding="utf-8") as handle:
-        return {row["id"]: row for row in csv.DictReader(handle)}
+    rows = read_table(models_dir() / "annotations.csv", ("id", "name", "sbo", "identifiers", "verified"))
+    return {row["id"]: row for row in rows}
 
 
 def annotate(sbml: str, table: ParameterTable, settings: Mapping[str, Any]) -> str:

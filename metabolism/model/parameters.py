@@ -18,6 +18,7 @@ from typing import Any
 from metabolism.data import models_dir
 from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.files import write_text
+from metabolism.tables import read_table
 from metabolism.units import magnitude
 
 #: Kinds that appear as symbols of the equations; the others only describe cohorts or the reference state.
@@ -195,14 +196,13 @@ def read_set(name: str) -> ParameterSet:
         raise UnknownName("parameter set", name, set_names(), "Sets live in models/sets/.")
     table = parameter_table()
     values: dict[str, float] = {}
-    with path.open(newline="", encoding="utf-8") as handle:
-        rows = tuple(csv.DictReader(handle))
+    rows = read_table(path, ("parameterId", "value", "unit", "source", "locator", "note"))
     for row in rows:
         parameter = table[row["parameterId"]]
         if parameter.id in values:
             raise ModelError(f"{path.name}: '{parameter.id}' appears twice; keep one row.")
         values[parameter.id] = magnitude(f"{row['value']} {row['unit']}", parameter.unit, parameter.id)
-    return ParameterSet(name, values, rows)
+    return ParameterSet(name, values, tuple(rows))
 
 
 def check_value(parameter: Parameter, value: float | str) -> float:

@@ -7,7 +7,6 @@ second form solves for the row's own parameter, in which the rate law must be li
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -15,8 +14,9 @@ from functools import lru_cache
 from metabolism.data import models_dir
 from metabolism.errors import ModelError
 from metabolism.model.build import build_sbml
-from metabolism.model.parameters import ParameterTable, parameter_table, write_rows
+from metabolism.model.parameters import COLUMNS, ParameterTable, parameter_table, write_rows
 from metabolism.sbml import Equations, read_equations
+from metabolism.tables import read_table
 
 _FLUX = re.compile(r"^flux\((\w+)\)\s*=\s*(.+)$")
 
@@ -130,8 +130,7 @@ def stale_rows(table: ParameterTable, rtol: float = 1e-12) -> list[str]:
 def rewrite_table() -> int:
     """Write freshly derived values into ``models/parameters.csv``; return how many rows changed."""
     fresh = Closure(parameter_table()).values()
-    with (models_dir() / "parameters.csv").open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+    rows = read_table(models_dir() / "parameters.csv", COLUMNS)
     changed = 0
     for row in rows:
         value = fresh.get(row["parameterId"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import html
 import json
 import os
 import re
@@ -18,10 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from metabolism.data import experiments_dir
 from metabolism.errors import OutputError, ProvenanceError
+from metabolism.files import render
 from metabolism.fit import read_definition, shipped_fits
 from metabolism.model import equations, load, model_settings
 
@@ -169,7 +168,14 @@ def evidence_text(format: str = "markdown", folder: Path | None = None) -> str:
         f"SHA-256) that support it. {empty} of {total} lines are not shown.",
     ]
     if format == "html":
-        return _html(sections, root, base, head)
+
+        def support_of(line: Line) -> list[tuple[str, str]]:
+            return [(_label(link, root), (base / link.split("::")[0]).as_posix()) for link in line.links]
+
+        head = [line.replace("`", "") for line in head]
+        return render(
+            "metabolism.report", "evidence.html", head=head, sections=sections, support_of=support_of, empty=EMPTY
+        )
     parts = ["# Evidence", "", *(f"{line}\n" for line in head)]
     for section in sections:
         parts += [
@@ -193,32 +199,3 @@ def _label(link: str, root: Path) -> str:
     if "::" in link:
         return link
     return f"{link} {hashlib.sha256((root / link).read_bytes()).hexdigest()[:12]}"
-
-
-def _html(sections: list[Section], root: Path, base: Path, head: list[str]) -> str:
-    body: list[Any] = [f"<p>{html.escape(line).replace('`', '')}</p>" for line in head]
-    for section in sections:
-        body.append(f"<h2>{html.escape(section.title)}</h2><p class='soft'>{html.escape(section.source)}</p>")
-        body.append("<table><thead><tr><th>Heading</th><th>What is shown</th><th>Support</th></tr></thead><tbody>")
-        for line in section.lines:
-            support = "<br>".join(
-                f"<a href='{html.escape((base / link.split('::')[0]).as_posix())}'><code>{html.escape(_label(link, root))}</code></a>"
-                for link in line.links
-            )
-            mark = " class='open'" if line.text == EMPTY else ""
-            body.append(
-                f"<tr><th>{html.escape(line.item)}</th><td{mark}>{html.escape(line.text)}</td><td>{support or '–'}</td></tr>"
-            )
-        body.append("</tbody></table>")
-    style = (
-        "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:72rem;margin:0 auto;padding:1.5rem}"
-        "table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{padding:.4rem .6rem;border-bottom:1px solid #dcdcdc;"
-        "text-align:left;vertical-align:top}tbody th{width:16rem;font-weight:600}td:last-child{width:27rem;font-size:.8rem;overflow-wrap:anywhere}"
-        ".soft{color:#5b5b5b;font-size:.9rem}.open{color:#a83e00;font-weight:600}"
-    )
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width, "
-        f"initial-scale=1'><title>Evidence</title><style>{style}</style></head><body><h1>Evidence</h1>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )

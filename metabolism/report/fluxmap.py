@@ -293,8 +293,10 @@ def _head(plan: Layout, title: str, against: str, compared: bool) -> str:
         ".fluxmap text{font-family:'DejaVu Sans',system-ui,sans-serif;fill:#222}"
         ".fluxmap .n{font-size:14px;text-anchor:middle}.fluxmap .k{font-weight:700}"
         ".fluxmap .v{font-size:12px;text-anchor:middle;fill:#444}"
-        ".fluxmap .e{font-size:13px;text-anchor:middle;font-weight:600;paint-order:stroke;stroke:#f5f7f9;stroke-width:4px}"
-        ".fluxmap .r{font-size:14px;fill:#5b5b5b}.fluxmap .i{fill:none;stroke:#9a9a9a;stroke-width:1.3;stroke-dasharray:3 5}"
+        ".fluxmap .e{font-size:13px;text-anchor:middle;font-weight:600;paint-order:stroke;"
+        "stroke:#f5f7f9;stroke-width:4px}"
+        ".fluxmap .r{font-size:14px;fill:#5b5b5b}"
+        ".fluxmap .i{fill:none;stroke:#9a9a9a;stroke-width:1.3;stroke-dasharray:3 5}"
     )
     return (
         f'<svg class="fluxmap" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
@@ -306,7 +308,8 @@ def _head(plan: Layout, title: str, against: str, compared: bool) -> str:
 def _legend(plan: Layout, scale: Mapping[str, float], against: str, compared: bool) -> str:
     y = plan.size[1] + 18
     parts = [
-        f'<text x="20" y="{y}" class="r">Arrow width: flux, each network on its own logarithmic scale; widest arrow [µmol/h]:</text>'
+        f'<text x="20" y="{y}" class="r">Arrow width: flux, each network on its own logarithmic scale; '
+        "widest arrow [µmol/h]:</text>"
     ]
     text = "; ".join(f"{name} {_short(scale[key])}" for key, name in plan.networks.items())
     parts.append(f'<text x="20" y="{y + 22}" class="r">{escape(text)}</text>')

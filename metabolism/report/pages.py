@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,16 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metabolism.errors import MetabolismError, OutputError
-from metabolism.files import write_text
+from metabolism.files import render, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    from markupsafe import Markup
 
     from metabolism.report.claims import Claim
+
+_log = logging.getLogger("metabolism")
 
 
 #: Rows of a table that are printed; the file has all of them.
 SHOWN_ROWS = 20
+
+
+#: What can be said of a claim. Numbers that were fitted or put in agree by construction and are counted apart.
+WORDS = ("holds", "by construction", "finding", "known gap", "fails")
 
 
 #: A number counts as changed when it moved by more than this share.
@@ -50,7 +59,7 @@ def write_report(folder: Path, gaps: Mapping[str, str], previous: Path | None = 
         The run to mark differences from.
     """
     run = read_run(folder, gaps, previous)
-    return write_text(folder / "report.html", _environment().get_template("report.html").render(run=run))
+    return write_text(folder / "report.html", _render("report.html", run=run))
 
 
 def write_index(out: Path, questions: Mapping[str, str], gaps: Mapping[str, str], maps: Sequence[str] = ()) -> Path:
@@ -79,29 +88,31 @@ def write_index(out: Path, questions: Mapping[str, str], gaps: Mapping[str, str]
             waiting[name] = questions[name]
     if not runs:
         raise OutputError(f"there is no finished run in '{out}'; run one with `metabolism run jetals`, or give --out.")
-    html = (
-        _environment()
-        .get_template("index.html")
-        .render(
-            runs=runs,
-            waiting=waiting,
-            maps=maps,
-            version=runs[-1]["manifest"]["versions"]["als-methionine"],
-            counts={
-                w: sum(c["verdict"] == w for r in runs for c in r["claims"]) for w in ("holds", "known gap", "fails")
-            },
-        )
+    html = _render(
+        "index.html",
+        runs=runs,
+        waiting=waiting,
+        maps=maps,
+        version=runs[-1]["manifest"]["versions"]["als-methionine"],
+        words=WORDS,
+        counts={w: sum(c["verdict"] == w for r in runs for c in r["claims"]) for w in WORDS},
     )
     return write_text(out / "index.html", html)
 
 
 def finished_runs(folder: Path) -> list[Path]:
-    """Return the finished runs of one experiment, oldest first; full runs count as newer than quick ones."""
-    found = [p.parent for p in folder.glob("*/manifest.json") if not p.parent.name.startswith(".")]
-    # a run of an older version has no question in its manifest and cannot be shown
-    return sorted(
-        (p for p in found if "question" in read_manifest(p)), key=lambda p: (not read_manifest(p)["quick"], p.name)
-    )
+    """Return the finished runs of one experiment, oldest first; full runs count as newer than quick ones.
+
+    A run that is damaged, or of an older version, is passed over: it must not stand in the way of a new one.
+    """
+    whole: dict[Path, bool] = {}
+    for path in folder.glob("*/manifest.json"):
+        if not path.parent.name.startswith("."):
+            try:
+                whole[path.parent] = bool(read_manifest(path.parent)["quick"])
+            except MetabolismError as error:
+                _log.warning("%s", error)
+    return sorted(whole, key=lambda p: (not whole[p], p.name))
 
 
 def previous_run(folder: Path) -> Path | None:
@@ -116,6 +127,10 @@ def _experiments(out: Path) -> list[str]:
     return [p.name for p in out.iterdir() if p.is_dir() and finished_runs(p)] if out.is_dir() else []
 
 
+#: What a report cannot do without.
+_NEEDED = ("experiment", "title", "question", "answer", "quick", "seed", "created", "claims", "citations", "versions")
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a run.
 
@@ -124,11 +139,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     MetabolismError
         If the folder holds no run.
     """
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise MetabolismError(f"'{folder}' is not a finished run.")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    try:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return {key: manifest[key] for key in _NEEDED} | manifest
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MetabolismError(f"'{folder}' is not a finished run of this version ({error}).") from None
 
 
 def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None) -> dict[str, Any]:
@@ -140,8 +155,13 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
     tables = []
     for path in sorted((folder / "tables").glob("*.csv")):
         table = pd.read_csv(path)
-        old_path = previous / "tables" / path.name if previous else None
-        old = pd.read_csv(old_path) if old_path and old_path.is_file() else None
+        old = None
+        try:
+            if previous:
+                old = pd.read_csv(previous / "tables" / path.name)
+        except (OSError, ValueError):
+            # not there, or damaged: nothing to compare with
+            pass
         tables.append(_table(path.stem, table, old))
     # in the order the experiment gave them, not of the alphabet
     order = {name: i for i, name in enumerate(manifest.get("tables", []))}
@@ -160,7 +180,7 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
 def _claim(
     experiment: str, key: str, claim: Mapping[str, Any], gaps: Mapping[str, str], before: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    word, reason = _verdict(experiment, key, bool(claim["holds"]), gaps)
+    word, reason = _verdict(experiment, key, bool(claim["holds"]), claim.get("role", "check"), gaps)
     old = before["claims"].get(key) if before else None
     was = ""
     if old and _differs(claim["predicted"], old["predicted"]):
@@ -171,15 +191,22 @@ def _claim(
 
 
 def verdict(experiment: str, claim: Claim, gaps: Mapping[str, str]) -> tuple[str, str]:
-    """Return (word, reason) for one claim: holds, known gap, or fails."""
-    return _verdict(experiment, claim.id, claim.holds, gaps)
+    """Return one of `WORDS` for a claim, and the reason where it does not hold."""
+    return _verdict(experiment, claim.id, claim.holds, claim.role, gaps)
 
 
-def _verdict(experiment: str, claim: str, holds: bool, gaps: Mapping[str, str]) -> tuple[str, str]:
+def _verdict(experiment: str, claim: str, holds: bool, role: str, gaps: Mapping[str, str]) -> tuple[str, str]:
     if holds:
-        return "holds", ""
+        return "holds" if role == "check" else "by construction", ""
     reason = gaps.get(f"{experiment}.{claim}", "")
+    if reason.startswith(_FINDING):
+        reason = reason.removeprefix(_FINDING).strip()
+        return "finding", reason[:1].upper() + reason[1:]
     return ("known gap", reason) if reason else ("fails", "")
+
+
+#: How the reason of a failing claim begins that answers the question instead of showing a defect.
+_FINDING = "This miss is the finding:"
 
 
 def _table(name: str, table: pd.DataFrame, old: pd.DataFrame | None) -> dict[str, Any]:
@@ -250,18 +277,16 @@ def _figure(path: Path) -> dict[str, str]:
     return {"name": path.stem, "title": title, "html": html}
 
 
-def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def _render(template: str, **values: Any) -> str:
+    return render("metabolism.report", template, {"number": number, "linked": linked}, **values)
 
-    environment = Environment(
-        loader=PackageLoader("metabolism.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    return environment
+
+def linked(text: Any) -> Markup:
+    """Return a text as HTML whose DOIs lead to the work."""
+    from markupsafe import Markup, escape
+
+    doi = r"(?<![\w/])(?:doi:)?(10\.\d{4,9}/[^\s;,&<>]*[^\s;,.&<>)])"
+    return Markup(re.sub(doi, r'<a href="https://doi.org/\1">doi:\1</a>', str(escape(text))))
 
 
 def _plain(value: Any) -> Any:

@@ -111,10 +111,10 @@ class Control:
         terms = np.maximum(np.abs(C) @ np.abs(ties) / J, 1.0)
         connected = np.abs(C @ ties) / J / terms
         return {
-            "flux_summation": float(np.abs(flux.sum(axis=1) - 1).max()),
-            "concentration_summation": float(np.abs(amounts.sum(axis=1)).max()),
-            "flux_connectivity": float(connected.max()),
-            "concentration_connectivity": float(moved.max()),
+            "flux_summation": float(np.abs(flux.sum(axis=1) - 1).max(initial=0.0)),
+            "concentration_summation": float(np.abs(amounts.sum(axis=1)).max(initial=0.0)),
+            "flux_connectivity": float(connected.max(initial=0.0)),
+            "concentration_connectivity": float(moved.max(initial=0.0)),
         }
 
     @property
@@ -211,15 +211,14 @@ def control_at(system: Equations, x: Array, p: Array, held: Sequence[str] = ()) 
     states = tuple(system.states[i] for i in keep)
     rules = tuple(s for s in states if s in system.rate_rules)
     processes = (*system.reactions, *rules)
-    N = np.zeros((len(states), len(processes)))
-    N[:, : len(system.reactions)] = system.stoichiometry[keep]
-    for j, rule in enumerate(rules, start=len(system.reactions)):
-        N[states.index(rule), j] = 1.0
+    moved = [j for j, s in enumerate(s for s in system.states if s in system.rate_rules) if s in rules]
+    columns = [*range(len(system.reactions)), *(len(system.reactions) + j for j in moved)]
+    N = process_matrix(system)[np.ix_(keep, columns)]
     slopes = _slopes(system)
     E = slopes.states(states, processes, x, p)
     v = slopes.rates(processes, x, p)
     sizes = _sizes(system, states, p)
-    rows, L = _independent(N)
+    rows, L = independent_rows(N)
     amounts = x[keep] * sizes
     size = np.where(amounts != 0, np.abs(amounts), 1.0)
     # scaled by the amounts, so that depots of 40 umol and traces of 1e-6 umol are equally well resolved
@@ -247,12 +246,18 @@ def _sizes(system: Equations, states: Sequence[str], p: Array) -> Array:
     return np.array([p[index[system.volume[s]]] if s in system.volume else 1.0 for s in states])
 
 
-def _independent(N: Array) -> tuple[list[int], Array]:
+def process_matrix(system: Equations) -> Array:
+    """Return what each reaction, and then each rate rule, does to each state: shape (states, processes)."""
+    own = np.eye(len(system.states))[:, [s in system.rate_rules for s in system.states]]
+    return np.hstack([system.stoichiometry, own])
+
+
+def independent_rows(N: Array) -> tuple[list[int], Array]:
     """Return the independent rows of N and the link matrix L with ``N = L N[rows]``."""
     import scipy.linalg
 
     if not N.size:
-        return [], np.zeros((0, 0))
+        return [], np.zeros((len(N), 0))
     _, R, order = scipy.linalg.qr(N.T, mode="economic", pivoting=True)
     diagonal = np.abs(np.diag(R))
     rank = int((diagonal > 1e-10 * diagonal[0]).sum())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -158,7 +159,8 @@ class Equations:
 
         species = [s for s in self.states if s not in self.rate_rules]
         rows = [i for i, s in enumerate(self.states) if s not in self.rate_rules]
-        matrix = sp.Matrix(self.stoichiometry[rows].T.astype(int).tolist())
+        exact = [[Fraction(c).limit_denominator(10**6) for c in row] for row in self.stoichiometry[rows].T.tolist()]
+        matrix = sp.Matrix([[sp.Rational(c.numerator, c.denominator) for c in row] for row in exact])
         return [{s: float(w) for s, w in zip(species, vector, strict=True) if w != 0} for vector in matrix.nullspace()]
 
     @cached_property

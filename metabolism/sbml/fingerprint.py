@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metabolism.errors import MetabolismError, OutputError, SolverFailed
-from metabolism.sbml.control import Control, control_at
+from metabolism.sbml.control import Control, control_at, independent_rows, process_matrix
 from metabolism.sbml.equations import Equations
 from metabolism.sbml.referee import read_file, replay
 from metabolism.sbml.resting import RESIDUAL, rest
@@ -131,12 +132,9 @@ def _at_rest(system: Equations, values: Mapping[str, float]) -> dict[str, Any]:
     if not keep:
         raise SolverFailed("no resting state: every state only accumulates, grows or decays by itself.")
     moieties = [m for m in system.moieties() if not set(m) & set(held)]
-    if moieties:
-        x, residual = _rest_with_moieties(system, x, p, scale, held, moieties)
-    else:
-        x, residual, _ = rest(system, x, p, scale, tuple(held))
+    x, residual = _find_rest(system, x, p, scale, held)
     found = control_at(system, x, p, held)
-    eigenvalues = np.linalg.eigvals(system.J(x, p)[np.ix_(keep, keep)])
+    eigenvalues = np.linalg.eigvals(_slopes_at(system, x, p)[np.ix_(keep, keep)])
     order = np.lexsort((eigenvalues.imag, eigenvalues.real))
     derived = dict(zip(system.expanded, system.derived(x.tolist(), p.tolist()), strict=True))
     theorems = found.theorems()
@@ -159,57 +157,98 @@ def _at_rest(system: Equations, values: Mapping[str, float]) -> dict[str, Any]:
 
 def _held(system: Equations, x: Array, p: Array) -> list[str]:
     """States that never rest: nothing else depends on them, and they only accumulate, grow or decay by themselves."""
-    f, J = system.f(x, p), system.J(x, p)
     used = {j for (i, j) in system.jacobian if i != j}
+    # at the start a slope may vanish by accident: what a state does by itself, it does at any point
+    points = [(z, system.f(z, p), system.J(z, p)) for z in (x, 1.1 * x + 0.1 * max(1e-9, float(np.abs(x).max())))]
     held = []
     for i, state in enumerate(system.states):
         if i in used:
             continue
-        drained = J[i, i] < 0 and x[i] == 0
-        if not drained and (J[i, i] == 0 or abs(f[i] - J[i, i] * x[i]) <= 1e-9 * abs(f[i])):
+        drained = points[0][2][i, i] < 0 and x[i] == 0
+        alone = all(J[i, i] == 0 or abs(f[i] - J[i, i] * z[i]) <= 1e-9 * abs(f[i]) for z, f, J in points)
+        if not drained and alone:
             held.append(state)
     return held
 
 
-def _rest_with_moieties(
-    system: Equations, x: Array, p: Array, scale: Array, held: list[str], moieties: list[dict[str, float]]
+def _find_rest(system: Equations, x: Array, p: Array, scale: Array, held: list[str]) -> tuple[Array, float]:
+    """Bring a foreign model to the rest that belongs to its own start, conserved totals included."""
+    keep = [i for i, s in enumerate(system.states) if s not in held]
+    rows, link = independent_rows(process_matrix(system)[keep])
+    if len(rows) == len(keep):
+        try:
+            x, residual, _ = rest(system, x, p, scale, tuple(held))
+            return x, residual
+        except SolverFailed:
+            # a start far from rest, or with states at 0 whose size nobody can know yet: the integration decides
+            pass
+    return _settle(system, x, p, scale, keep, rows, link)
+
+
+def _settle(
+    system: Equations, x: Array, p: Array, scale: Array, keep: list[int], rows: list[int], link: Array
 ) -> tuple[Array, float]:
-    """Integrate, then Newton with one balance of each moiety replaced by its total."""
+    """Integrate ever further, and try Newton from there: independent balances, and one total per conserved moiety."""
     from scipy.integrate import solve_ivp
 
-    keep = [i for i, s in enumerate(system.states) if s not in held]
-    weights = np.array(
-        [[m.get(system.states[i], 0.0) * _size(system, system.states[i], p) for i in keep] for m in moieties]
-    )
+    sizes = np.array([_size(system, system.states[i], p) for i in keep])
+    others = [i for i in range(len(keep)) if i not in rows]
+    weights = np.zeros((len(others), len(keep)))
+    weights[:, rows] = -link[others]
+    weights[range(len(others)), others] = 1.0
+    weights = weights * sizes
     totals = weights @ x[keep]
-    swapped = [int(np.argmax(np.abs(w) * scale[keep])) for w in weights]
-    reach, y = 1.0, x.copy()
+    reach, y, scale = 1.0, x.copy(), scale.copy()
 
-    def f(_: float, z: Array) -> Array:
-        rates = system.f(z, p)
-        rates[[i for i in range(len(z)) if i not in keep]] = 0.0
-        return rates
+    def rates(_: float, z: Array) -> Array:
+        moves = np.zeros(len(z))
+        moves[keep] = system.f(z, p)[keep]
+        return moves
+
+    def slopes(_: float, z: Array) -> Array:
+        return _slopes_at(system, z, p)
 
     for _ in range(40):
-        solved = solve_ivp(
-            f, (0.0, reach), y, method="LSODA", rtol=1e-8, atol=1e-12 * scale, jac=lambda _, z: system.J(z, p)
-        )
-        if not solved.success:
+        solved = solve_ivp(rates, (0.0, reach), y, method="LSODA", rtol=1e-8, atol=1e-12 * scale, jac=slopes)
+        y, reach = solved.y[:, -1], reach * 3
+        if not solved.success or not np.isfinite(y).all():
             raise SolverFailed(f"no resting state: the integration stopped ({solved.message}).")
-        y, reach = np.maximum(solved.y[:, -1], 0.0), reach * 3
+        # a state that began at 0 has the size it grew to
+        scale = np.maximum(scale, np.abs(solved.y).max(axis=1))
+        y = np.where(np.abs(y) < 1e-9 * scale, np.maximum(y, 0.0), y)
         for _ in range(30):
-            residual = system.f(y, p)[keep]
-            matrix = system.J(y, p)[np.ix_(keep, keep)]
-            for row, w, total in zip(swapped, weights, totals, strict=True):
-                residual[row], matrix[row] = w @ y[keep] - total, w
-            step = np.linalg.lstsq(matrix, -residual, rcond=None)[0]
+            matrix = np.vstack([_slopes_at(system, y, p)[np.ix_(keep, keep)][rows], weights])
+            gap = np.concatenate([system.f(y, p)[keep][rows], weights @ y[keep] - totals])
+            # every unknown in its own size, every equation in the size of its terms
+            matrix = matrix * scale[keep]
+            size = np.maximum(np.abs(matrix).max(axis=1), 1e-300)
+            step = np.linalg.lstsq(matrix / size[:, None], -gap / size, rcond=None)[0] * scale[keep]
             if not np.isfinite(step).all() or (y[keep] + step < -1e-9 * scale[keep]).any():
                 break
             y[keep] = np.maximum(y[keep] + step, 0.0)
-            size = float((np.abs(system.f(y, p)[keep]) / np.maximum(np.abs(y[keep]), 1e-3 * scale[keep])).max())
-            if size < 1e-2 * RESIDUAL:
-                return y, size
-    raise SolverFailed("no resting state was found with the conserved totals of the file.")
+            moving = np.abs(system.f(y, p)[keep]) / np.maximum(np.abs(y[keep]), 1e-3 * scale[keep])
+            kept = np.abs(weights @ y[keep] - totals) <= 1e-9 * (np.abs(weights) @ scale[keep])
+            if moving.max() < 1e-2 * RESIDUAL and kept.all() and _balanced(system, y, p, scale)[keep].all():
+                return y, float(moving.max())
+    moving = np.abs(system.f(y, p)[keep]) / np.maximum(np.abs(y[keep]), 1e-3 * scale[keep])
+    state = system.states[keep[int(np.nanargmax(moving))]]
+    raise SolverFailed(f"no resting state was found: after {reach / 3:.3g} units of time '{state}' still moves.")
+
+
+def _balanced(system: Equations, y: Array, p: Array, scale: Array) -> NDArray[np.bool_]:
+    """Whether gain and loss of a state cancel, or it is empty; a store that fills for ever is slow beside its size."""
+    v = np.abs(system.evaluate(list(system.reactions), y, p))
+    sizes = np.array([_size(system, s, p) for s in system.states])
+    turnover = np.abs(system.stoichiometry) @ v / sizes
+    ruled = np.array([s in system.rate_rules for s in system.states])
+    return np.asarray((np.abs(system.f(y, p)) <= 1e-6 * turnover) | (np.abs(y) <= 1e-9 * scale) | ruled)
+
+
+def _slopes_at(system: Equations, y: Array, p: Array) -> Array:
+    """Jacobian at a point; where a power of an empty state has no slope, that a trace away from empty."""
+    J = system.J(y, p)
+    trace = 1e-12 * max(float(np.abs(y).max()), 1e-12)
+    return J if np.isfinite(J).all() else system.J(np.where(y == 0, trace, y), p)
 
 
 def _size(system: Equations, state: str, p: Array) -> float:

@@ -100,6 +100,7 @@ def flatten(sbml: str) -> tuple[str, list[str]]:
     if level == 1:
         raise ModelError("SBML Level 1 is not read; convert it to Level 2 or 3, e.g. with the converter of libsbml.")
     remarks = _remarks(document, content)
+    _refuse(content)
     if level == 3:
         for i in range(document.getNumPlugins()):
             package = document.getPlugin(i).getPackageName()
@@ -126,12 +127,86 @@ def flatten(sbml: str) -> tuple[str, list[str]]:
             raise ModelError(f"libsbml cannot carry out '{option}' on it.")
     if content.getNumInitialAssignments():
         raise ModelError("an initial assignment in it has no fixed value.")
+    _fix_stoichiometry(content)
     _check_values(content)
     _species_to_parameters(content)
     if _freeze_time(content):
         remarks.append("its rates depend on time: frozen at time 0")
     text: str = libsbml.writeSBMLToString(document)
+    if libsbml.readSBMLFromString(text).getNumErrors(libsbml.LIBSBML_SEV_ERROR):
+        # annotations of some files do not survive being written; nothing here needs them
+        for element in (content, *content.getListOfAllElements()):
+            element.unsetAnnotation()
+            element.unsetNotes()
+        text = libsbml.writeSBMLToString(document)
     return text, remarks
+
+
+def _refuse(content: Any) -> None:
+    """Refuse by name what would otherwise be read as something else."""
+    for reaction in content.getListOfReactions():
+        if reaction.isSetFast() and reaction.getFast():
+            raise ModelError(f"reaction '{reaction.getId()}' is fast (at equilibrium at once), which is not covered.")
+    for event in content.getListOfEvents():
+        for assignment in event.getListOfEventAssignments():
+            if content.getCompartment(assignment.getVariable()) is not None:
+                raise ModelError(
+                    f"event '{event.getId()}' changes the size of compartment '{assignment.getVariable()}', which is "
+                    "not covered."
+                )
+
+
+def _fix_stoichiometry(content: Any) -> None:
+    """Put the number for stoichiometries that rules or conversion factors give; refuse those that change."""
+    import libsbml
+
+    fixed = {p.getId(): p.getValue() for p in content.getListOfParameters() if p.getConstant()}
+    for reaction in content.getListOfReactions():
+        for side in (reaction.getListOfReactants(), reaction.getListOfProducts()):
+            for reference in side:
+                key = reference.getId()
+                rule = content.getRule(key) if key else None
+                where = f"the stoichiometry of '{reference.getSpecies()}' in reaction '{reaction.getId()}'"
+                if rule is not None:
+                    value = libsbml.SBMLTransforms.evaluateASTNode(rule.getMath(), content)
+                    names = _names(rule.getMath())
+                    if not rule.isAssignment() or names - fixed.keys() or value != value:
+                        raise ModelError(f"{where} changes with time, which is not covered.")
+                    reference.setStoichiometry(value)
+                    content.removeRuleByVariable(key)
+                if not reference.isSetStoichiometry() or reference.getStoichiometry() != reference.getStoichiometry():
+                    raise ModelError(f"{where} has no value.")
+                species = content.getSpecies(reference.getSpecies())
+                factor = species.getConversionFactor() or content.getConversionFactor()
+                if factor:
+                    reference.setStoichiometry(reference.getStoichiometry() * fixed[factor])
+    content.unsetConversionFactor()
+    for species in content.getListOfSpecies():
+        species.unsetConversionFactor()
+    known = {_TIME} | {
+        e.getId() for e in content.getListOfAllElements() if e.getTypeCode() != libsbml.SBML_SPECIES_REFERENCE
+    }
+    laws = [r.getKineticLaw() for r in content.getListOfReactions() if r.isSetKineticLaw()]
+    for element in [*content.getListOfRules(), *laws]:
+        if element.isSetMath() and (strange := _names(element.getMath()) - known):
+            raise ModelError(f"a formula in it uses '{min(strange)}', whose value is not covered.")
+
+
+#: Stands for the time among ids, one of which may be called "time".
+_TIME = "the time"
+
+
+def _names(math: Any) -> set[str]:
+    """Ids that a formula uses."""
+    import libsbml
+
+    names, waiting = set(), [math]
+    while waiting:
+        node = waiting.pop()
+        waiting += [node.getChild(i) for i in range(node.getNumChildren())]
+        if node.getType() in (libsbml.AST_NAME, libsbml.AST_NAME_TIME):
+            names.add(node.getName() if node.getType() == libsbml.AST_NAME else _TIME)
+    return names
 
 
 def _remarks(document: Any, content: Any) -> list[str]:
@@ -150,7 +225,9 @@ def _remarks(document: Any, content: Any) -> list[str]:
             remarks.append(f"no model-wide unit of {', '.join(missing)}")
     document.checkConsistency()
     messages = [document.getError(i) for i in range(document.getNumErrors())]
-    wrong = [m for m in messages if m.getSeverity() >= libsbml.LIBSBML_SEV_ERROR]
+    # units are an error in some versions of Level 2 and a warning in all others: a remark in each
+    units = libsbml.LIBSBML_CAT_UNITS_CONSISTENCY
+    wrong = [m for m in messages if m.getSeverity() >= libsbml.LIBSBML_SEV_ERROR and m.getCategory() != units]
     if wrong:
         raise ModelError(f"it breaks the rules of SBML: {' '.join(wrong[0].getMessage().split())}")
     if messages:

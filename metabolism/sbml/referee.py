@@ -1,7 +1,7 @@
 """Run an SBML file from its text alone, events included, with sympy and scipy: the referee of the exports.
 
-Covers what our exports use: events without delay, whose triggers turn true once and stay true until the event itself
-turns them false. Other constructs are refused by name.
+Events as SBML Level 3 defines them, but for delays, which are refused by name: triggers on time and on states,
+persistent or not, values of the trigger's or of the execution's time, priorities, and cascades at one time.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class _Event:
     priority: Any
     assignments: dict[str, Any]
     initial: bool
+    persistent: bool
+    early: bool
 
 
 def read_file(sbml: str) -> tuple[Equations, dict[str, float], list[Any]]:
@@ -86,6 +88,8 @@ def read_file(sbml: str) -> tuple[Equations, dict[str, float], list[Any]]:
                 plain(event.getPriority()) if event.isSetPriority() else sp.Integer(0),
                 {a.getVariable(): plain(a) for a in event.getListOfEventAssignments()},
                 trigger.getInitialValue() if trigger.isSetInitialValue() else True,
+                trigger.getPersistent() if trigger.isSetPersistent() else True,
+                event.getUseValuesFromTriggerTime(),
             )
         )
     while content.getNumEvents():
@@ -158,6 +162,7 @@ class _Run:
         self.priorities = compiled([e.priority for e in events])
         self.assigned = {e.id: compiled(list(e.assignments.values())) for e in events}
         self.holds = [e.initial for e in events]
+        self.clock = _moments([e.trigger for e in events], {sp.Symbol(n) for n in system.parameters}, known)
         self.firings: list[Firing] = []
         unknown = {v for e in events for v in e.assignments} - {*names}
         if unknown:
@@ -188,64 +193,82 @@ class _Run:
         return Replay(self.outputs, self.times, rows, tuple(self.firings))
 
     def advance(self, t: float, end: float, waiting: Array) -> tuple[float, list[Array], list[float]]:
-        from scipy.integrate import solve_ivp
+        """Integrate to the end or to the first trigger that changes; return that time, and states at output times."""
+        from scipy.integrate import LSODA
 
         system, p = self.system, self.p
-
-        def changed(moment: float, x: Array) -> float:
-            return 1.0 if self.conditions(moment, x) != self.holds else -1.0
-
-        changed.terminal = True  # type: ignore[attr-defined]
         scale = np.maximum(np.abs(self.x), _TRACE)
-        solved = solve_ivp(
+        stop = min([end, *(s for s in self.moments() if t < s < end)])
+        solver = LSODA(
             lambda _, x: system.f(x, p),
-            (t, end),
+            t,
             self.x,
-            method="LSODA",
-            t_eval=np.append(waiting[waiting < end], end),
-            jac=lambda _, x: system.J(x, p),
+            stop,
             rtol=self.rtol,
             atol=1e-2 * self.rtol * scale,
-            events=[changed] if self.events else None,
+            jac=lambda _, x: system.J(x, p),
         )
-        if not solved.success:
-            raise SolverFailed(
-                f"LSODA stopped at t = {solved.t[-1] if len(solved.t) else t:.6g} h ({solved.message}).", t
-            )
-        read_at = [float(moment) for moment in solved.t]
-        columns = list(np.asarray(solved.y).T) if read_at else []
-        if solved.t_events and solved.y_events and solved.status == 1:
-            moment, x = float(solved.t_events[0][-1]), solved.y_events[0][-1]
-            # bisection ends on either side of the switch: step over it
-            for doubling in range(40):
-                if self.conditions(moment, x) != self.holds:
-                    break
-                moment += 2.0**doubling * np.spacing(max(1.0, moment))
-            nearest = self.times[np.abs(self.times - moment) < 1e-9 * max(1.0, moment)]
-            if len(nearest) and self.conditions(float(nearest[0]), x) != self.holds:
-                moment = float(nearest[0])
-            return moment, [*columns, x], [*read_at, moment]
-        return end, columns, read_at
+        columns: list[Array] = []
+        read_at: list[float] = []
+        while solver.status == "running":
+            message = solver.step()
+            if str(solver.status) == "failed" or not np.isfinite(solver.y).all():
+                raise SolverFailed(f"LSODA stopped at t = {solver.t:.6g} h ({message}).", solver.t)
+            course, begin, now = solver.dense_output(), solver.t_old, solver.t
+            # a trigger may turn and turn back within a step
+            points = np.linspace(begin, now, 9)[1:] if self.events else np.array([now])
+            turned = next((m for m in points if self.conditions(m, course(m)) != self.holds), None)
+            if turned is not None:
+                now = self.switch(course, begin, float(turned))
+            for moment in waiting[(waiting > begin) & (waiting < now)]:
+                columns.append(course(moment))
+                read_at.append(float(moment))
+            if turned is not None:
+                nearest = self.times[np.abs(self.times - now) < 1e-9 * max(1.0, now)]
+                if len(nearest) and self.conditions(float(nearest[0]), course(nearest[0])) != self.holds:
+                    now = float(nearest[0])
+                return now, [*columns, course(now)], [*read_at, now]
+        # a trigger that is true after a moment, not at it
+        later = float(np.nextafter(stop, np.inf))
+        if stop < end and self.conditions(stop, solver.y) == self.holds != self.conditions(later, solver.y):
+            stop = later
+        return stop, [*columns, solver.y], [*read_at, stop]
+
+    def switch(self, course: Any, before: float, after: float) -> float:
+        """Return the first time, to the last digit, at which a trigger differs from what it was."""
+        while (middle := (before + after) / 2) not in (before, after):
+            if self.conditions(middle, course(middle)) != self.holds:
+                after = middle
+            else:
+                before = middle
+        return after
+
+    def moments(self) -> list[float]:
+        """Times at which a trigger on time alone may turn, with the constants as they are now."""
+        values = dict(zip(map(sp.Symbol, self.system.parameters), self.p.tolist(), strict=True))
+        return [float(m.xreplace(values)) for m in self.clock]
 
     def execute(self, t: float) -> None:
         """Execute what is due, highest priority first, until no trigger turns true."""
+        pending: dict[int, list[float] | None] = {}
         for _ in range(_CASCADE):
             now = self.conditions(t, self.x)
-            due = [i for i, (new, old) in enumerate(zip(now, self.holds, strict=True)) if new and not old]
-            if not due:
-                self.holds = now
+            for i, (new, old) in enumerate(zip(now, self.holds, strict=True)):
+                if new and not old:
+                    event = self.events[i]
+                    pending[i] = self.assigned[event.id](t, self.x.tolist(), self.p.tolist()) if event.early else None
+                elif not new and not self.events[i].persistent:
+                    pending.pop(i, None)
+            self.holds = now
+            if not pending:
                 return
             ranks = self.priorities(t, self.x.tolist(), self.p.tolist())
-            first = max(due, key=lambda i: (ranks[i], -i))
-            self.holds = [
-                new if i == first or not (new and not old) else old
-                for i, (new, old) in enumerate(zip(now, self.holds, strict=True))
-            ]
-            self.fire(self.events[first], t)
+            first = max(pending, key=lambda i: (ranks[i], -i))
+            self.fire(self.events[first], t, pending.pop(first))
         raise ModelError(f"events at t = {t:g} h trigger each other without end.")
 
-    def fire(self, event: _Event, t: float) -> None:
-        new = self.assigned[event.id](t, self.x.tolist(), self.p.tolist())
+    def fire(self, event: _Event, t: float, early: list[float] | None) -> None:
+        new = self.assigned[event.id](t, self.x.tolist(), self.p.tolist()) if early is None else early
         changes = {}
         for variable, value in zip(event.assignments, new, strict=True):
             vector, names = (
@@ -274,3 +297,15 @@ class _Run:
             **dict(zip(self.system.parameters, self.p, strict=True)),
         }
         return np.array([values[name] for name in self.outputs])
+
+
+def _moments(triggers: list[Any], constants: set[Any], known: dict[Any, Any]) -> list[Any]:
+    """Solve the comparisons of triggers for the time, where nothing but constants stands beside it."""
+    time, moments = sp.Symbol("time"), []
+    for trigger in triggers:
+        for comparison in sp.sympify(trigger).xreplace(known).atoms(sp.core.relational.Relational):
+            gap = comparison.lhs - comparison.rhs
+            slope = sp.diff(gap, time)
+            if slope != 0 and slope.free_symbols | gap.free_symbols <= constants | {time} and not slope.has(time):
+                moments.append(-gap.xreplace({time: sp.Integer(0)}) / slope)
+    return moments

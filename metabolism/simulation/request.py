@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metabolism import tables
 from metabolism.dosing import Regimen, plan
 from metabolism.engines import Plan, Problem, check_engine
 from metabolism.errors import InvalidValue, UnknownName, UsageError
@@ -200,12 +201,12 @@ def _patient_table(
     known = {*system.parameters, *system.states}
     names = [str(c) for c in patients]
     if not isinstance(patients, Mapping):
-        names = [n for n in names if n in known]
+        names = tables.check_head(names, known, "the table of patients", more=True)
     table: dict[str, Array] = {}
     for name in names:
         if name not in known:
             raise UnknownName("parameter", name, known, "Columns of `patients` are parameter ids.")
-        table[name] = np.atleast_1d(np.asarray(patients[name], dtype=float))
+        table[name] = tables.column(patients[name], name)
         if name in resting:
             raise InvalidValue(
                 f"patients['{name}'] would be lost: that state comes to rest before the run; use start='initial'."

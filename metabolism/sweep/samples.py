@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName, UsageError
+from metabolism.tables import check_head, column, left_out, read_table
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -247,24 +248,20 @@ def _from_source(source: Any, known: set[str]) -> Design:
 
 
 def _values(name: object, values: Any) -> tuple[float, ...]:
-    try:
-        found = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise InvalidValue(f"the values of '{name}' are not numbers.") from None
-    if found.ndim > 1:
-        raise InvalidValue(f"the values of '{name}' have {found.ndim} dimensions; give a plain list.")
-    return tuple(np.atleast_1d(found).tolist())
+    return tuple(column(values, str(name)).tolist())
 
 
 def _from_frame(frame: pd.DataFrame, known: set[str]) -> Table:
-    names = [c for c in frame.columns if c in known]
+    return _from_columns({str(c): frame.iloc[:, i] for i, c in enumerate(frame.columns)}, frame.columns, known)
+
+
+def _from_columns(columns: Mapping[str, Any], head: Iterable[Any], known: set[str]) -> Table:
+    names = check_head(head, known, "the design table", more=True)
     if not names:
-        first = str(next(iter(frame.columns), ""))
+        first = next(iter(columns), "")
         raise UnknownName("parameter", first, known, "The table has no column that is a parameter of the model.")
-    try:
-        return Table(tuple(names), frame[names].to_numpy(dtype=float))
-    except (TypeError, ValueError):
-        raise InvalidValue("the design table has values that are not numbers.") from None
+    left_out(columns, names, "design table")
+    return Table(tuple(names), np.column_stack([column(columns[n], n) for n in names]))
 
 
 def _from_file(path: Path, known: set[str]) -> Design:
@@ -273,12 +270,9 @@ def _from_file(path: Path, known: set[str]) -> Design:
     if path.suffix == ".parquet":
         return ParquetDesign(path, known)
     if path.suffix == ".csv":
-        import pandas as pd
-
-        try:
-            return _from_frame(pd.read_csv(path), known)
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise InvalidValue(f"'{path}' cannot be read as CSV ({error}).") from None
+        rows = read_table(path, (), more=True)
+        head = list(rows[0]) if rows else []
+        return _from_columns({name: [row[name] for row in rows] for name in head}, head, known)
     raise InvalidValue(f"'{path}' is no design file; its name must end in .csv or .parquet.")
 
 

@@ -6,7 +6,6 @@ scaled so that both together give the scenario's total reduction of the motor-un
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model
 from metabolism.simulation import simulate
+from metabolism.tables import read_table
 
 #: Regimen at which a scenario's total effect is defined.
 REFERENCE_REGIMEN = "50 mg im every 3.5 d x 32"
@@ -55,21 +55,21 @@ class Scenario:
 
 def scenarios() -> dict[str, Scenario]:
     """Return the shipped scenarios of ``models/effect_scenarios.csv``."""
-    with (models_dir() / "effect_scenarios.csv").open(newline="", encoding="utf-8") as handle:
-        return {
-            r["scenario"]: Scenario(
-                r["scenario"],
-                r["title"],
-                float(r["effect"]) if r["effect"] else None,
-                float(r["effect_sd"]) if r["effect_sd"] else None,
-                float(r["beta_hcy"]),
-                r["source"],
-                r["locator"],
-                r["uses_e0761"] == "yes",
-                r["note"],
-            )
-            for r in csv.DictReader(handle)
-        }
+    columns = ("scenario", "title", "effect", "effect_sd", "beta_hcy", "source", "locator", "uses_e0761", "note")
+    return {
+        r["scenario"]: Scenario(
+            r["scenario"],
+            r["title"],
+            float(r["effect"]) if r["effect"] else None,
+            float(r["effect_sd"]) if r["effect_sd"] else None,
+            float(r["beta_hcy"]),
+            r["source"],
+            r["locator"],
+            r["uses_e0761"] == "yes",
+            r["note"],
+        )
+        for r in read_table(models_dir() / "effect_scenarios.csv", columns)
+    }
 
 
 def with_scenario(

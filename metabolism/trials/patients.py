@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model
+from metabolism.tables import read_table
 from metabolism.trials.disease import HOURS_PER_MONTH, motor_units, rate_score
 from metabolism.types import Array
 
@@ -358,22 +359,13 @@ _SHARES = {
 
 
 def _read_moments(path: Path) -> dict[str, float]:
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InvalidValue(f"cohort table '{path}' cannot be read: {error}.") from None
     where = f"cohort table '{path.name}'"
-    if not {"variable", "mean"} <= set(table.columns):
-        raise InvalidValue(
-            f"{where} needs the columns variable, mean and sd; it has {', '.join(map(str, table.columns))}."
-        )
+    table = read_table(path, ("variable", "mean", "sd"), more=True)
     moments: dict[str, float] = {}
-    for row in table.to_dict("records"):
-        name = str(row["variable"])
+    for row in table:
+        name = row["variable"]
         try:
-            mean, sd = float(row["mean"]), float(row.get("sd", "nan"))
+            mean, sd = float(row["mean"]), float(row["sd"] or "nan")
         except ValueError as error:
             raise InvalidValue(f"{where}: '{name}': {error}.") from None
         if name in _PAIRS:

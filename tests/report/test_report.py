@@ -13,7 +13,7 @@ from metabolism import Claim, Outcome
 from metabolism.cli import main
 from metabolism.errors import OutputError
 from metabolism.plotting import new_figure
-from metabolism.report.pages import finished_runs, previous_run, read_run, write_index
+from metabolism.report.pages import finished_runs, linked, previous_run, read_run, verdict, write_index
 
 ANSWERS = {"value": 5.0, "rows": 3}
 
@@ -77,7 +77,7 @@ def test_a_report_asks_for_nothing_outside_itself(runs):
     index = write_index(out, {"toy": "Does it work?"}, {})
     for page in (second / "report.html", index):
         reader = parsed(page)
-        assert all(link.startswith(("data:", "#")) for link in reader.found), reader.found
+        assert all(link.startswith(("data:", "#", "https://doi.org/10.")) for link in reader.found), reader.found
         assert "script" not in reader.tags
         assert "link" not in reader.tags
         assert "@import" not in page.read_text(encoding="utf-8")
@@ -141,7 +141,7 @@ def test_the_index_counts_and_names_what_was_not_run(runs):
     text = write_index(out, {"toy": "Does it work?", "later": "And this?"}, {"toy.gap": "because"}).read_text(
         encoding="utf-8"
     )
-    assert "0 hold, 1 fail for a known reason, 2 fail" in text
+    assert "0 hold, 0 miss and are the finding, 1 miss for a known reason, 2 fail" in text
     assert "metabolism run later" in text
     assert re.search(r'<section class="run" id="toy">', text)
 
@@ -160,3 +160,40 @@ def test_the_report_command_shows_the_whole_system(runs, monkeypatch, capsys):
     assert main(["report", "--out", str(out)]) == 0
     assert str(out / "index.html") in capsys.readouterr().out
     assert 'data-reaction="MS_liver"' in (out / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ['{"question": ', "[]", "{}", '{"question": "x"}'])
+def test_a_damaged_older_run_stands_in_nobodys_way(runs, text):
+    tmp_path = runs[0]
+    broken = tmp_path / "toy" / "20260101T000000_000000Z"
+    (broken / "tables").mkdir(parents=True)
+    (broken / "manifest.json").write_text(text, encoding="utf-8")
+    _, folder = registry.run("toy", out=tmp_path)
+    assert (folder / "report.html").is_file()
+    assert write_index(tmp_path, {"toy": "Does it work?"}, {}).is_file()
+    (folder / "tables" / "z_first.csv").write_bytes(b"\xff\xfe\x00")
+    assert (registry.run("toy", out=tmp_path)[1] / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("role", "predicted", "reason", "word"),
+    [
+        ("check", 1, "", "holds"),
+        ("calibration", 1, "", "by construction"),
+        ("input", 1, "", "by construction"),
+        ("check", 9, "", "fails"),
+        ("input", 9, "", "fails"),
+        ("check", 9, "lost data", "known gap"),
+        ("check", 9, "This miss is the finding: no drug does that.", "finding"),
+    ],
+)
+def test_what_was_fitted_or_put_in_is_never_counted_as_holding(role, predicted, reason, word):
+    claim = Claim("c", "a number", predicted, 1, 0, 2, "", "Oki2022", role=role)
+    assert verdict("toy", claim, {"toy.c": reason} if reason else {})[0] == word
+
+
+def test_dois_are_links_and_other_text_is_escaped():
+    html = str(linked("See <doi:10.1001/jama.2022.0901>; or doi:10.1/short."))
+    assert '<a href="https://doi.org/10.1001/jama.2022.0901">doi:10.1001/jama.2022.0901</a>' in html
+    assert html.startswith("See &lt;")
+    assert "doi.org/10.1/" not in html

@@ -133,7 +133,7 @@ def test_a_users_table_replaces_means_and_spreads(patient, tmp_path):
         ("variable,mean,sd\nagee,50,5\n", UnknownName, "Did you mean 'age'"),
         ("variable,mean,sd\nage,50,\n", InvalidValue, "needs a mean and an sd"),
         ("variable,mean,sd\nmale,60,\n", InvalidValue, "between 0 and 1"),
-        ("name,value\nage,50\n", InvalidValue, "needs the columns"),
+        ("name,value\nage,50\n", InvalidValue, "no column variable"),
     ],
 )
 def test_a_wrong_table_is_refused_with_the_reason(patient, tmp_path, text, error, message):

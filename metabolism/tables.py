@@ -1,0 +1,151 @@
+"""Tables as text, read strictly: every column is used, named as left out, or refused, and so is every cell."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metabolism.errors import InvalidValue, UnknownName
+from metabolism.types import Array
+
+_log = logging.getLogger("metabolism")
+
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+def read_table(path: str | Path, columns: Sequence[str], *, more: bool = False) -> list[dict[str, str]]:
+    """Read a CSV file as rows of text.
+
+    Parameters
+    ----------
+    path : str or Path
+    columns : sequence of str
+        Those that must be there.
+    more : bool
+        Others may be there too, and are read; but none that looks like a misspelt one of `columns`.
+
+    Raises
+    ------
+    InvalidValue
+        If it cannot be read, has other columns, one twice or without a name, or a row of another length.
+    """
+    file = Path(path)
+    try:
+        with file.open(newline=None, encoding="utf-8-sig") as handle:
+            reader = csv.reader(handle, strict=True)
+            head = next(reader, [])
+            check_head(head, columns, f"'{file.name}'", more=more)
+            rows = []
+            for cells in reader:
+                if cells and len(cells) != len(head):
+                    raise InvalidValue(
+                        f"'{file.name}' line {reader.line_num} has {len(cells)} fields under {len(head)} columns; look "
+                        "for a comma at its end, a decimal comma, or a text with a comma that needs quotation marks."
+                    )
+                if cells:
+                    rows.append(dict(zip(head, cells, strict=True)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidValue(f"'{file}' cannot be read as CSV ({getattr(error, 'strerror', None) or error}).") from None
+    missing = [c for c in columns if c not in head]
+    if missing:
+        raise InvalidValue(f"'{file.name}' has no column {', '.join(missing)}; it has {', '.join(head)}.")
+    return rows
+
+
+def check_head(head: Iterable[Any], known: Iterable[str], where: str, *, more: bool = False) -> list[str]:
+    """Return the columns of a head that are known; the others are allowed if `more`, unless they look like a known one.
+
+    Parameters
+    ----------
+    head : iterable
+        The columns as they stand.
+    known : iterable of str
+    where : str
+        What bears them, for the message.
+    more : bool
+        Whether other columns may stand there.
+
+    Raises
+    ------
+    InvalidValue
+        For a column without a name, twice, or spelled almost like a known one.
+    UnknownName
+        For another column, unless `more`.
+    """
+    names, expected = [str(name) for name in head], list(known)
+    places = {_bare(n): n for n in expected}
+    for name in names:
+        if not name.strip():
+            raise InvalidValue(f"{where} has a column without a name; look for a comma at the end of the line.")
+        if names.count(name) > 1:
+            raise InvalidValue(f"{where} has the column '{name}' twice; keep one.")
+        if name in expected:
+            continue
+        meant = places.get(_bare(name)) or next(iter(get_close_matches(name, expected, n=1, cutoff=0.85)), None)
+        if meant:
+            raise InvalidValue(
+                f"{where} has a column '{name}'; write '{meant}' if that is meant, or name it otherwise."
+            )
+        if not more:
+            raise UnknownName("column", name, expected, f"{where} cannot be read with it.")
+    return [name for name in names if name in expected]
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).casefold()
+
+
+def left_out(head: Iterable[Any], used: Sequence[str], where: str) -> None:
+    """Say which columns of a table play no part."""
+    others = [str(name) for name in head if str(name) not in used]
+    if others:
+        _log.warning("%s: left out, as no parameters of the model: %s", where, ", ".join(others))
+
+
+def column(values: Any, name: str) -> Array:
+    """Return a column as numbers, shape (rows,).
+
+    Parameters
+    ----------
+    values : array_like
+        Numbers, or texts that each are one number.
+    name : str
+        For the message.
+
+    Raises
+    ------
+    InvalidValue
+        For text that is no number, a value that is missing or masked, or more than one dimension.
+
+    Examples
+    --------
+    >>> column(["0.5", "1e3"], "GFR_rel")
+    array([5.e-01, 1.e+03])
+    """
+    if np.ma.getmaskarray(values).any() if isinstance(values, np.ma.MaskedArray) else False:
+        raise InvalidValue(f"column '{name}' has masked values; fill them in or leave the rows out.")
+    array = np.atleast_1d(np.asarray(values, dtype=object if _is_text(values) else None))
+    if array.ndim > 1:
+        raise InvalidValue(f"the values of '{name}' have {array.ndim} dimensions; give a plain list.")
+    if array.dtype.kind in "OUS":
+        for row, cell in enumerate(array.tolist()):
+            number = isinstance(cell, (int, float, np.number)) and not isinstance(cell, bool)
+            if not number and not (isinstance(cell, str) and _NUMBER.fullmatch(cell.strip())):
+                raise InvalidValue(
+                    f"column '{name}' has '{cell}' in row {row + 1}, which is no number; write e.g. 0.5."
+                )
+    try:
+        return np.asarray(array.astype(float))
+    except (TypeError, ValueError):
+        raise InvalidValue(f"the values of '{name}' are not numbers.") from None
+
+
+def _is_text(values: Any) -> bool:
+    return getattr(getattr(values, "dtype", None), "kind", "O") not in "iufb"
