@@ -32,11 +32,12 @@ class Regimen:
     - A bolus is instantaneous. Values at the time of a dose or a change are those after it; the values just before are
       kept beside them. Doses at one time to one target are summed.
     - An infusion holds a constant rate; infusions that overlap add, and after the last one exactly nothing flows.
-    - A change is in force from its start to just before its end. Changes of one parameter act on the patient's own value
-      in the order written: the value is factor x own + offset, and after the last one exactly the own value is back.
+    - A change is in force from its start to just before its end. Changes of one parameter act on the patient's own
+      value in the order written: the value is factor x own + offset, and after the last one exactly the own value is
+      back.
     - Times within one part in 1e12 are one time.
-    - A run covers start <= t < end. A dose or change that begins outside, or an infusion that does not stop by the end, is
-      refused; a dose repeated without end is given until the end.
+    - A run covers start <= t < end. A dose or change that begins outside, or an infusion that does not stop by the end,
+      is refused; a dose repeated without end is given until the end.
     - A dose of zero or less is no dose. The amount delivered is measured and compared with the amount asked.
 
     Attributes
@@ -62,8 +63,8 @@ class Regimen:
         ``over 2 h``, ``every 3.5 d`` (or ``daily``, ``twice weekly``, ``q84h``, ``bid``, ``BIW``), ``x 32`` or
         ``for 16 weeks`` or ``until 16 weeks`` (to the end of the run without), ``from 2 weeks``, ``at 0, 3.5 d``;
         ``then`` begins the next stretch. A change reads ``fasting``, ``set NAME``, ``enzyme CBS x 0.02``,
-        ``nitrous oxide 60 %``, ``0.4 mg/d folic acid`` or ``ID = 0.5`` (``x``, ``+``), then ``from``, ``for``, ``until``
-        or ``lifelong``.
+        ``nitrous oxide 60 %``, ``0.4 mg/d folic acid`` or ``ID = 0.5`` (``x``, ``+``), then ``from``, ``for``,
+        ``until`` or ``lifelong``.
 
         Parameters
         ----------
@@ -144,7 +145,7 @@ class Regimen:
 
     @property
     def last_time(self) -> float:
-        """Time at which the last dose has been given in full [h]; 0 without doses, inf if they are repeated without end."""
+        """Time at which the last dose has been given in full [h]; 0 without doses, inf if they go on without end."""
         return max((math.inf if d.every else d.time + d.duration for d in self.doses), default=0.0)
 
     def __add__(self, other: Regimen) -> Regimen:
@@ -382,6 +383,22 @@ def _composed(holds: Iterable[Hold], overrides: Mapping[str, Array]) -> tuple[fl
         else:
             offset = offset + value
     return factor, offset
+
+
+def named(regimen: Regimen) -> tuple[dict[tuple[float, str], list[str]], dict[tuple[float, str], list[str]]]:
+    """Name what happens: by (time [h], target) of a bolus, and by (time [h], parameter) of an infusion or change."""
+    doses: dict[tuple[float, str], list[str]] = defaultdict(list)
+    changes: dict[tuple[float, str], list[str]] = defaultdict(list)
+    for dose in regimen.doses:
+        species, rate = substance(dose.substance).target(dose.route, dose.amount)
+        name = f"{quantity(dose)} {dose.substance} {dose.route}"
+        if dose.duration:
+            changes[dose.time, rate].append(f"{name} over {dose.duration:g} h")
+        else:
+            doses[dose.time, species].append(name)
+    for hold in regimen.holds:
+        changes[hold.start, hold.parameter].append(hold.said or f"{hold.parameter} {hold.how} {hold.value:g}")
+    return dict(doses), dict(changes)
 
 
 def read_population(text: str) -> tuple[Regimen, float]:

@@ -61,7 +61,7 @@ _INTERVALS = {
 }
 
 
-_KEYS = rf"over|every|x(?![a-z])|from|for|until|at|lifelong|q(?=[0-9])|{'|'.join(sorted(_INTERVALS, key=len, reverse=True))}"
+_KEYS = "|".join(("over|every|x(?![a-z])|from|for|until|at|lifelong|q(?=[0-9])", *sorted(_INTERVALS, key=len)[::-1]))
 
 
 _CLAUSE = re.compile(rf"(?:^|(?<=\s))(?P<key>{_KEYS})(?![a-z])", re.IGNORECASE)
@@ -221,7 +221,7 @@ def _repeat(dose: Dose, clauses: dict[str, str], begin: float, part: str) -> tup
     """Give a dose as often as its clauses say: (doses, end of the stretch [h] if it has one)."""
     if "lifelong" in clauses:
         raise InvalidRegimen(
-            f"'{part}': doses cannot go on for life; give 'from' and 'x', or a steady rate such as '0.4 mg/d folic acid'."
+            f"'{part}': doses cannot go on for life; give 'from' and 'x', or a steady rate like '0.4 mg/d folic acid'."
         )
     dose = replace(dose, duration=_hours(clauses, "over", "duration"))
     if "at" in clauses:
@@ -441,7 +441,7 @@ def _write_hold(hold: Hold) -> str:
     return f"{hold.parameter} {hold.how} {hold.value!r} {unit}" + _lasting(hold)
 
 
-# --- baselines of studies ----------------------------------------------------------------------------------------------
+# --- baselines of studies --------------------------------------------------------------------------------------------
 
 
 _MATCH = re.compile(
