@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from metabolism.dosing.events import SAME_TIME, Dose, Hold, clean, read_amount, series
 from metabolism.dosing.formulary import substance
+from metabolism.dosing.tables import read_events, write_events
 from metabolism.dosing.words import WEIGHT, quantity, read, write
 from metabolism.engines import Plan, Setting
-from metabolism.errors import InvalidRegimen, InvalidValue
+from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
 from metabolism.units import magnitude
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
     from metabolism.types import Array
 
 
@@ -131,6 +136,58 @@ class Regimen:
         length = magnitude(duration, "h", "duration")
         first = Dose(magnitude(start, "h", "start"), read_amount(amount, chosen), chosen.name, route, length, 0.0, said)
         return cls(series(first, gap, count))
+
+    @classmethod
+    def from_events(cls, events: str | Path | pd.DataFrame, patient: str | int | None = None, **units: Any) -> Regimen:
+        """Read the doses of one patient from an event table (ID, TIME, AMT, EVID, II, ADDL, SS, RATE, CMT).
+
+        Parameters
+        ----------
+        events : path or DataFrame
+        patient : str or int, optional
+            ID; needed where there are several.
+        **units
+            ``amount="mg"``, ``time="h"``, ``name="methylcobalamin"``, ``routes={1: "im"}``, as in `read_events`.
+
+        Raises
+        ------
+        InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"TIME": [0], "AMT": [50], "II": [84], "ADDL": [31], "CMT": ["im"]})
+        >>> Regimen.from_events(table) == Regimen.parse("50 mg im every 3.5 d x 32")
+        True
+        """
+        patients = read_events(events, **units)
+        if patient is None and len(patients) != 1:
+            raise InvalidRegimen(
+                f"the event table has {len(patients)} patients with doses; name one: {', '.join(patients)}."
+            )
+        chosen = next(iter(patients)) if patient is None else str(patient)
+        if chosen not in patients:
+            raise UnknownName("patient", chosen, patients)
+        return cls(patients[chosen])
+
+    def to_events(self, amount: str = "mg", patient: int = 1) -> pd.DataFrame:
+        """Write the doses as an event table, times in hours.
+
+        Parameters
+        ----------
+        amount : str
+            Unit of AMT, and per hour of RATE; ``umol`` fits the exported models.
+        patient : int
+            ID.
+
+        Raises
+        ------
+        InvalidRegimen
+            For changes of parameters and doses without end, which a table of doses cannot hold.
+        """
+        if self.holds:
+            raise InvalidRegimen(f"an event table holds doses, and '{self}' changes parameters besides.")
+        return write_events(self.doses, amount, patient)
 
     @property
     def start(self) -> float:

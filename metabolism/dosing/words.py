@@ -360,7 +360,7 @@ def write(doses: Iterable[Dose], holds: Iterable[Hold]) -> str:
         if _reads(said, group):
             parts.append((group[0].time, said))
         else:
-            for kind in _grouped(group, lambda d: replace(d, time=0.0)).values():
+            for kind in alike(group):
                 parts += _write_doses(kind)
     texts = [text for _, text in sorted(parts)]
     # the order of changes counts
@@ -387,23 +387,31 @@ def _reads(text: str, doses: Sequence[Dose] = (), holds: Sequence[Hold] = ()) ->
     return sorted(back[0]) == sorted(doses) and list(back[1]) == list(holds)
 
 
-def _write_doses(doses: Sequence[Dose]) -> list[tuple[float, str]]:
-    """Write equal doses by runs of equal spacing, each with its start [h]."""
-    one, parts, i = doses[0], [], 0
-    head = f"{quantity(one)} {one.substance} {one.route}" + (f" over {one.duration!r} h" if one.duration else "")
-    times = [dose.time for dose in doses]
+def alike(doses: Iterable[Dose]) -> list[list[Dose]]:
+    """Group doses that differ in time alone."""
+    return list(_grouped(doses, lambda d: replace(d, time=0.0)).values())
+
+
+def runs(times: Sequence[float]) -> list[tuple[float, float, int]]:
+    """Split times [h] into runs of equal spacing that read back exactly: (first, gap, count); gap 0 for one."""
+    runs_, i = [], 0
     while i < len(times):
         gap = clean(times[i + 1] - times[i]) if i + 1 < len(times) else 0.0
         count = 1
-        while (
-            gap > 0 and not one.every and i + count < len(times) and clean(times[i] + count * gap) == times[i + count]
-        ):
+        while gap > 0 and i + count < len(times) and clean(times[i] + count * gap) == times[i + count]:
             count += 1
-        text = head + (
-            f" every {_time(one.every)}" if one.every else f" every {_time(gap)} x {count}" if count > 1 else ""
-        )
-        parts.append((times[i], text + (f" from {_time(times[i])}" if times[i] else "")))
+        runs_.append((times[i], gap if count > 1 else 0.0, count))
         i += count
+    return runs_
+
+
+def _write_doses(doses: Sequence[Dose]) -> list[tuple[float, str]]:
+    """Write equal doses by runs of equal spacing, each with its start [h]."""
+    one, parts = doses[0], []
+    head = f"{quantity(one)} {one.substance} {one.route}" + (f" over {one.duration!r} h" if one.duration else "")
+    for first, gap, count in [(d.time, d.every, 0) for d in doses] if one.every else runs([d.time for d in doses]):
+        often = f" every {_time(gap)}" + (f" x {count}" if count else "") if gap else ""
+        parts.append((first, head + often + (f" from {_time(first)}" if first else "")))
     return parts
 
 
