@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from metabolism.dosing.events import SAME_TIME, Dose, Hold, clean, read_amount, series
 from metabolism.dosing.formulary import substance
 from metabolism.dosing.tables import read_events, write_events
-from metabolism.dosing.words import WEIGHT, quantity, read, write
+from metabolism.dosing.words import WEIGHT, quantity, read, respelled, write
 from metabolism.engines import Plan, Setting
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
 from metabolism.units import magnitude
@@ -129,9 +129,8 @@ class Regimen:
         gap = magnitude(every, "h", "interval") if every is not None else 0.0
         if every is not None and gap <= 0:
             raise InvalidRegimen(f"the interval between doses must be above 0, not {every}; add e.g. every='3.5 d'.")
-        typed = [a if isinstance(a, str) else f"{float(a)!r} {u}" for a, u in ((amount, "umol"), (every or 0.0, "h"))]
-        said = f"{typed[0]} {chosen.name} {route}" + (f" over {_typed(duration)}" if duration else "")
-        said += f" every {typed[1]}" if count != 1 else ""
+        said = f"{_typed(amount, 'umol')} {chosen.name} {route}" + (f" over {_typed(duration)}" if duration else "")
+        said += f" every {_typed(every or 0.0)}" if count != 1 else ""
         said += (f" x {count}" if count not in (1, None) else "") + (f" from {_typed(start)}" if start else "")
         length = magnitude(duration, "h", "duration")
         first = Dose(magnitude(start, "h", "start"), read_amount(amount, chosen), chosen.name, route, length, 0.0, said)
@@ -303,11 +302,15 @@ class Regimen:
         Examples
         --------
         >>> print(Regimen.parse("50 mg im every 3.5 d x 32").redosed("16 weeks", "25 mg", "7 d"))
-        25 mg methylcobalamin im every 7 d x 16
+        25 mg im every 7 d x 16
         """
         gap, one = every if every is not None else self.every, self.doses[0]
         size = magnitude(gap, "h", "interval")
         count = math.ceil((magnitude(until, "h", "until") - one.time) / size - 1e-9) if size > 0 else 1
+        new = [None if value is None else _typed(value, unit) for value, unit in ((amount, "umol"), (every, "h"))]
+        spelled = respelled(one.said, new[0], new[1], count)
+        if spelled:
+            return Regimen(Regimen.parse(spelled).doses, self.holds)
         dose = amount if amount is not None else quantity(one)
         start = {"start": one.time, "duration": one.duration}
         return replace(Regimen.of(dose, one.substance, one.route, every=gap, count=count, **start), holds=self.holds)
@@ -486,5 +489,5 @@ def read_population(text: str) -> tuple[Regimen, float]:
     return Regimen((), tuple(holds)), weight
 
 
-def _typed(time: float | str) -> str:
-    return time if isinstance(time, str) else f"{float(time)!r} h"
+def _typed(value: float | str, unit: str = "h") -> str:
+    return value if isinstance(value, str) else f"{float(value)!r} {unit}"

@@ -212,7 +212,8 @@ def _clauses(tail: str, part: str) -> dict[str, str]:
         if key in clauses:
             raise InvalidRegimen(f"'{part}' says '{key}' twice; {EXAMPLE}.")
         if not value and key != "lifelong":
-            raise InvalidRegimen(f"'{key}' in '{part}' is not followed by a {'number' if key == 'x' else 'time'}.")
+            missing = {"x": "a number", "every": "an interval"}.get(key, "a time")
+            raise InvalidRegimen(f"'{key}' in '{part}' is not followed by {missing}; {EXAMPLE}.")
         clauses[key] = value
     return clauses
 
@@ -413,6 +414,19 @@ def _write_doses(doses: Sequence[Dose]) -> list[tuple[float, str]]:
         often = f" every {_time(gap)}" + (f" x {count}" if count else "") if gap else ""
         parts.append((first, head + often + (f" from {_time(first)}" if first else "")))
     return parts
+
+
+def respelled(said: str, amount: str | None, every: str | None, count: int) -> str:
+    """Return the words of one series with another amount, interval and count; empty if they cannot be put so."""
+    first = _CLAUSE.search(said)
+    body = _DOSE.fullmatch(said[: first.start()].strip()) if first else None
+    if not first or not body or " then " in said:
+        return ""
+    clauses = _clauses(said[first.start() :], said)
+    last = "kg" if body["kg"] else "quantity"
+    head = f"{amount or said[: body.end(last)]} {said[body.end(last) : first.start()]}"
+    over, begin = (f" {key} {clauses[key]}" if key in clauses else "" for key in ("over", "from"))
+    return " ".join(f"{head}{over} every {every or clauses.get('every', '')} x {count}{begin}".split())
 
 
 def quantity(dose: Dose) -> str:

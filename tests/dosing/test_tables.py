@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metabolism.dosing import Regimen, read_events
+from metabolism.dosing import Regimen, read_events, substance
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 
 MECBL = 1000 / 1344.38
+DEPOT = substance("methylcobalamin").target("im", 50 * MECBL)[0]
 
 
 def table(**columns):
@@ -21,7 +22,7 @@ def test_a_table_of_two_patients_is_read_by_id(tmp_path):
     path = tmp_path / "doses.csv"
     path.write_text(
         "\ufeffid,time,amt,evid,ii,addl,ss,rate,cmt,dv\n"
-        "1,0,50,1,84,31,0,0,depot_large,.\n"
+        f"1,0,50,1,84,31,0,0,{DEPOT},.\n"
         "1,24,0,0,0,0,0,0,cbl_free,12.5\n"
         "2,0,5,1,.,.,.,2.5,iv,.\n"
         "2,7,1,1,24,2,0,0,im,.\n"
@@ -80,7 +81,7 @@ def test_a_row_with_a_cell_too_many_and_a_table_without_times_are_refused(tmp_pa
 def test_a_regimen_is_written_as_one_row_for_each_series():
     events = Regimen.parse("50 mg im every 3.5 d x 32 + 5 mg iv over 2 h from 1 d").to_events()
     assert events[["TIME", "AMT", "II", "ADDL", "RATE", "CMT"]].to_numpy().tolist() == [
-        [0.0, 50.0, 84.0, 31, 0.0, "depot_large"],
+        [0.0, 50.0, 84.0, 31, 0.0, DEPOT],
         [24.0, 5.0, 0.0, 0, 2.5, "cbl_free"],
     ]
     assert Regimen.parse("1 mg im").to_events("umol")["AMT"].item() == pytest.approx(MECBL, rel=1e-13)
