@@ -5,8 +5,8 @@ every event - what happens first at one time, what an infusion is, when a value 
 `Regimen`; it holds in every engine and every export.
 
 Nouns: `Dose` (an amount of a substance by a route), `Hold` (a parameter replaced, multiplied or raised for a while or
-for life), `Regimen` (all that is given, a value that can be added, delayed and thinned), *substance* (what can be
-dosed, with its molar mass and where each route puts it).
+for life), `Regimen` (all that is done, a value that can be added, delayed and thinned), *substance* (what can be dosed,
+with its molar mass and where each route puts it).
 
 >>> from metabolism.dosing import Regimen, substance
 >>> regimen = Regimen.parse("50 mg methylcobalamin im every 3.5 d x 32 + 0.8 mg folic acid oral daily x 112")

@@ -1,6 +1,7 @@
 from .events import Dose, Hold
 from .formulary import measured_as, substance, substances
-from .regimen import Regimen, plan, read_population
+from .regimen import Regimen, named, plan, read_population
+from .tables import read_events
 from .words import Target, enzymes, read_match
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "Target",
     "enzymes",
     "measured_as",
+    "named",
     "plan",
+    "read_events",
     "read_match",
     "read_population",
     "substance",

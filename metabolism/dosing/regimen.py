@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from metabolism.dosing.events import SAME_TIME, Dose, Hold, clean, read_amount, series
 from metabolism.dosing.formulary import substance
-from metabolism.dosing.words import WEIGHT, quantity, read, write
+from metabolism.dosing.tables import read_events, write_events
+from metabolism.dosing.words import WEIGHT, quantity, read, respelled, write
 from metabolism.engines import Plan, Setting
-from metabolism.errors import InvalidRegimen, InvalidValue
+from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
 from metabolism.units import magnitude
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
     from metabolism.types import Array
 
 
@@ -32,11 +37,12 @@ class Regimen:
     - A bolus is instantaneous. Values at the time of a dose or a change are those after it; the values just before are
       kept beside them. Doses at one time to one target are summed.
     - An infusion holds a constant rate; infusions that overlap add, and after the last one exactly nothing flows.
-    - A change is in force from its start to just before its end. Changes of one parameter act on the patient's own value
-      in the order written: the value is factor x own + offset, and after the last one exactly the own value is back.
+    - A change is in force from its start to just before its end. Changes of one parameter act on the patient's own
+      value in the order written: the value is factor x own + offset, and after the last one exactly the own value is
+      back.
     - Times within one part in 1e12 are one time.
-    - A run covers start <= t < end. A dose or change that begins outside, or an infusion that does not stop by the end, is
-      refused; a dose repeated without end is given until the end.
+    - A run covers start <= t < end. A dose or change that begins outside, or an infusion that does not stop by the end,
+      is refused; a dose repeated without end is given until the end.
     - A dose of zero or less is no dose. The amount delivered is measured and compared with the amount asked.
 
     Attributes
@@ -62,8 +68,8 @@ class Regimen:
         ``over 2 h``, ``every 3.5 d`` (or ``daily``, ``twice weekly``, ``q84h``, ``bid``, ``BIW``), ``x 32`` or
         ``for 16 weeks`` or ``until 16 weeks`` (to the end of the run without), ``from 2 weeks``, ``at 0, 3.5 d``;
         ``then`` begins the next stretch. A change reads ``fasting``, ``set NAME``, ``enzyme CBS x 0.02``,
-        ``nitrous oxide 60 %``, ``0.4 mg/d folic acid`` or ``ID = 0.5`` (``x``, ``+``), then ``from``, ``for``, ``until``
-        or ``lifelong``.
+        ``nitrous oxide 60 %``, ``0.4 mg/d folic acid`` or ``ID = 0.5`` (``x``, ``+``), then ``from``, ``for``,
+        ``until`` or ``lifelong``.
 
         Parameters
         ----------
@@ -123,13 +129,64 @@ class Regimen:
         gap = magnitude(every, "h", "interval") if every is not None else 0.0
         if every is not None and gap <= 0:
             raise InvalidRegimen(f"the interval between doses must be above 0, not {every}; add e.g. every='3.5 d'.")
-        typed = [a if isinstance(a, str) else f"{float(a)!r} {u}" for a, u in ((amount, "umol"), (every or 0.0, "h"))]
-        said = f"{typed[0]} {chosen.name} {route}" + (f" over {_typed(duration)}" if duration else "")
-        said += f" every {typed[1]}" if count != 1 else ""
+        said = f"{_typed(amount, 'umol')} {chosen.name} {route}" + (f" over {_typed(duration)}" if duration else "")
+        said += f" every {_typed(every or 0.0)}" if count != 1 else ""
         said += (f" x {count}" if count not in (1, None) else "") + (f" from {_typed(start)}" if start else "")
         length = magnitude(duration, "h", "duration")
         first = Dose(magnitude(start, "h", "start"), read_amount(amount, chosen), chosen.name, route, length, 0.0, said)
         return cls(series(first, gap, count))
+
+    @classmethod
+    def from_events(cls, events: str | Path | pd.DataFrame, patient: str | int | None = None, **units: Any) -> Regimen:
+        """Read the doses of one patient from an event table (ID, TIME, AMT, EVID, II, ADDL, SS, RATE, CMT).
+
+        Parameters
+        ----------
+        events : path or DataFrame
+        patient : str or int, optional
+            ID; needed where there are several.
+        **units
+            ``amount="mg"``, ``time="h"``, ``name="methylcobalamin"``, ``routes={1: "im"}``, as in `read_events`.
+
+        Raises
+        ------
+        InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"TIME": [0], "AMT": [50], "II": [84], "ADDL": [31], "CMT": ["im"]})
+        >>> Regimen.from_events(table) == Regimen.parse("50 mg im every 3.5 d x 32")
+        True
+        """
+        patients = read_events(events, **units)
+        if patient is None and len(patients) != 1:
+            raise InvalidRegimen(
+                f"the event table has {len(patients)} patients with doses; name one: {', '.join(patients)}."
+            )
+        chosen = next(iter(patients)) if patient is None else str(patient)
+        if chosen not in patients:
+            raise UnknownName("patient", chosen, patients)
+        return cls(patients[chosen])
+
+    def to_events(self, amount: str = "mg", patient: int = 1) -> pd.DataFrame:
+        """Write the doses as an event table, times in hours.
+
+        Parameters
+        ----------
+        amount : str
+            Unit of AMT, and per hour of RATE; ``umol`` fits the exported models.
+        patient : int
+            ID.
+
+        Raises
+        ------
+        InvalidRegimen
+            For changes of parameters and doses without end, which a table of doses cannot hold.
+        """
+        if self.holds:
+            raise InvalidRegimen(f"an event table holds doses, and '{self}' changes parameters besides.")
+        return write_events(self.doses, amount, patient)
 
     @property
     def start(self) -> float:
@@ -144,7 +201,7 @@ class Regimen:
 
     @property
     def last_time(self) -> float:
-        """Time at which the last dose has been given in full [h]; 0 without doses, inf if they are repeated without end."""
+        """Time at which the last dose has been given in full [h]; 0 without doses, inf if they go on without end."""
         return max((math.inf if d.every else d.time + d.duration for d in self.doses), default=0.0)
 
     def __add__(self, other: Regimen) -> Regimen:
@@ -245,11 +302,15 @@ class Regimen:
         Examples
         --------
         >>> print(Regimen.parse("50 mg im every 3.5 d x 32").redosed("16 weeks", "25 mg", "7 d"))
-        25 mg methylcobalamin im every 7 d x 16
+        25 mg im every 7 d x 16
         """
         gap, one = every if every is not None else self.every, self.doses[0]
         size = magnitude(gap, "h", "interval")
         count = math.ceil((magnitude(until, "h", "until") - one.time) / size - 1e-9) if size > 0 else 1
+        new = [None if value is None else _typed(value, unit) for value, unit in ((amount, "umol"), (every, "h"))]
+        spelled = respelled(one.said, new[0], new[1], count)
+        if spelled:
+            return Regimen(Regimen.parse(spelled).doses, self.holds)
         dose = amount if amount is not None else quantity(one)
         start = {"start": one.time, "duration": one.duration}
         return replace(Regimen.of(dose, one.substance, one.route, every=gap, count=count, **start), holds=self.holds)
@@ -384,6 +445,22 @@ def _composed(holds: Iterable[Hold], overrides: Mapping[str, Array]) -> tuple[fl
     return factor, offset
 
 
+def named(regimen: Regimen) -> tuple[dict[tuple[float, str], list[str]], dict[tuple[float, str], list[str]]]:
+    """Name what happens: by (time [h], target) of a bolus, and by (time [h], parameter) of an infusion or change."""
+    doses: dict[tuple[float, str], list[str]] = defaultdict(list)
+    changes: dict[tuple[float, str], list[str]] = defaultdict(list)
+    for dose in regimen.doses:
+        species, rate = substance(dose.substance).target(dose.route, dose.amount)
+        name = f"{quantity(dose)} {dose.substance} {dose.route}"
+        if dose.duration:
+            changes[dose.time, rate].append(f"{name} over {dose.duration:g} h")
+        else:
+            doses[dose.time, species].append(name)
+    for hold in regimen.holds:
+        changes[hold.start, hold.parameter].append(hold.said or f"{hold.parameter} {hold.how} {hold.value:g}")
+    return dict(doses), dict(changes)
+
+
 def read_population(text: str) -> tuple[Regimen, float]:
     """Read what a population is like: lifelong changes, and ``weight = 62 kg``; returns (changes, weight [kg]).
 
@@ -412,5 +489,5 @@ def read_population(text: str) -> tuple[Regimen, float]:
     return Regimen((), tuple(holds)), weight
 
 
-def _typed(time: float | str) -> str:
-    return time if isinstance(time, str) else f"{float(time)!r} h"
+def _typed(value: float | str, unit: str = "h") -> str:
+    return value if isinstance(value, str) else f"{float(value)!r} {unit}"

@@ -61,7 +61,7 @@ _INTERVALS = {
 }
 
 
-_KEYS = rf"over|every|x(?![a-z])|from|for|until|at|lifelong|q(?=[0-9])|{'|'.join(sorted(_INTERVALS, key=len, reverse=True))}"
+_KEYS = "|".join(("over|every|x(?![a-z])|from|for|until|at|lifelong|q(?=[0-9])", *sorted(_INTERVALS, key=len)[::-1]))
 
 
 _CLAUSE = re.compile(rf"(?:^|(?<=\s))(?P<key>{_KEYS})(?![a-z])", re.IGNORECASE)
@@ -212,7 +212,8 @@ def _clauses(tail: str, part: str) -> dict[str, str]:
         if key in clauses:
             raise InvalidRegimen(f"'{part}' says '{key}' twice; {EXAMPLE}.")
         if not value and key != "lifelong":
-            raise InvalidRegimen(f"'{key}' in '{part}' is not followed by a {'number' if key == 'x' else 'time'}.")
+            missing = {"x": "a number", "every": "an interval"}.get(key, "a time")
+            raise InvalidRegimen(f"'{key}' in '{part}' is not followed by {missing}; {EXAMPLE}.")
         clauses[key] = value
     return clauses
 
@@ -221,7 +222,7 @@ def _repeat(dose: Dose, clauses: dict[str, str], begin: float, part: str) -> tup
     """Give a dose as often as its clauses say: (doses, end of the stretch [h] if it has one)."""
     if "lifelong" in clauses:
         raise InvalidRegimen(
-            f"'{part}': doses cannot go on for life; give 'from' and 'x', or a steady rate such as '0.4 mg/d folic acid'."
+            f"'{part}': doses cannot go on for life; give 'from' and 'x', or a steady rate like '0.4 mg/d folic acid'."
         )
     dose = replace(dose, duration=_hours(clauses, "over", "duration"))
     if "at" in clauses:
@@ -359,7 +360,7 @@ def write(doses: Iterable[Dose], holds: Iterable[Hold]) -> str:
         if _reads(said, group):
             parts.append((group[0].time, said))
         else:
-            for kind in _grouped(group, lambda d: replace(d, time=0.0)).values():
+            for kind in alike(group):
                 parts += _write_doses(kind)
     texts = [text for _, text in sorted(parts)]
     # the order of changes counts
@@ -386,24 +387,45 @@ def _reads(text: str, doses: Sequence[Dose] = (), holds: Sequence[Hold] = ()) ->
     return sorted(back[0]) == sorted(doses) and list(back[1]) == list(holds)
 
 
-def _write_doses(doses: Sequence[Dose]) -> list[tuple[float, str]]:
-    """Write equal doses by runs of equal spacing, each with its start [h]."""
-    one, parts, i = doses[0], [], 0
-    head = f"{quantity(one)} {one.substance} {one.route}" + (f" over {one.duration!r} h" if one.duration else "")
-    times = [dose.time for dose in doses]
+def alike(doses: Iterable[Dose]) -> list[list[Dose]]:
+    """Group doses that differ in time alone."""
+    return list(_grouped(doses, lambda d: replace(d, time=0.0)).values())
+
+
+def runs(times: Sequence[float]) -> list[tuple[float, float, int]]:
+    """Split times [h] into runs of equal spacing that read back exactly: (first, gap, count); gap 0 for one."""
+    runs_, i = [], 0
     while i < len(times):
         gap = clean(times[i + 1] - times[i]) if i + 1 < len(times) else 0.0
         count = 1
-        while (
-            gap > 0 and not one.every and i + count < len(times) and clean(times[i] + count * gap) == times[i + count]
-        ):
+        while gap > 0 and i + count < len(times) and clean(times[i] + count * gap) == times[i + count]:
             count += 1
-        text = head + (
-            f" every {_time(one.every)}" if one.every else f" every {_time(gap)} x {count}" if count > 1 else ""
-        )
-        parts.append((times[i], text + (f" from {_time(times[i])}" if times[i] else "")))
+        runs_.append((times[i], gap if count > 1 else 0.0, count))
         i += count
+    return runs_
+
+
+def _write_doses(doses: Sequence[Dose]) -> list[tuple[float, str]]:
+    """Write equal doses by runs of equal spacing, each with its start [h]."""
+    one, parts = doses[0], []
+    head = f"{quantity(one)} {one.substance} {one.route}" + (f" over {one.duration!r} h" if one.duration else "")
+    for first, gap, count in [(d.time, d.every, 0) for d in doses] if one.every else runs([d.time for d in doses]):
+        often = f" every {_time(gap)}" + (f" x {count}" if count else "") if gap else ""
+        parts.append((first, head + often + (f" from {_time(first)}" if first else "")))
     return parts
+
+
+def respelled(said: str, amount: str | None, every: str | None, count: int) -> str:
+    """Return the words of one series with another amount, interval and count; empty if they cannot be put so."""
+    first = _CLAUSE.search(said)
+    body = _DOSE.fullmatch(said[: first.start()].strip()) if first else None
+    if not first or not body or " then " in said:
+        return ""
+    clauses = _clauses(said[first.start() :], said)
+    last = "kg" if body["kg"] else "quantity"
+    head = f"{amount or said[: body.end(last)]} {said[body.end(last) : first.start()]}"
+    over, begin = (f" {key} {clauses[key]}" if key in clauses else "" for key in ("over", "from"))
+    return " ".join(f"{head}{over} every {every or clauses.get('every', '')} x {count}{begin}".split())
 
 
 def quantity(dose: Dose) -> str:
@@ -440,7 +462,7 @@ def _write_hold(hold: Hold) -> str:
     return f"{hold.parameter} {hold.how} {hold.value!r} {unit}" + _lasting(hold)
 
 
-# --- baselines of studies ----------------------------------------------------------------------------------------------
+# --- baselines of studies --------------------------------------------------------------------------------------------
 
 
 _MATCH = re.compile(

@@ -93,7 +93,7 @@ def export(
         A key of `FORMATS`: sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, python, julia, r, latex, markdown,
         report or parameters.
     regimen : Regimen or str, optional
-        Doses and exposures, written as events. PEtab and parameters take none.
+        Doses and changes of parameters, written as events. PEtab and parameters take none.
     until : float or str
         End of the dosing horizon and of the packaged time course [h or text]; doses after it are refused.
     start : {"rest", "initial"}

@@ -12,18 +12,18 @@ import csv
 import io
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from metabolism.data import models_dir
 from metabolism.dosing import Regimen
-from metabolism.exports.sbml import sbml_text
+from metabolism.exports.sbml import described, from_zero, sbml_text
 from metabolism.model import COLUMNS, Model, equations, model_settings, read_annotations
 from metabolism.plotting import COLOURS, axis_label, new_figure, save_figure
 from metabolism.simulation import DEFAULT_OUTPUTS, simulate
-from metabolism.units import label, magnitude
+from metabolism.units import label
 
 if TYPE_CHECKING:
     from metabolism.simulation import Result
@@ -70,19 +70,19 @@ def archive_parts(model: Model, regimen: Regimen | str | None, until: float | st
     """
     import numpy as np
 
-    end = magnitude(until, "h", "until")
+    schedule, end = from_zero(regimen, until)
     times = np.linspace(0.0, end, STEPS + 1)
-    result = simulate(model, regimen, end, times=times, rtol=1e-10)
+    result = simulate(model, schedule, end, times=times, rtol=1e-10)
     ledger = result.ledger.reset_index().to_csv(index=False, float_format="%.10g", lineterminator="\n")
     return {
-        f"{model.id}.xml": sbml_text(model, regimen, until=end).encode(),
+        f"{model.id}.xml": sbml_text(model, regimen, until=until).encode(),
         "simulation.sedml": sedml_text(model, end).encode(),
         "data/curves.csv": _curves_csv(result).encode(),
         "data/dose_ledger.csv": ledger.encode(),
         "data/parameters.csv": parameters_csv(model).encode(),
-        "figures/curves.png": _figure(simulate(model, regimen, end)),
+        "figures/curves.png": _figure(simulate(model, schedule, end)),
         "LICENSE": (models_dir() / "LICENSE").read_bytes(),
-        "metadata.rdf": _metadata().encode(),
+        "metadata.rdf": _metadata(described(model, regimen, until)).encode(),
     }
 
 
@@ -107,10 +107,10 @@ def write_archive(path: Path, parts: dict[str, bytes]) -> None:
 def _manifest(parts: Iterable[str]) -> str:
     entries = [(".", _SPECIFICATIONS + "omex"), ("./manifest.xml", _SPECIFICATIONS + "omex-manifest")]
     entries += [(f"./{location}", _FORMATS[location.rsplit(".", 1)[-1]]) for location in parts]
-    lines = [
-        f"""  <content location="{location}" format="{kind}"{' master="true"' if location.endswith(".sedml") else ""}/>"""
-        for location, kind in entries
-    ]
+    lines = []
+    for location, kind in entries:
+        master = ' master="true"' if location.endswith(".sedml") else ""
+        lines.append(f'  <content location="{location}" format="{kind}"{master}/>')
     head = '<?xml version="1.0" encoding="UTF-8"?>'
     return "\n".join([head, f'<omexManifest xmlns="{_SPECIFICATIONS}omex-manifest">', *lines, "</omexManifest>", ""])
 
@@ -247,8 +247,9 @@ def _figure(result: Result) -> bytes:
         return (Path(folder) / "curves.png").read_bytes()
 
 
-def _metadata() -> str:
+def _metadata(described: Mapping[str, str]) -> str:
     settings = model_settings()
+    what = " ".join(f"{key}: {value}." for key, value in described.items())
     people = "".join(
         f"<dcterms:creator><rdf:Description><foaf:name>{escape(c['given'] + ' ' + c['family'])}</foaf:name>"
         "</rdf:Description></dcterms:creator>"
@@ -259,7 +260,7 @@ def _metadata() -> str:
   xmlns:foaf="http://xmlns.com/foaf/0.1/" xmlns:bqbiol="http://biomodels.net/biology-qualifiers/">
   <rdf:Description rdf:about=".">
     <dcterms:title>{escape(settings["title"])}</dcterms:title>
-    <dcterms:description>{escape(settings["limits"])}</dcterms:description>
+    <dcterms:description>{escape(what)} {escape(settings["limits"])}</dcterms:description>
     {people}
     <dcterms:created><rdf:Description><dcterms:W3CDTF>{settings["created"]}</dcterms:W3CDTF></rdf:Description></dcterms:created>
     <dcterms:license rdf:resource={quoteattr(settings["licence_url"])}/>

@@ -21,7 +21,7 @@ from metabolism.data import read_data
 from metabolism.dosing import Regimen, plan, substance
 from metabolism.errors import ModelError
 from metabolism.exports.sbml import add_parameter, sbml_text
-from metabolism.model import Model, equations
+from metabolism.model import Model, Parameter, equations
 from metabolism.simulation import simulate, steady_state
 
 if TYPE_CHECKING:
@@ -256,13 +256,41 @@ def write_petab(model: Model, folder: Path) -> None:
     ModelError
         If a problem does not pass the checks of the petab library.
     """
-    text = _sbml(model)
-    (folder / "model.xml").write_text(text, encoding="utf-8")
-    _write_version_1(model, folder)
-    (folder / "v2").mkdir()
-    (folder / "v2" / "model.xml").write_text(text, encoding="utf-8")
-    _write_version_2(model, folder / "v2")
-    assumed = sorted({f"{t.experiment} {t.observable}" for t in targets() if t.assumed_error})
+    import petab.v1 as petab
+    from petab import v2
+
+    text, published = _sbml(model), targets()
+    for place, tables, head in (
+        (
+            folder,
+            _version_1(model, published),
+            "format_version: 1\nparameter_file: {parameters}\nproblems:\n- sbml_files",
+        ),
+        (
+            folder / "v2",
+            _version_2(model, published),
+            f"format_version: 2.0.0\nparameter_files: [{{parameters}}]\nmodel_files:\n  {model.id}:\n"
+            "    location: model.xml\n    language: sbml\nexperiment_files",
+        ),
+    ):
+        place.mkdir(exist_ok=True)
+        (place / "model.xml").write_text(text, encoding="utf-8")
+        for name, frame in tables.items():
+            frame.to_csv(place / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
+        indent = "" if place.name == "v2" else "  "
+        first = "experiments.tsv" if place.name == "v2" else "model.xml"
+        files = "".join(f"{indent}{name}_files: [{name}s.tsv]\n" for name in ("condition", "observable", "measurement"))
+        yaml = f"{head.format(parameters='parameters.tsv')}: [{first}]\n{files}"
+        (place / "problem.yaml").write_text(yaml, encoding="utf-8")
+    with warnings.catch_warnings():
+        # the library reads tables in a way that pandas is about to drop
+        warnings.simplefilter("ignore")
+        if petab.lint_problem(petab.Problem.from_yaml(str(folder / "problem.yaml"))):
+            raise ModelError("the PEtab problem does not pass petablint; please report this.")
+        checked = v2.Problem.from_yaml(folder / "v2" / "problem.yaml").validate()
+    if checked.has_errors():
+        raise ModelError(f"the PEtab v2 problem is not valid: {'; '.join(str(i.message) for i in checked)}")
+    assumed = sorted({f"{t.experiment} {t.observable}" for t in published if t.assumed_error})
     readme = (
         f"PEtab problems of {model.id}: published plasma cobalamin after methylcobalamin.\n\n"
         "problem.yaml     version 1: single doses\n"
@@ -276,112 +304,74 @@ def write_petab(model: Model, folder: Path) -> None:
     (folder / "README.txt").write_text(readme, encoding="utf-8")
 
 
-def _parameters(model: Model) -> list[dict[str, Any]]:
-    rows = []
-    for p in model.table.of(module=MODULE):
-        # PEtab estimates parameters, never the sizes of compartments
-        if not (p.estimate and p.prior == "log-normal") or p.kind == "volume":
-            continue
-        rows.append(
-            {
-                "parameterId": p.id,
-                "parameterName": p.name,
-                "lowerBound": p.lower,
-                "upperBound": p.upper,
-                "nominalValue": model.values[p.id],
-                "prior": p.prior_parameters,
-            }
-        )
-    return rows
+def _estimated(model: Model) -> list[Parameter]:
+    """Parameters that PEtab may estimate: never the sizes of compartments."""
+    own = model.table.of(module=MODULE)
+    return [p for p in own if p.estimate and p.prior == "log-normal" and p.kind != "volume"]
 
 
-def _write_version_1(model: Model, folder: Path) -> None:
+def _version_1(model: Model, published: list[Target]) -> dict[str, pd.DataFrame]:
     import pandas as pd
-    import petab.v1 as petab
 
-    parameters = pd.DataFrame(
-        [
-            {
-                **{k: v for k, v in row.items() if k != "prior"},
-                "parameterScale": "log10",
-                "estimate": 1,
-                "objectivePriorType": "logNormal",
-                "objectivePriorParameters": row["prior"],
-            }
-            for row in _parameters(model)
-        ]
-    ).set_index("parameterId")
+    parameters = [
+        {
+            "parameterId": p.id,
+            "parameterName": p.name,
+            "lowerBound": p.lower,
+            "upperBound": p.upper,
+            "nominalValue": model.values[p.id],
+            "parameterScale": "log10",
+            "estimate": 1,
+            "objectivePriorType": "logNormal",
+            "objectivePriorParameters": p.prior_parameters,
+        }
+        for p in _estimated(model)
+    ]
     doses = _single_doses()
-    columns = sorted({t for steps in doses.values() for _, t, _ in steps})
-    conditions = pd.DataFrame(
-        [
-            {"conditionId": key, **{f"dose_{c}": sum(a for _, t, a in steps if t == c) for c in columns}}
-            for key, steps in doses.items()
-        ]
-    ).set_index("conditionId")
-    single = [t for t in targets() if _single(t)]
-    used = sorted({t.observable for t in single})
-    observables = pd.DataFrame(
-        [
-            {
-                "observableId": f"observed_{key}",
-                "observableName": _NAMES[key],
-                "observableFormula": _FORMULAS[key],
-                "noiseFormula": f"noiseParameter1_observed_{key}",
-                "noiseDistribution": "normal",
-            }
-            for key in used
-        ]
-    ).set_index("observableId")
-    measurements = pd.DataFrame(
-        [
-            {
-                "observableId": f"observed_{t.observable}",
-                "simulationConditionId": t.experiment,
-                "time": t.time,
-                "measurement": t.value,
-                "noiseParameters": t.error,
-            }
-            # sorted: pyPESTO pairs conditions in order of appearance with conditions in order of name
-            for t in sorted(single, key=lambda t: t.experiment)
-        ]
-    )
-    for frame, name in (
-        (parameters, "parameters"),
-        (conditions, "conditions"),
-        (observables, "observables"),
-        (measurements, "measurements"),
-    ):
-        frame.to_csv(folder / f"{name}.tsv", sep="\t", index=name != "measurements", lineterminator="\n")
-    (folder / "problem.yaml").write_text(
-        "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- sbml_files: [model.xml]\n"
-        "  condition_files: [conditions.tsv]\n  observable_files: [observables.tsv]\n"
-        "  measurement_files: [measurements.tsv]\n",
-        encoding="utf-8",
-    )
-    with warnings.catch_warnings():
-        # the library reads tables in a way that pandas is about to drop
-        warnings.simplefilter("ignore")
-        failed = petab.lint_problem(petab.Problem.from_yaml(str(folder / "problem.yaml")))
-    if failed:
-        raise ModelError("the PEtab problem does not pass petablint; please report this.")
+    columns = sorted({target for steps in doses.values() for _, target, _ in steps})
+    conditions = [
+        {"conditionId": key, **{f"dose_{c}": sum(a for _, t, a in steps if t == c) for c in columns}}
+        for key, steps in doses.items()
+    ]
+    single = [t for t in published if _single(t)]
+    observables = [
+        {
+            "observableId": f"observed_{key}",
+            "observableName": _NAMES[key],
+            "observableFormula": _FORMULAS[key],
+            "noiseFormula": f"noiseParameter1_observed_{key}",
+            "noiseDistribution": "normal",
+        }
+        for key in sorted({t.observable for t in single})
+    ]
+    measurements = [
+        {
+            "observableId": f"observed_{t.observable}",
+            "simulationConditionId": t.experiment,
+            "time": t.time,
+            "measurement": t.value,
+            "noiseParameters": t.error,
+        }
+        # sorted: pyPESTO pairs conditions in order of appearance with conditions in order of name
+        for t in sorted(single, key=lambda t: t.experiment)
+    ]
+    tables: dict[str, list[dict[str, Any]]] = {
+        "parameters": parameters,
+        "conditions": conditions,
+        "observables": observables,
+        "measurements": measurements,
+    }
+    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
 
 
-def _write_version_2(model: Model, folder: Path) -> None:
+def _version_2(model: Model, published: list[Target]) -> dict[str, pd.DataFrame]:
     from petab import v2
 
     problem = v2.Problem()
-    for row in _parameters(model):
-        problem.add_parameter(
-            row["parameterId"],
-            True,
-            row["nominalValue"],
-            row["lowerBound"],
-            row["upperBound"],
-            "log-normal",
-            [float(x) for x in row["prior"].split(";")],
-        )
-    for key, regimen in dict.fromkeys((t.experiment, t.regimen) for t in targets()):
+    for p in _estimated(model):
+        prior = [float(x) for x in p.prior_parameters.split(";")]
+        problem.add_parameter(p.id, True, model.values[p.id], p.lower, p.upper, "log-normal", prior)
+    for key, regimen in dict.fromkeys((t.experiment, t.regimen) for t in published):
         # from rest: what is applied at the very start may not refer to the state
         periods: list[Any] = [-1.0, []]
         for time, species, amount in _boluses(regimen):
@@ -392,12 +382,10 @@ def _write_version_2(model: Model, folder: Path) -> None:
                 problem.add_condition(condition, **{species: f"{species} + {rise}"})
             periods += [time, condition]
         problem.add_experiment(key, *periods)
-    for key in dict.fromkeys(t.observable for t in targets()):
-        noise = f"noise_{key}"
-        problem.add_observable(
-            f"observed_{key}", _FORMULAS[key], noise, "normal", noise_placeholders=[noise], name=_NAMES[key]
-        )
-    for t in targets():
+    for key in dict.fromkeys(t.observable for t in published):
+        noise, formula, name = f"noise_{key}", _FORMULAS[key], _NAMES[key]
+        problem.add_observable(f"observed_{key}", formula, noise, "normal", noise_placeholders=[noise], name=name)
+    for t in published:
         problem.add_measurement(
             f"observed_{t.observable}",
             experiment_id=t.experiment,
@@ -405,23 +393,6 @@ def _write_version_2(model: Model, folder: Path) -> None:
             measurement=t.value,
             noise_parameters=t.error,
         )
-    for name, table in (
-        ("parameters", problem.parameter_tables),
-        ("conditions", problem.condition_tables),
-        ("experiments", problem.experiment_tables),
-        ("observables", problem.observable_tables),
-        ("measurements", problem.measurement_tables),
-    ):
-        table[0].to_tsv(folder / f"{name}.tsv")
-    (folder / "problem.yaml").write_text(
-        "format_version: 2.0.0\nparameter_files: [parameters.tsv]\nmodel_files:\n"
-        f"  {model.id}:\n    location: model.xml\n    language: sbml\n"
-        "condition_files: [conditions.tsv]\nexperiment_files: [experiments.tsv]\nobservable_files: [observables.tsv]\n"
-        "measurement_files: [measurements.tsv]\n",
-        encoding="utf-8",
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        checked = v2.Problem.from_yaml(folder / "problem.yaml").validate()
-    if checked.has_errors():
-        raise ModelError(f"the PEtab v2 problem is not valid: {'; '.join(str(i.message) for i in checked)}")
+    names = ("parameter", "condition", "experiment", "observable", "measurement")
+    frames = {f"{name}s": getattr(problem, f"{name}_tables")[0].to_df() for name in names}
+    return {name: frame.reset_index() if frame.index.name else frame for name, frame in frames.items()}

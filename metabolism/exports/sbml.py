@@ -7,12 +7,15 @@ knows neither initial values of triggers nor priorities: there, what happens at 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
+from xml.sax.saxutils import escape
 
-from metabolism.dosing import Regimen, plan
+from metabolism.dosing import Regimen, named, plan
 from metabolism.engines import Plan
 from metabolism.errors import ModelError, OutputError, SolverFailed, UnknownName
+from metabolism.files import versions
 from metabolism.model import Model, equations, model_settings, write_identity
 from metabolism.sbml import REGIMEN, UNTIL, sbml_fingerprint
 from metabolism.simulation import rest_patients
@@ -39,7 +42,7 @@ def sbml_text(
     Parameters
     ----------
     regimen : Regimen or str, optional
-        Doses and exposures.
+        Doses and changes; one that begins before time 0 is moved to begin there.
     until : float or str
         End of the dosing horizon [h or text]; doses after it are refused.
     start : {"rest", "initial"}
@@ -54,12 +57,16 @@ def sbml_text(
         If the model has no resting state to start from.
     """
     import libsbml
+    import numpy as np
 
     if format not in LEVELS:
         raise UnknownName("SBML export format", format, LEVELS)
-    schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
-    steps = plan(schedule, 0.0, magnitude(until, "h", "until"))
-    values = dict(model.values)
+    schedule, end = from_zero(regimen, until)
+    steps = plan(schedule, 0.0, end)
+    own, names = dict(model.values), equations(model).parameters
+    # what is changed for life is in force at rest; what it is given back to is the model's own value
+    lasting = steps.lasting(names, np.array([[own[name] for name in names]]))[0]
+    values = own | dict(zip(names, lasting.tolist(), strict=True))
     if start == "rest":
         system = equations(model)
         x, p = system.vectors(values)
@@ -72,9 +79,69 @@ def sbml_text(
     early = LEVELS[format][0] == 2
     for key, value in values.items():
         _set_value(content, key, value)
-    _add_doses(content, steps, early)
-    _add_settings(content, steps, values, early)
+    _readable(content)
+    doses, changes = named(schedule)
+    _add_doses(content, steps, early, doses)
+    _add_settings(content, steps, own, early, changes)
+    lines = "".join(f"<li>{escape(k)}: {escape(v)}</li>" for k, v in described(model, regimen, until, start).items())
+    content.appendNotes(f'<ul xmlns="http://www.w3.org/1999/xhtml">{lines}</ul>')
     return _at_level(document, LEVELS[format])
+
+
+def from_zero(regimen: Regimen | str | None, until: float | str) -> tuple[Regimen, float]:
+    """Return a regimen and the end of its run [h], moved so that the run begins at time 0, as other tools want it."""
+    schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
+    end, begin = magnitude(until, "h", "until"), schedule.start
+    return (schedule.delayed(-begin) if begin else schedule), end - begin
+
+
+def described(model: Model, regimen: Regimen | str | None, until: float | str, start: str = "rest") -> dict[str, str]:
+    """Say what an export is: patient, changed values, doses, span, version and hashes.
+
+    Parameters
+    ----------
+    model : Model
+    regimen : Regimen or str, optional
+    until : float or str
+        End of the run [h or text].
+    start : {"rest", "initial"}
+    """
+    end = from_zero(regimen, until)[1]
+    asked = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
+    changed = "; ".join(f"{k} = {v!r} {model.table[k].unit}" for k, v in model.changed.items())
+    span = f"0 to {end:g} h"
+    if asked.start:
+        span += f" (time 0 of this file is {asked.start:g} h of the regimen)"
+    return {
+        "Parameter sets": ", ".join(model.sets) or "none",
+        "Changed values": changed or "none",
+        "Regimen": str(asked),
+        "Run": f"{span}, from {'the resting state' if start == 'rest' else 'the initial values of the table'}",
+        "Software": f"als-methionine {versions()['als-methionine']}",
+        "Model hash": model.structure_hash,
+        "Parameter hash": model.parameter_hash,
+    }
+
+
+def _readable(content: Any) -> None:
+    """Give units and amounts the form in which other tools show them: hours, and amounts in a compartment of 1 L."""
+    for definition in content.getListOfUnitDefinitions():
+        for unit in definition.getListOfUnits():
+            if unit.isSecond() and unit.getScale() == 3:
+                unit.setScale(0)
+                unit.setMultiplier(3600.0)
+    amounts = [s for s in content.getListOfSpecies() if s.getHasOnlySubstanceUnits()]
+    if amounts:
+        place = content.createCompartment()
+        place.setId("amounts")
+        place.setName("holds amounts, of which no concentration is defined")
+        place.setSize(1.0)
+        place.setSpatialDimensions(3)
+        place.setUnits("L")
+        place.setConstant(True)
+        place.setSBOTerm("SBO:0000290")
+    for species in amounts:
+        species.setCompartment("amounts")
 
 
 def _at_level(document: Any, level: tuple[int, int]) -> str:
@@ -143,11 +210,12 @@ def add_parameter(content: Any, key: str, value: float, unit: str, name: str, co
     parameter.setSBOTerm("SBO:0000002")
 
 
-def _event(content: Any, key: str, trigger: str, assignments: dict[str, str], priority: int) -> None:
+def _event(content: Any, key: str, name: str, trigger: str, assignments: dict[str, str], priority: int) -> None:
     import libsbml
 
     event = content.createEvent()
     event.setId(key)
+    event.setName(name)
     event.setUseValuesFromTriggerTime(False)
     condition = event.createTrigger()
     condition.setInitialValue(False)
@@ -189,13 +257,14 @@ def _series(steps: Plan) -> list[tuple[str, float, float, float, int]]:
     return found
 
 
-def _add_doses(content: Any, steps: Plan, early: bool) -> None:
+def _add_doses(content: Any, steps: Plan, early: bool, names: dict[tuple[float, str], list[str]]) -> None:
     for i, (target, amount, first, gap, count) in enumerate(_series(steps), start=1):
         species = content.getSpecies(target)
         given, due, last, interval = f"dose_{i}", f"dose_{i}_due", f"dose_{i}_last", f"dose_{i}_interval"
         amounts = species.getHasOnlySubstanceUnits()
         # half an interval late, so that rounding of repeated additions cannot lose the last dose
         end = first + gap * (count - 0.5)
+        name = _spoken(names.get((first, target), [f"dose to {target}"]), count)
         if early and first == 0:
             if amounts:
                 species.setInitialAmount(species.getInitialAmount() + amount)
@@ -211,24 +280,33 @@ def _add_doses(content: Any, steps: Plan, early: bool) -> None:
         _event(
             content,
             f"DOSE_{i}",
+            name,
             f"(time >= {due}) && ({due} <= {last})",
             {target: f"{target} + {rise}", due: f"{due} + {interval}"},
             priority=100 + i,
         )
 
 
-def _add_settings(content: Any, steps: Plan, values: dict[str, float], early: bool) -> None:
-    for i, (time, parameter, factor, offset) in enumerate(steps.settings, start=1):
-        element = content.getParameter(parameter)
+def _spoken(names: Iterable[str], count: int = 1) -> str:
+    return " + ".join(dict.fromkeys(names)) + (f", {count} times" if count > 1 else "")
+
+
+def _add_settings(
+    content: Any, steps: Plan, own: dict[str, float], early: bool, names: dict[tuple[float, str], list[str]]
+) -> None:
+    changes = [s for s in steps.settings if s[0] >= 0]
+    for i, (time, parameter, factor, offset) in enumerate(changes, start=1):
+        element = content.getParameter(parameter) or content.getCompartment(parameter)
         element.setConstant(False)
-        new = factor * values[parameter] + float(offset)
+        new = factor * own[parameter] + float(offset)
         if early and time == 0:
-            element.setValue(new)
+            _set_value(content, parameter, new)
             continue
         at, level = f"setting_{i}_time", f"setting_{i}_value"
         add_parameter(content, at, time, "h", f"time of setting {i}")
         add_parameter(content, level, new, element.getUnits(), f"value of {parameter} from setting {i} on")
-        _event(content, f"SETTING_{i}", f"time >= {at}", {parameter: level}, priority=len(steps.settings) - i + 1)
+        name = _spoken(names.get((time, parameter), [f"{parameter} is given back"]))
+        _event(content, f"SETTING_{i}", name, f"time >= {at}", {parameter: level}, priority=len(changes) - i + 1)
 
 
 def model_fingerprint(model: Model, regimen: str | None = REGIMEN, until: float | str = UNTIL) -> dict[str, Any]:

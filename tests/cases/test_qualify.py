@@ -217,8 +217,11 @@ def test_an_impossible_baseline_names_the_nearest_reachable_value(model):
 
 def test_an_arm_is_what_simulate_gives(model):
     times = [6.0, 24.0, 30.0, 30.5]
-    text = "0.5 mg iv q6h x 2 from 24 h; 3 g betaine oral; nitrous oxide 50 % from 10 h for 4 h"
-    regimen = Regimen.parse("0.5 mg iv q6h x 2 from 24 h + 3 g betaine oral").expose("N2O_inspired", 0.5, 10, 4)
+    text = (
+        "0.5 mg iv q6h x 2 from 24 h; 3 g betaine oral; nitrous oxide 50 % from 10 h for 4 h; "
+        "fasting from -12 h for 36 h; MET_DIET_rate x 2 from 20 h for 3 h; enzyme CBS x 0.7 lifelong"
+    )
+    regimen = Regimen.parse(text)
     outputs = ["hcy_plasma", "betaine_plasma", "cbl_plasma"]
     ours = arm(model, text, outputs, times)
     theirs = simulate(model, regimen, 31, outputs=outputs, times=times, rtol=1e-9)

@@ -171,6 +171,65 @@ def test_the_round_trip_through_antimony_keeps_the_file_clean():
     assert messages(sbml_from_antimony(antimony_from_sbml(text))) == []
 
 
+# --- every intervention
+
+
+INTERVENTIONS = [
+    "fasting from -12 h for 36 h; 100 mg/kg methionine oral",
+    "set mthfr_677tt lifelong; 65 umol/kg homocysteine oral",
+    "enzyme CBS x 0.02 lifelong; 1 mg/d folic acid until 0 h",
+    "nitrous oxide 60 % for 5 h; 0.5 mg iv q6h x 2",
+    "5 mg/d folic acid from -1 d for 2 d; MET_DIET_rate x 0.25 from 1 h for 9 h",
+    "5 mg iv over 2 h; GFR_rel = 0.1 lifelong",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        (text, format) if i + j == 1 else pytest.param(text, format, marks=pytest.mark.slow)
+        for i, text in enumerate(INTERVENTIONS)
+        for j, format in enumerate(("sbml", "sbml-l2v4"))
+    ],
+)
+def test_the_file_of_every_intervention_replayed_alone_gives_our_curves(model, text, format):
+    outputs = ["hcy_plasma", "met_plasma", "cbl_plasma", "folate_plasma"]
+    begin = mb.Regimen.parse(text).start
+    times = np.array([0.5, 7.3, 20.1, 29.9])
+    ours = mb.simulate(model, text, "30 h", outputs=outputs, times=times + begin, rtol=1e-10)
+    found = replay(sbml_text(model, text, until="30 h", format=format), np.append(0.0, times), outputs, rtol=1e-9)
+    for i, name in enumerate(outputs):
+        assert found.values[1:, i] == pytest.approx(ours[name].values, rel=1e-6), name
+
+
+def test_a_file_says_what_it_holds(model):
+    import libsbml
+
+    patient = model.with_set("b12_deficient").with_values(GFR_rel=0.6)
+    text = "50 mg im every 3.5 d x 32; fasting from -12 h for 36 h; 5 mg iv over 2 h from 1 d"
+    content = libsbml.readSBMLFromString(sbml_text(patient, text)).getModel()
+    notes = " ".join(content.getNotesString().split())
+    for words in (
+        "Parameter sets: b12_deficient",
+        "GFR_rel = 0.6 dimensionless",
+        "Regimen: 50 mg im every 3.5 d x 32; 5 mg iv over 2 h from 1 d; fasting from -12 h for 36 h",
+        "Run: 0 to 2700 h (time 0 of this file is -12 h of the regimen), from the resting state",
+        f"Parameter hash: {patient.parameter_hash}",
+        f"Model hash: {patient.structure_hash}",
+        "als-methionine 0.",
+    ):
+        assert words in notes, words
+    names = [e.getName() for e in content.getListOfEvents()]
+    assert "50 mg methylcobalamin im, 32 times" in names
+    assert "5 mg methylcobalamin iv over 2 h" in names
+    assert "fasting from -12 h for 36 h" in names
+    assert all(names)
+    hours = [u for d in content.getListOfUnitDefinitions() for u in d.getListOfUnits() if u.isSecond()]
+    assert {(u.getScale(), u.getMultiplier()) for u in hours} == {(0, 3600.0)}
+    amounts = {s.getCompartment() for s in content.getListOfSpecies() if s.getHasOnlySubstanceUnits()}
+    assert [content.getCompartment(c).getSize() for c in amounts] == [1.0]
+
+
 # --- the archive
 
 

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 import metabolism as mb
-from metabolism.cases import read_cases
 from metabolism.errors import InvalidValue, UnknownName
-from metabolism.simulation import outputs_of
 
 ENGINES = ("roadrunner", "scipy", "fast")
 
@@ -70,25 +68,6 @@ def test_the_engines_agree_on_every_kind_of_intervention(model, text):
     for name in outputs:
         for engine in ("roadrunner", "scipy"):
             assert curves[engine][name].values == pytest.approx(curves["fast"][name].values, rel=1e-6), (engine, name)
-
-
-def test_a_case_arm_is_what_simulate_gives_for_the_same_words(model):
-    row = next(
-        r for r in read_cases(model) if r.text["interventions"].startswith("fasting from -12 h for 36 h; 100 mg")
-    )
-    found = mb.simulate(
-        model, row.text["interventions"], "9 h", outputs=["hcy_plasma", "met_plasma"], times=[0, 4, 8], rtol=1e-9
-    )
-    from metabolism.cases import run_arm
-    from metabolism.model import equations
-    from metabolism.simulation import rest_patients
-
-    states, parameters = equations(model).vectors(model.values)
-    people = rest_patients(model, parameters[None], states[None])
-    curves = run_arm(model, people, row.arms[0].treatment, ["hcy_plasma", "met_plasma"], np.array([0.0, 4.0, 8.0]), {})
-    for i, name in enumerate(curves.outputs):
-        assert curves.after[0, :, i] == pytest.approx(found[name].values, rel=1e-5)
-    assert np.isfinite(outputs_of(equations(model), curves.outputs, people.states, people.parameters)).all()
 
 
 def test_each_patient_gets_his_own_value_back(model):
