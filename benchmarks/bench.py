@@ -34,7 +34,7 @@ from metabolism.engines.ensemble.code.cascade import dependence
 from metabolism.exports import sbml_text
 from metabolism.files import write_text
 from metabolism.sbml import Equations, Expressions, Reaction
-from metabolism.simulation import prepare
+from metabolism.simulation import Study
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -100,17 +100,8 @@ def trial(count: int, rtol: float = 1e-6, regimen: str | None = REGIMEN, hours: 
     """Lay out the trial for some patients."""
     model = mb.load().with_set("als_patient").with_values(MN_Emax=0.5)
     grid = TIMES[hours >= TIMES] if times is None else times
-    return prepare(
-        model,
-        regimen,
-        hours,
-        outputs=OUTPUTS,
-        times=grid,
-        patients=population(model, count),
-        own_baseline={"MN_hcy_ref": "hcy_plasma"},
-        engine="fast",
-        rtol=rtol,
-    ).problem
+    study = Study.of(model, regimen, hours, own_baseline={"MN_hcy_ref": "hcy_plasma"}, rtol=rtol)
+    return study.lay_out(population(model, count), outputs=OUTPUTS, times=grid)[0]
 
 
 def take(problem: Problem, count: int, rtol: float) -> Problem:

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 _PUBLIC = {
+    "draws": "model.uncertainty",
     "load": "model.model",
     "Model": "model.model",
     "Dose": "dosing.events",

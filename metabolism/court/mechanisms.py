@@ -162,7 +162,7 @@ def exposures(model: Model, weeks: float = 24.0, progress: Callable[[int], None]
             times[-1],
             times=times,
             patients=people,
-            progress=progress,
+            tick=progress,
             outputs=["hcy_plasma", "sam_liver", "sah_liver", "cbl_effect", "cbl_csf"],
         )
         csf = run["cbl_csf"].values

@@ -85,7 +85,7 @@ class Problem:
     start, end : float
         Time span [h].
     times : ndarray, shape (times,)
-        Increasing output times within the span [h].
+        Increasing output times within the span [h]. One rounding step before a jump stands for the value before it.
     outputs : tuple of str
         Ids of states, rules, reactions or parameters to report.
     parameters : ndarray, shape (patients, parameters)
@@ -182,11 +182,6 @@ _ENGINES = {
     "scipy": "lsoda:ScipyEngine",
     "fast": "ensemble.engine:FastEngine",
 }
-
-
-def engine_names() -> list[str]:
-    """Return the names of all engines."""
-    return list(_ENGINES)
 
 
 def check_engine(name: str) -> None:

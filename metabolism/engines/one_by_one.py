@@ -80,9 +80,11 @@ def _one(problem: Problem, loaded: Array, stepper: Stepper, patient: int, soluti
     for stop in [problem.start, *stops]:
         if stop > time:
             inside = problem.times[(problem.times > time) & (problem.times < stop)]
-            rows = stepper.advance(time, np.append(inside, stop))
-            if len(inside):
-                solution.values[patient, np.searchsorted(problem.times, inside)] = rows[: len(inside)]
+            # a rounding step is too short to be integrated
+            apart = inside[inside < np.nextafter(stop, -np.inf)]
+            rows = stepper.advance(time, np.append(apart, stop))
+            place = np.searchsorted(problem.times, inside)
+            solution.values[patient, place] = rows[np.minimum(np.arange(len(inside)), len(apart))]
             time = stop
         for parameter, (since, rate) in held.items():
             if parameter in rates and rate:

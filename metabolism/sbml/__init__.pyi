@@ -4,7 +4,7 @@ from .equations import Equations, Expressions, Formula, Reaction, read_equations
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
 from .foreign import checked_text, flatten
 from .referee import replay
-from .resting import RESIDUAL, Linear, rest, search
+from .resting import RESIDUAL, rest, search
 from .sandbox import in_sandbox, serve
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Equations",
     "Expressions",
     "Formula",
-    "Linear",
     "Reaction",
     "checked_text",
     "control_at",

@@ -12,9 +12,8 @@ from metabolism.errors import InvalidValue, SolverFailed
 from metabolism.model import Model, equations
 from metabolism.sbml import Control, control_at
 from metabolism.sensitivity.factors import Factors, choose
-from metabolism.simulation import Endpoint, Study, make_study, sensitivities, steady_state
+from metabolism.simulation import Study, make_study, sensitivities, steady_state
 from metabolism.sweep import Table, scan
-from metabolism.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +24,6 @@ ENDS = (0.1, 0.9)
 
 #: Largest violation of a theorem of control analysis that is accepted.
 THEOREM = 1e-6
-
-
-_Slope = tuple[float, Array]
 
 
 def slopes(
@@ -73,20 +69,22 @@ def slopes(
     study = make_study(model, regimen, until, endpoints, **options)
     if not parameters:
         raise InvalidValue("give at least one parameter.")
-    shared = {"own_baseline": own_baseline, "rtol": rtol, "workers": workers}
-    treated = _atoms(model, parameters, study.regimen, study.until, study.endpoints, shared)
-    versus = [e for e in study.endpoints if e.versus]
-    untreated = _atoms(model, parameters, Regimen(), study.until, versus, shared) if versus else {}
+    found = sensitivities(
+        model,
+        parameters,
+        study.regimen,
+        study.until,
+        endpoints={e.text: e.text for e in study.endpoints},
+        own_baseline=own_baseline,
+        rtol=rtol,
+        workers=workers,
+    )
     p = np.array([model.values[n] for n in parameters])
     rows = []
-    for endpoint in study.endpoints:
-        value, slope = _chain(endpoint, treated, study.until)
-        if endpoint.versus:
-            less, down = _chain(endpoint, untreated, study.until)
-            value, slope = value - less, slope - down
-        for name, own, s in zip(parameters, p, slope, strict=True):
-            ratio = s * own / value if value else np.nan
-            rows.append((endpoint.text, name, value, s, s * own / 100, ratio))
+    for text in (e.text for e in study.endpoints):
+        value = float(found[text])
+        for name, own, slope in zip(parameters, p, found[f"d_{text}"].values, strict=True):
+            rows.append((text, name, value, slope, slope * own / 100, slope * own / value if value else np.nan))
     return pd.DataFrame(rows, columns=["endpoint", "parameter", "value", "slope", "per_percent", "elasticity"])
 
 
@@ -222,50 +220,6 @@ def screen(study: Study, count: int) -> Factors:
         "through its prior: one that acts only together with others can be missed."
     )
     return Factors(tuple(f for f in everything if f.name in top), dependence=dependence)
-
-
-def _atoms(
-    model: Model,
-    parameters: Sequence[str],
-    regimen: Regimen,
-    until: float,
-    endpoints: Sequence[Endpoint],
-    shared: Mapping[str, Any],
-) -> dict[tuple[Any, ...], _Slope]:
-    """Value and slopes of everything the endpoints are made of."""
-    requests = list(dict.fromkeys(r for e in endpoints for r in e.requests()))
-    atoms: dict[tuple[Any, ...], _Slope] = {}
-    running = {str(i): r for i, r in enumerate(requests) if r[0] != "initial"}
-    if running:
-        data = sensitivities(model, parameters, regimen, until, endpoints=running, **shared)
-        atoms |= {r: (float(data[k]), data[f"d_{k}"].values) for k, r in running.items()}
-    first = [r[1] for r in requests if r[0] == "initial"]
-    if first:
-        data = sensitivities(model, parameters, None, 1.0, outputs=first, times=[0.0], **shared)
-        atoms |= {("initial", o): (float(data[o][0]), data[f"d_{o}"].values[:, 0]) for o in first}
-    return atoms
-
-
-def _chain(endpoint: Endpoint, atoms: Mapping[tuple[Any, ...], _Slope], span: float) -> _Slope:
-    """Value and slopes of an endpoint, by the chain rule."""
-
-    def of(kind: str) -> _Slope:
-        level = () if endpoint.level is None else (endpoint.level,)
-        value, slope = atoms[kind, endpoint.output, *level]
-        if endpoint.over:
-            under, other = atoms[kind, endpoint.over]
-            return value / under, slope / under - value * other / under**2
-        return value, slope
-
-    if endpoint.kind in ("change", "percent_change"):
-        (last, end), (first, begin) = of("final"), of("initial")
-        if endpoint.kind == "change":
-            return last - first, end - begin
-        return 100 * (last / first - 1), 100 * (end / first - last * begin / first**2)
-    if endpoint.kind == "mean":
-        value, slope = of("auc")
-        return value / span, slope / span
-    return of(endpoint.kind)
 
 
 def control(model: Model) -> Control:

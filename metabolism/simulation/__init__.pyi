@@ -1,10 +1,9 @@
 from . import endpoints
 from .endpoints import METRICS, NAMED, Endpoint, Metric, Reading, area, half_life, lambda_z, nca, peak, time_of_peak
-from .request import ATOL_FRACTION, DEFAULT_OUTPUTS, prepare
 from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
-from .run import endpoints_of, sensitivities, simulate, steady_states, verify_doses
-from .study import Study, code_versions, make_study
+from .run import endpoints_of, sensitivities, simulate, steady_states
+from .study import ATOL_FRACTION, DEFAULT_OUTPUTS, Study, code_versions, make_study, verify_doses
 
 __all__ = [
     "ATOL_FRACTION",
@@ -27,7 +26,6 @@ __all__ = [
     "make_study",
     "nca",
     "peak",
-    "prepare",
     "rest_patients",
     "sensitivities",
     "simulate",

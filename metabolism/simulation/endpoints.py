@@ -1,15 +1,19 @@
-"""Numbers read off a curve: change, peak, area, half-life. Each takes one output of a `Result`.
+"""Numbers read off a curve: change, peak, area, half-life. One table says what each is made of.
 
-Every function accepts a DataArray with a ``time`` dimension [h], with or without a patient dimension, and
-returns one number or one per patient.
+An endpoint is text such as ``percent_change(hcy_plasma)``, ``final(sam_liver / sah_liver)``, ``auc(cbl_plasma)``,
+``time_above(cbl_free, 0.01)`` or ``change(alsfrs_r) vs untreated``, or one of the functions below on one output of a
+`Result`. Its value is the same from every engine and, on the times that `metabolism.simulate` chooses, from a stored
+curve: both are read from polynomials between the times at which something happens.
+
+Every function accepts a DataArray with a ``time`` dimension [h], with or without a patient dimension, and returns one
+number or one per patient. A curve at times of your own is a sample, and is read by the usual rules for samples.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -18,7 +22,7 @@ import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.sbml import Equations
-from metabolism.simulation.result import Result
+from metabolism.simulation.curves import PANELS, Curve, area_of
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -26,11 +30,68 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def _unpack(curve: xr.DataArray) -> tuple[Array, Array]:
+#: What a run has to deliver: kind and output, with a level for ``time_above``.
+Part = tuple[str, str] | tuple[str, str, float]
+
+
+#: How each part is read off a curve; ``initial`` stands just before anything of time 0 happens.
+PARTS: dict[str, Callable[[Curve, float], Array]] = {
+    "initial": lambda curve, _: curve.values[..., 0],
+    "final": lambda curve, _: curve.values[..., -1],
+    "max": lambda curve, _: curve.top()[0],
+    "min": lambda curve, _: -curve.mirrored().top()[0],
+    "auc": lambda curve, _: curve.area(),
+    "time_above": lambda curve, level: curve.above(level),
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What can be asked of an output.
+
+    Attributes
+    ----------
+    parts : tuple of str
+        Of `PARTS`.
+    value : callable
+        The number from the length of the run [h] and the parts.
+    unit : str
+        ``{}`` stands for the unit of the output.
+    of_ratio : bool
+        Whether it can be asked of a ratio of two outputs: only their values at the ends are known while integrating.
+    """
+
+    parts: tuple[str, ...]
+    value: Callable[..., Any] = lambda span, part: part
+    unit: str = "{}"
+    of_ratio: bool = False
+
+
+KINDS = {
+    "initial": Kind(("initial",), of_ratio=True),
+    "final": Kind(("final",), of_ratio=True),
+    "change": Kind(("initial", "final"), lambda span, a, b: b - a, of_ratio=True),
+    "percent_change": Kind(("initial", "final"), lambda span, a, b: 100.0 * (b / a - 1.0), "%", of_ratio=True),
+    "max": Kind(("max",)),
+    "min": Kind(("min",)),
+    "mean": Kind(("auc",), lambda span, area: area / span),
+    "auc": Kind(("auc",), unit="{} h"),
+    "time_above": Kind(("time_above",), unit="h"),
+}
+
+
+def _curve(curve: xr.DataArray) -> Curve:
     if "time" not in curve.dims:
         raise InvalidValue("an endpoint needs a curve over time, e.g. result['hcy_plasma'].")
     ordered = curve.transpose(..., "time")
-    return ordered["time"].values.astype(float), ordered.values.astype(float)
+    panels = PANELS.items() <= ordered["time"].attrs.items()
+    return Curve(ordered["time"].values.astype(float), ordered.values.astype(float), panels)
+
+
+def _of(kind: str, curve: xr.DataArray, level: float = 0.0) -> Any:
+    course, made_of = _curve(curve), KINDS[kind]
+    span = course.times[-1] - course.times[0]
+    return _plain(made_of.value(span, *(PARTS[part](course, level) for part in made_of.parts)))
 
 
 def _plain(value: Any) -> Any:
@@ -39,41 +100,36 @@ def _plain(value: Any) -> Any:
 
 def change(curve: xr.DataArray) -> Any:
     """Last value minus first value [unit of the curve]."""
-    _, y = _unpack(curve)
-    return _plain(y[..., -1] - y[..., 0])
+    return _of("change", curve)
 
 
 def percent_change(curve: xr.DataArray) -> Any:
     """Change of the last value relative to the first [%]."""
-    _, y = _unpack(curve)
-    return _plain(100.0 * (y[..., -1] / y[..., 0] - 1.0))
+    return _of("percent_change", curve)
 
 
 def peak(curve: xr.DataArray) -> Any:
     """Largest value, Cmax [unit of the curve]."""
-    _, y = _unpack(curve)
-    return _plain(y.max(axis=-1))
+    return _of("max", curve)
 
 
 def time_of_peak(curve: xr.DataArray) -> Any:
     """Time of the largest value, tmax [h]."""
-    t, y = _unpack(curve)
-    return _plain(t[y.argmax(axis=-1)])
+    return _plain(_curve(curve).top()[1])
 
 
 def mean(curve: xr.DataArray) -> Any:
-    """Time average, by the trapezoidal rule [unit of the curve]."""
-    t, y = _unpack(curve)
-    return _plain(np.trapezoid(y, t, axis=-1) / (t[-1] - t[0]))
+    """Time average: `area` over the length of the run [unit of the curve]."""
+    return _of("mean", curve)
 
 
 def area(curve: xr.DataArray) -> Any:
-    """Area under the curve, linear up and logarithmic down [unit of the curve x h].
+    """Area under the curve [unit of the curve x h].
 
-    Between falling positive points the curve is taken as exponential, otherwise as linear, the usual rule of
-    non-compartmental analysis (Gabrielsson and Weiner 2012, doi:10.1007/978-1-62703-050-2_16).
+    Between samples the curve is taken as exponential where it falls and is positive, otherwise as linear, the usual
+    rule of non-compartmental analysis (Gabrielsson and Weiner 2012, doi:10.1007/978-1-62703-050-2_16).
     """
-    return _plain(area_of(*_unpack(curve)))
+    return _of("auc", curve)
 
 
 def half_life(curve: xr.DataArray, begin: float, end: float) -> Any:
@@ -89,7 +145,7 @@ def half_life(curve: xr.DataArray, begin: float, end: float) -> Any:
     InvalidValue
         If the window holds fewer than three points or a value that is not positive.
     """
-    t, y = _unpack(curve)
+    t, y = _curve(curve).times, _curve(curve).values
     inside = (t >= begin) & (t <= end)
     if inside.sum() < 3 or (y[..., inside] <= 0).any():
         raise InvalidValue(f"half-life needs three or more positive points between {begin:g} and {end:g} h.")
@@ -104,7 +160,7 @@ def lambda_z(curve: xr.DataArray) -> Any:
     InvalidValue
         If fewer than three positive points follow the peak.
     """
-    slope = terminal_slope(*_unpack(curve))
+    slope = terminal_slope(_curve(curve).times, _curve(curve).values)
     if not np.isfinite(slope).all():
         raise InvalidValue("lambda-z needs three or more positive falling points after the peak; run or sample longer.")
     return _plain(slope)
@@ -139,16 +195,16 @@ def nca(curve: xr.DataArray, dose: float | None = None, interval: float = 0.9) -
         raise InvalidValue(f"dose = {dose} must be finite and above 0 umol.")
     if not 0 < interval < 1:
         raise InvalidValue(f"interval = {interval} must lie between 0 and 1, e.g. 0.9.")
-    t, y = _unpack(curve)
-    y = np.atleast_2d(y)
-    slope = terminal_slope(t, y)
-    last = area_of(t, y)
+    course = _curve(curve)
+    y = np.atleast_2d(course.values)
+    slope = np.atleast_1d(terminal_slope(course.times, course.values))
+    last, (highest, when) = np.atleast_1d(course.area()), course.top()
     with np.errstate(invalid="ignore"):
         whole = last + np.maximum(y[:, -1], 0) / slope
     unit = str(curve.attrs.get("units", ""))
     rows: dict[str, tuple[str, Array]] = {
-        "Cmax": (unit, y.max(axis=-1)),
-        "Tmax": ("h", t[y.argmax(axis=-1)]),
+        "Cmax": (unit, np.atleast_1d(highest)),
+        "Tmax": ("h", np.atleast_1d(when)),
         "AUClast": (f"{unit} h".strip(), last),
         "AUCinf": (f"{unit} h".strip(), whole),
         "lambda_z": ("1/h", slope),
@@ -166,17 +222,6 @@ def nca(curve: xr.DataArray, dose: float | None = None, interval: float = 0.9) -
             {"endpoint": name, "unit": own, "median": middle, "low": spread[0], "high": spread[1], "n": len(good)}
         )
     return pd.DataFrame(table).set_index("endpoint")
-
-
-def area_of(t: Array, y: Array) -> Array:
-    """Linear-up log-down area of `y` over `t`: shapes (times,), (..., times) -> (...) [unit of y x h]."""
-    a, b, width = y[..., :-1], y[..., 1:], np.diff(t)
-    falls = (b < a) & (b > 0)
-    ratio = np.where(falls, a / np.where(falls, b, 1.0), math.e)
-    # nearly equal neighbours: the logarithmic rule loses digits and equals the linear one
-    log = falls & (ratio > 1 + 1e-6)
-    pieces = np.where(log, (a - b) / np.log(np.where(log, ratio, math.e)), (a + b) / 2) * width
-    return np.asarray(pieces.sum(axis=-1))
 
 
 def half_life_of(t: Array, y: Array) -> Array:
@@ -223,10 +268,6 @@ def _terminal_slope(t: Array, y: Array) -> float:
     return float(-slope[np.flatnonzero(adjusted >= adjusted.max() - 1e-4)[-1]])
 
 
-#: What an engine delivered: request to one number per patient.
-Numbers = dict[tuple[Any, ...], Array]
-
-
 #: Endpoints with a name of their own.
 NAMED = {
     "hcy_change": "percent_change(hcy_plasma)",
@@ -238,28 +279,11 @@ NAMED = {
 }
 
 
-#: What can be asked of an output, and the unit that comes out ('' is the unit of the output).
-KINDS = {
-    "initial": "",
-    "final": "",
-    "change": "",
-    "percent_change": "%",
-    "max": "",
-    "min": "",
-    "mean": "",
-    "auc": "x h",
-    "time_above": "h",
-}
-
-
-#: Of a ratio of two outputs only its values at the ends are known without storing a trajectory.
-_OF_RATIO = ("initial", "final", "change", "percent_change")
-
-
 _TEXT = re.compile(r"^(\w+)\(\s*(\w+)\s*(?:/\s*(\w+)\s*)?(?:,\s*([^)]+))?\)(\s+vs\s+untreated)?$")
 
 
-_READING = threading.Lock()
+#: Step of a complex difference: small enough to be exact.
+_TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -295,6 +319,13 @@ class Endpoint:
         ------
         UsageError, UnknownName, InvalidValue
             For text that is no endpoint, a kind that does not exist, or a level where none belongs.
+
+        Examples
+        --------
+        >>> Endpoint.parse("time_above(cbl_free, 0.01)").parts
+        [('time_above', 'cbl_free', 0.01)]
+        >>> Endpoint.parse("hcy_change").outputs
+        ('hcy_plasma',)
         """
         match = _TEXT.match(NAMED.get(text, text).strip())
         if match is None:
@@ -305,17 +336,29 @@ class Endpoint:
                 "'final(sam_liver / sah_liver)' or 'change(alsfrs_r) vs untreated'."
             )
         kind, output, over, level, versus = match.groups()
-        if kind not in KINDS:
-            raise UnknownName("endpoint", kind, KINDS)
-        if (kind == "time_above") != bool(level):
-            raise InvalidValue(f"endpoint '{text}': time_above needs a level, and nothing else takes one.")
-        if over and kind not in _OF_RATIO:
-            raise InvalidValue(f"endpoint '{text}': of a ratio only {', '.join(_OF_RATIO)} can be asked.")
         try:
             number = float(level) if level else None
         except ValueError:
             raise InvalidValue(f"endpoint '{text}': level '{level}' is not a number.") from None
-        return cls(text, kind, output, over or "", number, bool(versus))
+        return cls(text, kind, output, over or "", number, bool(versus))._checked()
+
+    @classmethod
+    def of(cls, wanted: str | Part, name: str = "") -> Endpoint:
+        """Make an endpoint of text, or of a tuple such as ``("max", "cbl_free")`` with a column name."""
+        if isinstance(wanted, str):
+            return cls.parse(wanted)
+        kind, output, *level = wanted
+        return cls(name or str(wanted), kind, output, "", float(level[0]) if level else None)._checked()
+
+    def _checked(self) -> Endpoint:
+        if self.kind not in KINDS:
+            raise UnknownName("endpoint", self.kind, KINDS)
+        if (self.kind == "time_above") != (self.level is not None):
+            raise InvalidValue(f"endpoint '{self.text}': 'time_above' needs a level, and nothing else takes one.")
+        if self.over and not KINDS[self.kind].of_ratio:
+            possible = ", ".join(k for k, kind in KINDS.items() if kind.of_ratio)
+            raise InvalidValue(f"endpoint '{self.text}': of a ratio only {possible} can be asked.")
+        return self
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -324,46 +367,27 @@ class Endpoint:
 
     def unit(self, system: Equations) -> str:
         """Return the unit of the number."""
-        own = "dimensionless" if self.over else system.units[self.output]
-        return f"{own} x h" if self.kind == "auc" else KINDS[self.kind] or own
+        return KINDS[self.kind].unit.format("dimensionless" if self.over else system.units[self.output])
 
-    def requests(self) -> list[tuple[Any, ...]]:
-        """Return what the engine has to deliver."""
-        kinds = {"change": ("initial", "final"), "percent_change": ("initial", "final"), "mean": ("auc",)}
+    @property
+    def parts(self) -> list[Part]:
+        """What a run has to deliver."""
         level = () if self.level is None else (self.level,)
-        return [(kind, output, *level) for kind in kinds.get(self.kind, (self.kind,)) for output in self.outputs]
+        return [(part, output, *level) for part in KINDS[self.kind].parts for output in self.outputs]
 
-    def evaluate(self, found: Numbers, span: float) -> Array:
-        """Return the number of each run from what the engine delivered."""
+    def value(self, parts: Mapping[Part, Array], span: float) -> Array:
+        """Return the number of each run from what the runs delivered."""
+        level = () if self.level is None else (self.level,)
+        read = [
+            parts[part, self.output, *level] / (parts[part, self.over] if self.over else 1.0)
+            for part in KINDS[self.kind].parts
+        ]
+        return np.asarray(KINDS[self.kind].value(span, *read))
 
-        def of(kind: str) -> Array:
-            level = () if self.level is None else (self.level,)
-            top = found[kind, self.output, *level]
-            return top / found[kind, self.over] if self.over else top
-
-        if self.kind == "change":
-            return of("final") - of("initial")
-        if self.kind == "percent_change":
-            return 100.0 * (of("final") / of("initial") - 1.0)
-        return of("auc") / span if self.kind == "mean" else of(self.kind)
-
-
-def _read(result: Result, kind: str, output: str, level: float = 0.0) -> Array:
-    """Read one number per patient off stored curves."""
-    time, curve = result.data["time"].values, result[output].values
-    if kind == "initial":
-        doses = result.data.coords.get("dose_time")
-        dosed = doses is not None and float(doses[0]) == 0.0
-        return np.asarray(result.data[f"{output}_pre_dose"].values[:, 0] if dosed else curve[:, 0])
-    if kind == "time_above":
-        a, b = curve[:, :-1] - level, curve[:, 1:] - level
-        # a straight line between two points crosses the level at most once
-        gap = np.where((a > 0) != (b > 0), np.abs(b - a), 1.0)
-        share = np.where((a > 0) != (b > 0), np.maximum(a, b) / gap, a > 0)
-        return np.asarray((share * np.diff(time)).sum(axis=1))
-    if kind == "auc":
-        return np.asarray(area_of(time, curve))
-    return np.asarray({"final": curve[:, -1], "max": curve.max(axis=1), "min": curve.min(axis=1)}[kind])
+    def slope(self, parts: Mapping[Part, Array], slopes: Mapping[Part, Array], span: float) -> Array:
+        """Return the derivative of the number from those of its parts, by the chain rule."""
+        moved = {part: parts[part] + 1j * _TINY * slopes[part] for part in self.parts}
+        return np.asarray(self.value(moved, span).imag / _TINY)
 
 
 @dataclass(frozen=True, eq=False)

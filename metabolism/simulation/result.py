@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _BOOKKEEPING = ("asked", "delivered", "failed", "failure_time")
 
 
+#: Largest size of a netCDF 3 file, with room for its head [bytes].
+CLASSIC = 2**31 - 2**24
+
+
 class Result:
     """Outputs over time, and everything needed to trust and repeat them.
 
@@ -34,9 +38,9 @@ class Result:
     Attributes
     ----------
     data : xarray.Dataset
-        One variable per output with dimensions (time,) or (patient, time) and ``attrs["units"]``; the values just before
-        each dose as ``<output>_pre_dose`` over ``dose_time``; the ledger as ``asked`` and ``delivered`` over ``target``
-        [µmol] (absent without doses); ``failed`` and ``failure_time`` [h] per patient.
+        One variable per output with dimensions (time,) or (patient, time) and ``attrs["units"]``; the values just
+        before each dose or change as ``<output>_pre_dose`` over ``dose_time``; the ledger as ``asked`` and
+        ``delivered`` over ``target`` [µmol] (absent without doses); ``failed`` and ``failure_time`` [h] per patient.
     """
 
     def __init__(self, data: xr.Dataset | Callable[[], xr.Dataset], curves: Mapping[str, Array] | None = None) -> None:
@@ -87,12 +91,9 @@ class Result:
         return frame
 
     @property
-    def failures(self) -> dict[int, float]:
-        """Failed patients and the time each reached [h]."""
-        if "failed" not in self.data:
-            return {}
-        failed = self.data["failed"].values.astype(bool)
-        return {int(i): float(self.data["failure_time"].values[i]) for i in failed.nonzero()[0]}
+    def failures(self) -> dict[int, str]:
+        """Failed patients and why; the time each reached is ``data["failure_time"]`` [h]."""
+        return {int(i): reason for i, reason in json.loads(self.data.attrs.get("failures", "{}")).items()}
 
     def band(self, name: str, level: float = 0.9) -> xr.Dataset:
         """Return the median and the central interval of an output over patients or draws [unit of the output].
@@ -111,7 +112,9 @@ class Result:
 
         curve = self[name]
         if "patient" not in curve.dims or not 0 < level < 1:
-            raise InvalidValue("a band needs many patients or draws (simulate(uncertainty=200)) and a level in 0-1.")
+            raise InvalidValue(
+                "a band needs many patients or draws (patients=mb.draws(model, 200)) and a level in 0-1."
+            )
         tail = (1 - level) / 2
         found = curve.quantile([tail, 0.5, 1 - tail], dim="patient", skipna=True)
         parts = [found.isel(quantile=i, drop=True).assign_attrs(curve.attrs) for i in range(3)]
@@ -135,12 +138,15 @@ class Result:
     def save(self, path: str | Path) -> Path:
         """Write netCDF; the file appears complete or not at all.
 
+        Above 2 GiB, which netCDF 3 cannot hold, it is netCDF 4.
+
         Raises
         ------
         OutputError
             If the folder cannot be written.
         """
-        return write_atomically(path, lambda part: self.data.to_netcdf(part, engine="scipy"))
+        classic = self.data.nbytes < CLASSIC
+        return write_atomically(path, lambda part: self.data.to_netcdf(part, engine="scipy" if classic else "h5netcdf"))
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
@@ -154,9 +160,11 @@ class Result:
         import xarray as xr
 
         try:
-            with xr.open_dataset(path, engine="scipy") as file:
-                data = file.load()
-        except (OSError, ValueError, TypeError) as error:
+            with open(path, "rb") as file:
+                classic = file.read(3) == b"CDF"
+            with xr.open_dataset(path, engine="scipy" if classic else "h5netcdf") as saved:
+                data = saved.load()
+        except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
             raise OutputError(f"'{path}' cannot be read as a saved result ({error}).") from None
         if "manifest" not in data.attrs:
             raise OutputError(f"'{path}' has no manifest; it was not written by Result.save().")

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from metabolism.dosing import Regimen
-from metabolism.engines import Problem, Solution, get_engine
-from metabolism.errors import InvalidValue, MetabolismError, SolverFailed, UnknownName, UsageError
+from metabolism.engines import Failure, Problem, Solution, get_engine
+from metabolism.errors import InvalidValue, SolverFailed, UsageError
 from metabolism.files import manifest_text
-from metabolism.model import Model, draws
-from metabolism.sbml import RESIDUAL, Equations
-from metabolism.simulation.request import Prepared, output_names, prepare
+from metabolism.model import Model
+from metabolism.sbml import RESIDUAL
+from metabolism.simulation.curves import PANELS
+from metabolism.simulation.endpoints import Endpoint, Part
 from metabolism.simulation.result import Result
-from metabolism.types import Array
+from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick, amounts_asked, verify_doses
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from metabolism.engines import Direction
-
-
-Progress = Callable[[int], None]
+    from metabolism.simulation.study import Columns
 
 
 def simulate(
@@ -35,15 +33,14 @@ def simulate(
     *,
     outputs: Sequence[str] | None = None,
     times: ArrayLike | None = None,
-    patients: Mapping[str, ArrayLike] | pd.DataFrame | None = None,
+    patients: Columns | None = None,
     own_baseline: Mapping[str, str] | None = None,
-    uncertainty: int | None = None,
     start: str = "rest",
     dose_scale: ArrayLike | None = None,
     engine: str = "auto",
     rtol: float | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    tick: Tick | None = None,
 ) -> Result:
     """Run a model under a dosing regimen.
 
@@ -57,15 +54,15 @@ def simulate(
     outputs : sequence of str, optional
         Ids of species, derived quantities, reactions or parameters.
     times : array_like, optional
-        Output times [h]; by default a grid with extra points after each dose.
+        Output times [h], each after any dose at the same time. By default panels of points that begin anew at every
+        dose, with the value just before it one rounding step earlier, so that `metabolism.endpoints` reads off the
+        curve what the solver's dense output says; a curve at times of your own is read as samples.
     patients : mapping or DataFrame, optional
-        Parameter id to one value per patient [model units]; columns that are no parameters are ignored
-        in a DataFrame and refused in a mapping.
+        Parameter id to one value per patient [model units]. Other columns are left out of a DataFrame, unless one is
+        nearly a parameter, and refused in a mapping. ``patients=mb.draws(model, 200)`` runs draws of the fitted
+        parameters: one person under uncertain parameters, not a population; `Result.band` gives the interval.
     own_baseline : mapping of str to str, optional
         Parameters to set to a resting value of the same patient, e.g. ``{"MN_hcy_ref": "hcy_plasma"}``.
-    uncertainty : int, optional
-        Run this many draws of the fitted parameters instead of `patients`; `Result.band` gives the interval. They
-        are one person under uncertain parameters, not a population.
     start : {"rest", "initial"}
         Start each patient at its own resting state, or at the table's initial values.
     dose_scale : array_like, shape (patients, boluses), optional
@@ -76,8 +73,8 @@ def simulate(
         Relative tolerance; by default `DEFAULT_RTOL` of the engine.
     workers : int
         Threads (fast engine) or processes to share patients among; the result does not depend on it.
-    progress : callable, optional
-        Called with the number of patients finished.
+    tick : callable, optional
+        Called with the number of patients finished since the last call.
 
     Returns
     -------
@@ -90,132 +87,79 @@ def simulate(
     SolverFailed
         If a single run fails; in a run of many patients failures are flagged in the result instead.
     """
-    if uncertainty is not None:
-        if patients is not None:
-            raise UsageError("give either patients or uncertainty: draws of parameters are no patients.")
-        patients = draws(model, uncertainty)
-    ready = prepare(
-        model,
-        regimen,
-        until,
-        outputs=outputs,
-        times=times,
-        patients=patients,
-        own_baseline=own_baseline,
-        start=start,
-        dose_scale=dose_scale,
-        engine=engine,
-        rtol=rtol,
-        workers=workers,
+    engine = "fast" if engine == "auto" else engine
+    study = Study.of(model, regimen, until, own_baseline=own_baseline, start=start, engine=engine, rtol=rtol)
+    problem, failures = study.lay_out(
+        patients, outputs=outputs or DEFAULT_OUTPUTS, times=times, dose_scale=dose_scale, workers=workers
     )
-    problem, unrested, many = ready.problem, ready.failures, patients is not None
-    solution = get_engine(ready.engine).solve(problem, progress, workers)
+    solution = get_engine(engine).solve(problem, tick, workers)
     verify_doses(problem, solution)
-    if not many and (solution.failures or unrested):
-        message = unrested.get(0) or solution.failures[0].message
-        raise SolverFailed(message, *(_where(solution)))
-    entries = {**ready.manifest, "uncertainty": uncertainty}
-    curves = {
-        name: solution.values[:, :, i] if many else solution.values[0, :, i] for i, name in enumerate(problem.outputs)
-    }
+    failures = solution.failures | failures
+    if patients is None and failures:
+        raise SolverFailed(failures[0].message, failures[0].time, failures[0].state or None)
+    manifest = {**study.identity(), "patients": None if patients is None else len(problem.initial)}
+    pick: Any = 0 if patients is None else slice(None)
+    curves = {name: solution.values[pick, :, i] for i, name in enumerate(problem.outputs)}
     return Result(
-        lambda: _dataset(problem, solution, unrested, entries, many, model), {"time": problem.times, **curves}
+        lambda: _dataset(model, problem, solution, failures, manifest, times is None),
+        {"time": problem.times, **curves},
     )
-
-
-def _asked(problem: Problem) -> dict[str, Array]:
-    """Amount each patient should receive per target [µmol]: merged boluses as scaled, plus infusions."""
-    bolus = {t: np.zeros(len(problem.initial)) for t in problem.plan.asked}
-    planned = dict.fromkeys(problem.plan.asked, 0.0)
-    for i, (_, target, amount) in enumerate(problem.plan.boluses):
-        bolus[target] += amount * problem.dose_scale[:, i]
-        planned[target] += amount
-    return {t: bolus[t] + (problem.plan.asked[t] - planned[t]) for t in bolus}
-
-
-def verify_doses(problem: Problem, solution: Solution) -> None:
-    """Refuse a result whose measured ledger is not what was asked, to 1e-9."""
-    for target, asked in _asked(problem).items():
-        good = [i for i in range(len(asked)) if i not in solution.failures]
-        gap = np.abs(solution.delivered[target][good] - asked[good])
-        if good and (gap > 1e-9 * np.maximum(asked[good], 1e-30)).any():
-            raise MetabolismError(
-                f"dose ledger: '{target}' was to receive {asked[good].max():.9g} umol and the engine delivered "
-                f"{solution.delivered[target][good].max():.9g}; please report this."
-            )
-
-
-def _where(solution: Solution) -> tuple[float | None, str | None]:
-    failure = solution.failures.get(0)
-    return (failure.time, failure.state) if failure else (None, None)
 
 
 def _dataset(
+    model: Model,
     problem: Problem,
     solution: Solution,
-    unrested: Mapping[int, str],
-    entries: Mapping[str, Any],
-    many: bool,
-    model: Model,
+    failures: Mapping[int, Failure],
+    manifest: Mapping[str, Any],
+    panels: bool,
 ) -> Any:
     import xarray as xr
 
+    many, jumps = manifest["patients"] is not None, problem.bolus_times
     pick: Any = slice(None) if many else 0
     lead = ("patient",) if many else ()
+    values = solution.values
     data: dict[str, Any] = {}
-    names = {p.id: p.name for p in model.table.values()}
     for i, output in enumerate(problem.outputs):
-        attrs = {"units": problem.equations.units[output], "long_name": names.get(output, output)}
-        data[output] = ((*lead, "time"), solution.values[:, :, i][pick], attrs)
-        if problem.bolus_times:
+        name = model.table[output].name if output in model.table else output
+        attrs = {"units": problem.equations.units[output], "long_name": name}
+        data[output] = ((*lead, "time"), values[:, :, i][pick], attrs)
+        if jumps:
             data[f"{output}_pre_dose"] = ((*lead, "dose_time"), solution.pre_dose[:, :, i][pick], attrs)
-    targets = list(problem.plan.asked)
-    asked = _asked(problem)
+    targets, asked = list(problem.plan.asked), amounts_asked(problem)
     # netCDF cannot hold an empty dimension: without doses there is no ledger
-    ledgers = (("asked", asked), ("delivered", solution.delivered)) if targets else ()
-    for name, amounts in ledgers:
-        ledger = np.zeros((len(problem.initial), len(targets)))
-        for i, target in enumerate(targets):
-            ledger[:, i] = amounts[target]
+    for name, amounts in (("asked", asked), ("delivered", solution.delivered)) if targets else ():
+        ledger = np.stack([amounts[target] for target in targets], axis=1)
         data[name] = ((*lead, "target"), ledger[pick], {"units": "umol"})
-    coordinates: dict[str, Any] = {"time": ("time", problem.times, {"units": "h"})}
+    coordinates: dict[str, Any] = {"time": ("time", problem.times, {"units": "h"} | (PANELS if panels else {}))}
     if targets:
         coordinates["target"] = ("target", np.array(targets, dtype="U64"))
-    if problem.bolus_times:
-        coordinates["dose_time"] = ("dose_time", np.array(problem.bolus_times), {"units": "h"})
+    if jumps:
+        coordinates["dose_time"] = ("dose_time", np.array(jumps), {"units": "h"})
+    attributes = {"manifest": manifest_text(manifest)}
     if many:
-        failed = np.zeros(len(problem.initial), dtype="i1")
-        reached = np.full(len(problem.initial), np.nan)
-        for i, failure in solution.failures.items():
-            failed[i], reached[i] = 1, failure.time
-        for i in unrested:
-            failed[i], reached[i] = 1, problem.start
-        data["failed"] = ("patient", failed)
-        data["failure_time"] = ("patient", reached, {"units": "h"})
-        coordinates["patient"] = ("patient", np.arange(len(problem.initial)))
-    return xr.Dataset(data, coordinates, {"manifest": manifest_text(entries)})
-
-
-#: Relative step of a sensitivity: its square is the truncation error, rounding over it the noise.
-NUDGE = 1e-4
-
-
-Endpoint = tuple[str, str] | tuple[str, str, float]
+        reached = [failures[i].time if i in failures else np.nan for i in range(len(values))]
+        data["failed"] = ("patient", np.isfinite(reached).astype("i1"))
+        data["failure_time"] = ("patient", np.array(reached), {"units": "h"})
+        coordinates["patient"] = ("patient", np.arange(len(values)))
+        attributes["failures"] = manifest_text({str(i): f.message for i, f in sorted(failures.items())})
+    return xr.Dataset(data, coordinates, attributes)
 
 
 def endpoints_of(
     model: Model,
-    endpoints: Mapping[str, Endpoint],
+    endpoints: Mapping[str, str | Part],
     regimen: Regimen | str | None = None,
     until: float | str = "16 weeks",
     *,
-    patients: Mapping[str, ArrayLike] | pd.DataFrame,
+    patients: Columns,
     own_baseline: Mapping[str, str] | None = None,
     start: str = "rest",
     dose_scale: ArrayLike | None = None,
     rtol: float | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    tick: Tick | None = None,
 ) -> pd.DataFrame:
     """Compute endpoints of many patients without storing their curves.
 
@@ -224,17 +168,16 @@ def endpoints_of(
 
     Parameters
     ----------
-    model, regimen, until, patients, own_baseline, start, dose_scale, rtol, workers, progress
+    model, regimen, until, patients, own_baseline, start, dose_scale, rtol, workers, tick
         As in `metabolism.simulate`.
-    endpoints : mapping of str to tuple
-        Name to what is wanted over the whole run: ``("final" | "max" | "min" | "auc", output)`` or
-        ``("time_above", output, level)``, e.g. ``{"Cmax": ("max", "cbl_free")}``.
+    endpoints : mapping of str to tuple or str
+        Name to what is wanted over the whole run: a kind and an output such as ``("max", "cbl_free")``,
+        ``("time_above", output, level)``, or text as in `metabolism.scan`.
 
     Returns
     -------
-    DataFrame, shape (patients, endpoints + 2)
-        One column per endpoint [output unit; x h for ``"auc"``; h for ``"time_above"``], NaN where a patient
-        failed, then ``failed`` and ``failure_time`` [h]. Units are in ``attrs["units"]``, the manifest in
+    DataFrame, shape (patients, endpoints + 3)
+        One column per endpoint, NaN where a patient failed, then ``failed``, ``failure_time`` [h] and ``reason``. Units are in ``attrs["units"]``, the manifest in
         ``attrs["manifest"]``.
 
     Raises
@@ -244,31 +187,25 @@ def endpoints_of(
     """
     import pandas as pd
 
-    from metabolism.engines import FastEngine, check_requests
-
-    check_requests(list(endpoints.values()), output_names(model))
-    ready = prepare(
-        model,
-        regimen,
-        until,
-        patients=patients,
-        own_baseline=own_baseline,
-        start=start,
-        dose_scale=dose_scale,
-        engine="fast",
-        rtol=rtol,
-        times=[0.0],
-        workers=workers,
-    )
-    solution = FastEngine().endpoints(ready.problem, list(endpoints.values()), workers, progress)
-    verify_doses(ready.problem, solution)
-    frame = pd.DataFrame(solution.values[:, 0], columns=list(endpoints))
-    failed = {**dict.fromkeys(ready.failures, 0.0), **{i: f.time for i, f in solution.failures.items()}}
-    frame["failed"] = [i in failed for i in range(len(frame))]
-    frame["failure_time"] = [failed.get(i, np.nan) for i in range(len(frame))]
-    units = {name: _unit(ready.problem.equations, wanted) for name, wanted in endpoints.items()}
-    frame.attrs |= {"units": units, "manifest": ready.manifest}
+    study = Study.of(model, regimen, until, _named(endpoints), own_baseline=own_baseline, start=start, rtol=rtol)
+    values, failures = study.numbers(patients, dose_scale=dose_scale, workers=workers, tick=tick)
+    frame = pd.DataFrame(values, columns=list(endpoints))
+    failed = [failures.get(i) for i in range(len(frame))]
+    frame["failed"] = [f is not None for f in failed]
+    frame["failure_time"] = [f.time if f else np.nan for f in failed]
+    frame["reason"] = [f.message if f else "" for f in failed]
+    identity = study.identity()
+    frame.attrs |= {
+        "units": dict(zip(endpoints, identity["units"], strict=True)),
+        "manifest": {**identity, "patients": len(frame)},
+    }
     return frame
+
+
+def _named(endpoints: Mapping[str, str | Part]) -> list[Endpoint]:
+    if not endpoints:
+        raise InvalidValue("no endpoint is asked for; ask e.g. for ('max', 'cbl_free').")
+    return [Endpoint.of(wanted, name) for name, wanted in endpoints.items()]
 
 
 def sensitivities(
@@ -277,10 +214,10 @@ def sensitivities(
     regimen: Regimen | str | None = None,
     until: float | str = "16 weeks",
     *,
-    endpoints: Mapping[str, Endpoint] | None = None,
+    endpoints: Mapping[str, str | Part] | None = None,
     outputs: Sequence[str] | None = None,
     times: ArrayLike | None = None,
-    patients: Mapping[str, ArrayLike] | pd.DataFrame | None = None,
+    patients: Columns | None = None,
     own_baseline: Mapping[str, str] | None = None,
     start: str = "rest",
     rtol: float | None = None,
@@ -297,7 +234,7 @@ def sensitivities(
         As in `metabolism.simulate`; without `patients` the model itself is the patient.
     parameters : sequence of str
         Parameter ids; no value may be 0.
-    endpoints : mapping of str to tuple, optional
+    endpoints : mapping of str to tuple or str, optional
         As in `endpoints_of`.
     outputs, times : optional
         Without `endpoints`: outputs and times [h] as in `metabolism.simulate`.
@@ -315,56 +252,32 @@ def sensitivities(
     """
     import xarray as xr
 
-    from metabolism.engines import check_requests, slopes
-
-    if endpoints is not None:
-        if outputs is not None or times is not None:
-            raise UsageError("ask for endpoints, or for outputs and times, not for both at once.")
-        check_requests(list(endpoints.values()), output_names(model))
-        times = [0.0]
-    ready = prepare(
-        model,
-        regimen,
-        until,
-        outputs=outputs,
-        times=times,
-        patients=patients,
-        own_baseline=own_baseline,
-        start=start,
-        engine="fast",
-        rtol=rtol,
-        workers=workers,
+    if endpoints is not None and (outputs is not None or times is not None):
+        raise UsageError("ask for endpoints, or for outputs and times, not for both at once.")
+    wanted = [] if endpoints is None else _named(endpoints)
+    study = Study.of(model, regimen, until, wanted, own_baseline=own_baseline, start=start, rtol=rtol)
+    columns = () if wanted else tuple(outputs or DEFAULT_OUTPUTS)
+    problem, values, slopes, failures = study.slopes(
+        parameters, patients, outputs=columns, times=times, workers=workers
     )
-    problem = ready.problem
-    directions = [_direction(model, ready, name, own_baseline or {}, start) for name in parameters]
-    solution, found = slopes(problem, directions, None if endpoints is None else list(endpoints.values()), workers)
-    verify_doses(problem, solution)
-    for i in solution.failures:
-        found[i] = np.nan
-    if patients is None and (ready.failures or solution.failures):
-        raise SolverFailed(ready.failures.get(0) or solution.failures[0].message)
+    if patients is None and failures:
+        raise SolverFailed(failures[0].message)
     pick: Any = 0 if patients is None else slice(None)
-    lead = () if patients is None else ("patient",)
-    last = ("time",) if endpoints is None else ()
-    units = {o: problem.equations.units[o] for o in problem.outputs}
-    if endpoints is not None:
-        units = {name: _unit(problem.equations, wanted) for name, wanted in endpoints.items()}
+    lead, last = () if patients is None else ("patient",), () if wanted else ("time",)
+    units = [e.unit(problem.equations) for e in wanted] or [problem.equations.units[o] for o in columns]
     data: dict[str, Any] = {}
-    for i, (name, unit) in enumerate(units.items()):
-        value, slope = solution.values[pick, ..., i], found[pick, ..., i]
-        if endpoints is not None:
-            value, slope = value[..., 0], slope[..., 0]
-        data[name] = ((*lead, *last), value, {"units": unit})
+    for i, (name, unit) in enumerate(zip(endpoints or columns, units, strict=True)):
+        data[name] = ((*lead, *last), values[pick, ..., i], {"units": unit})
+        slope = slopes[pick, ..., i]
         data[f"d_{name}"] = ((*lead, "parameter", *last), slope, {"units": f"{unit} per unit of the parameter"})
     coordinates: dict[str, Any] = {"parameter": ("parameter", list(parameters))}
-    if endpoints is None:
+    if not wanted:
         coordinates["time"] = ("time", problem.times, {"units": "h"})
-    return xr.Dataset(data, coordinates, {"manifest": manifest_text(ready.manifest)})
+    manifest = {**study.identity(), "patients": None if patients is None else len(values)}
+    return xr.Dataset(data, coordinates, {"manifest": manifest_text(manifest)})
 
 
-def steady_states(
-    model: Model, patients: Mapping[str, ArrayLike] | pd.DataFrame, outputs: Sequence[str] | None = None
-) -> pd.DataFrame:
+def steady_states(model: Model, patients: Columns, outputs: Sequence[str] | None = None) -> pd.DataFrame:
     """Find the resting states of many patients.
 
     Parameters
@@ -388,63 +301,25 @@ def steady_states(
     """
     import pandas as pd
 
-    ready = prepare(model, None, 1.0, outputs=outputs, patients=patients, engine="fast")
-    problem, system = ready.problem, ready.problem.equations
-    names = list(outputs or system.states)
-    keep = np.array([s not in model.not_at_rest for s in system.states])
-    floor = 1e-3 * model.scale
-    rows, residuals, reasons = [], [], []
-    for i, (x, p) in enumerate(zip(problem.initial, problem.parameters, strict=True)):
-        reason, residual = ready.failures.get(i, ""), np.nan
-        if not reason:
-            residual = float((np.abs(system.f(x, p)) / np.maximum(np.abs(x), floor))[keep].max())
-            # NaN fails too
-            if not residual < RESIDUAL:
-                reason = f"the residual {residual:.1e} per hour is above {RESIDUAL:.0e}"
-        rows.append([np.nan] * len(names) if reason else system.evaluate(names, x, p).tolist())
-        residuals.append(residual)
-        reasons.append(reason)
-    frame = pd.DataFrame(rows, columns=names)
-    frame["residual"], frame["failed"], frame["reason"] = residuals, [bool(r) for r in reasons], reasons
-    frame.attrs |= {"units": {n: system.units[n] for n in names}, "manifest": ready.manifest}
+    study = Study.of(model, None, 1.0)
+    problem, failures = study.lay_out(patients, outputs=outputs or (), times=[0.0])
+    system, reasons = problem.equations, {i: failure.message for i, failure in failures.items()}
+    names, floor = list(outputs or system.states), 1e-3 * model.scale
+    keep = [system.states.index(s) for s in model.resting]
+    values = system.evaluate(names, problem.initial, problem.parameters)
+    residuals = np.full(len(values), np.nan)
+    for i in sorted(set(range(len(values))) - reasons.keys()):
+        x = problem.initial[i]
+        residuals[i] = (np.abs(system.f(x, problem.parameters[i])) / np.maximum(np.abs(x), floor))[keep].max()
+        # NaN fails too
+        if not residuals[i] < RESIDUAL:
+            reasons[i] = f"the residual {residuals[i]:.1e} per hour is above {RESIDUAL:.0e}"
+    values[list(reasons)] = np.nan
+    frame = pd.DataFrame(values, columns=names)
+    frame["residual"], frame["failed"] = residuals, [i in reasons for i in range(len(frame))]
+    frame["reason"] = [reasons.get(i, "") for i in range(len(frame))]
+    frame.attrs |= {
+        "units": {n: system.units[n] for n in names},
+        "manifest": {**study.identity(), "patients": len(frame)},
+    }
     return frame
-
-
-def _direction(model: Model, ready: Prepared, name: str, own_baseline: Mapping[str, str], start: str) -> Direction:
-    """How parameters and start of every patient move with one parameter."""
-    from metabolism.engines import Direction
-
-    problem, system = ready.problem, ready.problem.equations
-    if name not in system.parameters:
-        raise UnknownName("parameter", name, system.parameters)
-    if name in own_baseline:
-        raise InvalidValue(f"'{name}' is set by own_baseline, so nothing can be differentiated by it.")
-    column = system.parameters.index(name)
-    values = problem.parameters[:, column]
-    if (values == 0).any():
-        raise InvalidValue(f"a sensitivity needs values other than 0, and '{name}' is 0: a relative step has no size.")
-    parameters, initial = np.zeros_like(problem.parameters), np.zeros_like(problem.initial)
-    parameters[:, column] = 1.0
-    step = NUDGE * np.abs(values)
-    keep = np.array([i for i, s in enumerate(system.states) if s not in model.not_at_rest])
-    for i in sorted(set(range(len(values))) - ready.failures.keys()):
-        x, p = problem.initial[i], problem.loaded[i]
-        if start == "rest":
-            # implicit function theorem: J dx + df/dp = 0, where a change for life has a share of the own value
-            share = (
-                problem.plan.lasting([name], np.ones((1, 1)))[0, 0]
-                - problem.plan.lasting([name], np.zeros((1, 1)))[0, 0]
-            )
-            moved = share * np.array(system.parameter_slope(name)(x.tolist(), p.tolist()))
-            initial[i, keep] = np.linalg.solve(system.J(x, p)[np.ix_(keep, keep)], -moved[keep])
-        for target, source in own_baseline.items():
-            up, down = (
-                system.evaluate([source], x + s * initial[i], p + s * parameters[i])[0] for s in (step[i], -step[i])
-            )
-            parameters[i, system.parameters.index(target)] = (up - down) / (2 * step[i])
-    return Direction(parameters, initial, step)
-
-
-def _unit(system: Equations, wanted: Endpoint) -> str:
-    kind, output, *_ = wanted
-    return "h" if kind == "time_above" else f"{system.units[output]} h" if kind == "auc" else system.units[output]

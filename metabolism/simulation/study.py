@@ -1,34 +1,79 @@
-"""Studies: what each run of a sweep does with its parameter values, and the numbers it returns.
-
-An endpoint is text such as ``percent_change(hcy_plasma)``, ``final(sam_liver / sah_liver)``, ``auc(cbl_plasma)``,
-``time_above(cbl_free, 0.01)`` or ``change(alsfrs_r) vs untreated``. On the fast engine endpoints are computed while
-integrating and no trajectory is stored.
-"""
+"""A study: one model under one regimen, checked once, for any number of patients; and what can be asked of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metabolism.dosing import Regimen, plan
-from metabolism.errors import InvalidValue, ModelError
+from metabolism.engines import Failure, Plan, Problem, Solution, check_engine, get_engine
+from metabolism.errors import InvalidValue, MetabolismError, ModelError, UnknownName, UsageError
 from metabolism.files import versions
 from metabolism.model import Model, closure, equations
-from metabolism.simulation.endpoints import _READING, NAMED, Endpoint, Numbers, _read
-from metabolism.simulation.run import simulate, verify_doses
+from metabolism.sbml import Equations
+from metabolism.simulation.curves import Curve, panel_times
+from metabolism.simulation.endpoints import NAMED, PARTS, Endpoint, Part
+from metabolism.simulation.rest import rest_patients
+from metabolism.tables import check_head, column
 from metabolism.types import Array
+from metabolism.units import magnitude
 
 if TYPE_CHECKING:
-    pass
-from metabolism.simulation.request import EVENT_SEMANTICS, prepare
+    import pandas as pd
+
+    from metabolism.engines import Direction
+
+    Columns = Mapping[str, ArrayLike] | pd.DataFrame
+
+
+#: What is reported when nothing else is asked for.
+DEFAULT_OUTPUTS = (
+    "hcy_plasma",
+    "met_plasma",
+    "mma_plasma",
+    "folate_plasma",
+    "cbl_plasma",
+    "cbl_free",
+    "holo_tc",
+    "motor_units",
+    "alsfrs_r",
+)
+
+
+EVENT_SEMANTICS = 2
+
+
+#: Absolute tolerance of a state = rtol x this x its physiological scale.
+ATOL_FRACTION = 1e-2
+
+
+#: Relative tolerances at which each engine's error in tHcy and cobalamin stays near 1e-6 (docs/performance.md).
+DEFAULT_RTOL = {"roadrunner": 1e-8, "scipy": 1e-8, "fast": 1e-6}
+
+
+#: Largest size of the curves of a run at times that were not chosen by hand [bytes].
+MEMORY = 2**32
+
+
+#: Relative step of a sensitivity: its square is the truncation error, rounding over it the noise.
+NUDGE = 1e-4
+
+
+#: Called with the number of patients finished since the last call.
+Tick = Callable[[int], None]
+
+
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What is run for every row of a design.
+    """What is run for every patient, or for every row of a sweep. `Study.of` checks it.
 
     Attributes
     ----------
@@ -37,46 +82,343 @@ class Study:
     until : float
         End of each run [h].
     endpoints : tuple of Endpoint
+        The numbers wanted of each run; none for curves.
     own_baseline : mapping of str to str
-        As in `metabolism.simulate`.
+        Parameters set to a resting value of the same patient.
     start : {"rest", "initial"}
     engine : str
     rtol : float
+    closed : bool
+        Derive capacities anew for every row of a sweep, so that its reference state rests.
     """
 
     model: Model
     regimen: Regimen
     until: float
-    endpoints: tuple[Endpoint, ...]
+    endpoints: tuple[Endpoint, ...] = ()
     own_baseline: Mapping[str, str] = field(default_factory=dict)
     start: str = "rest"
     engine: str = "fast"
     rtol: float = 1e-6
     closed: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        regimen: Regimen | str | None = None,
+        until: float | str = "16 weeks",
+        endpoints: Sequence[Endpoint] = (),
+        *,
+        own_baseline: Mapping[str, str] | None = None,
+        start: str = "rest",
+        engine: str = "fast",
+        rtol: float | None = None,
+        closed: bool = False,
+    ) -> Study:
+        """Check a request and make a study of it.
+
+        Parameters
+        ----------
+        model, regimen, until, own_baseline, start, engine, rtol
+            As in `metabolism.simulate`.
+        endpoints : sequence of Endpoint
+        closed : bool
+
+        Raises
+        ------
+        UnknownName, InvalidValue, InvalidRegimen, UnitMismatch, UsageError
+        """
+        system, own = equations(model), dict(own_baseline or {})
+        check_engine(engine)
+        end = magnitude(until, "h", "until")
+        if end <= 0:
+            raise InvalidValue(f"until = {until} must be after 0 h.")
+        rtol = DEFAULT_RTOL[engine] if rtol is None else rtol
+        if not 1e-13 < rtol < 1e-2:
+            raise InvalidValue(f"rtol = {rtol} must lie between 1e-13 and 1e-2.")
+        if start not in ("rest", "initial"):
+            raise UsageError(f"start = '{start}' must be 'rest' or 'initial'.")
+        for name in own:
+            if name not in system.parameters:
+                raise UnknownName("parameter", name, system.parameters)
+        check_outputs([*own.values(), *(o for e in endpoints for o in e.outputs)], system)
+        schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
+        study = cls(model, schedule, end, tuple(endpoints), own, start, engine, rtol, closed)
+        for target in study.plan.asked:
+            if target not in system.states:
+                raise UnknownName("dose target", target, system.states)
+        for _, name, *_ in study.plan.settings:
+            if name not in system.parameters:
+                raise UnknownName("parameter", name, system.parameters, "A change names a parameter.")
+        return study
+
+    @property
+    def plan(self) -> Plan:
+        """What the regimen does within the run."""
+        return plan(self.regimen, self.regimen.start, self.until)
+
     def identity(self) -> dict[str, Any]:
-        """Everything that decides a number, for the manifest of a store."""
+        """Everything that decides a number, for the manifest of a result or a store."""
+        system, model = equations(self.model), self.model
+        wanted = {
+            "endpoints": [e.text for e in self.endpoints],
+            "units": [e.unit(system) for e in self.endpoints],
+            "closed": self.closed,
+        }
         return {
-            "model": self.model.id,
-            "model_hash": self.model.structure_hash,
-            "parameter_hash": self.model.parameter_hash,
-            "sets": list(self.model.sets),
-            "changed": dict(self.model.changed),
+            "model": model.id,
+            "model_hash": model.structure_hash,
+            "parameter_hash": model.parameter_hash,
+            "sets": list(model.sets),
+            "changed": dict(model.changed),
             "regimen": str(self.regimen),
             "until_h": self.until,
-            "endpoints": [e.text for e in self.endpoints],
-            "units": [e.unit(equations(self.model)) for e in self.endpoints],
             "own_baseline": dict(self.own_baseline),
             "start": self.start,
             "engine": self.engine,
             "rtol": self.rtol,
-            "closed": self.closed,
+            "atol": f"rtol x {ATOL_FRACTION} x scale of each state (parameters.csv)",
             "event_semantics": EVENT_SEMANTICS,
             "versions": code_versions(),
+            **(wanted if self.endpoints else {}),
         }
 
+    def lay_out(
+        self,
+        patients: Columns | None = None,
+        *,
+        outputs: Sequence[str] = (),
+        times: ArrayLike | None = None,
+        dose_scale: ArrayLike | None = None,
+        workers: int = 1,
+    ) -> tuple[Problem, dict[int, Failure]]:
+        """Bring every patient to rest and lay out the problem; arguments as in `metabolism.simulate`.
+
+        Parameters
+        ----------
+        patients : mapping or DataFrame, optional
+        outputs : sequence of str
+        times : array_like, optional
+            [h]; by default the points of panels.
+        dose_scale : array_like, optional
+        workers : int
+            Threads of the search for rest.
+
+        Returns
+        -------
+        problem : Problem
+        failures : dict of int to Failure
+            Patients without a resting state.
+
+        Raises
+        ------
+        UnknownName, InvalidValue
+        """
+        model, system, steps, begin = self.model, equations(self.model), self.plan, self.regimen.start
+        check_outputs(outputs, system)
+        states0, constants0 = system.vectors(model.values)
+        resting = set(model.resting) if self.start == "rest" else set()
+        table = {} if patients is None else _patient_table(patients, system, resting)
+        count = len(next(iter(table.values()))) if table else 1
+        if times is None:
+            grid = panel_times(begin, steps.boundaries, self.until)
+        else:
+            grid = np.unique(steps.snapped(np.asarray(times, dtype=float)))
+            if grid.size == 0 or not np.isfinite(grid).all() or grid[0] < begin or grid[-1] > self.until:
+                raise InvalidValue(f"times must be finite and lie between {begin:g} and {self.until:g} h.")
+        size = 8 * count * len(grid) * len(outputs)
+        if times is None and size > MEMORY:
+            raise InvalidValue(
+                f"the curves of {count} patients at {len(grid)} times would take {size / 2**30:.0f} GiB: give times=..., "
+                "ask for fewer outputs, or for numbers with endpoints_of, which keeps no curves."
+            )
+        parameters, initial = np.tile(constants0, (count, 1)), np.tile(states0, (count, 1))
+        for name, values in table.items():
+            array, names = (parameters, system.parameters) if name in system.parameters else (initial, system.states)
+            array[:, names.index(name)] = values
+        failures: dict[int, Failure] = {}
+        if self.start == "rest":
+            lasting = steps.lasting(system.parameters, parameters)
+            rested = rest_patients(model, lasting, initial, batch=self.engine == "fast", workers=workers)
+            initial = rested.states
+            failures = {i: Failure(begin, "", reason) for i, reason in rested.failures.items()}
+        for name, source in self.own_baseline.items():
+            lasting = steps.lasting(system.parameters, parameters)
+            parameters[:, system.parameters.index(name)] = system.evaluate([source], initial, lasting)[:, 0]
+        scale = np.ones((count, len(steps.boluses)))
+        if dose_scale is not None:
+            scale = np.broadcast_to(np.asarray(dose_scale, dtype=float), scale.shape).copy()
+            if not (np.isfinite(scale) & (scale >= 0)).all():
+                raise InvalidValue("dose_scale must be finite and >= 0; use 0 for a missed dose.")
+        atol = self.rtol * ATOL_FRACTION * model.scale
+        names = tuple(outputs)
+        return Problem(
+            system, steps, begin, self.until, grid, names, parameters, initial, scale, self.rtol, atol
+        ), failures
+
+    def numbers(
+        self,
+        patients: Columns | None,
+        *,
+        dose_scale: ArrayLike | None = None,
+        workers: int = 1,
+        tick: Tick | None = None,
+    ) -> tuple[Array, dict[int, Failure]]:
+        """Compute the endpoints of every patient; the treated and the untreated arm start from the same rest.
+
+        Parameters
+        ----------
+        patients, dose_scale, workers, tick
+            As in `metabolism.simulate`.
+
+        Returns
+        -------
+        values : ndarray, shape (patients, endpoints)
+            NaN where a patient failed.
+        failures : dict of int to Failure
+        """
+        problem, failures = self.lay_out(patients, times=[self.until], dose_scale=dose_scale, workers=workers)
+        values = np.zeros((len(problem.initial), len(self.endpoints)))
+        for sign, arm, wanted in self._arms(problem):
+            parts, failed = self._parts(arm, wanted, workers, tick)
+            failures = failed | failures
+            with np.errstate(divide="ignore", invalid="ignore"):
+                for i in wanted:
+                    values[:, i] += sign * self.endpoints[i].value(parts, arm.end - arm.start)
+        values[list(failures)] = np.nan
+        return values, failures
+
+    def _arms(self, problem: Problem) -> list[tuple[float, Problem, list[int]]]:
+        """The treated arm, and the untreated one if an endpoint asks for it, with the endpoints it needs."""
+        arms = [(1.0, problem, list(range(len(self.endpoints))))]
+        versus = [i for i, e in enumerate(self.endpoints) if e.versus]
+        if versus:
+            untreated = plan(self.regimen.background, problem.start, self.until)
+            scale = np.ones((len(problem.initial), 0))
+            arms.append((-1.0, replace(problem, plan=untreated, dose_scale=scale), versus))
+        return arms
+
+    def _parts_of(self, wanted: Sequence[int]) -> tuple[list[Part], list[Part]]:
+        """What is read before anything happens, and what while it does."""
+        parts = list(dict.fromkeys(p for i in wanted for p in self.endpoints[i].parts))
+        return [p for p in parts if p[0] == "initial"], [p for p in parts if p[0] != "initial"]
+
+    def _parts(
+        self, arm: Problem, wanted: Sequence[int], workers: int, tick: Tick | None
+    ) -> tuple[dict[Part, Array], dict[int, Failure]]:
+        before, running = self._parts_of(wanted)
+        first = arm.equations.evaluate([p[1] for p in before], arm.initial, arm.loaded)
+        parts = {p: first[:, i] for i, p in enumerate(before)}
+        if not running:
+            return parts, {}
+        if self.engine == "fast":
+            from metabolism.engines import FastEngine
+
+            solution = FastEngine().endpoints(arm, running, workers, tick)
+            parts |= {p: solution.values[:, 0, i] for i, p in enumerate(running)}
+        else:
+            outputs = tuple(dict.fromkeys(p[1] for p in running))
+            arm = replace(arm, outputs=outputs, times=panel_times(arm.start, arm.plan.boundaries, arm.end))
+            solution = get_engine(self.engine).solve(arm, tick, workers)
+            curves = {o: Curve(arm.times, solution.values[:, :, i], True) for i, o in enumerate(outputs)}
+            parts |= {p: PARTS[p[0]](curves[p[1]], *(p[2:] or (0.0,))) for p in running}
+        verify_doses(arm, solution)
+        return parts, solution.failures
+
+    def slopes(
+        self,
+        parameters: Sequence[str],
+        patients: Columns | None = None,
+        *,
+        outputs: Sequence[str] = (),
+        times: ArrayLike | None = None,
+        workers: int = 1,
+    ) -> tuple[Problem, Array, Array, dict[int, Failure]]:
+        """Differentiate the endpoints, or outputs over time if there are none, by parameters.
+
+        Parameters
+        ----------
+        parameters : sequence of str
+        patients, outputs, times, workers
+            As in `metabolism.simulate`.
+
+        Returns
+        -------
+        problem : Problem
+        values : ndarray, shape (patients, times, outputs) or (patients, endpoints)
+        slopes : ndarray, shape (patients, parameters, ...)
+        failures : dict of int to Failure
+            Their values are NaN.
+        """
+        from metabolism.engines import slopes
+
+        asked: ArrayLike | None = [self.until] if self.endpoints else times
+        problem, failures = self.lay_out(patients, outputs=outputs, times=asked, workers=workers)
+        directions = [self._direction(problem, name, failures) for name in parameters]
+        if not self.endpoints:
+            solution, derivatives = slopes(problem, directions, None, workers)
+            verify_doses(problem, solution)
+            values, failures = solution.values, solution.failures | failures
+        else:
+            values = np.zeros((len(problem.initial), len(self.endpoints)))
+            derivatives = np.zeros((len(values), len(parameters), len(self.endpoints)))
+            for sign, arm, wanted in self._arms(problem):
+                before, running = self._parts_of(wanted)
+                parts, moved = _before(arm, directions, before)
+                if running:
+                    solution, own = slopes(arm, directions, running, workers)
+                    verify_doses(arm, solution)
+                    failures = solution.failures | failures
+                    parts |= {p: solution.values[:, 0, i, None] for i, p in enumerate(running)}
+                    moved |= {p: own[:, :, 0, i] for i, p in enumerate(running)}
+                for i in wanted:
+                    values[:, i] += sign * self.endpoints[i].value(parts, arm.end - arm.start)[:, 0]
+                    derivatives[:, :, i] += sign * self.endpoints[i].slope(parts, moved, arm.end - arm.start)
+        values[list(failures)] = derivatives[list(failures)] = np.nan
+        return problem, values, derivatives, failures
+
+    def _direction(self, problem: Problem, name: str, failures: Collection[int]) -> Direction:
+        """How parameters and start of every patient move with one parameter."""
+        from metabolism.engines import Direction
+
+        system = problem.equations
+        if name not in system.parameters:
+            raise UnknownName("parameter", name, system.parameters)
+        if name in self.own_baseline:
+            raise InvalidValue(f"'{name}' is set by own_baseline, so nothing can be differentiated by it.")
+        column = system.parameters.index(name)
+        nominal = problem.parameters[:, column]
+        if (nominal == 0).any():
+            raise InvalidValue(
+                f"a sensitivity needs values other than 0, and '{name}' is 0: a relative step has no size."
+            )
+        parameters, initial = np.zeros_like(problem.parameters), np.zeros_like(problem.initial)
+        parameters[:, column] = 1.0
+        step = NUDGE * np.abs(nominal)
+        keep = np.array([system.states.index(s) for s in self.model.resting])
+        loaded = problem.loaded
+        # a change for life has a share of the own value
+        share = problem.plan.lasting([name], np.ones((1, 1))) - problem.plan.lasting([name], np.zeros((1, 1)))
+        for i in sorted(set(range(len(nominal))) - set(failures)) if self.start == "rest" else ():
+            # implicit function theorem: J dx + df/dp = 0
+            x, p = problem.initial[i], loaded[i]
+            moved = share[0, 0] * np.array(system.parameter_slope(name)(x.tolist(), p.tolist()))
+            initial[i, keep] = np.linalg.solve(system.J(x, p)[np.ix_(keep, keep)], -moved[keep])
+        for target, source in self.own_baseline.items():
+            move = Direction(parameters, initial, step)
+            parameters[:, system.parameters.index(target)] = _difference(problem, move, [source])[:, 0]
+        return Direction(parameters, initial, step)
+
+    def inputs(self) -> set[str]:
+        """Return the ids a sweep may vary: parameters, states that do not come to rest, reference quantities."""
+        system = equations(self.model)
+        held = system.states if self.start == "initial" else self.model.not_at_rest
+        references = {p.id for p in self.model.table.of(kind="reference") if self.closed}
+        return {*system.parameters, *held, *references}
+
     def run(self, columns: Sequence[str], rows: Array) -> tuple[Array, list[str]]:
-        """Run some rows of a design.
+        """Run some rows of a sweep.
 
         Parameters
         ----------
@@ -95,36 +437,21 @@ class Study:
         # libsbml and sympy are not made to be started from two threads at once
         with _READING:
             equations(self.model)
-        impossible = [""] * len(rows)
-        patients = self._patients(columns, rows, impossible)
-        work = self._running if self.engine == "fast" else self._from_curves
-        (treated, untreated), reasons = work(patients)
-        reasons = [a or b for a, b in zip(impossible, reasons, strict=True)]
-        values = np.full((len(rows), len(self.endpoints)), np.nan)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for i, endpoint in enumerate(self.endpoints):
-                values[:, i] = endpoint.evaluate(treated, self.until)
-                if endpoint.versus:
-                    values[:, i] -= endpoint.evaluate(untreated, self.until)
+        impossible: dict[int, str] = {}
+        patients = {name: rows[:, i] for i, name in enumerate(columns)}
+        if self.closed:
+            patients = self._closed(columns, rows, impossible)
+        values, failures = self.numbers(patients)
+        reasons = {i: failure.message for i, failure in failures.items()} | impossible
         for run, place in np.argwhere(~np.isfinite(values)).tolist():
-            reasons[run] = reasons[run] or f"{self.endpoints[place].text} is not a finite number"
-        values[[bool(r) for r in reasons]] = np.nan
-        return values, reasons
+            reasons.setdefault(run, f"{self.endpoints[place].text} is not a finite number")
+        values[list(reasons)] = np.nan
+        return values, [reasons.get(i, "") for i in range(len(rows))]
 
-    def inputs(self) -> set[str]:
-        """Return the ids a design may name: parameters, states that do not come to rest, reference quantities."""
-        system = equations(self.model)
-        held = system.states if self.start == "initial" else self.model.not_at_rest
-        references = {p.id for p in self.model.table.values() if self.closed and p.kind == "reference"}
-        return {*system.parameters, *held, *references}
-
-    def _patients(self, columns: Sequence[str], rows: Array, reasons: list[str]) -> dict[str, Array]:
-        """Lay out the values of each run; where none can be derived, say so and run the model as it is."""
-        given = {name: rows[:, i] for i, name in enumerate(columns)}
-        if not self.closed:
-            return given
-        known = self.inputs() - {p.id for p in self.model.table.values() if p.kind == "reference"}
-        derive, nominal = closure(self.model.table), self.model.values
+    def _closed(self, columns: Sequence[str], rows: Array, reasons: dict[int, str]) -> dict[str, Array]:
+        """Derive the values of each run; where none can be derived, say so and run the model as it is."""
+        references = {p.id for p in self.model.table.of(kind="reference")}
+        known, derive, nominal = self.inputs() - references, closure(self.model.table), self.model.values
         records = []
         for row, values in enumerate(rows.tolist()):
             try:
@@ -136,76 +463,31 @@ class Study:
                 reasons[row], derived = f"no reference state: {wrong[0]}", {}
             records.append({k: derived.get(k, nominal[k]) for k in derive.names if k in known})
         more = {k: np.array([r[k] for r in records]) for k in records[0]} if records else {}
-        return more | {k: v for k, v in given.items() if k in known}
+        return more | {name: rows[:, i] for i, name in enumerate(columns) if name in known}
 
-    def _requests(self) -> list[list[tuple[Any, ...]]]:
-        """What the treated and the untreated arm have to deliver."""
-        arms = (self.endpoints, [e for e in self.endpoints if e.versus])
-        return [list(dict.fromkeys(r for e in arm for r in e.requests())) for arm in arms]
 
-    def _running(self, patients: Mapping[str, Array]) -> tuple[list[Numbers], list[str]]:
-        """Endpoints computed while integrating; both arms start from the same resting states."""
-        from metabolism.engines import FastEngine
-
-        ready = prepare(
-            self.model,
-            self.regimen,
-            self.until,
-            times=[0.0],
-            patients=patients,
-            own_baseline=self.own_baseline,
-            start=self.start,
-            engine="fast",
-            rtol=self.rtol,
+def _difference(problem: Problem, move: Direction, outputs: Sequence[str]) -> Array:
+    """Derivative of outputs before anything happens, per patient, by central differences: (patients, outputs)."""
+    step, names = move.step[:, None], problem.equations.parameters
+    up, down = (
+        problem.equations.evaluate(
+            outputs,
+            problem.initial + s * move.initial,
+            problem.plan.lasting(names, problem.parameters + s * move.parameters),
         )
-        problem, engine = ready.problem, FastEngine()
-        count = len(problem.initial)
-        reasons = [ready.failures.get(i, "") for i in range(count)]
-        found: list[Numbers] = []
-        for requests, regimen in zip(self._requests(), (self.regimen, self.regimen.background), strict=True):
-            numbers: Numbers = {r: np.full(count, np.nan) for r in requests}
-            found.append(numbers)
-            running = [r for r in requests if r[0] != "initial"]
-            if running:
-                steps = plan(regimen, problem.start, self.until)
-                arm = replace(problem, plan=steps, dose_scale=np.ones((count, len(steps.boluses))))
-                solution = engine.endpoints(arm, running)
-                verify_doses(arm, solution)
-                for i, request in enumerate(running):
-                    numbers[request] = solution.values[:, 0, i]
-                for patient, failure in solution.failures.items():
-                    reasons[patient] = reasons[patient] or failure.message
-            outputs = tuple(r[1] for r in requests if r[0] == "initial")
-            if outputs:
-                first = problem.equations.evaluate(outputs, problem.initial, problem.parameters)
-                numbers |= {("initial", output): first[:, i] for i, output in enumerate(outputs)}
-        return found, reasons
+        for s in (step, -step)
+    )
+    return np.asarray((up - down) / (2 * step))
 
-    def _from_curves(self, patients: Mapping[str, Array]) -> tuple[list[Numbers], list[str]]:
-        """Endpoints read off stored curves, for the engines that keep them."""
-        found: list[Numbers] = []
-        reasons = [""] * len(next(iter(patients.values())))
-        for requests, regimen in zip(self._requests(), (self.regimen, self.regimen.background), strict=True):
-            numbers: Numbers = {}
-            found.append(numbers)
-            if not requests:
-                continue
-            result = simulate(
-                self.model,
-                regimen,
-                self.until,
-                outputs=list(dict.fromkeys(r[1] for r in requests)),
-                patients=patients,
-                own_baseline=self.own_baseline,
-                start=self.start,
-                engine=self.engine,
-                rtol=self.rtol,
-            )
-            for request in requests:
-                numbers[request] = _read(result, *request)
-            for patient, time in result.failures.items():
-                reasons[patient] = f"engine '{self.engine}' stopped at t = {time:.6g} h"
-        return found, reasons
+
+def _before(
+    problem: Problem, directions: Sequence[Direction], parts: Sequence[Part]
+) -> tuple[dict[Part, Array], dict[Part, Array]]:
+    """Values (patients, 1) and slopes (patients, directions) of outputs before anything happens."""
+    outputs = [p[1] for p in parts]
+    first = problem.equations.evaluate(outputs, problem.initial, problem.loaded)
+    moved = np.stack([_difference(problem, d, outputs) for d in directions], axis=1)
+    return {p: first[:, i, None] for i, p in enumerate(parts)}, {p: moved[:, :, i] for i, p in enumerate(parts)}
 
 
 def make_study(
@@ -216,10 +498,12 @@ def make_study(
     closed: bool = False,
     **options: Any,
 ) -> Study:
-    """Check a request and make a study of it.
+    """Check a request for endpoints and make a study of it.
 
     Parameters
     ----------
+    model : Model
+    regimen : Regimen or str, optional
     until : float or str
         End of each run [h], or text with a unit.
     endpoints : sequence of str, optional
@@ -238,35 +522,77 @@ def make_study(
         raise InvalidValue("ask for at least one endpoint.")
     if len({e.text for e in wanted}) < len(wanted):
         raise InvalidValue("an endpoint is asked for twice.")
-    engine = "fast" if options.get("engine", "auto") == "auto" else options["engine"]
-    any_one = equations(model).parameters[0]
-    # lays out the model itself as one patient, and so finds every other mistake
-    outputs = list(dict.fromkeys(o for e in wanted for o in e.outputs))
-    ready = prepare(
-        model,
-        regimen,
-        until,
-        outputs=outputs,
-        times=[0.0],
-        patients={any_one: [model.values[any_one]]},
-        **{**options, "engine": engine},
-    )
-    schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
-    return Study(
-        model,
-        schedule,
-        ready.problem.end,
-        wanted,
-        dict(options.get("own_baseline") or {}),
-        options.get("start", "rest"),
-        engine,
-        ready.problem.rtol,
-        closed,
-    )
+    if options.get("engine") == "auto":
+        options["engine"] = "fast"
+    return Study.of(model, regimen, until, wanted, closed=closed, **options)
+
+
+def _patient_table(patients: Columns, system: Equations, resting: Collection[str]) -> dict[str, Array]:
+    known = {*system.parameters, *system.states}
+    names = [str(c) for c in patients]
+    if not isinstance(patients, Mapping):
+        names = check_head(names, known, "the table of patients", more=True)
+    given: Any = patients
+    table: dict[str, Array] = {}
+    for name in names:
+        if name not in known:
+            raise UnknownName("parameter", name, known, "Columns of `patients` are parameter ids.")
+        if name in resting:
+            raise InvalidValue(
+                f"patients['{name}'] would be lost: that state comes to rest before the run; use start='initial'."
+            )
+        table[name] = column(given[name], name)
+        if not (np.isfinite(table[name]) & (table[name] >= 0)).all():
+            raise InvalidValue(f"patients['{name}'] has values that are negative or not finite.")
+    if not table:
+        raise InvalidValue("patients has no column that is a parameter of the model.")
+    if len({len(c) for c in table.values()}) > 1:
+        raise InvalidValue("the columns of `patients` differ in length.")
+    return table
+
+
+def check_outputs(names: Sequence[str], system: Equations) -> None:
+    """Refuse an output that does not exist.
+
+    Raises
+    ------
+    UnknownName
+    """
+    known = {*system.states, *system.computed, *system.parameters}
+    for name in names:
+        if name not in known:
+            raise UnknownName("output", name, known, "List them with `metabolism list outputs`.")
+
+
+def amounts_asked(problem: Problem) -> dict[str, Array]:
+    """Amount each patient should receive per target [µmol]: merged boluses as scaled, plus infusions."""
+    bolus = {t: np.zeros(len(problem.initial)) for t in problem.plan.asked}
+    planned = dict.fromkeys(problem.plan.asked, 0.0)
+    for i, (_, target, amount) in enumerate(problem.plan.boluses):
+        bolus[target] += amount * problem.dose_scale[:, i]
+        planned[target] += amount
+    return {t: bolus[t] + (problem.plan.asked[t] - planned[t]) for t in bolus}
+
+
+def verify_doses(problem: Problem, solution: Solution) -> None:
+    """Refuse a result whose measured ledger is not what was asked, to 1e-9.
+
+    Raises
+    ------
+    MetabolismError
+    """
+    for target, asked in amounts_asked(problem).items():
+        good = [i for i in range(len(asked)) if i not in solution.failures]
+        gap = np.abs(solution.delivered[target][good] - asked[good])
+        if good and (gap > 1e-9 * np.maximum(asked[good], 1e-30)).any():
+            raise MetabolismError(
+                f"dose ledger: '{target}' was to receive {asked[good].max():.9g} umol and the engine delivered "
+                f"{solution.delivered[target][good].max():.9g}; please report this."
+            )
 
 
 def code_versions() -> dict[str, str]:
-    """Versions of what can change a number of a sweep."""
+    """Versions of what can change a number."""
     from importlib.metadata import version
 
     return {**versions(), "llvmlite": version("llvmlite")}

@@ -141,7 +141,7 @@ def run_part(study: Study, columns: Sequence[str], rows: Array, versions: dict[s
 def _in_processes(study: Study, design: Design, store: Store, todo: Sequence[int], workers: int) -> Iterator[Done]:
     from concurrent.futures import BrokenExecutor, Future, wait
 
-    from joblib.externals.loky import get_reusable_executor
+    from loky import get_reusable_executor
 
     left, lost = dict.fromkeys(todo), 0
     while left:

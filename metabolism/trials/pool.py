@@ -175,7 +175,7 @@ def slowing(
             dose_scale=kept.astype(float),
             rtol=RTOL,
             workers=workers,
-            progress=progress,
+            tick=progress,
         )
         units = run["motor_units"].values
         losses.append(np.log(units[:, :1] / units) / model.values["MN_k"])

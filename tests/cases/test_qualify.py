@@ -557,7 +557,7 @@ def test_draws_come_closed_from_the_shipped_sample_or_say_how_to_make_one(model,
     assert found["CBL_CLf"].tolist() == [5.0, 6.0, 5.5], "each fit has its own sample"
     # closed: more betaine clearance needs more betaine for the same reference state
     assert found["BETAINE_DIET_rate"].is_monotonic_increasing
-    run = simulate(model, None, 24, outputs=["betaine_plasma"], uncertainty=3)
+    run = simulate(model, None, 24, outputs=["betaine_plasma"], patients=draws(model, 3))
     assert run["betaine_plasma"].values[:, -1] == pytest.approx(model.values["betaine_plasma"], rel=1e-5)
     rested = people(model, 3, **{k: found[k].to_numpy() for k in found if k in equations(model).parameters})
     assert equations(model).evaluate(["betaine_plasma"], rested.states, rested.parameters)[:, 0] == pytest.approx(

@@ -374,10 +374,10 @@ def test_a_patient_with_parameters_that_are_not_numbers_fails_alone(toy):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interruption_stops_the_threads_before_the_work_is_done(model, workers):
-    from metabolism.simulation import prepare
+    from metabolism.simulation import Study
 
-    ready = prepare(model, JETALS, patients={"GFR_rel": np.ones(400)}, times=[0])
-    run = Run(ready.problem, kernel(ready.problem.equations))
+    problem, _ = Study.of(model, JETALS).lay_out({"GFR_rel": np.ones(400)}, outputs=["hcy_plasma"], times=[0])
+    run = Run(problem, kernel(problem.equations))
 
     def interrupt(done):
         raise KeyboardInterrupt
@@ -391,7 +391,7 @@ def test_an_interruption_stops_the_threads_before_the_work_is_done(model, worker
 
 def test_progress_counts_every_patient_once(model):
     seen = []
-    mb.simulate(model, "50 mg im", 84, patients={"GFR_rel": np.ones(30)}, progress=seen.append, workers=2)
+    mb.simulate(model, "50 mg im", 84, patients={"GFR_rel": np.ones(30)}, tick=seen.append, workers=2)
     assert sum(seen) == 30
 
 

@@ -6,7 +6,7 @@ are, in which order, on how many threads, or at which times outputs are asked fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +17,7 @@ from metabolism.engines.contract import Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, kernel
 from metabolism.engines.ensemble.layout import NEWTON_FIELDS
 from metabolism.engines.ensemble.run import Request, Run, Tick, context, real
-from metabolism.sbml import Equations, Linear, search
+from metabolism.sbml import Equations, search
 from metabolism.types import Array
 
 
@@ -115,7 +115,7 @@ def rest_many(
     return states, residuals, np.concatenate([e.found for e in ends])
 
 
-def _linear(compiled: Kernel, keep: NDArray[np.bool_]) -> Linear:
+def _linear(compiled: Kernel, keep: NDArray[np.bool_]) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
     """The linear step of the search for rest, in compiled code with memory of its own."""
     # a held state gets an infinite inertia: it does not move, and nothing feels it
     weights = np.where(keep, 1.0, 1e300)
