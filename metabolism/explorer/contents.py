@@ -14,7 +14,7 @@ import numpy as np
 
 from metabolism import __version__
 from metabolism.data import read_data
-from metabolism.dosing import Regimen, substance
+from metabolism.dosing import Regimen, read_treatment, substance
 from metabolism.engines import wasm_module
 from metabolism.explorer.words import TEXTS, control_words, preset_words
 from metabolism.exports import sbml_text
@@ -49,8 +49,8 @@ DRAWS = 16
 BODIES, SEED = 1000, 1
 
 
-#: Relative tolerance of the curves: they are read by eye, and an update has to be quick.
-RTOL = 1e-5
+#: Relative tolerances: curves and bands are read by eye, and an update has to be quick.
+RTOL = {"curves": 1e-5, "bands": 1e-4}
 
 
 #: Largest number of rounds in the search for rest.
@@ -62,7 +62,7 @@ PROGRESSION_WEEKS = 16
 
 
 #: Substances that a control gives.
-GIVEN = ("methylcobalamin", "methionine", "betaine", "pyridoxine", "folic acid")
+GIVEN = ("methylcobalamin", "methionine")
 
 
 def contents() -> tuple[dict[str, Any], bytes]:
@@ -127,9 +127,10 @@ def _changes(before: Model, after: Model) -> dict[str, float]:
     return {k: v for k, v in after.values.items() if v != before.values[k]}
 
 
-def _dose(amount: str, name: str, route: str, every: str) -> dict[str, Any]:
-    """A supplement that runs through the whole scenario."""
-    return {"substance": name, "amount": _umol(amount, name), "route": route, "every": magnitude(every, "h", "interval")}
+def _supply(model: Model, text: str) -> dict[str, float]:
+    """What a steady supply such as ``0.8 mg/d folic acid`` adds to which input [its unit]."""
+    holds = read_treatment(text, model.table, equations(model).parameters).holds
+    return {hold.parameter: hold.value for hold in holds}
 
 
 def _umol(amount: str, name: str) -> float:
@@ -149,18 +150,18 @@ def _controls(healthy: Model, person: Model) -> list[dict[str, Any]]:
     does: dict[str, Any] = {
         "dose": {"dose": {"substance": "methylcobalamin", "per": _umol("1 mg", "methylcobalamin")}},
         "methionine": {"once": {"substance": "methionine", "per": _umol("1 g", "methionine"), "route": "oral"}},
-        "betaine": {"daily": {"substance": "betaine", "per": _umol("1 g", "betaine"), "route": "oral", "every": 24.0}},
+        "betaine": {"supply": _supply(person, "1 g/d betaine")},
         "gfr": {"parameter": "GFR_rel", "factor": 0.01},
     }
     options: dict[str, dict[str, Any]] = {
         "b12": {"deficient": {"set": _changes(person, person.with_set("b12_deficient"))}},
         "b6": {
             "deficient": {"set": _changes(person, person.with_set("b6_deficient"))},
-            "supplement": {"doses": [_dose("50 mg", "pyridoxine", "oral", "1 d")]},
+            "supplement": {"supply": _supply(person, "50 mg/d pyridoxine")},
         },
         "folate": {
             "reference": {"set": {"FOLATE_DIET_rate": healthy.values["FOLATE_DIET_rate"]}},
-            "supplement": {"doses": [_dose("0.8 mg", "folic acid", "oral", "1 d")]},
+            "supplement": {"supply": _supply(person, "0.8 mg/d folic acid")},
         },
         "mthfr": {"tt": {"set": _changes(person, person.with_set("mthfr_677tt"))}},
     }

@@ -68,20 +68,24 @@ export function boluses(contents, doses) {
   return [...sums.values()].sort((a, b) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1));
 }
 
-/** All doses of a scenario; methylcobalamin can be left out. */
-export function dosesOf(contents, choices, withDrug = true) {
-  const end = choices.weeks * contents.hours.week;
-  const list = withDrug ? regularDoses(contents, choices, end) : [];
-  for (const control of contents.controls) {
-    const value = choices[control.id];
-    const daily = [];
-    if (control.once && value > 0) list.push([0, value * control.once.per, control.once.substance, control.once.route]);
-    if (control.daily && value > 0) daily.push({ ...control.daily, amount: value * control.daily.per });
-    if (control.kind === "choice") daily.push(...(control.options.find((o) => o.id === value).doses ?? []));
-    for (const { substance, amount, route, every } of daily)
-      for (let i = 0; i * every < end - 1e-9; i++) list.push([i * every, amount, substance, route]);
-  }
+/** All doses of a scenario: methylcobalamin, and what is taken once. */
+export function dosesOf(contents, choices) {
+  const list = regularDoses(contents, choices, choices.weeks * contents.hours.week);
+  for (const { id, once } of contents.controls)
+    if (once && choices[id] > 0) list.push([0, choices[id] * once.per, once.substance, once.route]);
   return list;
+}
+
+/** Steady supplies that begin with the first dose: what is added to each input [parameter unit]. */
+export function suppliesOf(contents, choices) {
+  const supplies = {};
+  for (const control of contents.controls) {
+    const option = control.options?.find((o) => o.id === choices[control.id]);
+    for (const [name, rate] of Object.entries(option?.supply ?? {})) supplies[name] = (supplies[name] ?? 0) + rate;
+    for (const [name, rate] of Object.entries(control.supply ?? {}))
+      if (choices[control.id] > 0) supplies[name] = (supplies[name] ?? 0) + rate * choices[control.id];
+  }
+  return supplies;
 }
 
 /** Values that the choices set: parameters and states by id. */
@@ -113,7 +117,7 @@ export function outputTimes(choices, doses, week) {
   const at = new Set();
   for (let t = 0; t < end; t += step) at.add(t);
   at.add(end);
-  const own = doses.filter((d) => d[4] !== "daily");
+  const own = doses;
   const after = own.length <= 4 ? [0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 18, 24, 36] : own.length <= 60 ? [0, 0.5, 1, 2, 4, 8, 16, 30, 48] : own.length <= 150 ? [0, 1, 4, 12] : [0, 1];
   const gap = choices.interval * 24;
   for (const [time] of own) {
@@ -170,7 +174,9 @@ export function viewOf(contents, kernel, choices) {
     for (const [name, source] of Object.entries(contents.own_baseline))
       parameters[i * P + kernel.parameter.get(name)] = rest.states[n * S + kernel.state.get(source)];
   });
-  const well = [...rows.keys()].filter((i) => i < 4 || rest.ok[i - 3]);
+  // a supplement begins with the first dose: the person rests without it
+  for (const [name, rate] of Object.entries(suppliesOf(contents, choices)))
+    for (let i = 0; i < count; i++) parameters[i * P + kernel.parameter.get(name)] += rate;
 
   const doses = dosesOf(contents, choices);
   const plan = { boluses: boluses(contents, doses), settings: [] };
@@ -182,52 +188,50 @@ export function viewOf(contents, kernel, choices) {
   plan.boluses.forEach((b, k) => {
     if (targets.has(b[1])) doseScale[3 * plan.boluses.length + k] = 0;
   });
-  const single = doses.filter((d) => d[0] === 0 && !drugAt.some((x) => x === d));
-  const times = outputTimes(choices, [...drugAt, ...(choices.methionine > 0 ? single : [])], contents.hours.week);
+  const times = outputTimes(choices, doses, contents.hours.week);
   const outputs = [...new Set(contents.curves.flatMap((c) => c.output))];
-  const options = { plan, start: 0, end, rtol: contents.rtol };
   const pick = (list, size, source) => {
     const out = new Float64Array(list.length * size);
     list.forEach((i, n) => out.set(source.subarray(i * size, (i + 1) * size), n * size));
     return out;
   };
-  const run = kernel.run({
-    ...options,
-    parameters: pick(well, P, parameters),
-    initial: pick(well, S, initial),
-    doseScale: pick(well, plan.boluses.length, doseScale),
-    times,
-    outputs,
-  });
-  if ([0, 1, 2, 3].some((i) => run.status[i] !== meta.done)) throw new NoAnswer(contents.texts.no_answer);
-  const alive = [...well.keys()].filter((n) => n >= 4 && run.status[n] === meta.done);
+  const runRows = (list, rtol, at, names) =>
+    kernel.run({
+      plan,
+      start: 0,
+      end,
+      rtol,
+      parameters: pick(list, P, parameters),
+      initial: pick(list, S, initial),
+      doseScale: pick(list, plan.boluses.length, doseScale),
+      times: at,
+      outputs: names,
+    });
+  const main = runRows([0, 1, 2, 3], contents.rtol.curves, times, outputs);
+  if (main.status.some((s) => s !== meta.done)) throw new NoAnswer(contents.texts.no_answer);
+  const well = [...rows.keys()].filter((i) => i >= 4 && rest.ok[i - 3]);
+  const people = runRows(well, contents.rtol.bands, times, outputs);
+  const alive = [...well.keys()].filter((n) => people.status[n] === meta.done);
 
   // a second run of the first and the fourth: every flux and level in the last week
   const names = [...contents.map.routes.map((r) => r.id), ...contents.map.nodes.map((n) => n.id)].filter((n) => kernel.output.has(n));
   const lastWeek = [];
   for (let t = end - contents.hours.week; t <= end + 1e-9; t += 6) lastWeek.push(Math.min(t, end));
-  const pair = kernel.run({
-    ...options,
-    parameters: pick([0, 3], P, parameters),
-    initial: pick([0, 3], S, initial),
-    doseScale: pick([0, 3], plan.boluses.length, doseScale),
-    times: lastWeek,
-    outputs: names,
-  });
+  const pair = runRows([0, 3], contents.rtol.bands, lastWeek, names);
   const levels = [0, 1].map((row) =>
     Object.fromEntries(names.map((name, o) => [name, timeMean(lastWeek, (t) => pair.values[(row * lastWeek.length + t) * names.length + o])])),
   );
 
   const curves = {};
   for (const curve of contents.curves) {
-    const series = (row) => curveOf(curve, run.values, outputs, times.length, row);
+    const series = (row) => curveOf(curve, main.values, outputs, times.length, row);
     const entry = { with: series(0), without: series(3) };
     if (curve.band === "effect") {
       const ends = [series(1), series(2)];
       entry.low = ends[0].map((v, t) => Math.min(v, ends[1][t]));
       entry.high = ends[0].map((v, t) => Math.max(v, ends[1][t]));
     } else if (alive.length > 1) {
-      const all = alive.map(series);
+      const all = alive.map((n) => curveOf(curve, people.values, outputs, times.length, n));
       entry.low = entry.with.map((_, t) => quantile(all.map((s) => s[t]), 0.1));
       entry.high = entry.with.map((_, t) => quantile(all.map((s) => s[t]), 0.9));
     }
@@ -236,6 +240,7 @@ export function viewOf(contents, kernel, choices) {
   return {
     choices,
     times,
+    rest: Array.from(initial.subarray(0, S)),
     curves,
     levels: { with: levels[0], without: levels[1] },
     doses: drugAt.length,
@@ -269,7 +274,7 @@ export function healthyLevels(contents, kernel) {
     end: 1,
     parameters: Float64Array.from(contents.healthy.parameters),
     initial: rest.states,
-    rtol: contents.rtol,
+    rtol: contents.rtol.curves,
     times: [0],
     outputs: names,
   });

@@ -17,40 +17,23 @@ export function logGamma(x) {
   return (x + 0.5) * Math.log(t) - t + Math.log((2.5066282746310005 * sum) / x);
 }
 
-/** Regularised incomplete gamma functions P(a, x) and Q(a, x). */
-function gammaShares(a, x) {
-  if (x <= 0) return [0, 1];
-  const front = Math.exp(-x + a * Math.log(x) - logGamma(a));
-  if (x < a + 1) {
-    let term = 1 / a;
-    let sum = term;
-    for (let n = 1; n < 1000; n++) {
-      term *= x / (a + n);
-      sum += term;
-      if (Math.abs(term) < Math.abs(sum) * 1e-17) break;
-    }
-    return [sum * front, 1 - sum * front];
-  }
-  let b = x + 1 - a;
-  let c = 1e300;
-  let d = 1 / b;
-  let h = d;
-  for (let i = 1; i < 1000; i++) {
-    const an = -i * (i - a);
-    b += 2;
-    d = 1 / (an * d + b);
-    c = b + an / c;
-    const move = d * c;
-    h *= move;
-    if (Math.abs(move - 1) < 1e-16) break;
-  }
-  return [1 - front * h, front * h];
-}
-
-/** Standard normal distribution: P(Z <= z). */
+/** Standard normal distribution: P(Z <= z), Hart's rational function (1968), relative error near 1e-15. */
 export function normalCdf(z) {
-  const [low, high] = gammaShares(0.5, (z * z) / 2);
-  return z < 0 ? high / 2 : (1 + low) / 2;
+  const x = Math.abs(z);
+  if (x > 37) return z > 0 ? 1 : 0;
+  let tail;
+  if (x < 7.07106781186547) {
+    const top =
+      (((((3.52624965998911e-2 * x + 0.700383064443688) * x + 6.37396220353165) * x + 33.912866078383) * x + 112.079291497871) * x + 221.213596169931) * x + 220.206867912376;
+    const bottom =
+      ((((((8.83883476483184e-2 * x + 1.75566716318264) * x + 16.064177579207) * x + 86.7807322029461) * x + 296.564248779674) * x + 637.333633378831) * x + 793.826512519948) * x + 440.413735824752;
+    tail = (Math.exp((-x * x) / 2) * top) / bottom;
+  } else {
+    let fraction = x + 0.65;
+    for (let i = 40; i > 0; i--) fraction = x + i / fraction;
+    tail = Math.exp((-x * x) / 2) / fraction / 2.506628274631;
+  }
+  return z > 0 ? 1 - tail : tail;
 }
 
 /** Quantile of the standard normal distribution: Wichura's AS 241, relative error near 1e-16. */
@@ -365,11 +348,11 @@ function residual(g, b, T, A, sees) {
   return out;
 }
 
-/** Add X' (weights) X of one pattern to a matrix of coefficients. */
-function project(target, { T, A, size, place }, g, weights) {
+/** Add factor times X' (weights) X of one pattern to a matrix of coefficients. */
+function project(target, { T, A, size, place }, g, weights, factor = 1) {
   for (let t = 0; t < T; t++)
     for (let s = 0; s < T; s++) {
-      const w = weights[t * T + s];
+      const w = factor * weights[t * T + s];
       if (!w) continue;
       for (let a = 0; a < A; a++) {
         const row = place[t * A + a] * size;
@@ -421,8 +404,7 @@ function evaluate(model, sigma) {
   const wewe = new Float64Array(K * K);
   const curve = new Float64Array(K * K);
   const phiQ = new Float64Array(K * K);
-  for (const item of work) {
-    const { g, w } = item;
+  for (const { g, w } of work) {
     const r = residual(g, b, T, A, sees);
     quadratic += dot(w, r);
     // X phi X' of this pattern between visits: the trace of phi with any projection
@@ -436,39 +418,50 @@ function evaluate(model, sigma) {
         for (let s = 0; s < T; s++)
           for (let c = 0; c < A; c++) m[t * T + s] += g.zz[a * A + c] * phi[place[t * A + a] * size + place[s * A + c]];
       }
-    const we = pairs.map(([t, s]) => {
-      const out = new Float64Array(T * T);
-      for (let i = 0; i < T; i++) {
-        out[i * T + s] += w[i * T + t];
-        if (t !== s) out[i * T + t] += w[i * T + s];
-      }
-      return out;
-    });
-    const wew = we.map((e) => times(e, w, T));
-    item.we = we;
-    item.wew = wew;
+    // W R W and W M W: every trace below is then a few products, because each basis matrix has one or two ones
+    const wrw = times(times(w, r, T), w, T);
+    const wmw = times(times(w, m, T), w, T);
     for (let k = 0; k < K; k++) {
-      project(p[k], model, g, wew[k].map((v) => -v));
+      const [t, s] = pairs[k];
+      const ones = t === s ? [[t, t]] : [[t, s], [s, t]];
+      const wew = new Float64Array(T * T);
       let trace = 0;
-      for (let t = 0; t < T; t++) trace += we[k][t * T + t];
-      gradient[k] += -0.5 * (g.count * trace - dot(wew[k], r));
-      for (let t = 0; t < T; t++)
+      let along = 0;
+      for (const [i, j] of ones) {
+        trace += w[j * T + i];
+        along += wrw[j * T + i];
+        for (let x = 0; x < T; x++) for (let y = 0; y < T; y++) wew[x * T + y] += w[x * T + i] * w[j * T + y];
+      }
+      project(p[k], model, g, wew, -1);
+      gradient[k] += -0.5 * (g.count * trace - along);
+      for (let x = 0; x < T; x++)
         for (let a = 0; a < A; a++) {
           let sum = 0;
-          for (let s = 0; s < T; s++) sum += wew[k][t * T + s] * zr[a * T + s];
-          g1[k][place[t * A + a]] += sum;
+          for (let y = 0; y < T; y++) sum += wew[x * T + y] * zr[a * T + y];
+          g1[k][place[x * A + a]] += sum;
         }
       for (let l = 0; l < K; l++) {
-        let sum = 0;
-        for (let i = 0; i < T; i++) for (let j = 0; j < T; j++) sum += we[k][i * T + j] * we[l][j * T + i];
-        wewe[k * K + l] += g.count * sum;
-        const both = times(we[k], wew[l], T);
-        curve[k * K + l] += dot(both, r);
-        phiQ[k * K + l] += dot(both, m);
+        const [u, v] = pairs[l];
+        const others = u === v ? [[u, u]] : [[u, v], [v, u]];
+        let plain = 0;
+        let bent = 0;
+        let wide = 0;
+        for (const [i, j] of ones)
+          for (const [x, y] of others) {
+            const left = w[j * T + x];
+            plain += left * w[y * T + i];
+            bent += left * wrw[y * T + i];
+            wide += left * wmw[y * T + i];
+          }
+        wewe[k * K + l] += g.count * plain;
+        curve[k * K + l] += bent;
+        phiQ[k * K + l] += wide;
       }
     }
   }
   const phiP = p.map((pk) => times(phi, pk, size));
+  const turned = phiP.map((m) => m.map((_, c) => m[(c % size) * size + Math.floor(c / size)]));
+  const squares = new Float64Array(K * K);
   const hessian = new Float64Array(K * K);
   const expected = new Float64Array(K * K);
   const spread = g1.map((v) => {
@@ -481,8 +474,8 @@ function evaluate(model, sigma) {
     for (let i = 0; i < size; i++) trace += phiP[k][i * size + i];
     gradient[k] += -0.5 * trace;
     for (let l = 0; l < K; l++) {
-      let pp = 0;
-      for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) pp += phiP[k][i * size + j] * phiP[l][j * size + i];
+      const pp = l < k ? squares[l * K + k] : dot(phiP[k], turned[l]);
+      squares[k * K + l] = pp;
       const sym = phiQ[k * K + l] + phiQ[l * K + k];
       hessian[k * K + l] = 0.5 * (-wewe[k * K + l] + sym - pp + curve[k * K + l] + curve[l * K + k] - 2 * dot(g1[k], spread[l]));
       expected[k * K + l] = 0.5 * (wewe[k * K + l] - sym + pp);
@@ -493,19 +486,18 @@ function evaluate(model, sigma) {
 }
 
 function finish(model, part, root) {
-  const { T, A, K, size, place } = model;
+  const { T, A, K, size, place, pairs } = model;
   const { beta, phi, p, work } = part;
   // Kenward and Roger's correction of the covariance
   const w = inverse(root, K);
   const inner = new Float64Array(size * size);
-  for (const { g, we, wew } of work) {
-    const weights = new Float64Array(T * T);
+  const ones = pairs.map(([t, s]) => (t === s ? [[t, t]] : [[t, s], [s, t]]));
+  for (const { g, w: own } of work) {
+    const middle = new Float64Array(T * T);
     for (let i = 0; i < K; i++)
-      for (let j = 0; j < K; j++) {
-        const both = times(we[i], wew[j], T);
-        for (let c = 0; c < T * T; c++) weights[c] += w[i * K + j] * both[c];
-      }
-    project(inner, model, g, weights);
+      for (let j = 0; j < K; j++)
+        for (const [t, s] of ones[i]) for (const [u, v] of ones[j]) middle[t * T + v] += w[i * K + j] * own[s * T + u];
+    project(inner, model, g, times(times(own, middle, T), own, T));
   }
   for (let i = 0; i < K; i++) {
     const mixed = new Float64Array(size * size);

@@ -161,6 +161,11 @@ export class Pool {
     this.latents = latents;
     this.size = latents.length / this.spec.body.length;
     this.columns = makeBodies(this.spec, latents);
+    this.inherited = inheritedLatents(this.spec, latents);
+    const order = ["k", "entry", "period_run_in", "period_treatment", "noise_entry", "noise_baseline"];
+    this.diseaseOrder = order.map((name) => this.spec.disease.indexOf(name));
+    const g = this.spec.values;
+    this.entryEdges = ["low", "high"].map((side) => normalCdf((g[`entry_${side}`] - g.entry_mean) / g.entry_sd));
     const { step } = this.spec;
     this.grid = [];
     for (let t = 0; t < Math.ceil(designHours(design, contents) / step) * step + 1; t += step) this.grid.push(t);
@@ -282,48 +287,52 @@ export function designHours(design, contents) {
   return design.visits.at(-1) * contents.hours.week + design.window_days * 24;
 }
 
-/** Disease columns of candidates from their bodies' latents and fresh ones. */
-export function makeDiseases(pool, body, fresh, factor) {
+/** What the latents of each body say of its disease, bodies x disease latents; the rest is drawn afresh. */
+function inheritedLatents(spec, latents) {
+  const { root, body, disease } = spec;
+  const n = body.length;
+  const m = disease.length;
+  const out = new Float64Array((latents.length / n) * m);
+  for (let i = 0; i < out.length / m; i++)
+    for (let d = 0; d < m; d++) for (let b = 0; b < n; b++) out[i * m + d] += root[n + d][b] * latents[i * n + b];
+  return out;
+}
+
+/** The disease of one candidate from its body and fresh latents, with the observation period before the trial. */
+export function makeDisease(pool, body, fresh, offset, factor) {
   const { values: g, root, body: names, disease } = pool.spec;
-  const { contents, design } = pool;
+  const { contents, design, inherited } = pool;
   const { gamma, half } = contents.disease;
   const n = names.length;
-  const count = body.length;
-  const tau = g.k_tau;
-  const edge = ["low", "high"].map((side) => normalCdf((g[`entry_${side}`] - g.entry_mean) / g.entry_sd));
-  const keys = ["k_run_in", "MN_k", "entry_score", "onset_months", "entry_rating", "motor_units", "baseline_rating", "drop"];
-  const out = Object.fromEntries(keys.map((k) => [k, new Float64Array(count)]));
+  const m = disease.length;
+  const latent = (d) => {
+    let sum = inherited[body * m + d];
+    for (let b = 0; b <= d; b++) sum += root[n + d][n + b] * fresh[offset + b];
+    return sum;
+  };
+  const [k0, e0, runInShift, treatmentShift, noiseEntry, noiseBaseline] = pool.diseaseOrder.map(latent);
+  const riluzole = pool.columns.riluzole[body] ? 1 : 0;
+  const k = (g.k_median * Math.exp(g.k_omega * k0) * (1 - g.riluzole_effect * riluzole)) / (1 - g.riluzole_effect * g.riluzole);
+  const [low, high] = pool.entryEdges;
+  const entry = g.entry_mean + g.entry_sd * normalQuantile(low + normalCdf(e0) * (high - low));
+  const units = unitsOf(entry, gamma, half);
   const watch = design.observation;
-  const z = new Float64Array(disease.length);
-  const at = Object.fromEntries(disease.map((name, d) => [name, d]));
-  for (let i = 0; i < count; i++) {
-    for (let d = 0; d < disease.length; d++) {
-      const row = root[n + d];
-      let sum = 0;
-      for (let b = 0; b < n; b++) if (row[b]) sum += row[b] * pool.latents[body[i] * n + b];
-      let own = 0;
-      for (let b = 0; b <= d; b++) own += row[n + b] * fresh[i * disease.length + b];
-      z[d] = sum + own;
-    }
-    let k = g.k_median * Math.exp(g.k_omega * z[at.k]);
-    const entry = g.entry_mean + g.entry_sd * normalQuantile(edge[0] + normalCdf(z[at.entry]) * (edge[1] - edge[0]));
-    const units = unitsOf(entry, gamma, half);
-    const riluzole = pool.columns.riluzole[body[i]] ? 1 : 0;
-    k = (k * (1 - g.riluzole_effect * riluzole)) / (1 - g.riluzole_effect * g.riluzole);
-    out.onset_months[i] = -Math.log(units) / k / contents.hours.month;
-    const runIn = k * Math.exp(tau * z[at.period_run_in] - tau ** 2 / 2) * factor;
-    out.k_run_in[i] = runIn;
-    out.MN_k[i] = k * Math.exp(tau * z[at.period_treatment] - tau ** 2 / 2) * factor;
-    out.entry_score[i] = entry;
-    out.entry_rating[i] = rate(entry, g.rater_sd * z[at.noise_entry]);
-    const left = units * Math.exp(-runIn * watch.weeks * contents.hours.week);
-    out.motor_units[i] = left;
-    out.baseline_rating[i] = watch.weeks
-      ? rate(scoreOf(left, gamma, half), g.rater_sd * z[at.noise_baseline])
-      : out.entry_rating[i];
-    out.drop[i] = out.entry_rating[i] - out.baseline_rating[i];
-  }
-  return out;
+  const tau = g.k_tau;
+  const runIn = k * Math.exp(tau * runInShift - tau ** 2 / 2) * factor;
+  const left = units * Math.exp(-runIn * watch.weeks * contents.hours.week);
+  const rating = rate(entry, g.rater_sd * noiseEntry);
+  const baseline = watch.weeks ? rate(scoreOf(left, gamma, half), g.rater_sd * noiseBaseline) : rating;
+  return {
+    body,
+    k_run_in: runIn,
+    MN_k: k * Math.exp(tau * treatmentShift - tau ** 2 / 2) * factor,
+    entry_score: entry,
+    onset_months: -Math.log(units) / k / contents.hours.month,
+    entry_rating: rating,
+    motor_units: left,
+    baseline_rating: baseline,
+    drop: rating - baseline,
+  };
 }
 
 /** Draw candidates, observe them, and keep the first eligible ones. */
@@ -333,31 +342,33 @@ export function screenPatients(pool, stream, factor) {
   const want = design.patients;
   const size = pool.spec.disease.length;
   const batch = Math.max(12 * want, 500);
-  const kept = { body: [] };
+  const eligibility = Object.entries(design.eligibility);
+  const kept = [];
   let candidates = 0;
-  while (kept.body.length < want) {
-    const body = stream.integers(usable.length, batch).map((i) => usable[i]);
-    const drawn = makeDiseases(pool, body, stream.normals(batch * size), factor);
+  while (kept.length < want) {
+    const chosen = stream.integers(usable.length, batch);
+    const fresh = stream.normals(batch * size);
     candidates += batch;
-    for (let i = 0; i < batch; i++) {
-      if (!(drawn.onset_months[i] <= watch.onset_limit)) continue;
-      if (!(drawn.baseline_rating[i] >= watch.floor)) continue;
-      if (!(drawn.drop[i] >= watch.drop[0] && drawn.drop[i] <= watch.drop[1])) continue;
-      let fits = true;
-      for (const [name, [low, high]] of Object.entries(design.eligibility)) {
-        const value = name in drawn ? drawn[name][i] : columns[name][body[i]];
-        if (!(value >= low && value <= high)) fits = false;
-      }
-      if (!fits || kept.body.length >= want) continue;
-      kept.body.push(body[i]);
-      for (const key of Object.keys(drawn)) (kept[key] ??= []).push(drawn[key][i]);
+    for (let i = 0; i < batch && kept.length < want; i++) {
+      const one = makeDisease(pool, usable[chosen[i]], fresh, i * size, factor);
+      const fits =
+        one.onset_months <= watch.onset_limit &&
+        one.baseline_rating >= watch.floor &&
+        one.drop >= watch.drop[0] &&
+        one.drop <= watch.drop[1] &&
+        eligibility.every(([name, [low, high]]) => {
+          const value = name in one ? one[name] : columns[name][one.body];
+          return value >= low && value <= high;
+        });
+      if (fits) kept.push(one);
     }
-    const few = kept.body.length < want;
-    if (few && (candidates >= 400000 || (candidates >= 20000 && kept.body.length < candidates / 2000)))
-      throw new FitFailed("almost nobody passes the run-in; widen its window, or allow a longer time since onset.");
+    const few = kept.length < want;
+    if (few && (candidates >= 400000 || (candidates >= 20000 && kept.length < candidates / 2000)))
+      throw new FitFailed("Almost nobody passes the run-in: widen its window, or allow a longer time since onset.");
   }
-  for (const [name, column] of Object.entries(columns)) kept[name] ??= kept.body.map((i) => column[i]);
-  return { people: kept, candidates };
+  const people = Object.fromEntries(Object.keys(kept[0]).map((key) => [key, kept.map((one) => one[key])]));
+  for (const [name, column] of Object.entries(columns)) people[name] ??= people.body.map((i) => column[i]);
+  return { people, candidates };
 }
 
 function compareLevels(a, b) {
@@ -386,8 +397,8 @@ export function randomiseArms(people, design, stream) {
 
 /** Everything random of one trial; the outcome under any size of effect follows from it. */
 export function drawTrial(pool, stream) {
-  const { design, contents, spec } = pool;
-  const g = spec.values;
+  const { design, contents } = pool;
+  const g = pool.spec.values;
   const factor = design.trial_effect ? Math.exp(g.k_omega_trial * stream.normals(1)[0]) : 1;
   const { people, candidates } = screenPatients(pool, stream, factor);
   const arm = randomiseArms(people, design, stream);
