@@ -128,10 +128,6 @@ export function drawArms(study, published, { width, height = 300 }) {
   marks.push(Plot.ruleX(published, { x: "x", y1: "low", y2: "high", stroke: "var(--point)", strokeWidth: 1.6 }));
   marks.push(Plot.dot(published, { x: "x", y: "mean", symbol: (d) => (d.active ? "diamond" : "circle"), r: 5, fill: "var(--paper)", stroke: "var(--point)", strokeWidth: 1.8 }));
   const last = design.visits.at(-1);
-  study.arms.forEach((arm, a) => {
-    const end = arm.visits.at(-1);
-    marks.push(Plot.text([end], { x: "week", y: "mean", text: () => armName(arm.name), textAnchor: "end", dy: a === design.control ? 14 : -12, dx: -14, fill: colours[a], fontWeight: 700 }));
-  });
   return Plot.plot({
     width,
     height,

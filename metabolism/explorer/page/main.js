@@ -395,7 +395,7 @@ function drawHero(view) {
 function rangeLine({ point, low, high, zero, observed }) {
   const values = [point, low, high, zero ?? point, ...(observed ? [observed.ci_low, observed.ci_high] : [])];
   const [a, b] = [Math.min(...values), Math.max(...values)];
-  const x = (v) => 20 + (480 * (v - a)) / (b - a || 1);
+  const x = (v) => 48 + (440 * (v - a)) / (b - a || 1);
   const parts = [`<line x1="${x(low)}" x2="${x(high)}" y1="14" y2="14" stroke="var(--with)" stroke-width="7" stroke-linecap="round" opacity=".35"/><circle cx="${x(point)}" cy="14" r="6" fill="var(--with)"/>`];
   if (zero !== null) parts.push(`<line x1="${x(zero)}" x2="${x(zero)}" y1="2" y2="40" stroke="var(--soft)" stroke-dasharray="3 3"/><text x="${x(zero)}" y="50" font-size="11" text-anchor="middle" fill="var(--soft)">no difference</text>`);
   if (observed)
@@ -499,7 +499,7 @@ function figureFrame(curve) {
 }
 
 function table(head, rows, caption) {
-  return el("table", { class: "stack" }, el("caption", { class: "help" }, caption), el("thead", {}, el("tr", {}, head.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => el("td", { "data-label": head[i] }, ...[].concat(cell)))))));
+  return el("table", { class: "stack" }, el("caption", { class: "help" }, caption), el("thead", {}, el("tr", {}, head.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => el("td", { "data-label": head[i] }, el("span", {}, ...[].concat(cell))))))));
 }
 
 function drawNumbers(view) {
@@ -797,8 +797,9 @@ function showStudy() {
   const hero = el(
     "section", { class: "hero", "aria-live": "polite", id: "trial-hero" },
     el("p", { class: "of" }, "If the drug did nothing"),
-    el("p", { class: "number" }, oneIn(chance, rows.length), " ", el("span", { class: "unit" }, "would look like this")),
-    el("p", { class: "range" }, `${mark}: ${percent(chance / rows.length)} of trials without any effect, 95 % Monte-Carlo interval ${percent(lowChance)} to ${percent(highChance)}`),
+    el("p", { class: "number words" }, oneIn(chance, rows.length)),
+    el("p", { class: "looks" }, `would look like this: ${mark}.`),
+    el("p", { class: "range" }, `${percent(chance / rows.length)} of trials without any effect, 95 % Monte-Carlo interval ${percent(lowChance)} to ${percent(highChance)}`),
     el("p", { class: "rests" }, `If the drug works as assumed (“${scenario.title}”), ${oneIn(again, rows.length)} shows ${mark}.`),
   );
   const tile = (value, text) => el("div", { class: "tile" }, el("b", {}, value), el("span", {}, text));
@@ -816,7 +817,7 @@ function showStudy() {
     return el("figure", { id: `figure-${id}` }, el("div", { class: "head" }, el("h3", {}, title), el("span", { class: "keep" }, keep)), el("div", { class: "plot" }, draw(width, 300)), el("figcaption", {}, caption));
   };
   const distribution = figure("distribution", study.ratio ? "Hazard ratios of repeated trials" : "Differences of repeated trials", (w, h) => drawDistribution(study, observed, { width: w, height: h }), `Blue: as assumed. Grey: the drug does nothing.${observed ? " The line marks what JETALS observed." : ""} ${mainContrast(design).split(" - ").map(armName).join(" against ")}, ${study.ratio ? "Cox model" : design.primary === "mmrm" ? "mixed model for repeated measures" : "analysis of covariance"}.`);
-  const curves = figure("arms", "Change of ALSFRS-R", (w, h) => drawArms(study, published, { width: w, height: h }), `Mean of the patients seen, middle 95 % of trials.${published.length ? " Circle and diamond: published means of placebo and active arm with 95 % intervals." : ""}`);
+  const curves = figure("arms", "Change of ALSFRS-R", (w, h) => drawArms(study, published, { width: w, height: h }), `${design.arms.map((a, i) => `${i === design.control ? "Grey, dashed" : i === design.arms.length - 1 ? "Blue" : "Orange"}: ${armName(a.name)}`).join(". ")}. Mean of the patients seen, middle 95 % of trials.${published.length ? " Circle and diamond: published means of placebo and active arm with 95 % intervals." : ""}`);
   const keep = el("div", { class: "actions" }, el("button", { type: "button", onclick: () => saveFile("als-methionine-trial.csv", "text/csv", [csvText([words, ...stamp()], ["trial", `${what}, as assumed`, "P", "low", "high", `${what}, no effect`, "P, no effect", "screened"], rows.map((r, i) => [i, r.value, r.p, r.low, r.high, r.none, r.noneP, r.candidates]))]) }, "Trials (CSV)"), el("button", { type: "button", onclick: () => print() }, "Print"));
   const limits = el("p", { class: "summary" }, words, study.failures ? ` ${study.failures} trials could not be analysed.` : "", design.id === "e0761" ? " E0761 printed no hazard ratio for all its patients, so that none is marked." : "");
   $("trial-results").replaceChildren(hero, tiles, keep, el("div", { class: "trial-charts" }, distribution, curves), limits);
