@@ -14,7 +14,7 @@ import numpy as np
 
 from metabolism import __version__
 from metabolism.data import read_data
-from metabolism.dosing import Regimen, read_treatment, substance
+from metabolism.dosing import Regimen, substance
 from metabolism.engines import wasm_module
 from metabolism.explorer.words import TEXTS, control_words, preset_words
 from metabolism.exports import sbml_text
@@ -127,10 +127,9 @@ def _changes(before: Model, after: Model) -> dict[str, float]:
     return {k: v for k, v in after.values.items() if v != before.values[k]}
 
 
-def _supply(model: Model, text: str) -> dict[str, float]:
+def _supply(text: str) -> dict[str, float]:
     """What a steady supply such as ``0.8 mg/d folic acid`` adds to which input [its unit]."""
-    holds = read_treatment(text, model.table, equations(model).parameters).holds
-    return {hold.parameter: hold.value for hold in holds}
+    return {hold.parameter: hold.value for hold in Regimen.parse(text).holds}
 
 
 def _umol(amount: str, name: str) -> float:
@@ -150,18 +149,18 @@ def _controls(healthy: Model, person: Model) -> list[dict[str, Any]]:
     does: dict[str, Any] = {
         "dose": {"dose": {"substance": "methylcobalamin", "per": _umol("1 mg", "methylcobalamin")}},
         "methionine": {"once": {"substance": "methionine", "per": _umol("1 g", "methionine"), "route": "oral"}},
-        "betaine": {"supply": _supply(person, "1 g/d betaine")},
+        "betaine": {"supply": _supply("1 g/d betaine")},
         "gfr": {"parameter": "GFR_rel", "factor": 0.01},
     }
     options: dict[str, dict[str, Any]] = {
         "b12": {"deficient": {"set": _changes(person, person.with_set("b12_deficient"))}},
         "b6": {
             "deficient": {"set": _changes(person, person.with_set("b6_deficient"))},
-            "supplement": {"supply": _supply(person, "50 mg/d pyridoxine")},
+            "supplement": {"supply": _supply("50 mg/d pyridoxine")},
         },
         "folate": {
             "reference": {"set": {"FOLATE_DIET_rate": healthy.values["FOLATE_DIET_rate"]}},
-            "supplement": {"supply": _supply(person, "0.8 mg/d folic acid")},
+            "supplement": {"supply": _supply("0.8 mg/d folic acid")},
         },
         "mthfr": {"tt": {"set": _changes(person, person.with_set("mthfr_677tt"))}},
     }

@@ -29,7 +29,7 @@ def control_words() -> list[dict[str, Any]]:
             drug,
             "Route",
             {"im": "into muscle", "sc": "under the skin", "iv": "into a vein", "oral": "by mouth"},
-            "Under the skin is taken to absorb like an injection into muscle.",
+            "",
         ),
         number("weeks", drug, "Weeks", (1, 104, 1), 16, "JETALS lasted 16 weeks; beyond that there are no such data."),
         number("missed", drug, "Missed doses [%]", (0, 90, 5), 0, "Spread evenly over the weeks."),

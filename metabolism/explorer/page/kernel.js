@@ -204,8 +204,9 @@ export class Kernel {
    * Integrate patients over one plan.
    *
    * @param {object} problem
-   *   `start`, `end` [h]; `plan` with `boluses` [[time, state, amount]] and `settings` [[time, parameter, value]],
-   *   both in time order, a value of null giving the patient's own back; `parameters` and `initial` (row by row);
+   *   `start`, `end` [h]; `plan` with `boluses` [[time, state, amount]] and `settings` [[time, parameter, factor,
+   *   offset]], both in time order: value = factor x own + offset, an offset being a number or one per patient, and a
+   *   time of null meaning before the start; `parameters` and `initial` (row by row);
    *   `rtol`; `doseScale` (patients x boluses, optional); and either `times` and `outputs`, or `endpoints`
    *   [[kind, output, level?]].
    * @returns {{values: Float64Array, final: Float64Array, delivered: Float64Array, status: number[], steps: number[]}}
@@ -213,7 +214,7 @@ export class Kernel {
    */
   run(problem) {
     const { meta } = this;
-    const { plan, start, end, parameters, initial, rtol } = problem;
+    const { plan, start, end, initial } = problem;
     const size = meta.states.length;
     const patients = initial.length / size;
     const endpoints = problem.endpoints ?? null;
@@ -222,7 +223,7 @@ export class Kernel {
       : problem.outputs;
     for (const name of outputs) if (!this.output.has(name)) throw new KernelError(`there is no output '${name}'`);
     const times = endpoints ? [] : problem.times;
-    const moments = [...plan.boluses.map((b) => b[0]), ...plan.settings.map((s) => s[0])];
+    const moments = [...plan.boluses.map((b) => b[0]), ...plan.settings.map((s) => s[0] ?? start)];
     const stops = [...new Set([start, ...moments.filter((t) => t > start && t < end), end])].sort((a, b) => a - b);
     const targets = [...new Set(plan.boluses.map((b) => b[1]))];
     const lanes = meta.lanes;
@@ -251,7 +252,7 @@ export class Kernel {
   _chunk(problem, layout, answer) {
     const { meta } = this;
     const { stops, targets, outputs, times, endpoints, rows, rooms } = layout;
-    const { plan, parameters, initial, rtol } = problem;
+    const { plan, parameters, start } = problem;
     const [begin, end] = rows;
     const count = end - begin;
     const size = meta.states.length;
@@ -272,17 +273,32 @@ export class Kernel {
       const n = times.findIndex((t) => t > stop);
       return n < 0 ? times.length : n;
     };
+    // a setting: value = factor x own + offset; one before the start is in force from the beginning
+    const changes = plan.settings.filter((s) => s[0] !== null && s[0] >= start);
+    const offsetOf = (setting, i) => (typeof setting[3] === "number" ? setting[3] : setting[3][begin + i]);
+    const offsets = new Float64Array(count * changes.length);
+    for (let i = 0; i < count; i++) changes.forEach((s, n) => (offsets[i * changes.length + n] = offsetOf(s, i)));
+    const loaded = Float64Array.from(parameters.subarray(begin * breadth, end * breadth));
+    for (const s of plan.settings)
+      if (!changes.includes(s))
+        for (let i = 0; i < count; i++) {
+          const place = i * breadth + this.parameter.get(s[1]);
+          loaded[place] = s[2] * parameters[begin * breadth + place] + offsetOf(s, i);
+        }
     const shared = {
       patients: count,
       halt: this._integers(1),
       parameters: this._put(parameters.subarray(begin * breadth, end * breadth)),
+      loaded: this._put(loaded),
       stops: stops.length,
       stop_times: this._put(stops),
       targets: targets.length,
       delivered,
-      setting_begin: this._put(begins(plan.settings.map((s) => s[0])), true),
-      setting_parameter: this._put(plan.settings.map((s) => this.parameter.get(s[1])), true),
-      setting_value: this._put(plan.settings.map((s) => s[2] ?? NaN)),
+      setting_begin: this._put(begins(changes.map((s) => s[0])), true),
+      setting_parameter: this._put(changes.map((s) => this.parameter.get(s[1])), true),
+      settings: changes.length,
+      setting_factor: this._put(changes.map((s) => s[2])),
+      setting_offset: this._put(offsets),
       codes: outputs.length,
       code: this._put(outputs.map((o) => this.output.get(o)), true),
       needs: need.length,

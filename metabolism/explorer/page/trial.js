@@ -100,17 +100,10 @@ export function bodyNormals({ first, steps, bits }, count) {
 
 /** Columns of bodies from independent standard normals, patients x body latents. */
 export function makeBodies(spec, latents) {
-  const { values: g, root, body, typical } = spec;
+  const { values: g, root, body, typical, spread } = spec;
   const size = body.length;
   const count = latents.length / size;
   const names = ["age", "male", "height", "bmi", "weight", "onset", "fvc", "riluzole", "genotype"];
-  const spread = [
-    ["GFR_rel", "gfr_omega", "gfr"],
-    ["FOLATE_DIET_rate", "hcy_omega", "folate"],
-    ["CBL_DIET_rate", "cbl_omega", "cobalamin"],
-    ["CBL_CLf", "CLf_omega", "CLf"],
-    ["IM_LARGE_ka", "ka_omega", "ka"],
-  ];
   const columns = Object.fromEntries([...names, ...spread.map(([n]) => n), "MTHFR_677T", "central"].map((n) => [n, new Array(count)]));
   const mass = g.bmi_mean * (g.male * g.height_men + (1 - g.male) * g.height_women) ** 2;
   for (let i = 0; i < count; i++) {
