@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ PROGRESSION_WEEKS = 16
 GIVEN = ("methylcobalamin", "methionine")
 
 
+@cache
 def contents() -> tuple[dict[str, Any], bytes]:
     """Return what the page is about, ready for JSON, and the compiled model."""
     healthy = load()
@@ -275,7 +277,9 @@ def _published() -> list[dict[str, Any]]:
         rows = table[(table["study"] == study) & (table["route"] == route)].set_index("analyte")
         rows = rows[rows["dose"].astype(float) == dose]
         top, time = rows.loc[tops[0]], rows.loc[tops[1]]
-        per = magnitude(f"1 {str(top['unit']).replace('/mL', '')}", "umol", "level", substance("methylcobalamin").molar_mass)
+        per = magnitude(
+            f"1 {str(top['unit']).replace('/mL', '')}", "umol", "level", substance("methylcobalamin").molar_mass
+        )
         spread = str(top["spread"]).split()
         # ng/mL is µg/L: per litre a thousand times the amount in a millilitre
         level = float(top["value"]) * per * 1e3 * 1e3
@@ -346,7 +350,9 @@ def _sbml_template(person: Model) -> str:
         for route, rows in substance(name).routes.items():
             for largest, target, _ in rows:
                 # two doses, since a series that repeats is written with its interval
-                amount = largest if np.isfinite(largest) else 10 * max([1.0, *(r[0] for r in rows if np.isfinite(r[0]))])
+                amount = (
+                    largest if np.isfinite(largest) else 10 * max([1.0, *(r[0] for r in rows if np.isfinite(r[0]))])
+                )
                 if target not in places:
                     regimen += Regimen.of(amount, name, route, every=24.0, count=2)
                 places.add(target)

@@ -22,7 +22,9 @@ def control_words() -> list[dict[str, Any]]:
 
     drug, person, more, assumed = "Treatment", "The person", "Food and vitamins", "What is assumed"
     return [
-        number("dose", drug, "Methylcobalamin per dose [mg]", (0, 100, 0.5), 50, "0 is none. The trials gave 25 and 50 mg."),
+        number(
+            "dose", drug, "Methylcobalamin per dose [mg]", (0, 100, 0.5), 50, "0 is none. The trials gave 25 and 50 mg."
+        ),
         number("interval", drug, "Days between doses", (0.5, 60, 0.5), 3.5, "3.5 is twice a week, as in the trials."),
         choice(
             "route",
@@ -34,7 +36,12 @@ def control_words() -> list[dict[str, Any]]:
         number("weeks", drug, "Weeks", (1, 104, 1), 16, "JETALS lasted 16 weeks; beyond that there are no such data."),
         number("missed", drug, "Missed doses [%]", (0, 90, 5), 0, "Spread evenly over the weeks."),
         number(
-            "baseline", person, "ALSFRS-R at the first dose [points]", (12, 48, 0.01), 0, "The mean of JETALS was {baseline}."
+            "baseline",
+            person,
+            "ALSFRS-R at the first dose [points]",
+            (12, 48, 0.01),
+            0,
+            "The mean of JETALS was {baseline}.",
         ),
         number(
             "progression",
@@ -44,7 +51,9 @@ def control_words() -> list[dict[str, Any]]:
             0,
             "Mean of the first 16 weeks. The placebo arm of JETALS lost {progression} a month.",
         ),
-        number("gfr", person, "Kidney function [% of normal]", (10, 150, 1), 100, "Filtration relative to a healthy adult."),
+        number(
+            "gfr", person, "Kidney function [% of normal]", (10, 150, 1), 100, "Filtration relative to a healthy adult."
+        ),
         choice(
             "mthfr",
             person,
@@ -78,7 +87,14 @@ def control_words() -> list[dict[str, Any]]:
             "Deficient: a third of the usual intake.",
         ),
         number("betaine", more, "Betaine by mouth [g a day]", (0, 10, 0.5), 0, "0 is none."),
-        number("methionine", more, "Methionine by mouth, once at the start [g]", (0, 12, 0.5), 0, "A load test gives about 7 g."),
+        number(
+            "methionine",
+            more,
+            "Methionine by mouth, once at the start [g]",
+            (0, 12, 0.5),
+            0,
+            "A load test gives about 7 g.",
+        ),
         choice(
             "scenario",
             assumed,
@@ -137,24 +153,32 @@ TEXTS: dict[str, str] = {
     "title": "The trial in a tab",
     "subtitle": "Methylcobalamin, homocysteine and ALS: the whole model in one page",
     "warning": WARNING,
-    "known_trial": "In JETALS people lost {active} points of ALSFRS-R in 16 weeks on 50 mg twice a week and {placebo} on placebo: "
+    "known_trial": "In JETALS people lost {active} points of ALSFRS-R in 16 weeks on 50 mg twice a week and "
+    "{placebo} on placebo: "
     "a difference of {difference} (95 % interval {low} to {high}).",
     "known_later": "The larger and longer E0761 trial missed its main goals.",
-    "known_levels": "Blood levels after single injections of 0.5, 25 and 50 mg were measured in healthy men; the model was fitted to them.",
+    "known_levels": "Blood levels after single injections of 0.5, 25 and 50 mg were measured in healthy men; "
+    "the model was fitted to them.",
     "known_b12": "Vitamin B12 lowers homocysteine much in people who lack B12, and little in people who do not.",
-    "assumed_effect": "The drug slows the loss of motor units by {effect} at 50 mg twice a week over 16 weeks (95 % range {low} to {high}).",
+    "assumed_effect": "The drug slows the loss of motor units by {effect} at 50 mg twice a week over 16 weeks "
+    "(95 % range {low} to {high}).",
     "assumed_none": "The drug has no direct effect on motor neurons.",
     "assumed_path": "The rate of loss follows homocysteine with an elasticity of {beta}.",
-    "assumed_site": "A direct effect would follow the dose through an unseen site. Nothing measured supports its size or its timing.",
-    "assumed_rate": "The person loses {rate} points a month without methylcobalamin; between people this differs more than any effect shown here.",
+    "assumed_site": "A direct effect would follow the dose through an unseen site. Nothing measured supports "
+    "its size or its timing.",
+    "assumed_rate": "The person loses {rate} points a month without methylcobalamin; between people this "
+    "differs more than any effect shown here.",
     "beyond_weeks": "After week 16 there are no such data: the curve is an extrapolation.",
     "beyond_route": "Doses above 1 mg by this route were not measured; their absorption is assumed.",
     "beyond_dose": "Doses above 50 mg were not measured.",
     "run_in": "A trial's mean differs from one person's: its run-in chooses who enters, and people differ.",
     "band_draws": "Shaded: middle 80 % of {count} draws of the fitted parameters.",
     "band_effect": "Shaded: the 95 % range of the assumed effect.",
-    "no_simd": "This browser cannot run the model: it lacks WebAssembly with 128-bit vectors. Any Firefox, Chrome, Edge or Safari "
+    "no_simd": "This browser cannot run the model: it lacks WebAssembly with 128-bit vectors. Any Firefox, "
+    "Chrome, Edge or Safari "
     "since 2023 can; please open the page there.",
-    "no_engine": "The part of the page that computes does not answer. It was started again; if this stays, reload the page.",
-    "no_answer": "This combination has no answer: the calculation did not finish. The old result stays; choose milder values.",
+    "no_engine": "The part of the page that computes does not answer. It was started again; if this stays, "
+    "reload the page.",
+    "no_answer": "This combination has no answer: the calculation did not finish. The old result stays; choose "
+    "milder values.",
 }

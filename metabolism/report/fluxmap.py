@@ -446,7 +446,13 @@ def geometry() -> dict[str, Any]:
             for n in plan.nodes.values()
         ],
         "routes": [
-            {"id": r.reaction, "network": r.network, "label": r.label, "at": r.at, "paths": [course(p) for p in r.paths]}
+            {
+                "id": r.reaction,
+                "network": r.network,
+                "label": r.label,
+                "at": r.at,
+                "paths": [course(p) for p in r.paths],
+            }
             for r in plan.routes.values()
         ],
         "influences": [course(path) for path in plan.influences],

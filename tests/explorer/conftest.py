@@ -44,7 +44,9 @@ class Probe:
     def __init__(self, inside, start):
         self.start = start
         shown, code = inside
-        html = f"<!doctype html><meta charset=utf-8><script>{joined(ENGINE)}\n{(HERE / 'probe.js').read_text()}</script>"
+        html = (
+            f"<!doctype html><meta charset=utf-8><script>{joined(ENGINE)}\n{(HERE / 'probe.js').read_text()}</script>"
+        )
         self.files = {
             "/probe.html": ("text/html", html.encode()),
             "/contents.json": ("application/json", json.dumps(shown).encode()),

@@ -172,12 +172,15 @@ export class Kernel {
           if (!Number.isFinite(m) || value + m < -floor[s] || Math.abs(m) > 2 * (value + floor[s])) wild = true;
         }
         if (!(residual >= best[i])) best[i] = Number.isNaN(residual) ? best[i] : residual;
-        if (residual < 1e-3 * meta.residual || (residual < meta.residual && step[i] > 1e10)) return;
+        const done = residual < 1e-3 * meta.residual || (residual < meta.residual && step[i] > 1e10);
+        if (wild && done) return;
         if (wild) step[i] /= 4;
         else {
           for (let s = 0; s < size; s++) if (keep[s]) x[i * size + s] = Math.max(x[i * size + s] + move[n * size + s], 0);
           step[i] = Math.min(step[i] * 3, 1e13);
         }
+        // the last move is known already: at rest it only polishes
+        if (done) return;
         for (let s = 0; s < size; s++)
           if (keep[s] && x[i * size + s] > meta.runaway * meta.scale[s]) {
             best[i] = Infinity;
