@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench docs clean
+.PHONY: run test check lint types quick generated bench docs page clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -46,6 +46,10 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "site: docs/_build/html/index.html"
+
+# the trial in a tab: one file that opens offline and can be sent on
+page: $(STAMP)
+	$(BIN)/metabolism explore --build trial.html
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "als-methionine needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import generate
 
 from metabolism import __version__
+from metabolism.explorer import build_page
 
 project = "als-methionine"
 author = "als-methionine contributors"
@@ -25,11 +26,12 @@ html_title = "als-methionine"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
-html_sidebars = {page: [] for page in ("index", "start", "tutorials")}
+html_sidebars = {page: [] for page in ("index", "start", "tutorials", "_generated/flux_map")}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
-    "secondary_sidebar_items": ["page-toc"],
+    # the trial and the flux map take the whole width
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "_generated/flux_map": []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }
@@ -65,7 +67,14 @@ def _plain_marks(app, what, name, thing, options, lines):
         lines[i] = "".join(parts)
 
 
+def _add_page(app, error):
+    """Write the trial in a tab beside the site's home, which shows it."""
+    if error is None and app.builder.name == "html":
+        build_page(Path(app.outdir) / "trial.html")
+
+
 def setup(app):
-    """Connect the rewriting of links and of docstrings."""
+    """Connect the rewriting of links and of docstrings, and the model's page."""
+    app.connect("build-finished", _add_page)
     app.connect("source-read", _relink)
     app.connect("autodoc-process-docstring", _plain_marks)

@@ -43,7 +43,6 @@ def examine(out: Path = Path("results"), referees: bool = False) -> list[Finding
         ("solvers", lambda: _solvers(("fast", *(("roadrunner", "scipy") if referees else ())))),
         ("write access", lambda: _write_access(out)),
         ("fonts", _fonts),
-        ("explorer", _explorer),
         ("browser", _browser),
     ]
     findings = []
@@ -163,15 +162,6 @@ def _fonts() -> list[Finding]:
     return [Finding("ok", "fonts", f"DejaVu Sans ({Path(path).parent.name})")]
 
 
-def _explorer() -> list[Finding]:
-    try:
-        return [Finding("ok", "explorer", f"Shiny {version('shiny')}")]
-    except PackageNotFoundError:
-        return [
-            Finding("note", "explorer", "Shiny for Python is not installed", "pip install 'als-methionine[explore]'")
-        ]
-
-
 def browser() -> str | None:
     """Return the Chromium that the explorer's tests drive, if this machine has one."""
     named = os.environ.get("CHROMIUM")
@@ -182,6 +172,4 @@ def _browser() -> list[Finding]:
     path = browser()
     if path:
         return [Finding("ok", "browser", path)]
-    return [
-        Finding("note", "browser", "no Chromium: the explorer's browser tests are skipped", "apt-get install chromium")
-    ]
+    return [Finding("note", "browser", "no Chromium: the page's browser tests are skipped", "apt-get install chromium")]

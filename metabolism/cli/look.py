@@ -177,14 +177,20 @@ def _report(arguments: Arguments) -> int:
 
 
 def _explore(arguments: Arguments) -> int:
-    from metabolism.explorer import exposure_warning, serve
+    from metabolism.explorer import build_page, exposure_warning, serve
 
+    if arguments.build is not None:
+        with working("building the page"):
+            path = build_page(arguments.build)
+        arguments.payload = {"page": str(path), "bytes": path.stat().st_size}
+        print(f"page: {path} ({path.stat().st_size / 1e3:.0f} kB; opens in any browser, offline)")
+        return 0
     if not 0 <= arguments.port <= 65535:
         raise InvalidValue(f"--port {arguments.port} must lie between 0 and 65535.")
     warning = exposure_warning(arguments.host)
     if warning:
         print(f"metabolism: {warning}", file=sys.stderr)
-    serve(arguments.host, arguments.port)
+    serve(arguments.host, arguments.port, show=not arguments.no_browser)
     return 0
 
 
@@ -302,8 +308,10 @@ COMMANDS = (
         (
             option("--port", type=int, default=8000, help="port, 0 for any free one (default: 8000)"),
             option("--host", default="127.0.0.1", help="address to listen on (default: this machine only)"),
+            option("--build", metavar="PATH", help="write the page to one HTML file instead of serving it"),
+            option("--no-browser", action="store_true", help="do not open the browser"),
         ),
-        ("metabolism explore", "metabolism explore --port 8080"),
+        ("metabolism explore", "metabolism explore --build trial.html"),
     ),
     Command(
         "doctor",

@@ -6,6 +6,7 @@ from .ensemble.engine import FastEngine, rest_many
 from .ensemble.loop.method import RODAS5P
 from .ensemble.run import Run, check_requests
 from .ensemble.slopes import Direction, slopes
+from .ensemble.wasm import wasm_module
 
 __all__ = [
     "RODAS5P",
@@ -29,4 +30,5 @@ __all__ = [
     "rest_many",
     "slopes",
     "split",
+    "wasm_module",
 ]

@@ -1,23 +1,27 @@
-"""The model as a page, for people who do not program.
+"""The trial in a tab: the whole model in one static web page, for people who do not program.
 
-Choices on the left: dose, interval, route, vitamins, genotype, kidney function, time since onset, and the assumption
-about the effect of the drug. On the right: curves with bands, the flux map, and plain words about what the model says
-here, what is known, and what is assumed. Each state of the page is an address that can be passed on, and each figure,
-table and scenario can be taken away as a file.
+The page computes by itself: the ensemble engine's generator writes the model as WebAssembly, and plain ES modules under
+``page/`` lay out runs for it, draw what comes back, and repeat a trial. One person, with presets, pinned scenarios,
+published points and the flux map; or a trial of a thousand virtual people, with the answer to "would it happen again?".
+The address holds the state, so that a link shares it; data, figures and the scenario's SBML can be taken away.
 
-Nouns: *choices* (what can be chosen, between which limits, and how an address says it), *view* (what the model
-computed for them: curves, bands, fluxes, words), *band* (differences between people, or uncertainty of the effect).
+Nouns: *contents* (everything model-specific in the page, one JSON made from the model's own objects), *choices* (what
+can be chosen, between which limits), *view* (what the model computed for them), *study* (a trial, repeated).
 
-Begin with ``metabolism explore``, which calls `serve` on this machine. Everything is computed and served here; the
-page's content policy keeps the browser from asking any other machine for anything. `exposure_warning` says what is
-at stake when the page is offered to a network.
+>>> from metabolism.explorer import exposure_warning
+>>> exposure_warning("127.0.0.1")
+''
+>>> "anyone who can reach this computer" in exposure_warning("0.0.0.0")
+True
 
-What a choice means is not decided here: a regimen goes through the words of `metabolism.dosing`, a genotype is a
-parameter set of `metabolism.model`, an effect is a scenario of `metabolism.trials`, and every curve comes from
-`metabolism.simulation`. A scenario that is taken away as SBML gives the same curves elsewhere.
+Begin with ``metabolism explore``, which calls `serve`, or with `build_page`, which writes the one file. A content
+security policy in that file forbids every request; it opens from disk, offline and on a telephone.
 
-What it does not offer: advice. It is a research model of a disease process and not for patient care, and says so on
-every page.
+What is decided elsewhere: a supplement is a sentence of `metabolism.dosing`, a genotype a parameter set of
+`metabolism.model`, an effect a scenario and a trial a design of `metabolism.trials`, the map a layout of
+`metabolism.report`. The tests hold the page to the package on the same draws to 1e-9, in two browsers.
+
+What it does not offer: advice. It is a research model and not for patient care, and says so on every screen.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
 from .claims import Claim, case_claims, tally
 from .evidence import evidence_text
-from .fluxmap import draw, layout, mean_fluxes, resting_map
+from .fluxmap import draw, geometry, layout, mean_fluxes, resting_map
 from .inspection import (
     build_path,
     checks,
@@ -41,6 +41,7 @@ __all__ = [
     "experiment",
     "experiment_names",
     "fragment_problems",
+    "geometry",
     "get_experiment",
     "grade_problems",
     "known_gaps",

@@ -199,14 +199,18 @@ def _leave(node: Node, points: list[Point]) -> list[Point]:
     return points[outside[0] :] if outside and len(points) - outside[0] > 1 else points
 
 
-def _d(points: Sequence[Point]) -> str:
-    # points on one straight line are left out
+def _kept(points: Sequence[Point]) -> list[Point]:
+    """Points of a course without those inside a straight line."""
     kept = [points[0]]
     for before, here, after in zip(points, points[1:], points[2:], strict=False):
         bend = (here[0] - before[0]) * (after[1] - here[1]) - (here[1] - before[1]) * (after[0] - here[0])
         if abs(bend) > 1e-6:
             kept.append(here)
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in [*kept, points[-1]])
+    return [*kept, points[-1]]
+
+
+def _d(points: Sequence[Point]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in _kept(points))
 
 
 def _tip(points: Sequence[Point], width: float, colour: str) -> str:
@@ -427,6 +431,37 @@ def layout() -> Layout:
         {k: g["label"] for k, g in raw["networks"].items()},
         [_path(p, nodes) for p in raw["influences"].values()],
     )
+
+
+def geometry() -> dict[str, Any]:
+    """Return everything another drawer of the map needs as plain numbers and words: courses, boxes, scales, colours."""
+    plan = layout()
+
+    def course(path: Sequence[str | Point]) -> list[float]:
+        return [round(v, 1) for point in _kept(_course(plan, path)) for v in point]
+
+    return {
+        "size": plan.size,
+        "regions": plan.regions,
+        "networks": plan.networks,
+        "nodes": [
+            {"id": n.id, "at": n.at, "half": n.half, "label": n.label, "status": n.status, "key": n.key}
+            for n in plan.nodes.values()
+        ],
+        "routes": [
+            {
+                "id": r.reaction,
+                "network": r.network,
+                "label": r.label,
+                "at": r.at,
+                "paths": [course(p) for p in r.paths],
+            }
+            for r in plan.routes.values()
+        ],
+        "influences": [course(path) for path in plan.influences],
+        "steps": [[limit if math.isfinite(limit) else None, colour, words] for limit, colour, words in STEPS],
+        "widths": {"widest": WIDEST, "narrowest": NARROWEST, "decade": PER_DECADE, "nothing": NOTHING},
+    }
 
 
 def layout_problems(model: Model) -> list[str]:

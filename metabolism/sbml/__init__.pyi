@@ -4,12 +4,13 @@ from .equations import Equations, Expressions, Formula, Reaction, read_equations
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
 from .foreign import checked_text, flatten
 from .referee import replay
-from .resting import RESIDUAL, rest, search
+from .resting import RESIDUAL, RUNAWAY, rest, search
 from .sandbox import in_sandbox, serve
 
 __all__ = [
     "REGIMEN",
     "RESIDUAL",
+    "RUNAWAY",
     "UNTIL",
     "Control",
     "Equations",

@@ -12,9 +12,22 @@ from .disease import (
     rate_score,
 )
 from .effects import OWN_BASELINE, Scenario, direct_maximum, scenario_maximum, scenarios, with_scenario
-from .patients import PATIENT_COLUMNS, balance, candidates, effective_size, plausibility
+from .patients import (
+    BODY,
+    DISEASE,
+    PATIENT_COLUMNS,
+    PLAUSIBLE,
+    SPREAD,
+    Generator,
+    balance,
+    candidates,
+    effective_size,
+    normals,
+    plausibility,
+    sobol_numbers,
+)
 from .plots import course_figure, kaplan_meier
-from .pool import Pool, bodies, make_pool
+from .pool import POOL_RTOL, STEP, Pool, bodies, make_pool
 from .power import closed_form, figures, power_table, wilson
 from .replicates import replicate
 from .screening import observe, randomise, screen, select
@@ -22,13 +35,20 @@ from .tables import course, difference_row, interval, percent, reweighted, subgr
 from .trial import Trial, simulate_trial
 
 __all__ = [
+    "BODY",
+    "DISEASE",
     "HOURS_PER_MONTH",
     "HOURS_PER_WEEK",
     "JETALS_RUN_IN",
     "OWN_BASELINE",
     "PATIENT_COLUMNS",
+    "PLAUSIBLE",
+    "POOL_RTOL",
+    "SPREAD",
+    "STEP",
     "Arm",
     "Design",
+    "Generator",
     "Pool",
     "RunIn",
     "Scenario",
@@ -54,6 +74,7 @@ __all__ = [
     "mixed_model",
     "mmrm",
     "motor_units",
+    "normals",
     "observe",
     "percent",
     "plausibility",
@@ -70,6 +91,7 @@ __all__ = [
     "select",
     "simulate_trial",
     "slopes",
+    "sobol_numbers",
     "subgroups",
     "wide",
     "wilson",

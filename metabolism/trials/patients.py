@@ -34,6 +34,7 @@ BODY_PARAMETERS = ("FOLATE_DIET_rate", "CBL_DIET_rate", "CBL_CLf", "IM_ka", "MTH
 PATIENT_COLUMNS = ("MN_k", "motor_units", *BODY_PARAMETERS)
 
 
+#: Latent numbers of a body, in order.
 BODY = (
     "age",
     "male",
@@ -51,7 +52,18 @@ BODY = (
 )
 
 
+#: Latent numbers of a disease, in order; correlated with those of the body.
 DISEASE = ("k", "entry", "period_run_in", "period_treatment", "noise_entry", "noise_baseline")
+
+
+#: Model parameters that differ log-normally between bodies: parameter, its SD of the logarithm, and its latent number.
+SPREAD = (
+    ("GFR_rel", "gfr_omega", "gfr"),
+    ("FOLATE_DIET_rate", "hcy_omega", "folate"),
+    ("CBL_DIET_rate", "cbl_omega", "cobalamin"),
+    ("CBL_CLf", "CLf_omega", "CLf"),
+    ("IM_ka", "ka_omega", "ka"),
+)
 
 
 #: Accepted range of each column; a candidate outside any of them is implausible and counted.
@@ -134,9 +146,6 @@ class Generator:
             "CC",
         )
 
-        def spread(name: str, omega: str, latent_name: str) -> Array:
-            return np.asarray(model.values[name] * np.exp(g[omega] * z[latent_name]))
-
         return pd.DataFrame(
             {
                 "age": g["age_mean"] + g["age_sd"] * z["age"],
@@ -148,11 +157,7 @@ class Generator:
                 "fvc": g["fvc_mean"] + g["fvc_sd"] * z["fvc"],
                 "riluzole": u["riluzole"] < g["riluzole"],
                 "genotype": genotype,
-                "GFR_rel": spread("GFR_rel", "gfr_omega", "gfr"),
-                "FOLATE_DIET_rate": spread("FOLATE_DIET_rate", "hcy_omega", "folate"),
-                "CBL_DIET_rate": spread("CBL_DIET_rate", "cbl_omega", "cobalamin"),
-                "CBL_CLf": spread("CBL_CLf", "CLf_omega", "CLf"),
-                "IM_ka": spread("IM_ka", "ka_omega", "ka"),
+                **{name: model.values[name] * np.exp(g[omega] * z[which]) for name, omega, which in SPREAD},
                 # CT raises homocysteine by less than 1 uM in most surveys: the typical patient stands for CC and CT
                 "MTHFR_677T": np.where(genotype == "TT", 1.0, 0.0),
                 "central": model.values["central"] * weight / typical,
@@ -218,6 +223,34 @@ def normals(count: int, size: int, seed: int | np.random.Generator) -> Array:
     power = max(int(np.ceil(np.log2(count))), 0)
     points = qmc.Sobol(size, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:count]
     return np.asarray(norm.ppf(np.clip(points, 1e-12, 1 - 1e-12)))
+
+
+def sobol_numbers(count: int, size: int, seed: int) -> tuple[list[int], list[list[int]], int]:
+    """Return what another program needs to make the points behind `normals`, as whole numbers.
+
+    Point ``i + 1`` is point ``i`` XOR the step of the lowest zero bit of ``i`` (Gray code); a point divided by
+    2^bits lies in [0, 1).
+
+    Parameters
+    ----------
+    count, size : int
+        Numbers of points and of dimensions.
+    seed : int
+
+    Returns
+    -------
+    first : list of int
+    steps : list of list of int
+        One row per bit, one column per dimension.
+    bits : int
+    """
+    from scipy.stats import qmc
+
+    power = max(int(np.ceil(np.log2(count))), 1)
+    sequence = qmc.Sobol(size, scramble=True, rng=np.random.default_rng(seed))
+    whole = (sequence.random_base2(power) * 2.0**sequence.bits).astype(np.int64)
+    steps = [(whole[2**bit] ^ whole[2**bit - 1]).tolist() for bit in range(power)]
+    return whole[0].tolist(), steps, int(sequence.bits)
 
 
 def candidates(

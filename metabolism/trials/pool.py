@@ -36,7 +36,7 @@ STEP = 84.0
 
 
 #: Relative tolerance of the coupled runs; the trial endpoint is rounded to whole points.
-RTOL = 1e-6
+POOL_RTOL = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def bodies(model: Model, count: int, seed: int, table: str | None = None) -> Bod
         outputs=["hcy_plasma", "cbl_plasma"],
         times=[0.0],
         patients=drawn[list(BODY_PARAMETERS)],
-        rtol=RTOL,
+        rtol=POOL_RTOL,
     )
     for name in ("hcy_plasma", "cbl_plasma"):
         drawn[name] = rest[name].values[:, 0]
@@ -173,7 +173,7 @@ def slowing(
             patients=people[list(BODY_PARAMETERS)],
             own_baseline=OWN_BASELINE,
             dose_scale=kept.astype(float),
-            rtol=RTOL,
+            rtol=POOL_RTOL,
             workers=workers,
             tick=progress,
         )

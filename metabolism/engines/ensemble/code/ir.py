@@ -65,6 +65,11 @@ class Emitter:
     def call(self, name: str, *arguments: Any) -> Any:
         """Call a lane-wise LLVM intrinsic that has an instruction (sqrt, floor, maxnum, ...)."""
         kind = arguments[0].type
+        if name in ("maxnum", "minnum") and self.b.module.triple.startswith("wasm"):
+            # there the intrinsic is a call of the C library; like it, these ignore what is not a number
+            x, y = arguments
+            chosen = self.b.select(self.b.fcmp_ordered(">" if name == "maxnum" else "<", x, y), x, y)
+            return self.b.select(self.b.fcmp_unordered("uno", y, y), x, chosen)
         full = f"llvm.{name}.v{self.lanes}f64"
         function = self.b.module.globals.get(full)
         if function is None:

@@ -1,0 +1,321 @@
+// One person: choices to parameters and doses, the runs of the kernel, and the curves the page shows.
+
+import { quantile } from "./statistics.js";
+
+/** ALSFRS-R from the share of motor units, and back, as in the model. */
+export function scoreOf(units, gamma, half) {
+  return (48 * (1 + half ** gamma)) / (1 + (half / units) ** gamma);
+}
+
+export function unitsOf(score, gamma, half) {
+  return half / ((48 * (1 + half ** gamma)) / score - 1) ** (1 / gamma);
+}
+
+/** The control with an id. */
+export function controlOf(contents, id) {
+  return contents.controls.find((c) => c.id === id);
+}
+
+export function defaultChoices(contents) {
+  return Object.fromEntries(contents.controls.map((c) => [c.id, c.default]));
+}
+
+/** Check one value of a control: {value} or {problem}. */
+export function checkChoice(contents, id, text) {
+  const control = controlOf(contents, id);
+  if (!control) return { problem: `There is no setting “${shortText(id)}”; it was left out.` };
+  if (control.kind === "choice")
+    return control.options.some((o) => o.id === text)
+      ? { value: text }
+      : { problem: `“${shortText(text)}” is not one of: ${control.options.map((o) => o.label).join(", ")}.` };
+  const number = typeof text === "number" ? text : String(text).trim() === "" ? NaN : Number(String(text).replace(",", "."));
+  return number >= control.low && number <= control.high
+    ? { value: number }
+    : { problem: `“${shortText(text)}” is not a number from ${control.low} to ${control.high}.` };
+}
+
+function shortText(text) {
+  const all = text === null || text === undefined ? "empty" : String(text) || "empty";
+  return all.length > 40 ? `${all.slice(0, 40)}…` : all;
+}
+
+/** Doses of a regular regimen before an end [h]: [[time, µmol, substance, route], ...]. */
+export function regularDoses(contents, { dose, interval, route, count = Infinity, missed = 0 }, end) {
+  const per = controlOf(contents, "dose").dose;
+  const list = [];
+  const gap = interval * 24;
+  const share = missed / 100;
+  for (let i = 0; i < count && i * gap < end - 1e-9; i++)
+    if (Math.floor((i + 1) * share + 1e-9) === Math.floor(i * share + 1e-9)) list.push([i * gap, dose * per.per, per.substance, route]);
+  return dose > 0 ? list : [];
+}
+
+/** Species that a dose of an amount [µmol] by a route goes to. */
+function targetOf(contents, substance, route, amount) {
+  return contents.substances[substance][route].find(([largest]) => largest === null || amount <= largest)[1];
+}
+
+/** Boluses of a plan in time order; doses into one species at one time are added up. */
+export function boluses(contents, doses) {
+  const sums = new Map();
+  for (const [time, amount, substance, route] of doses) {
+    const target = targetOf(contents, substance, route, amount);
+    const key = `${time} ${target}`;
+    const entry = sums.get(key) ?? [time, target, 0];
+    entry[2] += amount;
+    sums.set(key, entry);
+  }
+  return [...sums.values()].sort((a, b) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1));
+}
+
+/** All doses of a scenario: methylcobalamin, and what is taken once. */
+export function dosesOf(contents, choices) {
+  const list = regularDoses(contents, choices, choices.weeks * contents.hours.week);
+  for (const { id, once } of contents.controls)
+    if (once && choices[id] > 0) list.push([0, choices[id] * once.per, once.substance, once.route]);
+  return list;
+}
+
+/** Steady supplies that begin with the first dose: what is added to each input [parameter unit]. */
+export function suppliesOf(contents, choices) {
+  const supplies = {};
+  for (const control of contents.controls) {
+    const option = control.options?.find((o) => o.id === choices[control.id]);
+    for (const [name, rate] of Object.entries(option?.supply ?? {})) supplies[name] = (supplies[name] ?? 0) + rate;
+    for (const [name, rate] of Object.entries(control.supply ?? {}))
+      if (choices[control.id] > 0) supplies[name] = (supplies[name] ?? 0) + rate * choices[control.id];
+  }
+  return supplies;
+}
+
+/** Values that the choices set: parameters and states by id. */
+export function settingsOf(contents, choices) {
+  const set = {};
+  for (const control of contents.controls) {
+    const value = choices[control.id];
+    if (control.kind === "choice") Object.assign(set, control.options.find((o) => o.id === value).set ?? {});
+    else if (control.parameter) set[control.parameter] = value * control.factor;
+  }
+  const { gamma, half, weeks, rate, units, elasticity, maximum } = contents.disease;
+  const { week, month } = contents.hours;
+  // the loss rate at which the score falls by the chosen points a month, on average over the weeks of progression
+  const hours = weeks * week;
+  const now = unitsOf(choices.baseline, gamma, half);
+  const later = unitsOf(choices.baseline - (choices.progression * hours) / month, gamma, half);
+  const scenario = contents.scenarios.find((s) => s.id === choices.scenario);
+  set[rate] = Math.log(now / later) / hours;
+  set[units] = now;
+  set[elasticity] = scenario.beta_hcy;
+  set[maximum] = scenario.ends[1];
+  return set;
+}
+
+/** Output times [h]: even steps, and dense enough after every dose that peak and trough are seen all along. */
+export function outputTimes(choices, doses, week) {
+  const end = choices.weeks * week;
+  const step = [0.5, 1, 2, 3, 6, 12, 24, 48].find((s) => end / s <= 240) ?? 96;
+  const at = new Set();
+  for (let t = 0; t < end; t += step) at.add(t);
+  at.add(end);
+  const own = doses;
+  const after = own.length <= 4 ? [0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 18, 24, 36] : own.length <= 60 ? [0, 0.5, 1, 2, 4, 8, 16, 30, 48] : own.length <= 150 ? [0, 1, 4, 12] : [0, 1];
+  const gap = choices.interval * 24;
+  for (const [time] of own) {
+    for (const more of after) if (more < gap - 1e-9 && time + more <= end) at.add(time + more);
+    if (time > 0) at.add(time - 0.01);
+  }
+  return [...at].sort((a, b) => a - b);
+}
+
+/** A person at rest: parameter and state rows with the choices and, if given, one posterior draw. */
+function rowOf(contents, kernel, set, draw) {
+  const parameters = Float64Array.from(contents.person.parameters);
+  const states = Float64Array.from(contents.person.states);
+  const put = (name, value) => {
+    if (kernel.parameter.has(name)) parameters[kernel.parameter.get(name)] = value;
+    else if (kernel.state.has(name)) states[kernel.state.get(name)] = value;
+  };
+  if (draw) contents.draws.names.forEach((name, i) => put(name, draw[i]));
+  for (const [name, value] of Object.entries(set)) put(name, value);
+  return { parameters, states };
+}
+
+export class NoAnswer extends Error {}
+
+/** Compute everything one scenario shows. */
+export function viewOf(contents, kernel, choices) {
+  const begun = performance.now();
+  const { meta } = kernel;
+  const P = meta.parameters.length;
+  const S = meta.states.length;
+  const set = settingsOf(contents, choices);
+  const scenario = contents.scenarios.find((s) => s.id === choices.scenario);
+  // rows: as chosen, both ends of the effect, without methylcobalamin, then the draws
+  const rows = [1, 0, 2, 1].map((end) => rowOf(contents, kernel, { ...set, [contents.disease.maximum]: scenario.ends[end] }));
+  for (const draw of contents.draws.rows) rows.push(rowOf(contents, kernel, set, draw));
+  const count = rows.length;
+  const parameters = new Float64Array(count * P);
+  rows.forEach((row, i) => parameters.set(row.parameters, i * P));
+
+  // the first four differ in what does not move the resting state
+  const distinct = [0, ...rows.keys()].filter((i, n) => n === 0 || i >= 4);
+  const from = new Float64Array(distinct.length * S);
+  const of = new Float64Array(distinct.length * P);
+  distinct.forEach((i, n) => {
+    from.set(rows[i].states, n * S);
+    of.set(rows[i].parameters, n * P);
+  });
+  const rest = kernel.rest(of, from);
+  if (!rest.ok[0]) throw new NoAnswer(contents.texts.no_answer);
+  const initial = new Float64Array(count * S);
+  rows.forEach((_, i) => {
+    const n = i < 4 ? 0 : i - 3;
+    initial.set(rest.states.subarray(n * S, (n + 1) * S), i * S);
+    for (const [name, source] of Object.entries(contents.own_baseline))
+      parameters[i * P + kernel.parameter.get(name)] = rest.states[n * S + kernel.state.get(source)];
+  });
+  // a supplement begins with the first dose: the person rests without it
+  for (const [name, rate] of Object.entries(suppliesOf(contents, choices)))
+    for (let i = 0; i < count; i++) parameters[i * P + kernel.parameter.get(name)] += rate;
+
+  const doses = dosesOf(contents, choices);
+  const plan = { boluses: boluses(contents, doses), settings: [] };
+  const end = choices.weeks * contents.hours.week;
+  const drugAt = regularDoses(contents, choices, end);
+  // methylcobalamin shares no species with the supplements, so that its boluses can be left out for one row
+  const targets = new Set(boluses(contents, drugAt).map((b) => b[1]));
+  const doseScale = new Float64Array(count * plan.boluses.length).fill(1);
+  plan.boluses.forEach((b, k) => {
+    if (targets.has(b[1])) doseScale[3 * plan.boluses.length + k] = 0;
+  });
+  const times = outputTimes(choices, doses, contents.hours.week);
+  const outputs = [...new Set(contents.curves.flatMap((c) => c.output))];
+  const pick = (list, size, source) => {
+    const out = new Float64Array(list.length * size);
+    list.forEach((i, n) => out.set(source.subarray(i * size, (i + 1) * size), n * size));
+    return out;
+  };
+  const runRows = (list, rtol, at, names) =>
+    kernel.run({
+      plan,
+      start: 0,
+      end,
+      rtol,
+      parameters: pick(list, P, parameters),
+      initial: pick(list, S, initial),
+      doseScale: pick(list, plan.boluses.length, doseScale),
+      times: at,
+      outputs: names,
+    });
+  const main = runRows([0, 1, 2, 3], contents.rtol.curves, times, outputs);
+  if (main.status.some((s) => s !== meta.done)) throw new NoAnswer(contents.texts.no_answer);
+  const well = [...rows.keys()].filter((i) => i >= 4 && rest.ok[i - 3]);
+  const people = runRows(well, contents.rtol.bands, times, outputs);
+  const alive = [...well.keys()].filter((n) => people.status[n] === meta.done);
+
+  // a second run of the first and the fourth: every flux and level in the last week
+  const names = [...contents.map.routes.map((r) => r.id), ...contents.map.nodes.map((n) => n.id)].filter((n) => kernel.output.has(n));
+  const lastWeek = [];
+  for (let t = end - contents.hours.week; t <= end + 1e-9; t += 6) lastWeek.push(Math.min(t, end));
+  const pair = runRows([0, 3], contents.rtol.bands, lastWeek, names);
+  const levels = [0, 1].map((row) =>
+    Object.fromEntries(names.map((name, o) => [name, timeMean(lastWeek, (t) => pair.values[(row * lastWeek.length + t) * names.length + o])])),
+  );
+
+  const curves = {};
+  for (const curve of contents.curves) {
+    const series = (row) => curveOf(curve, main.values, outputs, times.length, row);
+    const entry = { with: series(0), without: series(3) };
+    if (curve.band === "effect") {
+      const ends = [series(1), series(2)];
+      entry.low = ends[0].map((v, t) => Math.min(v, ends[1][t]));
+      entry.high = ends[0].map((v, t) => Math.max(v, ends[1][t]));
+    } else if (alive.length > 1) {
+      const all = alive.map((n) => curveOf(curve, people.values, outputs, times.length, n));
+      entry.low = entry.with.map((_, t) => quantile(all.map((s) => s[t]), 0.1));
+      entry.high = entry.with.map((_, t) => quantile(all.map((s) => s[t]), 0.9));
+    }
+    curves[curve.id] = entry;
+  }
+  return {
+    choices,
+    times,
+    rest: Array.from(initial.subarray(0, S)),
+    curves,
+    levels: { with: levels[0], without: levels[1] },
+    doses: drugAt.length,
+    total: drugAt.reduce((sum, d) => sum + d[1], 0) / controlOf(contents, "dose").dose.per,
+    draws: alive.length,
+    milliseconds: performance.now() - begun,
+  };
+}
+
+function curveOf(curve, values, outputs, count, row) {
+  const at = (name) => outputs.indexOf(name);
+  const width = outputs.length;
+  const read = (o, t) => values[(row * count + t) * width + o];
+  const [top, bottom] = [].concat(curve.output).map(at);
+  return Array.from({ length: count }, (_, t) => curve.factor * (bottom === undefined ? read(top, t) : read(top, t) / read(bottom, t)));
+}
+
+function timeMean(times, read) {
+  let sum = 0;
+  for (let t = 1; t < times.length; t++) sum += ((read(t) + read(t - 1)) / 2) * (times[t] - times[t - 1]);
+  return sum / (times.at(-1) - times[0]);
+}
+
+/** Every level and flux of the healthy reference at rest. */
+export function healthyLevels(contents, kernel) {
+  const rest = kernel.rest(Float64Array.from(contents.healthy.parameters), Float64Array.from(contents.healthy.states));
+  const names = [...contents.map.routes.map((r) => r.id), ...contents.map.nodes.map((n) => n.id)].filter((n) => kernel.output.has(n));
+  const run = kernel.run({
+    plan: { boluses: [], settings: [] },
+    start: 0,
+    end: 1,
+    parameters: Float64Array.from(contents.healthy.parameters),
+    initial: rest.states,
+    rtol: contents.rtol.curves,
+    times: [0],
+    outputs: names,
+  });
+  return Object.fromEntries(names.map((name, o) => [name, run.values[o]]));
+}
+
+/** Peak, trough, ends and area between with and without, of one curve. */
+export function summaryOf(view, id) {
+  const { times } = view;
+  const { with: y, without: z, low, high } = view.curves[id];
+  const last = times.length - 1;
+  let top = 0;
+  let bottom = times.findIndex((t) => t > 0);
+  let area = 0;
+  for (let t = 1; t <= last; t++) {
+    if (y[t] > y[top]) top = t;
+    if (y[t] < y[bottom]) bottom = t;
+    area += ((y[t] - z[t] + y[t - 1] - z[t - 1]) / 2) * (times[t] - times[t - 1]);
+  }
+  return {
+    before: z[0],
+    peak: y[top],
+    peakHour: times[top],
+    lowest: y[bottom],
+    lowestHour: times[bottom],
+    end: y[last],
+    without: z[last],
+    low: low ? low[last] : null,
+    high: high ? high[last] : null,
+    area: area / 24,
+  };
+}
+
+/** Published points that belong to a scenario. */
+export function pointsFor(contents, choices, curve) {
+  const defaults = defaultChoices(contents);
+  return contents.published.filter((point) => {
+    if (point.curve !== curve || point.hour > choices.weeks * contents.hours.week) return false;
+    return Object.entries(point.when).every(([key, value]) => {
+      if (key === "single") return regularDoses(contents, choices, choices.weeks * contents.hours.week).length === 1;
+      return choices[key] === (value === "default" ? defaults[key] : value);
+    });
+  });
+}

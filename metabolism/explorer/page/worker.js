@@ -1,0 +1,39 @@
+// The computing side of the page in a worker: one kernel, two kinds of request.
+
+import { Kernel } from "./kernel.js";
+import { healthyLevels, NoAnswer, viewOf } from "./scenario.js";
+import { FitFailed } from "./statistics.js";
+import { runStudy } from "./trial.js";
+
+/** Answer requests until the worker is ended; only the newest waiting view is computed. */
+export function serveRequests(scope) {
+  let contents;
+  let kernel;
+  let waiting = null;
+  const answer = (request) => {
+    try {
+      if (request.kind === "view") scope.postMessage({ kind: "view", id: request.id, view: viewOf(contents, kernel, request.choices) });
+      else if (request.kind === "healthy") scope.postMessage({ kind: "healthy", levels: healthyLevels(contents, kernel) });
+      else if (request.kind === "study")
+        scope.postMessage({ kind: "study", study: runStudy(contents, kernel, request.request, (progress) => scope.postMessage({ kind: "progress", ...progress })) });
+    } catch (error) {
+      const known = error instanceof NoAnswer || error instanceof FitFailed;
+      scope.postMessage({ kind: "problem", of: request.kind, id: request.id, text: known ? error.message : contents.texts.no_answer, detail: String(error.stack ?? error) });
+    }
+  };
+  scope.onmessage = ({ data }) => {
+    if (data.kind === "start") {
+      contents = data.contents;
+      kernel = new Kernel(contents.kernel, data.module);
+      scope.postMessage({ kind: "ready" });
+    } else if (data.kind === "view") {
+      // a slider sends many: those that came while one was computed are skipped, all but the last
+      if (waiting === null) setTimeout(() => {
+        const request = waiting;
+        waiting = null;
+        answer(request);
+      });
+      waiting = data;
+    } else answer(data);
+  };
+}

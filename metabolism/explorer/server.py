@@ -1,0 +1,91 @@
+"""Serves the page on this machine; it is one static file, so that nothing is computed here."""
+
+from __future__ import annotations
+
+import socket
+import webbrowser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from metabolism.errors import OutputError
+from metabolism.explorer.build import page
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one address, and only to a browser that asks for this host by its own name."""
+
+    hosts: frozenset[str] = frozenset()
+    content = b""
+
+    def do_GET(self) -> None:
+        if self.hosts and self.headers.get("Host", "").rsplit(":", 1)[0] not in self.hosts:
+            # a foreign name that leads here (DNS rebinding)
+            self.send_error(421, "Misdirected Request")
+        elif self.path.partition("?")[0] != "/":
+            self.send_error(404, "Not Found")
+        else:
+            self.send_response(200)
+            for name, value in (
+                ("Content-Type", "text/html; charset=utf-8"),
+                ("Content-Length", str(len(self.content))),
+                ("Referrer-Policy", "no-referrer"),
+                ("X-Content-Type-Options", "nosniff"),
+                ("X-Frame-Options", "SAMEORIGIN"),
+                ("Cache-Control", "no-cache"),
+            ):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(self.content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+def exposure_warning(host: str) -> str:
+    """Return what to tell a user who lets other machines reach the page; empty for this machine alone."""
+    if host in ("127.0.0.1", "::1", "localhost"):
+        return ""
+    return (
+        f"warning: on {host} anyone who can reach this computer can open the page. It holds nothing but the model, "
+        "and computes in the reader's browser. Leave out --host to keep it to yourself."
+    )
+
+
+def serve(host: str, port: int, *, show: bool = True) -> None:
+    """Serve the page until interrupted.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+        0 for any free one.
+    show : bool
+        Open the browser.
+
+    Raises
+    ------
+    OutputError
+        If the address cannot be used.
+    """
+    local = not exposure_warning(host)
+    handler = type(
+        "Handler",
+        (_Handler,),
+        {
+            "content": page().encode(),
+            "hosts": frozenset({"127.0.0.1", "localhost", "[::1]"}) if local else frozenset(),
+        },
+    )
+    server_type = type(
+        "Server", (ThreadingHTTPServer,), {"address_family": socket.AF_INET6 if ":" in host else socket.AF_INET}
+    )
+    try:
+        server = server_type((host, port), handler)
+    except OSError as error:
+        raise OutputError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port.") from None
+    name = f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{server.server_address[1]}/"
+    print(f"explorer: {address}  (stop with Ctrl-C)", flush=True)
+    if show:
+        webbrowser.open(address)
+    with server:
+        server.serve_forever()
