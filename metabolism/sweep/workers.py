@@ -15,12 +15,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, MetabolismError, UsageError
 from metabolism.model import Model
 from metabolism.progress import Progress, show, silent
 from metabolism.simulation import Study, code_versions, make_study
-from metabolism.sweep.samples import Design, Grid, as_design
+from metabolism.sweep.samples import Grid, Table, as_samples
 from metabolism.sweep.store import Store, Sweep, open_store
 from metabolism.types import Array
 
@@ -54,7 +56,7 @@ def scan(
     Parameters
     ----------
     model : Model
-    design : mapping, DataFrame, xarray.Dataset, path or Design
+    design : mapping, DataFrame, xarray.Dataset, path, Grid or Table
         A mapping of parameter id to values is a grid of all combinations, the last one varying fastest; a table is
         one run per row (samples, posterior draws, patients); or a ``.csv`` or ``.parquet`` file [model units].
     regimen : Regimen or str, optional
@@ -62,7 +64,7 @@ def scan(
     until : float or str
         End of each run [h], or text with a unit.
     endpoints : sequence of str, optional
-        E.g. ``"percent_change(hcy_plasma)"``, or names of `metabolism.simulation.endpoints.NAMED`; all of those by default.
+        E.g. ``"percent_change(hcy_plasma)"``, or names of `metabolism.simulation.NAMED`; all of those by default.
     store : path, optional
         Folder for the results; an unfinished sweep in it is continued. A temporary folder by default.
     workers : int
@@ -89,8 +91,8 @@ def scan(
         For a request, design or store that does not fit, before anything runs.
     """
     study = make_study(model, regimen, until, endpoints, **options)
-    chosen = as_design(design, study.inputs())
-    clash = set(chosen.columns) & {e.text for e in study.endpoints}
+    chosen = as_samples(design, study.inputs())
+    clash = set(chosen.names) & {e.text for e in study.endpoints}
     if clash:
         raise InvalidValue(f"'{clash.pop()}' is both a parameter and an endpoint; write the endpoint out.")
     for name, value in (("workers", workers), ("chunk", chunk)):
@@ -100,12 +102,13 @@ def scan(
     drop = weakref.finalize(study, shutil.rmtree, folder, True) if store is None else None
     about: dict[str, Any] = {
         "kind": chosen.kind,
-        "columns": list(chosen.columns),
+        "columns": list(chosen.names),
         "runs": len(chosen),
         "digest": chosen.digest,
     }
-    if isinstance(chosen, Grid):
-        about["values"] = {k: list(v) for k, v in chosen.values.items()}
+    if chosen.kind == "grid" and not isinstance(design, Table):
+        axes = design.values if isinstance(design, Grid) else design
+        about["values"] = {str(k): np.atleast_1d(np.asarray(v, dtype=float)).tolist() for k, v in axes.items()}
     with _connect(cluster) as client, open_store(folder, study.identity(), about, chunk) as target:
         todo = target.missing()
         left = sum(end - begin for begin, end in map(target.span, todo))
@@ -116,7 +119,7 @@ def scan(
         elif workers > 1 and len(todo) > 1:
             done = _in_processes(study, chosen, target, todo, min(workers, len(todo)))
         else:
-            done = ((part, *study.run(chosen.columns, chosen.rows(*target.span(part)))) for part in todo)
+            done = ((part, *study.run(chosen.names, chosen.rows(*target.span(part)))) for part in todo)
         for part, values, reasons in done:
             begin, end = target.span(part)
             target.write(part, chosen.rows(begin, end), values, reasons)
@@ -138,7 +141,7 @@ def run_part(study: Study, columns: Sequence[str], rows: Array, versions: dict[s
     return study.run(columns, rows)
 
 
-def _in_processes(study: Study, design: Design, store: Store, todo: Sequence[int], workers: int) -> Iterator[Done]:
+def _in_processes(study: Study, design: Table, store: Store, todo: Sequence[int], workers: int) -> Iterator[Done]:
     from concurrent.futures import BrokenExecutor, Future, wait
 
     from loky import get_reusable_executor
@@ -152,7 +155,7 @@ def _in_processes(study: Study, design: Design, store: Store, todo: Sequence[int
             while True:
                 for part in itertools.islice(queue, 2 * workers - len(running)):
                     rows = design.rows(*store.span(part))
-                    running[executor.submit(study.run, design.columns, rows)] = part
+                    running[executor.submit(study.run, design.names, rows)] = part
                 if not running:
                     break
                 for future in wait(running, return_when="FIRST_COMPLETED").done:
@@ -226,7 +229,7 @@ def _check_workers(client: Any) -> None:
             raise UsageError(f"worker {address} has other versions: {', '.join(differ)}; install the same everywhere.")
 
 
-def _on_cluster(client: Any, study: Study, design: Design, store: Store, todo: Sequence[int]) -> Iterator[Done]:
+def _on_cluster(client: Any, study: Study, design: Table, store: Store, todo: Sequence[int]) -> Iterator[Done]:
     from distributed import wait
     from distributed.scheduler import KilledWorker
 
@@ -240,7 +243,7 @@ def _on_cluster(client: Any, study: Study, design: Design, store: Store, todo: S
             threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
             for part in itertools.islice(queue, max(max(2 * threads, 2) - len(running), 0)):
                 rows = design.rows(*store.span(part))
-                running[client.submit(run_part, shared, design.columns, rows, versions, pure=False)] = part
+                running[client.submit(run_part, shared, design.names, rows, versions, pure=False)] = part
             if not running:
                 return
             seen = time.monotonic() if threads else seen

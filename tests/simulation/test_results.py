@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import metabolism as mb
-from metabolism.errors import InvalidValue, OutputError, SolverFailed, UnknownName
+from metabolism.errors import InvalidValue, OutputError, SolverFailed, UnknownName, UsageError
 from metabolism.files import write_atomically
 
 
@@ -136,3 +137,43 @@ def test_a_model_without_a_resting_state_says_so(model):
 
 def test_the_manifest_is_plain_json(model):
     json.loads(mb.simulate(model, None, 1).data.attrs["manifest"])
+
+
+@pytest.mark.parametrize("column", ["GFR_rl", " GFR_rel", "gfr_rel"])
+def test_a_column_that_is_nearly_a_parameter_is_refused(model, column):
+    people = pd.DataFrame({"MN_k": [1e-5, 2e-5], "age": [60, 70]})
+    with pytest.raises(UsageError, match="GFR_rel"):
+        mb.simulate(model, None, 1, patients=people.assign(**{column: 1.0}), times=[1])
+
+
+def test_a_failed_patient_keeps_its_reason_also_in_a_file(model, tmp_path):
+    broken = {"CYSTEINE_USE_k": [model.values["CYSTEINE_USE_k"], 0.0], "CYSTEINE_EXPORT_k": [1.0, 0.0]}
+    result = mb.simulate(model, None, 24, patients=broken, times=[24])
+    assert list(result.failures) == [1]
+    assert "'cysteine_liver' runs away" in result.failures[1]
+    assert mb.Result.load(result.save(tmp_path / "run.nc")).failures == result.failures
+    frame = mb.endpoints_of(model, {"x": ("final", "hcy_plasma")}, None, 24, patients=broken)
+    assert list(frame["reason"]) == ["", result.failures[1]]
+
+
+def test_a_result_too_large_for_netcdf_3_is_saved_and_read_back(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("metabolism.simulation.result.CLASSIC", 0)
+    result = mb.simulate(model, "1 mg im", 24, patients={"GFR_rel": [1.0, 0.5]}, outputs=["cbl_free"])
+    path = result.save(tmp_path / "run.nc")
+    assert path.read_bytes()[1:4] == b"HDF"
+    loaded = mb.Result.load(path)
+    assert loaded.manifest == result.manifest
+    np.testing.assert_array_equal(loaded["cbl_free"].values, result["cbl_free"].values)
+
+
+@pytest.mark.parametrize("engine", ["roadrunner", "scipy", "fast"])
+def test_times_that_differ_by_rounding_are_one_time(model, engine):
+    """3 x 26.4 h is 79.19999999999999 h or 79.2 h: the value asked for is the one after the dose, on every engine."""
+    times = [i * 26.4 for i in range(1, 4)]
+    one = mb.simulate(model, "1 mg iv every 1.1 d x 4", "5 d", outputs=["cbl_plasma"], times=times, engine=engine)
+    many = mb.simulate(
+        model, "1 mg iv every 26.4 h x 4", "5 d", outputs=["cbl_plasma"], times=[26.4, 52.8, 79.2], engine=engine
+    )
+    np.testing.assert_allclose(one["cbl_plasma"], many["cbl_plasma"], rtol=1e-6)
+    before = one.data["cbl_plasma_pre_dose"].values[1:]
+    assert (one["cbl_plasma"].values > before + 0.02).all()

@@ -20,7 +20,7 @@ import metabolism.sweep.workers as sweeping
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 from metabolism.progress import Pace, show
 from metabolism.simulation import NAMED, Endpoint, make_study
-from metabolism.sweep.samples import Grid, Table, as_design, blocks
+from metabolism.sweep.samples import Grid, Table, as_samples
 from metabolism.sweep.store import Store
 
 DOSE = "50 mg im"
@@ -53,7 +53,7 @@ class TestDesigns:
         huge = Grid({c: tuple(np.arange(1.0, 101)) for c in "abc"})
         assert len(huge) == 1_000_000
         assert huge.rows(999_999, 1_000_000).tolist() == [[100, 100, 100]]
-        assert sum(len(rows) for _, rows in blocks(huge)) == 1_000_000
+        assert sum(len(rows) for _, rows in huge.table().blocks()) == 1_000_000
 
     def test_every_kind_of_source_gives_the_same_runs(self, design, tmp_path):
         known = {*design.columns}
@@ -62,14 +62,14 @@ class TestDesigns:
         draws = xr.Dataset(
             {n: (("chain", "draw"), design[n].to_numpy().reshape(2, 12)) for n in design}, {"chain": [0, 1]}
         )
-        made = [as_design(s, known) for s in (design, tmp_path / "d.csv", str(tmp_path / "d.parquet"), draws)]
+        made = [as_samples(s, known) for s in (design, tmp_path / "d.csv", str(tmp_path / "d.parquet"), draws)]
         for other in made:
-            assert set(other.columns) == known
-            order = [other.columns.index(c) for c in design.columns]
+            assert set(other.names) == known
+            order = [other.names.index(c) for c in design.columns]
             assert np.array_equal(other.rows(0, 24)[:, order], design.to_numpy())
             assert np.array_equal(other.rows(8, 13)[:, order], design.to_numpy()[8:13])
-        assert made[0].digest == as_design(made[0], known).digest
-        assert made[0].digest != as_design(design * 1.5, known).digest
+        assert made[0].digest == as_samples(made[0], known).digest
+        assert made[0].digest != as_samples(design * 1.5, known).digest
 
     @pytest.mark.parametrize(
         ("source", "error", "words"),
@@ -84,23 +84,26 @@ class TestDesigns:
             (pd.DataFrame({"x": [1.0]}), UnknownName, "no column"),
             (pd.DataFrame({"GFR_rel": []}), InvalidValue, "no runs"),
             (pd.DataFrame({"GFR_rel": ["a"]}), InvalidValue, "no number"),
+            (pd.DataFrame({"GFR_rel": [1.0], "MN_K": [1.0]}), UsageError, "MN_k"),
+            (pd.DataFrame({"GFR_rel": [1.0], " MN_k": [1.0]}), UsageError, "MN_k"),
+            (pd.DataFrame([[1.0, 2.0]], columns=["GFR_rel", "GFR_rel"]), UsageError, "twice"),
             ("nowhere.csv", InvalidValue, "no design file"),
             (3.0, UsageError, "float"),
         ],
     )
     def test_a_wrong_design_is_refused(self, source, error, words):
         with pytest.raises(error, match=words):
-            as_design(source, {"GFR_rel"})
+            as_samples(source, {"GFR_rel", "MN_k"})
 
     def test_a_table_of_the_wrong_shape_or_file_is_refused(self, tmp_path):
         with pytest.raises(InvalidValue, match="shape"):
             Table(("a", "b"), np.ones((3, 3)))
         (tmp_path / "bad.parquet").write_text("no parquet")
         with pytest.raises(InvalidValue, match="cannot be read"):
-            as_design(tmp_path / "bad.parquet", {"GFR_rel"})
+            as_samples(tmp_path / "bad.parquet", {"GFR_rel"})
         (tmp_path / "bad.txt").write_text("x")
         with pytest.raises(InvalidValue, match=r"\.csv or \.parquet"):
-            as_design(tmp_path / "bad.txt", {"GFR_rel"})
+            as_samples(tmp_path / "bad.txt", {"GFR_rel"})
 
 
 class TestEndpoints:
