@@ -103,7 +103,7 @@ def read_unit(text: str) -> Any:
         name = _WRITTEN.get(factor["name"], factor["name"]).replace("%", "percent")
         try:
             known = registry().parse_units(MODEL_UNITS.get(name, name)) ** int(factor["power"] or 1)
-        except pint.UndefinedUnitError:
+        except (pint.UndefinedUnitError, ValueError):
             raise UnitMismatch(f"'{factor['name']}' is no unit.") from None
         unit = unit / known if factor["how"] == "/" else unit * known
     return unit

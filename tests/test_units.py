@@ -52,7 +52,9 @@ def test_what_is_not_one_number_and_one_unit_is_refused_with_the_reading_it_susp
     assert time.perf_counter() - begin < 5
 
 
-@pytest.mark.parametrize("text", ["5 h h", "5 h/", "5 (h)", "1.5e h", "5 quux", "0x10 h", "5 __import__", "16"])
+@pytest.mark.parametrize(
+    "text", ["5 h h", "5 h/", "5 nan", "5 (h)", "1.5e h", "5 quux", "0x10 h", "5 __import__", "16"]
+)
 def test_a_unit_is_names_joined_by_signs_and_a_time_needs_one(text):
     with pytest.raises(UsageError):
         magnitude(text, "h")

@@ -16,6 +16,7 @@ from metabolism.dosing.tables import read_events, write_events
 from metabolism.dosing.words import WEIGHT, quantity, read, respelled, write
 from metabolism.engines import Plan, Setting
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
+from metabolism.model import parameter_table
 from metabolism.units import magnitude
 
 if TYPE_CHECKING:
@@ -415,7 +416,13 @@ def _changes(
             raise InvalidRegimen(
                 f"'{parameter}' is the rate of an infusion of this regimen and cannot be changed besides."
             )
-        for begin, _, hold in own:
+        volume = parameter in parameter_table() and parameter_table()[parameter].kind == "volume"
+        for begin, stop, hold in own:
+            if volume and (math.isfinite(begin) or stop < end):
+                raise InvalidRegimen(
+                    f"'{parameter}' is a volume: what is in it could keep its amount or its concentration, so it can "
+                    "be changed for life only; write 'lifelong', or change the model."
+                )
             if math.isfinite(begin) and not start <= begin < end:
                 raise InvalidRegimen(
                     f"the change of {parameter} at {hold.start:g} h is outside the run of {start:g} to {end:g} h; "

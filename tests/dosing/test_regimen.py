@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from metabolism.dosing.events import Dose
 from metabolism.dosing.formulary import substances
 from metabolism.dosing.regimen import Regimen, plan
-from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
+from metabolism.errors import InvalidRegimen, InvalidValue, MetabolismError, UnitMismatch, UnknownName
 
 MECBL = 1000 / 1344.38  # umol per mg
 
@@ -282,6 +282,83 @@ def test_changes_of_one_parameter_compose_in_the_order_written():
 def test_the_rate_of_an_infusion_cannot_be_changed_besides():
     with pytest.raises(InvalidRegimen, match="rate of an infusion"):
         plan(Regimen.parse("5 mg iv over 2 h; CBL_infusion = 3 umol/h for 1 h"), 0, 24)
+
+
+def test_a_volume_can_be_changed_for_life_only():
+    for text in ("central x 2 from 1 h", "central = 3 L until 0 h"):
+        with pytest.raises(InvalidRegimen, match="'central' is a volume"):
+            plan(Regimen.parse(text), 0, 24)
+    assert plan(Regimen.parse("central x 2 lifelong"), 0, 24).settings == ((-math.inf, "central", 2.0, 0.0),)
+
+
+WORDS = [
+    *(
+        "50",
+        "mg",
+        "mg/kg",
+        "im",
+        "i.m.",
+        "iv",
+        "oral",
+        "folic",
+        "acid",
+        "every",
+        "3.5",
+        "d",
+        "x",
+        "32",
+        "then",
+        "for",
+        "lifelong",
+    ),
+    *(
+        "+",
+        ";",
+        "at",
+        "0,",
+        "from",
+        "-12",
+        "h",
+        "until",
+        "set",
+        "fasting",
+        "enzyme",
+        "CBS",
+        "GFR_rel",
+        "=",
+        "0.4",
+        "mg/d",
+        "q8h",
+    ),
+    *(
+        "nitrous",
+        "oxide",
+        "60",
+        "%",
+        "daily",
+        "over",
+        "2",
+        "1,5",
+        "08",
+        "nan",
+        "**",
+        "/",
+        ",",
+        "twice",
+        "weekly",
+        "inf",
+        "",
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14))
+def test_any_words_are_a_regimen_that_reads_back_or_are_refused_in_words(words):
+    try:
+        regimen = Regimen.parse(" ".join(words))
+    except MetabolismError:
+        return
+    assert Regimen.parse(str(regimen)) == regimen
 
 
 @pytest.mark.parametrize(
