@@ -67,7 +67,8 @@ def run(ctx):
             f"Sampled from fitted distributions the face-value difference is {difference[0]:.2f} points "
             f"({slowing[0]:.0f} % slowing); the same patients weighted to Table 1 of JETALS "
             f"(effective size {methods['effective sample size'][1]:.0f} of {len(trial.arm)}) give "
-            f"{difference[1]:.2f} ({slowing[1]:.0f} %). Over subgroups the expected difference runs from {spread.min():.2f} to "
+            f"{difference[1]:.2f} ({slowing[1]:.0f} %). Over subgroups the expected difference runs from "
+            f"{spread.min():.2f} to "
             f"{spread.max():.2f} points; a trial of 130 has an interval of {width:.1f} points for all of its patients."
         ),
         tables={
