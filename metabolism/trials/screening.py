@@ -106,7 +106,7 @@ def select(model: Model, count: int, run_in: RunIn, seed: int) -> Cohort:
     return Cohort(people, counts)
 
 
-#: Screening stops after this many candidates without enough eligible ones.
+#: Screening stops after this many candidates, or 200 a patient, without enough eligible ones.
 SCREENING_LIMIT = 400_000
 
 
@@ -157,7 +157,7 @@ def screen(
         parts.append({"body": mine} | {k: v[mine] for k, v in crowd.items()} | {k: v[keep] for k, v in drawn.items()})
         found += int(keep.sum())
         if found < count and (
-            counts["candidates"] >= SCREENING_LIMIT
+            counts["candidates"] >= max(SCREENING_LIMIT, 200 * count)
             or (counts["candidates"] >= 20_000 and found < counts["candidates"] / 2000)
         ):
             stages = ", ".join(f"{k} {v}" for k, v in counts.items())
