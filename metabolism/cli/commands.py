@@ -6,18 +6,17 @@ import argparse
 import codecs
 import os
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from metabolism.cli import course, evidence, look, release, studies
-from metabolism.cli.shared import EVERYWHERE, Command, Option, carry_out
+from metabolism.cli.shared import carry_out
 from metabolism.errors import MetabolismError, OutputError, UnknownName, UsageError
 
-#: Every command by name, in the order of the help.
-COMMANDS: dict[str, Command] = {
-    command.name: command for module in (look, course, evidence, studies, release) for command in module.COMMANDS
-}
+#: What carries out each command; ``commands.toml`` says what it is called, takes and shows.
+ACTIONS = course.ACTIONS | evidence.ACTIONS | look.ACTIONS | release.ACTIONS | studies.ACTIONS
 
 GREETING = """metabolism: one-carbon metabolism, methylcobalamin and ALSFRS-R, as an executable model.
 
@@ -60,33 +59,60 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
+    table = tomllib.loads((Path(__file__).parent / "commands.toml").read_text(encoding="utf-8"))
     commands = parser.add_subparsers(dest="command", metavar="command", parser_class=_Parser)
-    for command in COMMANDS.values():
+    for command in table["command"]:
         sub = commands.add_parser(
-            command.name,
-            help=command.help,
-            description=command.help[:1].upper() + command.help[1:] + ".",
+            command["name"],
+            help=command["help"],
+            description=command["help"][:1].upper() + command["help"][1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog="examples:\n" + "\n".join(f"  {line}" for line in command.examples),
+            epilog="examples:\n" + "\n".join(f"  {line}" for line in command["examples"]),
         )
-        for entry in (*command.options, *EVERYWHERE):
-            if isinstance(entry, Option):
-                _add(sub, entry)
-                continue
-            group = sub.add_mutually_exclusive_group(required=True)
-            for one in entry:
-                _add(group, one)
+        group = sub.add_mutually_exclusive_group(required=True) if "one_of" in command else sub
+        for place, entries in ((group, command.get("one_of", [])), (sub, command["options"] + table["everywhere"])):
+            for entry in entries:
+                _add(place, table["options"][entry] if isinstance(entry, str) else entry)
     return parser
 
 
-def _add(parser: Any, entry: Option) -> None:
-    action = parser.add_argument(*entry.flags, **entry.settings)
-    if entry.names:
-        action.completer = _completer(entry.names)
+def _add(place: Any, entry: dict[str, Any]) -> None:
+    """Add an option as the table has it: its flag, what argparse takes, and what completes it."""
+    settings = {k: v for k, v in entry.items() if k not in ("flag", "complete")}
+    if "type" in settings:
+        settings["type"] = {"int": int, "float": float}[settings["type"]]
+    if settings.get("default") == "cores":
+        settings["default"] = os.cpu_count() or 1
+    action = place.add_argument(entry["flag"], **settings)
+    if "complete" in entry:
+        action.completer = _completer(entry["complete"])
 
 
-def _completer(names: Callable[[], Iterable[str]]) -> Callable[..., list[str]]:
-    return lambda prefix, **_: [n for n in names() if n.startswith(prefix)]
+def _names(what: str) -> Iterable[str]:
+    """Return what completes an option: names of a kind, or the words themselves."""
+    from metabolism.exports import FORMATS
+    from metabolism.model import equations, load, parameter_table, set_names
+    from metabolism.report import experiment_names
+    from metabolism.trials import scenarios
+
+    def outputs() -> list[str]:
+        system = equations(load())
+        return [*system.states, *system.computed]
+
+    kinds: dict[str, Callable[[], Iterable[str]]] = {
+        "experiments": experiment_names,
+        "sets": set_names,
+        "scenarios": scenarios,
+        "formats": lambda: FORMATS,
+        "parameters": lambda: (f"{p}=" for p in parameter_table()),
+        "outputs": outputs,
+        "ids": lambda: [*outputs(), *parameter_table()],
+    }
+    return kinds[what]() if what in kinds else what.split()
+
+
+def _completer(what: str) -> Callable[..., list[str]]:
+    return lambda prefix, **_: [n for n in _names(what) if n.startswith(prefix)]
 
 
 #: What a console that cannot show a character is given in its place.
@@ -122,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             print(GREETING)
             return 0
-        return carry_out(COMMANDS[arguments.command], arguments)
+        return carry_out(ACTIONS[arguments.command], arguments)
     except MetabolismError as error:
         print(f"metabolism: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code

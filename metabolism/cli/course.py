@@ -8,20 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metabolism.cli.look import output_names
-from metabolism.cli.shared import (
-    ENGINE,
-    MODEL,
-    REGIMEN,
-    UNTIL,
-    Arguments,
-    Command,
-    chosen_model,
-    in_force,
-    option,
-    print_table,
-    working,
-)
+from metabolism.cli.shared import Arguments, chosen_model, in_force, print_table, working
 from metabolism.errors import InvalidValue, UsageError
 
 if TYPE_CHECKING:
@@ -295,32 +282,5 @@ def _figure(result: Result, shown: dict[str, Shown], until: float, title: str) -
     return figure
 
 
-#: The commands of this file.
-COMMANDS = (
-    Command(
-        "simulate",
-        "simulate one patient",
-        _simulate,
-        (
-            REGIMEN,
-            UNTIL,
-            option("--output", action="append", metavar="ID", names=output_names, help="what to report; repeatable"),
-            option(
-                "--units", default="clinical", names=lambda: ("clinical", "model"), help="clinical (default) or model"
-            ),
-            option("--plot", metavar="FILE", help="draw the course into a .png, .svg or .pdf"),
-            option("--csv", metavar="FILE", help="write all time points here, in model units"),
-            option("--uncertainty", type=int, metavar="N", help="90 %% band from N draws of the fitted parameters"),
-            ENGINE,
-            *MODEL,
-        ),
-        (
-            'metabolism simulate --regimen "50 mg im every 3.5 d x 32" --plot course.png',
-            "metabolism simulate --set als_patient --scenario face_value \\\n"
-            '      --regimen "50 mg im every 3.5 d x 32"',
-            "metabolism simulate --set b12_deficient --until '10 weeks' \\\n"
-            '      --regimen "1 mg hydroxocobalamin im weekly x 8"',
-            "metabolism simulate --param GFR_rel=0.5 --output hcy_plasma --until '1 week'",
-        ),
-    ),
-)
+#: What carries out each command of this file.
+ACTIONS = {"simulate": _simulate}

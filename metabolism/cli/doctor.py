@@ -89,13 +89,10 @@ def _model() -> list[Finding]:
     from metabolism.model import equations, load
 
     system = equations(load())
-    return [
-        Finding(
-            "ok",
-            "model",
-            f"{len(system.states)} states, {len(system.reactions)} reactions, {len(system.parameters)} parameters",
-        )
-    ]
+    counts = (
+        f"{len(system.states)} states, {len(system.computed)} rules and reactions, {len(system.parameters)} constants"
+    )
+    return [Finding("ok", "model", counts)]
 
 
 def _solvers(engines: tuple[str, ...]) -> list[Finding]:

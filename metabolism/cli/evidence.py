@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metabolism.cli.shared import (
-    MODEL,
-    WORKERS,
-    Arguments,
-    Command,
-    check_counts,
-    chosen_model,
-    option,
-    progress_bar,
-)
+from metabolism.cli.shared import Arguments, check_counts, chosen_model, progress_bar
 from metabolism.errors import OutputError
 
 
@@ -97,37 +88,5 @@ def _fit(arguments: Arguments) -> int:
     return 0
 
 
-#: The commands of this file.
-COMMANDS = (
-    Command(
-        "qualify",
-        "run the study cases and judge the model against them",
-        _qualify,
-        (
-            option(
-                "--cases", action="append", metavar="FILE", help="case file; may be repeated (default: all shipped)"
-            ),
-            option("--markdown", metavar="FOLDER", help="write pages for the documentation here"),
-            option("--uncertainty", type=int, metavar="N", help="add 90 %% intervals from N draws of the parameters"),
-            option("--peers", nargs="+", metavar="FILE|ID", help="run published SBML models beside ours"),
-            WORKERS,
-            *MODEL,
-        ),
-        ("metabolism qualify", "metabolism qualify --json board.json"),
-    ),
-    Command(
-        "fit",
-        "calibrate: fit, profiles, posterior draws, report",
-        _fit,
-        (
-            option("--definition", default="onecarbon3", metavar="FIT", help="a fit of models/fits, or a file"),
-            option("--out", default="results/fit", metavar="DIR", help="folder; a fit that stopped goes on there"),
-            option("--starts", type=int, help="number of starts (default: the definition's)"),
-            option("--proposals", type=int, default=2000, help="candidates for the posterior (default: 2000)"),
-            option("--adopt", action="store_true", help="write the fitted values into models/"),
-            WORKERS,
-            *MODEL,
-        ),
-        ("metabolism fit", "metabolism fit --starts 2 --out results/fit"),
-    ),
-)
+#: What carries out each command of this file.
+ACTIONS = {"qualify": _qualify, "fit": _fit}

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metabolism.cli.shared import (
-    ENGINE,
-    MODEL,
-    OUT,
-    SEED,
-    WORKERS,
-    Arguments,
-    Command,
-    check_counts,
-    chosen_model,
-    option,
-    print_list,
-    progress_bar,
-    working,
-)
+from metabolism.cli.shared import Arguments, check_counts, chosen_model, print_list, progress_bar, working
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 
 #: A list: heads, and rows of as many texts, the id first.
@@ -221,110 +207,14 @@ def _completion(arguments: Arguments) -> int:
     return 0
 
 
-def _names() -> Iterable[str]:
-    from metabolism.report import experiment_names
-
-    return experiment_names()
-
-
-def output_names() -> Iterable[str]:
-    """Return the ids of what can be reported, for completion."""
-    from metabolism.model import equations, load
-
-    system = equations(load())
-    return [*system.states, *system.computed]
-
-
-def _ids() -> Iterable[str]:
-    from metabolism.model import parameter_table
-
-    return [*output_names(), *parameter_table()]
-
-
-#: The commands of this file.
-COMMANDS = (
-    Command(
-        "list",
-        "list experiments, sets, parameters, outputs, substances or scenarios",
-        _list,
-        (
-            option("what", nargs="?", default="experiments", names=lambda: LISTS, help=", ".join(LISTS)),
-            option("words", nargs="*", help="only what has these words in its id, name or source"),
-        ),
-        ("metabolism list", "metabolism list parameters homocysteine", "metabolism list sets --json"),
-    ),
-    Command(
-        "show",
-        "explain any reaction, species, derived quantity or parameter",
-        _show,
-        (option("id", names=_ids, help="its id; find one with metabolism list parameters WORD"), *MODEL),
-        (
-            "metabolism show MS_liver",
-            "metabolism show hcy_plasma",
-            "metabolism show GFR_rel --set renal_impairment",
-        ),
-    ),
-    Command(
-        "run",
-        "run an experiment and write its report",
-        _run,
-        (
-            option("name", names=_names, help="a shipped experiment, or the path of your own .py file"),
-            option("--quick", action="store_true", help="same code path on a smaller cohort"),
-            OUT,
-            SEED,
-            WORKERS,
-            ENGINE,
-            *MODEL,
-        ),
-        (
-            "metabolism run jetals",
-            "metabolism run path/to/mine.py",
-            "metabolism run pk_im_single_dose --quick --json result.json",
-        ),
-    ),
-    Command(
-        "new",
-        "write the file of a new experiment, to be filled in",
-        _new,
-        (
-            option("what", choices=["experiment"], metavar="experiment", help="the word 'experiment'"),
-            option("name", help="its id: letters, digits and _"),
-            option("--out", default=".", metavar="DIR", help="folder of the file (default: the current one)"),
-        ),
-        ("metabolism new experiment my_question",),
-    ),
-    Command(
-        "report",
-        "write one page over the newest run of every experiment",
-        _report,
-        (OUT,),
-        ("metabolism report", "metabolism report --out results"),
-    ),
-    Command(
-        "explore",
-        "open the model as a web page on this machine",
-        _explore,
-        (
-            option("--port", type=int, default=8000, help="port, 0 for any free one (default: 8000)"),
-            option("--host", default="127.0.0.1", help="address to listen on (default: this machine only)"),
-            option("--build", metavar="PATH", help="write the page to one HTML file instead of serving it"),
-            option("--no-browser", action="store_true", help="do not open the browser"),
-        ),
-        ("metabolism explore", "metabolism explore --build trial.html"),
-    ),
-    Command(
-        "doctor",
-        "check the installation and say the remedy",
-        _doctor,
-        (OUT, option("--solvers", action="store_true", help="run the referees too: libRoadRunner and scipy (10 s)")),
-        ("metabolism doctor", "metabolism doctor --solvers", "metabolism doctor --json"),
-    ),
-    Command(
-        "completion",
-        "print the script that completes commands and names",
-        _completion,
-        (option("shell", metavar="shell", help="bash, zsh or fish"),),
-        ('eval "$(metabolism completion bash)"', "metabolism completion zsh >> ~/.zshrc"),
-    ),
-)
+#: What carries out each command of this file.
+ACTIONS = {
+    "list": _list,
+    "show": _show,
+    "run": _run,
+    "new": _new,
+    "report": _report,
+    "explore": _explore,
+    "doctor": _doctor,
+    "completion": _completion,
+}

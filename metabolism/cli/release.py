@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from metabolism.cli.shared import MODEL, REGIMEN, UNTIL, Arguments, Command, chosen_model, in_force, option, working
+from metabolism.cli.shared import Arguments, chosen_model, in_force, working
 from metabolism.errors import UsageError
 from metabolism.files import check_target, write_text
 
@@ -106,80 +104,5 @@ def _evidence(arguments: Arguments) -> int:
     return 0
 
 
-def _formats() -> Iterable[str]:
-    from metabolism.exports import FORMATS
-
-    return FORMATS
-
-
-_LIMITS = (
-    option("--until", default="2 weeks", metavar="TIME", help="end of the run that executes events (2 weeks)"),
-    option("--seconds", type=int, default=300, help="time limit of reading a file (300)"),
-    option("--megabytes", type=int, default=4000, help="memory limit of reading a file (4000)"),
-)
-
-#: The commands of this file.
-COMMANDS = (
-    Command(
-        "check",
-        "check model, numbers, sources and data",
-        _check,
-        (option("--rewrite", action="store_true", help="write derived values and the SBML build afresh first"),),
-        ("metabolism check", "metabolism check --rewrite", "metabolism check --json"),
-    ),
-    Command(
-        "export",
-        "write the model for other tools: SBML, OMEX, PEtab, code, report",
-        _export,
-        (
-            option(
-                "format",
-                names=_formats,
-                help="sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, python, julia, r, latex, markdown, report, "
-                "parameters",
-            ),
-            option("path", help="the file to write (a folder for petab)"),
-            REGIMEN,
-            UNTIL,
-            option("--start", default="rest", help="initial values: rest (default) or initial (the table's)"),
-            *MODEL,
-        ),
-        (
-            'metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"',
-            "metabolism export omex als.omex --scenario face_value",
-            "metabolism export antimony als.ant --set mthfr_677tt",
-        ),
-    ),
-    Command(
-        "fingerprint",
-        "print resting state, fluxes, control coefficients and event ledger",
-        _fingerprint,
-        (
-            option("file", nargs="?", help="an SBML file; our own model by default"),
-            REGIMEN,
-            option("--compare", nargs=2, metavar=("A", "B"), help="report where two written fingerprints differ"),
-            option("--rtol", type=float, default=1e-6, help="largest accepted relative difference (1e-6)"),
-            *_LIMITS,
-            *MODEL,
-        ),
-        (
-            "metabolism fingerprint",
-            "metabolism fingerprint --json als.json",
-            "metabolism fingerprint --compare a.json b.json",
-        ),
-    ),
-    Command(
-        "compare",
-        "print the fingerprint of a foreign SBML file beside ours",
-        _compare,
-        (option("file", help="an SBML file"), *_LIMITS, *MODEL),
-        ("metabolism compare model.xml",),
-    ),
-    Command(
-        "evidence",
-        "write what supports the model, by the headings of M15, V&V40 and others",
-        _evidence,
-        (option("--out", metavar="PATH", help="write a .md or .html file instead of printing Markdown"),),
-        ("metabolism evidence", "metabolism evidence --out evidence.html"),
-    ),
-)
+#: What carries out each command of this file.
+ACTIONS = {"check": _check, "export": _export, "fingerprint": _fingerprint, "compare": _compare, "evidence": _evidence}

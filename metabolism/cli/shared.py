@@ -1,4 +1,4 @@
-"""What the commands share: how a command is written down, the model it runs on, and how an answer is shown."""
+"""What the commands share: the model they run on, and how an answer is shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metabolism.errors import InvalidValue, UsageError
@@ -22,85 +21,6 @@ if TYPE_CHECKING:
 
 #: What the user asked for.
 Arguments = argparse.Namespace
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option or argument: as argparse takes it, and the names a shell completes it with."""
-
-    flags: tuple[str, ...]
-    settings: dict[str, Any]
-    names: Callable[[], Iterable[str]] | None = None
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command of the table: what it is called, does, takes, and examples of it.
-
-    Attributes
-    ----------
-    action : callable
-        Carries it out, puts what a script may want into ``arguments.payload`` and returns the exit code.
-    options : tuple
-        Options; those in a tuple of their own exclude each other, and one of them must be given.
-    """
-
-    name: str
-    help: str
-    action: Callable[[Arguments], int]
-    options: tuple[Option | tuple[Option, ...], ...]
-    examples: tuple[str, ...]
-
-
-def option(*flags: str, names: Callable[[], Iterable[str]] | None = None, **settings: Any) -> Option:
-    """Write down an option of argparse."""
-    return Option(flags, settings, names)
-
-
-def _sets() -> Iterable[str]:
-    from metabolism.model import set_names
-
-    return set_names()
-
-
-def _parameters() -> Iterable[str]:
-    from metabolism.model import parameter_table
-
-    return (f"{p}=" for p in parameter_table())
-
-
-def _scenarios() -> Iterable[str]:
-    from metabolism.trials import scenarios
-
-    return scenarios()
-
-
-#: Options that choose the model.
-MODEL = (
-    option(
-        "--set", action="append", default=[], metavar="NAME", dest="sets", names=_sets, help="apply a parameter set"
-    ),
-    option("--param", action="append", default=[], metavar="ID=VALUE", names=_parameters, help="change one value"),
-    option("--scenario", metavar="NAME", names=_scenarios, help="assumed drug effect (default: none)"),
-)
-REGIMEN = option("--regimen", metavar="TEXT", help='e.g. "50 mg im every 3.5 d x 32"')
-UNTIL = option("--until", default="16 weeks", metavar="TIME", help="end of the run (default: 16 weeks)")
-ENGINE = option(
-    "--engine",
-    default="auto",
-    names=lambda: ("auto", "fast", "roadrunner", "scipy"),
-    help="auto (fast), fast, or a referee: roadrunner, scipy",
-)
-WORKERS = option("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
-SEED = option("--seed", type=int, default=1, metavar="N", help="random seed (default: 1)")
-OUT = option("--out", default="results", metavar="DIR", help="folder for results (default: results)")
-
-#: Options of every command.
-EVERYWHERE = (
-    option("--quiet", action="store_true", help="print nothing but errors; the exit code says the rest"),
-    option("--json", nargs="?", const="-", metavar="FILE", help="print JSON in place of text, or write it to FILE"),
-    option("--force", action="store_true", help="overwrite existing files"),
-)
 
 
 def check_counts(arguments: Arguments, **least: int) -> None:
@@ -189,7 +109,7 @@ def working(text: str) -> Iterator[None]:
         yield
 
 
-def carry_out(command: Command, arguments: Arguments) -> int:
+def carry_out(action: Callable[[Arguments], int], arguments: Arguments) -> int:
     """Run a command in the mode asked for and return its exit code."""
     from metabolism.files import check_target, write_text
 
@@ -201,7 +121,7 @@ def carry_out(command: Command, arguments: Arguments) -> int:
         open(os.devnull, "w", encoding="utf-8") as nowhere,
         redirect_stdout(nowhere if arguments.quiet or target == "-" else sys.stdout),
     ):
-        code = command.action(arguments)
+        code = action(arguments)
     if target is None:
         return code
     text = json.dumps(plain(arguments.payload), indent=1, ensure_ascii=False, allow_nan=False)

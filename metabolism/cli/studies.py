@@ -6,23 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.cli.shared import (
-    ENGINE,
-    MODEL,
-    OUT,
-    REGIMEN,
-    SEED,
-    UNTIL,
-    WORKERS,
-    Arguments,
-    Command,
-    check_counts,
-    chosen_model,
-    in_force,
-    option,
-    print_frame,
-    progress_bar,
-)
+from metabolism.cli.shared import Arguments, check_counts, chosen_model, in_force, print_frame, progress_bar
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.files import check_target, write_atomically
 from metabolism.units import number
@@ -332,100 +316,5 @@ def _values(option: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
         raise InvalidValue(f"{option} '{text}' cannot be read: {str(error).rstrip('.')}.") from None
 
 
-#: Options of a study, by the fields of it.
-_STUDY = (
-    REGIMEN,
-    UNTIL,
-    option(
-        "--endpoint",
-        action="append",
-        metavar="TEXT",
-        help="hcy_change, sam_sah, mma, cobalamin_auc, alsfrs_change, treatment_difference, or e.g. "
-        "'max(cbl_plasma)', 'change(alsfrs_r) vs untreated'; may be repeated",
-    ),
-    option(
-        "--own-baseline",
-        action="append",
-        default=[],
-        metavar="ID=OUTPUT",
-        help="set a parameter to each run's own resting value, e.g. MN_hcy_ref=hcy_plasma",
-    ),
-    option("--closed", action="store_true", help="derive capacities anew, so that the reference state rests"),
-    ENGINE,
-    option("--store", type=Path, metavar="DIR", help="keep runs here; an unfinished store is continued"),
-    option("--workers", type=int, default=1, metavar="N", help="processes (default: 1)"),
-    option("--cluster", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://10.0.0.1:8786"),
-)
-
-#: The commands of this file.
-COMMANDS = (
-    Command(
-        "scan",
-        "run a grid, table, cohort or posterior draws into a resumable store",
-        _scan,
-        (
-            (
-                option("--grid", action="append", metavar="ID=A:B:N|V,V,..", help="values of a parameter; repeatable"),
-                option("--design", metavar="FILE", help="one run per row of a .csv or .parquet file"),
-                option("--cohort", type=int, metavar="N", help="N virtual patients of the JETALS run-in"),
-                option("--draws", type=int, metavar="N", help="N draws of the fitted parameters"),
-            ),
-            *_STUDY,
-            SEED,
-            option("--chunk", type=int, metavar="N", help="runs per part file"),
-            option("--csv", metavar="FILE", help="also write the whole table here"),
-            *MODEL,
-        ),
-        ('metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --endpoint hcy_change',),
-    ),
-    Command(
-        "sensitivity",
-        "say which inputs drive an endpoint: local, one at a time, global",
-        _sensitivity,
-        (
-            option("method", metavar="METHOD", help=", ".join([*_GLOBAL, *_LOCAL])),
-            *_STUDY,
-            option("--factor", action="append", default=[], metavar="ID[=LOW:HIGH]", help="may be repeated"),
-            *(
-                option(f"--{name}", action="append", help=f"only parameters of this {name}; may be repeated")
-                for name in ("module", "kind", "confidence")
-            ),
-            option("--spread", type=float, help="vary by this fraction about the present value, not by prior"),
-            option("--cohort", type=int, metavar="N", help="take N virtual patients as the distribution"),
-            option("--n", type=int, help="base sample size (default: that of the method)"),
-            SEED,
-            option("--out", metavar="DIR", help="write tables and figures here"),
-            *MODEL,
-        ),
-        ('metabolism sensitivity sobol --endpoint hcy_change --n 64 \\\n      --regimen "50 mg im every 3.5 d x 32"',),
-    ),
-    Command(
-        "design",
-        "compute power, assurance and overstatement of a trial design",
-        _trial_design,
-        (
-            option("name", help="a shipped design (jetals, e0761, ...) or a .toml file"),
-            option("--effect", default="0.25,0.35,0.425", help="true reductions of the loss rate, with commas"),
-            option("--prior", default="0.27,0.10", help="mean,SD of the effect for the assurance, or none"),
-            option("--patients", help="numbers randomised"),
-            option("--weeks", help="lengths of treatment [weeks]"),
-            option("--run-in", dest="run_in", help="windows such as 1-2,1-4,none [points]"),
-            option("--onset-limit", dest="onset_limit", help="longest times since onset [months]"),
-            option("--hcy-min", dest="hcy_min", help="smallest resting homocysteine [uM]"),
-            option("--dose", help='amounts, e.g. "25 mg,50 mg"'),
-            option("--interval", help='intervals, e.g. "3.5 d,7 d"'),
-            option("--replicates", type=int, default=400, metavar="N", help="trials per row (default: 400)"),
-            option("--bodies", type=int, default=256, metavar="N", help="virtual bodies simulated (default: 256)"),
-            OUT,
-            SEED,
-            WORKERS,
-            *MODEL[:2],
-        ),
-        (
-            "metabolism design jetals --effect 0.25,0.35,0.425",
-            "metabolism design jetals --effect 0.2,0.3 --patients 130,260,520 --weeks 16",
-            "metabolism design my_trial.toml --effect 0.27 --run-in 1-2,1-4,none",
-            'metabolism design jetals --effect 0.3 --dose "25 mg,50 mg" --hcy-min 0,15',
-        ),
-    ),
-)
+#: What carries out each command of this file.
+ACTIONS = {"scan": _scan, "sensitivity": _sensitivity, "design": _trial_design}

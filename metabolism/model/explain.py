@@ -34,7 +34,8 @@ def describe(model: Model, name: str) -> str:
     if name in model.table:
         return "\n".join(_row(model, name, indent=""))
     known = [*formulas, *system.states, *model.table]
-    raise UnknownName("reaction, species or parameter", name, known, "List them with `metabolism list`.")
+    remedy = "Search with `metabolism list parameters WORD` or `metabolism list outputs WORD`."
+    raise UnknownName("reaction, species or parameter", name, known, remedy)
 
 
 def _unit(unit: str) -> str:
