@@ -250,6 +250,7 @@ def score(facts: Facts, predicted: Mapping[str, Array]) -> Score:
 
     >>> import pandas as pd
     >>> rows = {"id": ["fall"], "scored": "yes", "kind": "gaussian", "value": 2.0, "se": 1.0, "comparisons": 1}
+    >>> rows["silent_density"] = 0.0
     >>> facts = Facts.of(pd.DataFrame(rows))
     >>> earned = score(facts, {"fall": np.array([2.0, 2.0])})
     >>> round(earned.log_marginal, 6), earned.effective

@@ -38,6 +38,7 @@ from metabolism.model import (
     stale_rows,
     untraceable,
 )
+from metabolism.report.fluxmap import layout_problems
 from metabolism.sbml import RESIDUAL
 from metabolism.simulation import steady_state
 from metabolism.trials import scenarios
@@ -303,6 +304,11 @@ def _cases_are_as_published() -> list[str]:
 def _enzymes_have_capacities() -> list[str]:
     known = set(equations(load()).parameters)
     return [f"{name}: '{p}' is no parameter" for name, own in enzymes().items() for p in own if p not in known]
+
+
+@_check("every reaction and state has a place on the flux map, and every route there is what its reaction does")
+def _flux_map_is_complete() -> list[str]:
+    return layout_problems(load())
 
 
 @_check("every element has a name, a unit, an SBO term and, if it is a thing or a process, an identifier")

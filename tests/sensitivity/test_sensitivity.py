@@ -302,7 +302,7 @@ class TestOnTheModel:
         assert any("can be missed" in n for n in found.notes)
 
     def test_closed_runs_rest_at_the_reference(self, model):
-        design = pd.DataFrame({"MS_liver_Km_hcy": model.values["MS_liver_Km_hcy"] * np.array([1.0, 2.0])})
+        design = pd.DataFrame({"CBS_Km_hcy": model.values["CBS_Km_hcy"] * np.array([1.0, 2.0])})
         open_, closed = (
             mb.scan(model, design, None, 1, endpoints=["initial(hcy_plasma)"], closed=c).values()[:, 0]
             for c in (False, True)
