@@ -108,7 +108,7 @@ COMMANDS = (
                 "--cases", action="append", metavar="FILE", help="case file; may be repeated (default: all shipped)"
             ),
             option("--markdown", metavar="FOLDER", help="write pages for the documentation here"),
-            option("--uncertainty", type=int, metavar="N", help="add 90 %% intervals from N draws of the parameters"),
+            option("--uncertainty", type=int, metavar="N", help="add predictive 90 %% intervals from N draws"),
             option("--peers", nargs="+", metavar="FILE|ID", help="run published SBML models beside ours"),
             WORKERS,
             *MODEL,
