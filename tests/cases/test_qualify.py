@@ -548,12 +548,12 @@ def test_draws_come_closed_from_the_shipped_sample_or_say_how_to_make_one(model,
         draws(model, 10)
     (tmp_path / "fits" / "one").mkdir(parents=True)
     (tmp_path / "fits" / "two").mkdir()
-    (tmp_path / "fits" / "one" / "posterior.csv").write_text("BETAINE_CLEARANCE_CL\n1.0\n1.2\n1.4\n", encoding="utf-8")
+    (tmp_path / "fits" / "one" / "posterior.csv").write_text("BETAINE_CLEARANCE_CL\n4.0\n5.0\n6.0\n", encoding="utf-8")
     (tmp_path / "fits" / "two" / "posterior.csv").write_text("CBL_CLf\n5.0\n6.0\n5.5\n", encoding="utf-8")
     with pytest.raises(InvalidValue, match="holds 3"):
         draws(model, 4)
     found = draws(model, 3)
-    assert found["BETAINE_CLEARANCE_CL"].tolist() == [1.0, 1.2, 1.4]
+    assert found["BETAINE_CLEARANCE_CL"].tolist() == [4.0, 5.0, 6.0]
     assert found["CBL_CLf"].tolist() == [5.0, 6.0, 5.5], "each fit has its own sample"
     # closed: more betaine clearance needs more betaine for the same reference state
     assert found["BETAINE_DIET_rate"].is_monotonic_increasing
