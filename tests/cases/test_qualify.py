@@ -540,6 +540,7 @@ def test_the_board_shows_version_1_beside_and_what_was_tuned_in_view(model, tmp_
     assert "version 1: 0 of 1 of these rows pass, and 1 of the same in this one" in text
     assert "rows that pass: check, tuned in view 1 of 1 (100 %); check, not seen before 1 of 1 (100 %)" in text
     assert "pass, check, tuned in view |" in board_markdown(board)
+    assert "- splits by study were fixed on 2026-11-29" in board_markdown(board)
 
 
 def test_draws_come_closed_from_the_shipped_sample_or_say_how_to_make_one(model, tmp_path, monkeypatch):
