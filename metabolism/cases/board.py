@@ -166,6 +166,8 @@ def qualify(
 ) -> Board:
     """Run all rows and judge them.
 
+    A baseline that cannot be met refuses its case: none of its rows has a value, and all say why.
+
     Parameters
     ----------
     model : Model
@@ -181,8 +183,6 @@ def qualify(
     Returns
     -------
     Board
-
-    A baseline that cannot be met refuses its case: none of its rows has a value, and all say why.
     """
     made = predict(model, rows, workers=workers, progress=progress)
     intervals: list[tuple[float, float] | None] = [None] * len(rows)

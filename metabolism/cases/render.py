@@ -225,6 +225,8 @@ def _counts(board: Board) -> list[str]:
     views = dict.fromkeys(v.view for v in verdicts)
     rows = {view: [v.passed for v in verdicts if v.view == view] for view in views}
     text.append("rows that pass: " + "; ".join(f"{view} {share(sum(own), len(own))}" for view, own in rows.items()))
+    if days := sorted({v.row.fixed for v in verdicts} - {""}):
+        text.append(f"splits by study were fixed on {', '.join(days)}")
     if first := _Columns(board).first:
         ours = sum(v.passed for v in verdicts if v.row.id in first)
         theirs = sum(word == "pass" for _, word in first.values())

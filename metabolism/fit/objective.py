@@ -344,16 +344,6 @@ class Fit:
         """Covariance of the log parameters: inverse of J'J, priors included (Laplace approximation)."""
         return np.asarray(np.linalg.inv(self.jacobian.T @ self.jacobian))
 
-    @property
-    def standard_errors(self) -> Array:
-        """Standard errors of the log parameters."""
-        return np.asarray(np.sqrt(np.diag(self.covariance)))
-
-    @property
-    def correlation(self) -> Array:
-        """Correlation matrix of the log parameters."""
-        return self.covariance / np.outer(self.standard_errors, self.standard_errors)
-
 
 def least_squares(
     objective: Objective, folder: Path, progress: Progress | None = None, starts: int | None = None, limit: int = 25

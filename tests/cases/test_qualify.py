@@ -540,6 +540,7 @@ def test_the_board_shows_version_1_beside_and_what_was_tuned_in_view(model, tmp_
     assert "version 1: 0 of 1 of these rows pass, and 1 of the same in this one" in text
     assert "rows that pass: check, tuned in view 1 of 1 (100 %); check, not seen before 1 of 1 (100 %)" in text
     assert "pass, check, tuned in view |" in board_markdown(board)
+    assert "- splits by study were fixed on 2026-11-29" in board_markdown(board)
 
 
 def test_draws_come_closed_from_the_shipped_sample_or_say_how_to_make_one(model, tmp_path, monkeypatch):
@@ -548,12 +549,12 @@ def test_draws_come_closed_from_the_shipped_sample_or_say_how_to_make_one(model,
         draws(model, 10)
     (tmp_path / "fits" / "one").mkdir(parents=True)
     (tmp_path / "fits" / "two").mkdir()
-    (tmp_path / "fits" / "one" / "posterior.csv").write_text("BETAINE_CLEARANCE_CL\n1.0\n1.2\n1.4\n", encoding="utf-8")
+    (tmp_path / "fits" / "one" / "posterior.csv").write_text("BETAINE_CLEARANCE_CL\n4.0\n5.0\n6.0\n", encoding="utf-8")
     (tmp_path / "fits" / "two" / "posterior.csv").write_text("CBL_CLf\n5.0\n6.0\n5.5\n", encoding="utf-8")
     with pytest.raises(InvalidValue, match="holds 3"):
         draws(model, 4)
     found = draws(model, 3)
-    assert found["BETAINE_CLEARANCE_CL"].tolist() == [1.0, 1.2, 1.4]
+    assert found["BETAINE_CLEARANCE_CL"].tolist() == [4.0, 5.0, 6.0]
     assert found["CBL_CLf"].tolist() == [5.0, 6.0, 5.5], "each fit has its own sample"
     # closed: more betaine clearance needs more betaine for the same reference state
     assert found["BETAINE_DIET_rate"].is_monotonic_increasing

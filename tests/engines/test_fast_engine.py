@@ -123,12 +123,7 @@ def weight(tree, alpha, beta):
     return np.prod([matrix @ weight(t, alpha, beta) for t in tree], axis=0)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("method", [RODAS5P], ids=lambda m: m.name)
-def test_the_coefficients_meet_every_order_condition(method):
-=======
 def test_the_coefficients_meet_every_order_condition():
->>>>>>> r5
     """A wrong digit in any coefficient breaks at least one of these."""
     method = RODAS5P
     alpha, beta, b = method.classical()
@@ -144,13 +139,8 @@ def test_the_coefficients_meet_every_order_condition():
     assert max(abs(b @ weight(t, alpha, beta) - 1 / density(t)) for t in trees(method.order + 1)) > 1e-5
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(("method", "order"), [(RODAS5P, 4)], ids=lambda v: getattr(v, "name", v))
-def test_the_dense_output_has_its_order_inside_the_step(method, order):
-=======
 def test_the_dense_output_has_its_order_inside_the_step():
     method, order = RODAS5P, 4
->>>>>>> r5
     alpha, beta, _ = method.classical()
     gammas = np.linalg.inv(np.eye(method.stages) / method.gamma - _square(method.c))
     for s in (0.1, 0.37, 0.5, 0.9):
@@ -161,12 +151,7 @@ def test_the_dense_output_has_its_order_inside_the_step():
                 assert b @ weight(tree, alpha, beta) == pytest.approx(s**n / density(tree), abs=2e-11), (s, tree)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("method", [RODAS5P], ids=lambda m: m.name)
-def test_the_method_is_l_stable(method):
-=======
 def test_the_method_is_l_stable():
->>>>>>> r5
     """|R(iy)| <= 1 on the imaginary axis, no pole on the left, and R = 0 at infinity."""
     method = RODAS5P
     _, beta, b = method.classical()
