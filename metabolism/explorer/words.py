@@ -66,7 +66,7 @@ def control_words() -> list[dict[str, Any]]:
             more,
             "Vitamin B12 before treatment",
             {"usual": "usual", "deficient": "deficient"},
-            "Deficient: absorption from food cut to about 12 %.",
+            "Deficient: absorption from food cut to {b12} % of the usual.",
         ),
         choice(
             "folate",
@@ -84,7 +84,7 @@ def control_words() -> list[dict[str, Any]]:
             more,
             "Vitamin B6",
             {"usual": "usual", "deficient": "deficient", "supplement": "supplement, 50 mg pyridoxine a day"},
-            "Deficient: a third of the usual intake.",
+            "Deficient: {b6} % of the usual intake.",
         ),
         number("betaine", more, "Betaine by mouth [g a day]", (0, 10, 0.5), 0, "0 is none."),
         number(

@@ -35,8 +35,9 @@ const WORK = {
     return points.map(([name, ...rest]) => ({ normalCdf, normalQuantile, tTail, tQuantile, logRank, cox, quantile, shareInterval })[name](...rest));
   },
   trial(contents, kernel, { design, beta, size, kept, log, maximum }) {
-    const pool = new Pool(contents, kernel, design, beta, bodyNormals(contents.trial.sobol, size));
-    pool.run(0, size, (body) => (kept ? Float64Array.from(kept[body]) : null));
+    const pool = new Pool(contents, kernel, design, beta, bodyNormals(contents.trial.sobol, size), contents.trial.rtol.package);
+    const quick = new Pool(contents, kernel, design, beta, pool.latents);
+    for (const one of [pool, quick]) one.run(0, size, (body) => (kept ? Float64Array.from(kept[body]) : null));
     const active = pool.arms[pool.arms.length - 1];
     const draw = drawTrial(pool, new Replay(log));
     const trial = observeTrial(pool, draw, maximum);
@@ -45,6 +46,7 @@ const WORK = {
       usable: pool.usable,
       homocysteine: plain(active.homocysteine),
       direct: plain(active.direct),
+      quick: plain(quick.arms[quick.arms.length - 1].homocysteine),
       people: trial.people,
       arm: Array.from(trial.arm),
       rated: plain(trial.rated),

@@ -16,7 +16,6 @@ from metabolism.simulation import prepare, simulate
 from metabolism.trials import (
     BODY,
     OWN_BASELINE,
-    POOL_RTOL,
     Generator,
     ancova,
     bodies,
@@ -169,6 +168,8 @@ def test_a_trial_on_the_same_draws_has_the_same_patients_ratings_and_statistics(
     for name in ("homocysteine", "direct"):
         mine = np.array(answer[name], dtype=float).reshape(size, -1)[answer["usable"]]
         np.testing.assert_allclose(mine, getattr(pool.slowings[1], name)[pool.usable], rtol=CLOSE, atol=1e-6)
+    quick = np.array(answer["quick"], dtype=float).reshape(size, -1)[answer["usable"]]
+    np.testing.assert_allclose(quick, pool.slowings[1].homocysteine[pool.usable], rtol=1e-5, atol=1e-3)
     for name in ("MN_k", "entry_rating", "baseline_rating", "drop", "motor_units", "onset_months", "genotype", "onset"):
         mine = answer["people"][name]
         if isinstance(mine[0], str):

@@ -213,7 +213,7 @@ def test_data_figure_and_model_can_be_kept_with_their_scenario(chromium, page_fi
         runner = roadrunner.RoadRunner(xml)
         runner.integrator.relative_tolerance = 1e-8
         runner.integrator.absolute_tolerance = 1e-12
-        end = runner.simulate(0, 672, 2, ["hcy_plasma", "alsfrs_r"])[-1]
+        end = runner.simulate(0, 672, 2, ["[hcy_plasma]", "alsfrs_r"])[-1]
         shown = tab.evaluate("[summaryOf(app.view, 'hcy_plasma').end, summaryOf(app.view, 'alsfrs_r').end]")
         assert end == pytest.approx(shown, rel=1e-3)
         assert "Scenario" in xml

@@ -147,7 +147,7 @@ function receive(id, view) {
   clearTimeout(app.watch);
   app.view = view;
   app.good = { ...app.state.choices };
-  notice([]);
+  notice(app.problems ?? []);
   drawPerson();
   document.documentElement.dataset.update = String(Math.round(performance.now() - app.askedAt));
   document.documentElement.dataset.shown = String(id);
@@ -204,6 +204,7 @@ function follow() {
     button.tabIndex = tab === app.state.tab ? 0 : -1;
   }
   showChoices();
+  app.problems = given.problems;
   notice(given.problems);
   if (key !== app.key || !app.view) {
     app.key = key;

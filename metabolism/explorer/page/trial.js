@@ -145,7 +145,8 @@ export function rate(score, noise) {
 
 /** Run bodies through the coupled model under each arm: relative loss G = A - Emax B on a grid. */
 export class Pool {
-  constructor(contents, kernel, design, beta, latents) {
+  constructor(contents, kernel, design, beta, latents, rtol = contents.trial.rtol.page) {
+    this.rtol = rtol;
     this.contents = contents;
     this.kernel = kernel;
     this.design = design;
@@ -203,7 +204,7 @@ export class Pool {
       end: spec.step,
       parameters: here.parameters,
       initial: here.states,
-      rtol: spec.rtol,
+      rtol: this.rtol,
       times: [0],
       outputs: ["hcy_plasma", "cbl_plasma"],
     });
@@ -228,14 +229,14 @@ export class Pool {
         return;
       }
       const plan = { boluses: boluses(contents, regularDoses(contents, doses, grid.at(-1))), settings: [] };
-      // each body twice: without the direct path, and with half of it
+      // each body twice, side by side in one vector: without the direct path, and with half of it
       const parameters = new Float64Array(2 * good.length * P);
       const initial = new Float64Array(2 * good.length * S);
       const doseScale = new Float64Array(2 * good.length * plan.boluses.length).fill(1);
       good.forEach((i, n) => {
         const given = kept(begin + i, plan.boluses.length);
         for (const k of [0, 1]) {
-          const row = n + k * good.length;
+          const row = 2 * n + k;
           parameters.set(here.parameters.subarray(i * P, (i + 1) * P), row * P);
           initial.set(here.states.subarray(i * S, (i + 1) * S), row * S);
           const own = parameters.subarray(row * P, (row + 1) * P);
@@ -252,7 +253,7 @@ export class Pool {
         end: grid.at(-1),
         parameters,
         initial,
-        rtol: spec.rtol,
+        rtol: this.rtol,
         doseScale,
         times: grid,
         outputs: [contents.disease.units],
@@ -261,10 +262,11 @@ export class Pool {
       const T = grid.length;
       good.forEach((i, n) => {
         const body = begin + i;
-        if (answer.status[n] !== meta.done || answer.status[n + good.length] !== meta.done) lost.add(i);
+        if (answer.status[2 * n] !== meta.done || answer.status[2 * n + 1] !== meta.done) lost.add(i);
         for (let t = 0; t < T; t++) {
-          const plain = Math.log(answer.values[n * T] / answer.values[n * T + t]) / rate;
-          const half = Math.log(answer.values[(n + good.length) * T] / answer.values[(n + good.length) * T + t]) / rate;
+          const [own, twin] = [2 * n * T, (2 * n + 1) * T];
+          const plain = Math.log(answer.values[own] / answer.values[own + t]) / rate;
+          const half = Math.log(answer.values[twin] / answer.values[twin + t]) / rate;
           arm.homocysteine[body * T + t] = plain;
           arm.direct[body * T + t] = (plain - half) / probe;
         }
