@@ -33,8 +33,8 @@ def wasm_module(equations: Equations) -> tuple[dict[str, Any], bytes]:
     Returns
     -------
     meta : dict
-        All that a host needs to call the code as the native one does: names of states and parameters, volumes, the words
-        of both contexts, sizes, limits and status words. Nothing of it is for the host to know by itself.
+        All that a host needs to call the code as the native one does: names of states and parameters, volumes, the
+        words of both contexts, sizes, limits and status words. Nothing of it is for the host to know by itself.
     module : bytes
         A module that exports ``newton`` and the ``run`` function of each part, every one of two addresses (context and
         work memory), and imports ``env.__linear_memory`` and ``env.__stack_pointer``.

@@ -61,8 +61,8 @@ class Scope:
         if isinstance(expression, Log):
             return e.log(self.emit(expression.args[0]))
         raise ModelError(
-            f"the fast engine has no code for '{expression.func}' ({expression}); use engine='roadrunner', or write the "
-            "rate with sums, products, powers, exp and ln."
+            f"the fast engine has no code for '{expression.func}' ({expression}); use engine='roadrunner', or write "
+            "the rate with sums, products, powers, exp and ln."
         )
 
     def _sum(self, terms: Sequence[Any]) -> Any:
