@@ -1,5 +1,5 @@
 from . import mmrm
-from .analysis import analyse, ancova, mixed_model, slopes
+from .analysis import analyse, ancova, mixed_model, slopes, survival
 from .design import JETALS_RUN_IN, Arm, Design, RunIn, read_design
 from .disease import (
     HOURS_PER_MONTH,
@@ -93,6 +93,7 @@ __all__ = [
     "slopes",
     "sobol_numbers",
     "subgroups",
+    "survival",
     "wide",
     "wilson",
     "with_scenario",

@@ -12,7 +12,7 @@ from metabolism.dosing import Regimen, plan
 from metabolism.engines import get_engine
 from metabolism.explorer.contents import SEED
 from metabolism.model import equations, load
-from metabolism.simulation import prepare, simulate
+from metabolism.simulation import Study, simulate
 from metabolism.trials import (
     BODY,
     OWN_BASELINE,
@@ -24,8 +24,8 @@ from metabolism.trials import (
     normals,
     read_design,
     simulate_trial,
+    survival,
 )
-from metabolism.trials.analysis import survival
 
 CLOSE = 1e-9
 
@@ -66,10 +66,8 @@ def kernel_run(text, until):
         "MTHFR_677T": np.array([0.0, 1.0, 0.0]),
     }
     outputs = [*system.states, *system.computed]
-    prepared = prepare(
-        model, text, until, outputs=outputs, patients=patients, own_baseline=OWN_BASELINE, engine="fast", rtol=1e-6
-    )
-    problem = prepared.problem
+    study = Study.of(model, text, until, own_baseline=OWN_BASELINE, engine="fast", rtol=1e-6)
+    problem, _ = study.lay_out(patients, outputs=outputs)
     states, _ = system.vectors(model.values)
     start = problem.parameters.copy()
     start[:, system.parameters.index("MN_hcy_ref")] = model.values["MN_hcy_ref"]
