@@ -16,6 +16,7 @@ from metabolism.simulation import Study, simulate
 from metabolism.trials import (
     BODY,
     OWN_BASELINE,
+    POOL_RTOL,
     Generator,
     ancova,
     bodies,
