@@ -18,8 +18,8 @@ from metabolism.errors import UnknownName
 from metabolism.sbml import Equations
 from metabolism.types import Array
 
-#: A parameter from a time on: (time [h], parameter, factor, offset [its unit]); its value is factor x own + offset, where
-#: own is the patient's. (1, 0) gives it back. An offset may differ between patients: then it is an array.
+#: A parameter from a time on: (time [h], parameter, factor, offset [its unit]); its value is factor x own + offset,
+#: where own is the patient's. (1, 0) gives it back. An offset may differ between patients: then it is an array.
 Setting = tuple[float, str, float, "float | Array"]
 
 

@@ -177,8 +177,8 @@ def endpoints_of(
     Returns
     -------
     DataFrame, shape (patients, endpoints + 3)
-        One column per endpoint, NaN where a patient failed, then ``failed``, ``failure_time`` [h] and ``reason``. Units are in ``attrs["units"]``, the manifest in
-        ``attrs["manifest"]``.
+        One column per endpoint, NaN where a patient failed, then ``failed``, ``failure_time`` [h] and ``reason``.
+        Units are in ``attrs["units"]``, the manifest in ``attrs["manifest"]``.
 
     Raises
     ------
