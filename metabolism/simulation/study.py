@@ -230,8 +230,8 @@ class Study:
         size = 8 * count * len(grid) * len(outputs)
         if times is None and size > MEMORY:
             raise InvalidValue(
-                f"the curves of {count} patients at {len(grid)} times would take {size / 2**30:.0f} GiB: give "
-                "times=..., ask for fewer outputs, or for numbers with endpoints_of, which keeps no curves."
+                f"the curves of {count} patients at {len(grid)} times would take {size / 2**30:.0f} GiB: "
+                "give times=..., ask for fewer outputs, or for numbers with endpoints_of, which keeps no curves."
             )
         parameters, initial = np.tile(constants0, (count, 1)), np.tile(states0, (count, 1))
         for name, values in table.items():

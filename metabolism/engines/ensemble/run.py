@@ -47,7 +47,8 @@ DRIVEN = 0.03
 MEMORY = 2**31
 
 
-#: Memory of records that threads have done with: where pages are slow to come, fresh ones cost as much as integrating.
+#: Memory of records that threads have done with: where pages are slow to come, fresh ones cost as much as the
+#: integration.
 _SPARE: list[Array] = []
 
 
