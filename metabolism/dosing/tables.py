@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from metabolism.dosing.events import Dose, read_amount, series
 from metabolism.dosing.formulary import Substance, substance
 from metabolism.dosing.words import alike, runs
 from metabolism.errors import InvalidRegimen, UnknownName
+from metabolism.tables import read_table
 from metabolism.units import magnitude, number
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def read_events(
 def _rows(events: str | Path | pd.DataFrame) -> Iterable[tuple[int, dict[str, str]]]:
     """Cells as text by column, with the number of the row; every column is known, every row complete."""
     if isinstance(events, (str, Path)):
-        with Path(events).open(newline="", encoding="utf-8-sig") as handle:
-            table = list(csv.reader(handle))
+        records = read_table(events, (), more=True)
+        table = [list(records[0]), *(list(record.values()) for record in records)] if records else []
     else:
         table = [[str(c) for c in events.columns], *([str(v) for v in row] for row in events.to_numpy(dtype=object))]
     heads = [head.strip().upper() for head in table[0]] if table else []
@@ -102,10 +102,6 @@ def _rows(events: str | Path | pd.DataFrame) -> Iterable[tuple[int, dict[str, st
     if not {"TIME", "AMT"} <= set(heads):
         raise InvalidRegimen(f"an event table needs TIME and AMT; its columns are {', '.join(heads) or 'none'}.")
     for row, cells in enumerate(table[1:], start=1):
-        if len(cells) != len(heads):
-            raise InvalidRegimen(
-                f"row {row} of the event table has {len(cells)} cells, and there are {len(heads)} columns."
-            )
         texts = ("" if cell.strip() in (".", "nan", "NA", "None", "<NA>") else cell.strip() for cell in cells)
         yield row, dict(zip(heads, texts, strict=True))
 

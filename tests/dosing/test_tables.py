@@ -70,8 +70,10 @@ def test_what_is_no_dose_is_refused_with_its_row(columns, error, words):
 def test_a_row_with_a_cell_too_many_and_a_table_without_times_are_refused(tmp_path):
     path = tmp_path / "doses.csv"
     path.write_text("TIME,AMT,CMT\n0,50,im,\n")
-    with pytest.raises(InvalidRegimen, match="4 cells, and there are 3 columns"):
+    with pytest.raises(InvalidValue, match="4 fields under 3 columns"):
         Regimen.from_events(path)
+    with pytest.raises(InvalidValue, match="cannot be read as CSV"):
+        Regimen.from_events(tmp_path / "gone.csv")
     with pytest.raises(InvalidRegimen, match="needs TIME and AMT"):
         Regimen.from_events(table(AMT=[1.0]))
     with pytest.raises(UnitMismatch):
