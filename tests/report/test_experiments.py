@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import metabolism as mb
+from metabolism.cases import read_cases
 from metabolism.data import read_data, source, sources
 from metabolism.errors import InvalidValue, ModelError, ProvenanceError, UnknownName
 from metabolism.model import citations
@@ -90,14 +91,13 @@ def test_a_quick_run_repeats_to_the_bit_for_one_seed_whatever_the_number_of_work
 
 def test_an_experiment_runs_on_the_engine_that_is_asked_for(model, tmp_path):
     answers = {}
-    for engine in ("fast", "auto"):
+    for engine in ("fast", "roadrunner"):
         outcome, folder = run("pk_im_single_dose", out=tmp_path / engine, engine=engine)
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         assert manifest["engine"] == engine
-        expected = "roadrunner" if engine == "auto" else engine
-        assert {entry["engine"] for entry in manifest["runs"].values()} == {expected}
-        answers[engine] = [claim.predicted for claim in outcome.claims]
-    np.testing.assert_allclose(answers["fast"], answers["auto"], rtol=1e-4)
+        assert {entry["engine"] for entry in manifest["runs"].values()} == {engine}
+        answers[engine] = [float(r["cbl_free"].max()) for r in outcome.results.values()]
+    np.testing.assert_allclose(answers["fast"], answers["roadrunner"], rtol=1e-4)
     with pytest.raises(UnknownName, match="no engine 'quick'"):
         run("pk_im_single_dose", out=tmp_path, engine="quick")
 
@@ -140,8 +140,9 @@ def test_a_claim_about_a_row_takes_what_was_published_and_is_judged_by_the_model
 
 
 def test_rows_of_the_case_files_serve_as_claims_with_their_role(model):
-    claims = case_claims(model, {"C04a": "homocysteine", "P11b": "half-life"})
-    assert [(c.id, c.role) for c in claims] == [("C04a", "calibration"), ("P11b", "check")]
+    check = next(r.id for r in read_cases(model) if r.role == "check" and np.isfinite(r.observed))
+    claims = case_claims(model, {"C04a": "homocysteine", check: "a row that entered no fit"})
+    assert [(c.id, c.role) for c in claims] == [("C04a", "calibration"), (check, "check")]
     assert claims[0].predicted == pytest.approx(10, abs=0.1)
     with pytest.raises(UnknownName, match="no row of the case files"):
         case_claims(model, {"C99": "nothing"})
