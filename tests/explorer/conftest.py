@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -88,34 +90,95 @@ class Probe:
         return answer
 
 
-def _firefox(folder):
-    path = os.environ.get("FIREFOX") or shutil.which("firefox-esr") or shutil.which("firefox")
-    if path is None:
-        message = "no Firefox on this machine (apt-get install firefox-esr)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+class Firefox:
+    """Firefox by its own remote protocol (Marionette): commands as JSON over a socket.
 
-    def start(address):
-        process = subprocess.Popen(
-            [path, "--headless", "--no-remote", "--profile", str(folder), address],
+    Parameters
+    ----------
+    folder : path
+        An empty profile.
+    """
+
+    def __init__(self, folder):
+        path = os.environ.get("FIREFOX") or shutil.which("firefox-esr") or shutil.which("firefox")
+        if path is None:
+            message = "no Firefox on this machine (apt-get install firefox-esr)"
+            if os.environ.get("CI"):
+                pytest.fail(message)
+            pytest.skip(message)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        (folder / "user.js").write_text(f'user_pref("marionette.port", {port});\n', encoding="utf-8")
+        self.process = subprocess.Popen(
+            [path, "--headless", "--no-remote", "--marionette", "--profile", str(folder)],
             env=os.environ | {"HOME": str(folder), "MOZ_CRASHREPORTER_DISABLE": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        for _ in range(600):
+            try:
+                self.line = socket.create_connection(("127.0.0.1", port), timeout=240)
+                break
+            except OSError:
+                time.sleep(0.1)
+        self.number = 0
+        self._read()
+        self("WebDriver:NewSession")
 
-        def end():
-            process.terminate()
-            process.wait(timeout=30)
+    def _read(self):
+        size = b""
+        while not size.endswith(b":"):
+            size += self.line.recv(1)
+        data = b""
+        while len(data) < int(size[:-1]):
+            data += self.line.recv(int(size[:-1]) - len(data))
+        return json.loads(data)
 
-        return end
+    def __call__(self, command, **parameters):
+        self.number += 1
+        message = json.dumps([0, self.number, command, parameters]).encode()
+        self.line.sendall(str(len(message)).encode() + b":" + message)
+        _, _, error, result = self._read()
+        assert error is None, error
+        return result
 
-    return start
+    def run(self, script):
+        """What a script returns in the page that is open."""
+        return self("WebDriver:ExecuteScript", script=script, args=[])["value"]
+
+    def open(self, address, until, patience=240):
+        """Open an address and wait until an expression is true there."""
+        self("WebDriver:Navigate", url=address)
+        self.wait(until, patience)
+
+    def wait(self, until, patience=240):
+        """Wait until an expression is true in the page."""
+        end = time.monotonic() + patience
+        while not self.run(f"return Boolean({until})"):
+            assert time.monotonic() < end, f"Firefox waited in vain for {until}"
+            time.sleep(0.1)
+
+    def close(self):
+        """End the browser."""
+        self.line.close()
+        self.process.terminate()
+        self.process.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")
-def in_firefox(inside, tmp_path_factory):
-    return Probe(inside, _firefox(tmp_path_factory.mktemp("firefox")))
+def firefox(tmp_path_factory):
+    browser = Firefox(tmp_path_factory.mktemp("firefox"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def in_firefox(inside, firefox):
+    def start(address):
+        firefox.open(address, "document.title === 'done'")
+        return lambda: None
+
+    return Probe(inside, start)
 
 
 @pytest.fixture(scope="module")

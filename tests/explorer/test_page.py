@@ -82,6 +82,23 @@ def test_it_opens_from_disk_offline_with_the_jetals_patient(chromium, page_file,
         assert tab.locator("#map [data-part]").count() > 150
 
 
+def test_it_shows_the_same_in_firefox_and_runs_a_trial_there(firefox, chromium, page_file):
+    firefox.open(page_file.as_uri(), "document.documentElement.dataset.shown")
+    with opened(chromium, page_file) as tab:
+        assert firefox.run("return document.querySelector('#hero .number').innerText") == tab.inner_text(
+            "#hero .number"
+        )
+        for curve in ("hcy_plasma", "cbl_plasma", "alsfrs_r"):
+            ends = tab.evaluate(f"summaryOf(app.view, '{curve}')")
+            mine = firefox.run(f"return summaryOf(app.view, '{curve}')")
+            assert mine["end"] == pytest.approx(ends["end"], rel=1e-9)
+    firefox.run("location.hash = 'tab=trial&trial.design=own&trial.people=50&trial.repeats=50'")
+    firefox.wait("!document.getElementById('trial').hidden")
+    firefox.run("document.getElementById('run').click()")
+    firefox.wait("document.documentElement.dataset.study")
+    assert "would look like this" in firefox.run("return document.getElementById('trial-results').innerText")
+
+
 def test_would_it_happen_again_is_answered_in_three_clicks(chromium, page_file):
     with opened(chromium, page_file, "trial.people=60&trial.repeats=60&tab=person") as tab:
         tab.evaluate("location.hash = 'tab=trial&trial.design=own&trial.people=60&trial.repeats=60'")

@@ -765,7 +765,7 @@ function drawTrialIntro() {
 function oneIn(hits, count) {
   if (hits === 0) return `fewer than one trial in ${nice(1 / shareInterval(0, count)[1], 2)}`;
   const n = count / hits;
-  return `one trial in ${n < 1.95 ? nice(n, 2) : n < 10 ? nice(n, 2) : Math.round(n)}`;
+  return `one trial in ${n < 2.95 ? nice(n, 2) : Math.round(n)}`;
 }
 
 function showStudy() {
