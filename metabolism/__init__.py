@@ -3,7 +3,7 @@
 >>> import metabolism as mb
 >>> result = mb.simulate(mb.load(), "50 mg im every 3.5 d x 32", until="16 weeks")
 >>> round(float(result["hcy_plasma"][0]), 1)
-10.0
+9.9
 
 Public names are imported on first use, so that ``import metabolism`` stays fast.
 """

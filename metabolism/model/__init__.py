@@ -11,7 +11,7 @@ from the posterior of the fits), *closure* (the capacities that follow from the 
 >>> from metabolism.model import load
 >>> model = load()
 >>> model.table["hcy_plasma"].value, model.table["hcy_plasma"].unit, model.table["hcy_plasma"].source
-(10.0, 'uM', 'Nygard1995')
+(9.88, 'uM', 'Nygard1995')
 >>> patient = model.with_set("als_patient").with_values(GFR_rel=0.5)
 >>> patient.sets, patient.changed["GFR_rel"], model.changed
 (('als_patient',), 0.5, mappingproxy({}))

@@ -12,7 +12,7 @@ ledger and manifest), `SteadyState`, `Endpoint` (a number off a curve, as text).
 >>> round(float(peak(result["cbl_plasma"])), 1), result["cbl_plasma"].attrs["units"]
 (1.2, 'uM')
 >>> round(steady_state(load()).values["hcy_plasma"], 6)
-10.0
+9.88
 
 Begin with `simulate`: it takes a model, a regimen in words and a span, and for many patients a table of
 parameters. `steady_state` stops before the first dose. Where only numbers are wanted of many patients, `endpoints_of`

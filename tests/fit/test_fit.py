@@ -110,7 +110,7 @@ def test_a_band_open_on_one_side_asks_nothing_inside_it(model):
     rows = [
         r
         for r in Objective(
-            model, replace(SMALL, cases=("supplementary.csv",), parameters=("MCM_K_cbl",), role="check")
+            model, replace(SMALL, cases=("supplementary.csv",), parameters=("MCM_K_cbl",), role="calibration")
         ).rows
         if r.id == "S15a"
     ]
@@ -127,7 +127,7 @@ def test_a_candidate_that_cannot_rest_costs_every_row_and_leaves_its_neighbours_
     made.rows = [r for r in made.rows if r.case == "P04"]
     good = np.log([model.values[n] for n in definition.parameters])
     # so slow an uptake of holotranscobalamin cannot pay for the bile
-    both = np.array([good, np.log([0.05, 0.3])])
+    both = np.array([good, np.log([0.005, 0.3])])
     assert np.isnan(made.columns(both)["CBL_RELEASE_liver_k"]).tolist() == [False, True]
     residuals = made.residuals(both)[:, : len(made.rows)]
     assert (residuals[1] == 6).all()
