@@ -52,7 +52,7 @@ def test_the_check_finds_nothing(check):
 def test_a_wrong_unit_is_reported_by_libsbml(right, wrong, code):
     text = antimony_text(parameter_table())
     if right.startswith("(1"):
-        right, wrong = "(1 dimensionless + sam_liver / MAT3_Ki_sam)", "(1 + sam_liver / MAT3_Ki_sam)"
+        right, wrong = "(1 dimensionless + sah_liver / GNMT_Ki_sah)", "(1 + sah_liver / GNMT_Ki_sah)"
     assert text.count(right) == 1
     found = messages(sbml_from_antimony(text.replace(right, wrong)))
     assert any(line.startswith(code) for line in found)
