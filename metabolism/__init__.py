@@ -2,13 +2,8 @@
 
 >>> import metabolism as mb
 >>> result = mb.simulate(mb.load(), "50 mg im every 3.5 d x 32", until="16 weeks")
-<<<<<<< HEAD
 >>> result["hcy_plasma"].dims, result["hcy_plasma"].attrs["units"]
 (('time',), 'uM')
-=======
->>> round(float(result["hcy_plasma"][0]), 1)
-9.9
->>>>>>> science
 
 Public names are imported on first use, so that ``import metabolism`` stays fast.
 """

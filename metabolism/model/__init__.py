@@ -10,13 +10,8 @@ from the posterior of the fits), *closure* (the capacities that follow from the 
 
 >>> from metabolism.model import load
 >>> model = load()
-<<<<<<< HEAD
 >>> model.table["hcy_plasma"].unit, model.table["hcy_plasma"].confidence
 ('uM', 'A')
-=======
->>> model.table["hcy_plasma"].value, model.table["hcy_plasma"].unit, model.table["hcy_plasma"].source
-(9.88, 'uM', 'Nygard1995')
->>>>>>> science
 >>> patient = model.with_set("als_patient").with_values(GFR_rel=0.5)
 >>> patient.sets, patient.changed["GFR_rel"], model.changed
 (('als_patient',), 0.5, mappingproxy({}))

@@ -110,18 +110,7 @@ def test_must_pass_rows_are_walls_of_the_search_and_no_data(objective):
     np.testing.assert_allclose([low - edges[0], edges[1] - high], 0.02 * 2 * 1.645, err_msg="clear of the very edge")
 
 
-<<<<<<< HEAD
 def test_a_band_open_on_one_side_asks_nothing_inside_it(model, tmp_path):
-=======
-def test_a_band_open_on_one_side_asks_nothing_inside_it(model):
-    rows = [
-        r
-        for r in Objective(
-            model, replace(SMALL, cases=("supplementary.csv",), parameters=("MCM_K_cbl",), role="calibration")
-        ).rows
-        if r.id == "S15a"
-    ]
->>>>>>> science
     made = Objective(model, SMALL)
     open_above = GOOD | {"unit": "uM", "metric": "value", "observed": "", "low": "10", "high": "inf"}
     made.rows = read_cases(model, [write(tmp_path / "mine.csv", open_above)])
@@ -135,11 +124,7 @@ def test_a_candidate_that_cannot_rest_costs_every_row_and_leaves_its_neighbours_
     made.rows = [r for r in made.rows if r.case == "P04"]
     good = np.log([model.values[n] for n in definition.parameters])
     # so slow an uptake of holotranscobalamin cannot pay for the bile
-<<<<<<< HEAD
     both = np.array([good, np.log([0.02, 0.3])])
-=======
-    both = np.array([good, np.log([0.005, 0.3])])
->>>>>>> science
     assert np.isnan(made.columns(both)["CBL_RELEASE_liver_k"]).tolist() == [False, True]
     residuals = made.residuals(both)[:, : len(made.rows)]
     assert (residuals[1] == 6).all()

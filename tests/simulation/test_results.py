@@ -125,13 +125,9 @@ def test_patients_start_at_their_own_rest_and_baseline(model):
         outputs=["hcy_plasma", "effect_hcy"],
     )
     np.testing.assert_allclose(result["hcy_plasma"].values[:, -1], result["hcy_plasma"].values[:, 0], rtol=1e-6)
-<<<<<<< HEAD
     resting = mb.steady_states(model, patients, ["hcy_plasma"])["hcy_plasma"]
     assert resting[0] > resting[1] + 0.5
     np.testing.assert_allclose(result["hcy_plasma"].values[:, 0], resting, rtol=1e-9)
-=======
-    assert result["hcy_plasma"].values[0, 0] > result["hcy_plasma"].values[1, 0] + 1
->>>>>>> science
     np.testing.assert_allclose(result["effect_hcy"], 0, atol=1e-7)
 
 
