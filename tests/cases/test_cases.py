@@ -99,17 +99,14 @@ def test_all_shipped_rows_obey_the_json_schema_and_the_schema_knows_every_column
 def test_the_first_nine_cases_and_the_b12_deficient_state_must_pass(rows):
     must = {r.case for r in rows if r.must_pass and r.file == "homocysteine.csv"}
     assert must == {*(f"C{i:02d}" for i in range(1, 10)), "C12"}
-<<<<<<< HEAD
-
-
-def test_every_row_a_fit_may_use_says_its_split_and_since_when(rows):
-    assert all(r.split in SPLITS and r.fixed for r in rows if r.role == "calibration")
-=======
     # S09 is how the published table wants C09c represented; the others belong to studies that are fitted
     assert {r.case for r in rows if r.file == "supplementary.csv" and r.must_pass} == {"S09"}
     fitted = {r.case for r in rows if r.file == "supplementary.csv" and r.role != "check"}
     assert fitted == {"S09", "S15", "S19", "S28", "S29"}
->>>>>>> science
+
+
+def test_every_row_a_fit_may_use_says_its_split_and_since_when(rows):
+    assert all(r.split in SPLITS and r.fixed for r in rows if r.role == "calibration")
 
 
 def test_every_enzyme_scales_capacities_that_exist(model):
@@ -405,21 +402,8 @@ def test_the_documentation_shows_every_column_metric_and_kind_of_intervention(mo
         assert found or example == "none", example
 
 
-<<<<<<< HEAD
 def test_case_files_are_shipped_and_named_in_the_documentation():
     text = DOCS.read_text(encoding="utf-8")
     assert {p.name for p in shipped()} >= {"homocysteine.csv", "pharmacokinetics.csv", "supplementary.csv"}
     for path in shipped():
         assert f"`experiments/cases/{path.name}`" in text, path.name
-=======
-def test_case_files_are_shipped():
-    assert [p.stem for p in shipped()] == [
-        "homocysteine",
-        "hydroxocobalamin",
-        "pharmacokinetics",
-        "second_cobalamin",
-        "second_homocysteine",
-        "supplementary",
-        "users",
-    ]
->>>>>>> science
