@@ -31,8 +31,8 @@ ANALYSES = {
 def run(ctx):
     model, design, known = ctx.model.with_set("als_patient"), trials.read_design("jetals"), trials.scenarios()
     published = ctx.data("published/numbers").set_index("id")["value"]
-    observed, count = published["jetals.difference"], 50 if ctx.quick else 400
-    crowd = trials.bodies(model, 48 if ctx.quick else 256, ctx.seed)
+    observed, count = published["jetals.difference"], 100 if ctx.quick else 400
+    crowd = trials.bodies(model, 64 if ctx.quick else 256, ctx.seed)
     tick = ctx.progress("JETALS replicates", count * len(known))
     pools, runs, rows = {}, {}, []
     for name, scenario in known.items():
