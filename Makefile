@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench docs clean
+.PHONY: run test check lint types quick generated bench docs release clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -45,6 +45,10 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "site: docs/_build/html/index.html"
+
+# the dry run of a release: built twice, compared, checked, with hashes and a bill of materials in dist/
+release:
+	bash .ci/release
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "als-methionine needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
