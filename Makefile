@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench docs page clean
+.PHONY: run test check lint types quick generated bench docs page release clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -50,6 +50,9 @@ docs: $(STAMP)
 # the trial in a tab: one file that opens offline and can be sent on
 page: $(STAMP)
 	$(BIN)/metabolism explore --build trial.html
+# the dry run of a release: built twice, compared, checked, with hashes and a bill of materials in dist/
+release:
+	bash .ci/release
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "als-methionine needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

@@ -310,7 +310,7 @@ class _Builder:
         split, fixed = self._try("split", partial(_split, role=role), ("", ""))
         must = self._try("must_pass", lambda t: _one_of("must_pass", ("yes", "no"), t or "no"), "no") == "yes"
         sources = self._try("source", _sources, ())
-        if not self.good or metric is None:
+        if metric is None or not self.good:
             return None
         return Row(
             case=record["case"],

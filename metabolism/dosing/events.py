@@ -89,7 +89,8 @@ def series(first: Dose, every: float, count: int | None) -> tuple[Dose, ...]:
     ------
     InvalidRegimen
     """
-    if count is not None and not (isinstance(count, Integral) and 1 <= count <= 100_000):
+    given: object = count
+    if count is not None and not (isinstance(given, Integral) and 1 <= count <= 100_000):
         raise InvalidRegimen(f"a dose can be given 1 to 100000 times, a whole number, not {count!r}; {EXAMPLE}.")
     if count != 1 and every <= 0:
         raise InvalidRegimen(f"the interval between doses must be above 0, not {every:g} h; add e.g. every='3.5 d'.")

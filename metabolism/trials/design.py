@@ -254,6 +254,11 @@ def parse_design(name: str, found: Mapping[str, Any]) -> Design:
         raise InvalidValue(f"design '{name}' has an entry of the wrong form: {error}.") from None
 
 
+def _whole(value: object) -> bool:
+    """Whether what a file gave is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _validate(d: Design) -> None:
     def refuse(condition: bool, text: str) -> None:
         if condition:
@@ -263,12 +268,12 @@ def _validate(d: Design) -> None:
     refuse(not d.arms, "there is no arm; add [[arm]].")
     refuse(len(set(names)) < len(names), f"two arms share a name: {', '.join(names)}.")
     refuse(
-        not isinstance(d.patients, int) or isinstance(d.patients, bool),
+        not _whole(d.patients),
         f"patients = {d.patients} must be a whole number.",
     )
     for arm in d.arms:
         refuse(
-            not isinstance(arm.ratio, int) or arm.ratio < 1,
+            not _whole(arm.ratio) or arm.ratio < 1,
             f"arm '{arm.name}' with ratio {arm.ratio} would have no patients.",
         )
         refuse(not 0 <= arm.loss_reduction < 1, f"loss_reduction of arm '{arm.name}' must lie in [0, 1).")
@@ -313,7 +318,7 @@ def _validate(d: Design) -> None:
     for column in d.strata:
         if column not in STRATA:
             raise UnknownName(f"stratum of design '{d.id}'", column, STRATA)
-    refuse(not isinstance(d.block, int) or d.block < 1, f"block = {d.block} must be a whole number from 1.")
+    refuse(not _whole(d.block) or d.block < 1, f"block = {d.block} must be a whole number from 1.")
     for name in ("missed_doses", "missing_visits", "edaravone"):
         refuse(not 0 <= getattr(d, name) < 1, f"{name} = {getattr(d, name)} is a probability and must lie in [0, 1).")
     refuse(not (math.isfinite(d.drop_out) and d.drop_out >= 0), f"drop_out = {d.drop_out} per month must be 0 or more.")

@@ -1,0 +1,35 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.10.14"]
+# ///
+"""Sessions beside `make test`: other Python versions, the lowest and the newest versions of what we depend on."""
+
+import nox
+
+nox.needs_version = "2025.10.14"
+nox.options.default_venv_backend = "uv|virtualenv"
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def tests(session: nox.Session) -> None:
+    """The whole suite with the pinned versions."""
+    session.install("--constraint", "constraints.txt", "--editable", ".[all]", "--group", "dev")
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session(python="3.11", default=False)
+def lowest(session: nox.Session) -> None:
+    """The quick suite with the lowest version of every direct dependency that we declare."""
+    session.install("--resolution", "lowest-direct", "--editable", ".[all]", "--group", "dev")
+    session.run("pytest", "-q", "-m", "not slow", *session.posargs)
+
+
+@nox.session(python="3.13", default=False)
+def newest(session: nox.Session) -> None:
+    """The quick suite with the newest version of everything."""
+    session.install("--upgrade", "--editable", ".[all]", "--group", "dev")
+    session.run("pytest", "-q", "-m", "not slow", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()
