@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def call(*command: str | Path, cwd: Path) -> str:
     """Run a command and return what it printed; its failure ends this program with its output."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PYTHONUTF8": "1"}
-    done = subprocess.run([str(c) for c in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(c) for c in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     print("$", *map(str, command), "\n", done.stdout[-2000:], done.stderr[-2000:], sep=" ")
     if done.returncode:
         sys.exit(f"exit code {done.returncode}")

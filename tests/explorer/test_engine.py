@@ -14,7 +14,6 @@ from metabolism.simulation import Study, simulate
 from metabolism.trials import (
     BODY,
     OWN_BASELINE,
-    POOL_RTOL,
     Generator,
     analyse,
     bodies,
@@ -22,7 +21,6 @@ from metabolism.trials import (
     normals,
     read_design,
     simulate_trial,
-    survival,
 )
 
 CLOSE = 1e-9
