@@ -44,7 +44,7 @@ FAILED = 6.0
 
 
 #: How much stiffer a must-pass row is outside its band, and the share of the band kept clear of its edges.
-STIFF, CLEAR = 8.0, 0.02
+STIFF, CLEAR = 25.0, 0.02
 
 
 #: Largest number of starts: the Sobol sample and the present table.
