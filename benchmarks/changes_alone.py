@@ -75,9 +75,8 @@ def main() -> None:
             continue
         lost = [r.id for i, r in enumerate(rows) if passed[i, 0] and not passed[i, number]]
         won = [r.id for i, r in enumerate(rows) if passed[i, number] and not passed[i, 0]]
-        print(
-            f"| {name} | {passed[:, number].sum()} of {len(rows)} | {', '.join(lost) or '-'} | {', '.join(won) or '-'} |"
-        )
+        inside = f"{passed[:, number].sum()} of {len(rows)}"
+        print(f"| {name} | {inside} | {', '.join(lost) or '-'} | {', '.join(won) or '-'} |")
 
 
 if __name__ == "__main__":
