@@ -153,6 +153,27 @@ def test_published_peaks_lie_on_the_single_dose(chromium, page_file):
         assert "label" in tab.inner_text("#chart-cbl_plasma figcaption")
 
 
+def test_pointing_at_a_curve_reads_its_values(chromium, page_file):
+    with opened(chromium, page_file) as tab:
+        chart = tab.locator("#chart-hcy_plasma .plot svg").first
+        chart.scroll_into_view_if_needed()
+        chart.hover(position={"x": 200, "y": 100})
+        said = tab.locator("#chart-hcy_plasma .plot").text_content()
+        assert re.search(r"week [\d.]+", said)
+        assert "with: " in said
+        assert "without: " in said
+
+
+def test_an_update_is_quick(chromium, page_file):
+    with opened(chromium, page_file) as tab:
+        took = []
+        for dose in range(30, 50):
+            settled(tab, lambda dose=dose: put(tab, "dose", dose))
+            took.append(float(tab.evaluate("document.documentElement.dataset.update")))
+        # 150 ms on a quiet laptop core (measured); a machine that runs the whole suite shares its cores
+        assert min(took) < 450, took
+
+
 def test_a_refused_value_keeps_the_old_result_and_does_not_stay(chromium, page_file):
     with opened(chromium, page_file) as tab:
         before = tab.inner_text("#hero")

@@ -4,12 +4,19 @@
 
 const LIGHT = { "--with": "#0072B2", "--without": "#767676", "--pinned": "#D55E00", "--point": "#222222", "--ink": "#1c2733", "--faint": "#c9c9c9", "--edge": "#8a8f96", "--paper": "#ffffff", "--region": "#f5f7f9", "--soft": "#5b6673" };
 
+const FORMATS = new Map();
+
 /** A number for a reader: three significant digits, a true minus. */
 export function nice(value, digits = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const rounded = Number(value.toPrecision(digits));
-  const text = Math.abs(rounded) >= 1e5 || (rounded !== 0 && Math.abs(rounded) < 1e-4) ? rounded.toExponential(digits - 1) : rounded.toLocaleString("en-GB", { maximumSignificantDigits: digits, useGrouping: Math.abs(rounded) >= 10000 });
-  return text.replace("-", "−");
+  const size = Math.abs(rounded);
+  if (size >= 1e5 || (size !== 0 && size < 1e-4)) return rounded.toExponential(digits - 1).replace("-", "−");
+  // a formatter costs more to make than a chart to draw
+  const grouped = size >= 10000;
+  const key = `${digits} ${grouped}`;
+  if (!FORMATS.has(key)) FORMATS.set(key, new Intl.NumberFormat("en-GB", { maximumSignificantDigits: digits, useGrouping: grouped }));
+  return FORMATS.get(key).format(rounded).replace("-", "−");
 }
 
 export function signed(value, digits = 3) {
@@ -60,14 +67,16 @@ export function drawCurve(curve, view, { pinned, points, width, height = 230, ti
           y: "with",
           fill: "var(--paper)",
           stroke: "var(--edge)",
-          title: (d) =>
-            [
+          // written only for the point that is shown
+          title: (d) => ({
+            toString: () => [
               `${unit === "weeks" ? "week" : "day"} ${nice(d.x)}`,
               `with: ${nice(d.with)} ${curve.unit}`,
               ...(d.low ? [`  band ${nice(d.low)} to ${nice(d.high)}`] : []),
               `without: ${nice(d.without)}`,
               ...(other.length ? [`pinned: ${nice(other[pick(other, d.x)].y)}`] : []),
             ].join("\n"),
+          }),
         }),
       ),
     );

@@ -330,7 +330,7 @@ function describeChoices(choices) {
   const count = dosesOf(contents, choices).filter((d) => d[2] === "methylcobalamin").length;
   const gap = choices.interval === 3.5 ? "twice a week" : choices.interval === 7 ? "every week" : choices.interval === 1 ? "every day" : `every ${nice(choices.interval)} days`;
   const drug = choices.dose > 0 ? (count === 1 ? `one dose of ${nice(choices.dose)} mg methylcobalamin ${option("route")}` : `${nice(choices.dose)} mg methylcobalamin ${option("route")} ${gap}, ${count} doses`) : "no methylcobalamin";
-  const parts = [drug, `${nice(choices.weeks)} weeks`];
+  const parts = [drug, choices.weeks === 1 ? "1 week" : `${nice(choices.weeks)} weeks`];
   if (choices.missed > 0) parts.push(`${nice(choices.missed)} % of doses missed`);
   parts.push(`ALSFRS-R ${nice(choices.baseline, 4)} at the first dose, losing ${nice(choices.progression)} points a month without methylcobalamin`);
   const defaults = defaultChoices(contents);
@@ -476,10 +476,11 @@ function drawCharts(view) {
   const { contents } = app;
   const place = $("charts");
   if (!place.children.length) place.append(...contents.curves.map((curve) => figureFrame(curve)));
+  // read once: every width asked for after a change would lay the whole page out again
+  const width = Math.max(280, $(`chart-${contents.curves[0].id}`).clientWidth - 30);
   for (const curve of contents.curves) {
     const figure = $(`chart-${curve.id}`);
     const points = pointsFor(contents, view.choices, curve.id);
-    const width = Math.max(280, figure.clientWidth - 30);
     figure.querySelector(".plot").replaceChildren(drawCurve(curve, view, { pinned: app.pinnedView, points, width }));
     const s = summaryOf(view, curve.id);
     const [per, unit] = timeUnit(view.choices.weeks);
