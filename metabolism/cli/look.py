@@ -163,7 +163,7 @@ def _report(arguments: Arguments) -> int:
 
 
 def _explore(arguments: Arguments) -> int:
-    from metabolism.explorer import build_page, exposure_warning, serve
+    from metabolism.explorer import build_page, exposure_warning, page, serve
 
     if arguments.build is not None:
         with working("building the page"):
@@ -176,6 +176,8 @@ def _explore(arguments: Arguments) -> int:
     warning = exposure_warning(arguments.host)
     if warning:
         print(f"metabolism: {warning}", file=sys.stderr)
+    with working("building the page"):
+        page()
     serve(arguments.host, arguments.port, show=not arguments.no_browser)
     return 0
 

@@ -213,12 +213,17 @@ def _d(points: Sequence[Point]) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in _kept(points))
 
 
+def _heading(points: Sequence[Point], size: float) -> Point:
+    """Direction of a course over its last `size` pixels."""
+    end = points[-1]
+    back = next((p for p in reversed(points) if math.dist(p, end) >= size), points[0])
+    length = math.dist(back, end) or 1.0
+    return (end[0] - back[0]) / length, (end[1] - back[1]) / length
+
+
 def _tip(points: Sequence[Point], width: float, colour: str) -> str:
     size = 6 + 1.1 * width
-    (xe, ye) = points[-1]
-    back = next((p for p in reversed(points) if math.dist(p, (xe, ye)) >= size), points[0])
-    length = math.dist(back, (xe, ye)) or 1.0
-    ux, uy = (xe - back[0]) / length, (ye - back[1]) / length
+    (xe, ye), (ux, uy) = points[-1], _heading(points, size)
     bx, by, half = xe - size * ux, ye - size * uy, 3 + 0.62 * width
     corners = [(xe, ye), (bx - half * uy, by + half * ux), (bx + half * uy, by - half * ux)]
     return f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in corners)}" fill="{colour}"/>'
@@ -239,9 +244,10 @@ def _arrow(
             points.reverse()
         thin = width if i == 0 else max(NARROWEST, 0.6 * width)
         size = 6 + 1.1 * thin
-        # the line stops inside its own arrowhead, so that a wide one does not blunt the tip
-        short = [p for p in points if math.dist(p, points[-1]) > 0.6 * size] or points[:1]
-        line = [*short, short[-1]] if len(short) == 1 else short
+        # the line stops inside its own arrowhead, so that a wide one does not blunt the tip, and not before it
+        (xe, ye), (ux, uy) = points[-1], _heading(points, size)
+        short = [p for p in points if math.dist(p, points[-1]) > size] or points[:1]
+        line = [*short, (xe - 0.6 * size * ux, ye - 0.6 * size * uy)]
         dash = ' stroke-dasharray="2 4"' if still else ""
         parts.append(f'<path d="{_d(line)}" fill="none" stroke="{colour}" stroke-width="{thin:.1f}"{dash}/>')
         parts.append(_tip(points, thin, colour))
