@@ -7,7 +7,8 @@ import codecs
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -125,10 +126,24 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
     return text.encode("ascii", "replace").decode(), error.end
 
 
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep processes started meanwhile from taking a numpy.py of the current folder for the real one."""
+    given = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = given or "1"
+    try:
+        yield
+    finally:
+        # a caller in Python gets its environment back as it was
+        if given is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = given
+
+
+@_safe_path()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    # processes started from here never take a numpy.py of the current folder for the real one
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
     codecs.register_error("spell", _spell)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -56,10 +56,11 @@ def chosen_model(arguments: Arguments) -> Model:
             raise UsageError(f"--param '{text}' must read ID=VALUE, e.g. --param GFR_rel=0.5.")
         model = model.with_values({key.strip(): value.strip()})
         _judge(model, key.strip())
-    if arguments.scenario:
+    # a command that gives its effect otherwise (design) has no scenario
+    if scenario := getattr(arguments, "scenario", None):
         from metabolism.trials import with_scenario
 
-        model = with_scenario(model, arguments.scenario)
+        model = with_scenario(model, scenario)
     return model
 
 

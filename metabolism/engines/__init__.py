@@ -4,9 +4,9 @@ An engine receives a `Problem` - the equations of one document, a `Plan` of bolu
 parameters and one of initial states per patient - and returns a `Solution`. It changes no unit, name or default, and
 knows nothing of dosing words, resting states or our model.
 
-Three engines answer to `get_engine`: ``"roadrunner"`` (CVODE; the default of single runs), ``"scipy"`` (LSODA with
-symbolic rates and Jacobian; the referee) and ``"fast"`` (`metabolism.engines.ensemble`: generated vector code, an
-L-stable Rosenbrock method, each patient bitwise independent of the others).
+Three engines answer to `get_engine`: ``"fast"`` (`metabolism.engines.ensemble`: generated vector code, an L-stable
+Rosenbrock method, each patient bitwise independent of the others; the default of every run) and two referees,
+``"roadrunner"`` (CVODE) and ``"scipy"`` (LSODA with symbolic rates and Jacobian).
 
 >>> import antimony, numpy as np
 >>> from metabolism.engines import Plan, Problem, get_engine

@@ -270,3 +270,14 @@ def test_a_closed_pipe_is_not_an_error():
     command = f"{sys.executable} -m metabolism list parameters | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ, check=False)
     assert done.stderr == ""
+
+
+def test_a_caller_gets_its_environment_back_as_it_was(monkeypatch, capsys):
+    for given in (None, "", "1"):
+        if given is None:
+            monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+        else:
+            monkeypatch.setenv("PYTHONSAFEPATH", given)
+        before = dict(os.environ)
+        assert main(["list", "scenarios"]) == 0
+        assert dict(os.environ) == before
