@@ -170,7 +170,8 @@ def test_an_update_is_quick(chromium, page_file):
         for dose in range(30, 50):
             settled(tab, lambda dose=dose: put(tab, "dose", dose))
             took.append(float(tab.evaluate("document.documentElement.dataset.update")))
-        # 150 ms on a quiet laptop core (measured); a machine that runs the whole suite shares its cores
+        # measured: 67 to 96 ms of processor time to compute, about 35 ms to draw when little else runs, 226 ms for the
+        # quickest whole update at a load of 8; the bar of 150 ms is not shown: this catches only a page grown slow
         assert min(took) < 450, took
 
 
