@@ -153,6 +153,8 @@ def plain(value: Any) -> Any:
 def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int = 1) -> None:
     """Print a table that fits the terminal, 80 columns where there is none: long cells are wrapped, never cut.
 
+    A table whose numbers would break even so is printed row by row, each value beside the name of its column.
+
     Parameters
     ----------
     head : sequence of str
@@ -168,9 +170,17 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, name in enumerate(head):
         table.add_column(Text(name), justify="left" if i < left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
+    cells = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    for row in cells:
+        table.add_row(*map(Text, row))
     console = Console(file=sys.stdout, highlight=False, emoji=False)
+    words = [max(len(w) for text in column for w in text.split() or [""]) for column in zip(head, *cells, strict=True)]
+    if sum(words[left:]) + 2 * (len(words) - 1) + left > console.width:
+        for i, row in enumerate(cells):
+            if i:
+                print()
+            print_list(zip(head, row, strict=True))
+        return
     lines = console.render_lines(table, pad=False)
     # printed here, so that a table in a file or a pipe has no blanks at the ends of its lines
     for line in lines:
