@@ -62,7 +62,8 @@ def _plain_marks(app, what, name, thing, options, lines):
     The words of an array's shape are no names: as a literal they are not looked up as links.
     """
     for i, line in enumerate(lines):
-        line = re.sub(r"(?<=, )shape \(.*?\)", r"``\g<0>``", line) if line.startswith((":vartype", ":type")) else line
+        if line.startswith((":vartype", ":type", ":rtype")):
+            line = re.sub(r"(?<=, )shape \(.*?\)", r"``\g<0>``", line)
         parts = re.split(r"(``.*?``)", line)
         for j in range(0, len(parts), 2):
             parts[j] = parts[j].replace("|", "\\|")
