@@ -23,10 +23,10 @@ PLACES = {
     **{"trials": 0.0, "cases": 1.0, "exports": 2.0, "sweep": 3.0, "simulation": 1.5, "dosing": 1.5},
     **{"engines": 1.0, "model": 2.0, "sbml": 1.5},
 }
-WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 218, 50, 238, 76, 12
+WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 190, 68, 206, 94, 12
 STYLE = (
-    "<style>.rooms{font-family:system-ui,sans-serif;font-size:11.5px;fill:#222}"
-    ".rooms .n{font-weight:700;font-size:14px}"
+    "<style>.rooms{font-family:system-ui,sans-serif;font-size:12.5px;fill:#222}"
+    ".rooms .n{font-weight:700;font-size:14.5px}"
     ".rooms rect{fill:#f5f7f9;stroke:#0072b2;stroke-width:1.2}.rooms .g{stroke:#767676;stroke-dasharray:4 3}"
     ".rooms .f{fill:#e3f3ed;stroke:#009e73}"
     ".rooms path{fill:none;stroke:#767676;stroke-width:1.3;marker-end:url(#tip)}</style>"
@@ -90,9 +90,9 @@ def drawing() -> str:
     place = {name: (EDGE + PLACES[name] * ACROSS, EDGE + DOWN * i) for i, row in enumerate(rows) for name in row}
     boxes, lines, fenced = [], [], contract("forbidden", "source_modules")
     for name, (x, y) in place.items():
-        words = textwrap.wrap(answers(name), 33, max_lines=2, placeholder=" ...")
+        words = textwrap.wrap(answers(name), 24, max_lines=3, placeholder=" ...")
         texts = [f"<text x='{x + 10:g}' y='{y + 17:g}' class='n'>{name}</text>"]
-        texts += [f"<text x='{x + 10:g}' y='{y + 31 + 13 * i:g}'>{escape(word)}</text>" for i, word in enumerate(words)]
+        texts += [f"<text x='{x + 10:g}' y='{y + 32 + 14 * i:g}'>{escape(word)}</text>" for i, word in enumerate(words)]
         kind = " class='f'" if f"metabolism.{name}" in fenced else ""
         boxes.append(f"<rect x='{x:g}' y='{y:g}' width='{WIDTH}' height='{HEIGHT}' rx='6'{kind}/>" + "".join(texts))
     for name, targets in arrows(imports()).items():
@@ -101,13 +101,14 @@ def drawing() -> str:
             x, a, y, turn = x + WIDTH / 2, a + WIDTH / 2, y + HEIGHT, b - (DOWN - HEIGHT)
             lines.append(f"<path d='M{x:g} {y:g}V{turn:g}C{x:g} {turn + 16:g} {a:g} {b - 16:g} {a:g} {b:g}'/>")
     bottom, across = EDGE + DOWN * len(rows), 3 * ACROSS + WIDTH
-    words = f"on the ground, files that rooms share: {', '.join(ground)}"
-    words += ". Green: for anybody's SBML, knows errors and types only"
-    boxes.append(
-        f"<rect x='{EDGE}' y='{bottom}' width='{across}' height='30' rx='6' class='g'/>"
-        f"<text x='{EDGE + 10}' y='{bottom + 19}'>{escape(words, quote=False)}</text>"
+    boxes.append(f"<rect x='{EDGE}' y='{bottom}' width='{across}' height='46' rx='6' class='g'/>")
+    notes = (
+        f"On the ground, files that rooms share: {', '.join(ground)}.",
+        "Green: for anybody's SBML, knows errors and types only.",
     )
-    size = f"0 0 {across + 2 * EDGE} {bottom + 30 + EDGE}"
+    for i, words in enumerate(notes):
+        boxes.append(f"<text x='{EDGE + 10}' y='{bottom + 19 + 17 * i}'>{escape(words, quote=False)}</text>")
+    size = f"0 0 {across + 2 * EDGE} {bottom + 46 + EDGE}"
     head = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='{size}' class='rooms' role='img'>"
     title = "<title>The rooms of the package: each may use those below it</title>"
     return "\n".join([head, title, STYLE, *lines, *boxes, "</svg>", ""])

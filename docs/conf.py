@@ -57,8 +57,13 @@ def _relink(app, document, source):
 
 
 def _plain_marks(app, what, name, thing, options, lines):
-    """Escape ``|x|`` and ``*names`` of a docstring, which reStructuredText takes for substitutions and emphasis."""
+    """Escape ``|x|`` and ``*names`` of a docstring, which reStructuredText takes for substitutions and emphasis.
+
+    The words of an array's shape are no names: as a literal they are not looked up as links.
+    """
     for i, line in enumerate(lines):
+        if line.startswith((":vartype", ":type", ":rtype")):
+            line = re.sub(r"(?<=, )shape \(.*?\)", r"``\g<0>``", line)
         parts = re.split(r"(``.*?``)", line)
         for j in range(0, len(parts), 2):
             parts[j] = parts[j].replace("|", "\\|")
