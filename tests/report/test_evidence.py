@@ -78,7 +78,7 @@ def test_the_written_file_links_to_existing_files_from_where_it_stands(tmp_path,
     target = tmp_path / f"evidence{suffix}"
     assert main(["evidence", "--out", str(target)]) == 0
     text = target.read_text(encoding="utf-8")
-    links = re.findall(r"\]\(([^)]+)\)" if suffix == ".md" else r"href='([^']+)'", text)
+    links = re.findall(r"\]\(([^)]+)\)" if suffix == ".md" else r'href="([^"#]+)"', text)
     assert len(links) > 80
     for link in links:
         assert (tmp_path / link).resolve().is_file(), link
