@@ -107,8 +107,14 @@ def search(
         worst[away], best[away] = far[away].argmax(axis=1), np.inf
         active = active[~done & (step[active] >= 1e-12) & ~away[active]]
     # a linear solve leaves some 1e-34 in an empty state; left there, it would pass for a flux with a logarithm
-    empty = keep & (np.abs(x) < np.finfo(float).eps * floor)
-    return Search(np.where(empty, 0.0, x), best, worst, away, iterations)
+    emptied = np.where(keep & (np.abs(x) < np.finfo(float).eps * floor), 0.0, x)
+    rows = np.flatnonzero((emptied != x).any(axis=1))
+    if len(rows):
+        # what is a share of nothing where states are exactly empty keeps its trace
+        _, moves = linear(emptied[rows], parameters[rows], np.ones(len(rows)))
+        undefined = rows[~np.isfinite(moves[:, keep]).all(axis=1)]
+        emptied[undefined] = x[undefined]
+    return Search(emptied, best, worst, away, iterations)
 
 
 def rest(

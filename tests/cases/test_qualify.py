@@ -488,11 +488,11 @@ def test_draws_and_a_residual_give_a_predictive_interval(model, tmp_path, monkey
     rows = cases(model, tmp_path, FEW[1], {"observed": "10.1", "low": "9", "high": "12"}, {"low": "0", "observed": "0"})
     k = model.values["HCY_EXPORT_tissue_CL"]
     draws_ = {"HCY_EXPORT_tissue_CL": np.linspace(0.9, 1.1, 11) * k}
+    monkeypatch.setattr("metabolism.cases.intervals.models_dir", lambda: tmp_path)
     board = qualify(model, rows, draws=draws_)
     (low, high), value = board.cases[0].verdicts[1].interval, board.cases[0].verdicts[1].simulated
     assert low < value < high
     assert "hold the spread of parameters only" in board_text(board)
-    monkeypatch.setattr("metabolism.cases.intervals.models_dir", lambda: tmp_path)
     (tmp_path / "fits" / "one").mkdir(parents=True)
     (tmp_path / "fits" / "one" / "residual_sd.csv").write_text("class,rows,sd\nlevel,9,0.2\nlevel of others,20,0.5\n")
     wide = qualify(model, rows, draws=draws_)
