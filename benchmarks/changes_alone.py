@@ -16,7 +16,10 @@ OFF: dict[str, dict[str, float]] = {
     "1 steep synthase": {"MS_n_cbl": 1.5, "MS_K_cbl": 0.436, "MCM_n_cbl": 4.09, "MCM_K_cbl": 0.185},
     "1 induction by cobalamin": {"MS_induction": 0.0},
     "2 transsulfuration follows SAM and saturates": {
-        "CBS_Km_hcy": 1000.0, "CBS_n_sam": 2.0, "CBS_activation": 2.0, "CBS_Ka_sam": 80.0,
+        "CBS_Km_hcy": 1000.0,
+        "CBS_n_sam": 2.0,
+        "CBS_activation": 2.0,
+        "CBS_Ka_sam": 80.0,
     },
     "2 feedback on MAT": {"MAT_tissue_n_sam": 1.0, "MAT_tissue_Km": 10.0, "MAT3_n_sam": 1.0, "MAT3_n": 1.21},
     "3 release of folate of any form": {"FOLATE_RELEASE_other": 0.0},
@@ -24,7 +27,10 @@ OFF: dict[str, dict[str, float]] = {
     "3 losses above proportion": {"FOLATE_CAT_n": 0.0},
     "4 BHMT: slow repression, smaller Km": {"BHMT_k": 50.0, "BHMT_Km_betaine": 500.0, "BHMT_Ki_sam": 476.0},
     "5 ceiling of severe states": {
-        "ref_TM_tissue": 172.6, "HCY_CLEARANCE_K": 179.4, "MT_tissue_Ki_sah": 1.0, "hcy_space": 27.0,
+        "ref_TM_tissue": 172.6,
+        "HCY_CLEARANCE_K": 179.4,
+        "MT_tissue_Ki_sah": 1.0,
+        "hcy_space": 27.0,
     },
     "5 clearance needs CBS": {"HCY_CLEARANCE_K_cbs": 0.0},
     "6 stomach and enterocyte": {"CBL_STOMACH_k": 50.0, "CBL_ILEUM_k": 20.0},
@@ -33,7 +39,7 @@ OFF: dict[str, dict[str, float]] = {
     "7 overflow above loads only": {"MET_OVERFLOW_n": 2.0, "MET_OVERFLOW_K": 560.0},
     "8 SAH from tissue and overflow": {"SAH_EXPORT_tissue_k": 0.0, "SAH_EXPORT_over": 0.0},
     "11 depot, subcutaneous": {"IM_K": 1e9, "SC_ka": 2.48, "IM_ka": 2.48},
-}  # fmt: skip
+}
 
 
 def table() -> tuple[list[Row], np.ndarray]:
