@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from metabolism.dosing import Regimen
-from metabolism.errors import InvalidValue, MetabolismError, UsageError
+from metabolism.errors import InvalidValue, MetabolismError, UsageError, needs
 from metabolism.model import Model
 from metabolism.progress import Progress, show, silent
 from metabolism.simulation import Study, code_versions, make_study
@@ -182,10 +182,8 @@ class _connect:  # noqa: N801 - a context manager used once
         self.client, self.own = None, False
         if cluster is None:
             return
-        try:
+        with needs("cluster", "a cluster"):
             from distributed import Client
-        except ImportError:
-            raise UsageError("a cluster needs Dask: pip install 'als-methionine[cluster]'.") from None
         if isinstance(cluster, Client):
             self.client = cluster
         else:
