@@ -42,7 +42,7 @@ def run(ctx):
         )
         analyses = tuple(ANALYSES) if name == "face_value" else ("mmrm",)
         runs[name] = trials.replicate(
-            pool, design, emax, count, seed=ctx.seed, workers=ctx.workers, analyses=analyses, progress=tick
+            pool, design, emax, count, seed=ctx.seed, workers=ctx.workers, analyses=analyses, tick=tick
         )
         total, by_hcy = (float(np.median(pool.slowings[1].reduction(e, 16)[pool.usable])) for e in (emax, 0.0))
         share = 100 * by_hcy / total if total > 1e-9 else 0.0

@@ -36,7 +36,7 @@ def run(ctx):
     )
     shown = court.Facts.of(table.assign(scored=table["kind"].ne("none").map({True: "yes", False: "no"})), None, numbers)
     model = ctx.model.with_set("als_patient")
-    x = court.exposures(model, progress=ctx.progress("exposures", 4 * len(court.REGIMENS)))
+    x = court.exposures(model, tick=ctx.progress("exposures", 4 * len(court.REGIMENS)))
     size = 150 if ctx.quick else 3000
     people = [select(model, size, w, ctx.seed).people for w in (JETALS_RUN_IN, read_design("e0761").observation)]
     response = court.Response(model, *people)

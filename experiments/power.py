@@ -26,7 +26,7 @@ def run(ctx):
         seed=ctx.seed,
         size=64 if ctx.quick else 256,
         workers=ctx.workers,
-        progress=tick,
+        tick=tick,
     )
     closed = [trials.closed_form(-f * numbers["jetals.placebo_change"], numbers["jetals.se"]) for f in EFFECTS]
     table["closed form power, published SE"] = [*(c[0] for c in closed), np.nan]

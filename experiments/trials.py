@@ -34,7 +34,7 @@ def run(ctx):
             model, design, beta, drawn=small, seed=ctx.seed, workers=ctx.workers
         )
         runs[name] = trials.replicate(
-            pools[beta], design, emax, count, seed=ctx.seed + 1, workers=ctx.workers, progress=tick
+            pools[beta], design, emax, count, seed=ctx.seed + 1, workers=ctx.workers, tick=tick
         ).table
         for group, prefix in (("all", ""), ("early", "early ")):
             for mg, contrast in DOSES.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from metabolism.cases.rows import ROLES, Row
 from metabolism.data import experiments_dir
 from metabolism.files import versions
 from metabolism.model import Model
+from metabolism.progress import Tick, unseen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,7 +163,7 @@ def qualify(
     *,
     draws: Mapping[str, ArrayLike] | pd.DataFrame | None = None,
     workers: int = 1,
-    progress: Callable[[int], None] | None = None,
+    tick: Tick = unseen,
 ) -> Board:
     """Run all rows and judge them.
 
@@ -177,17 +178,17 @@ def qualify(
         Parameter id to one value per draw [model units]; adds an interval to each row.
     workers : int
         Threads; the board does not depend on it.
-    progress : callable, optional
+    tick : callable, optional
         Called with the number of arms finished.
 
     Returns
     -------
     Board
     """
-    made = predict(model, rows, workers=workers, progress=progress)
+    made = predict(model, rows, workers=workers, tick=tick)
     intervals: list[tuple[float, float] | None] = [None] * len(rows)
     if draws is not None:
-        drawn, sds = predict(model, rows, draws, workers=workers, progress=progress).values, shipped_sds()
+        drawn, sds = predict(model, rows, draws, workers=workers, tick=tick).values, shipped_sds()
         intervals = [interval(row, values, sds) for row, values in zip(rows, drawn, strict=True)]
     refused: dict[str, str] = {}
     for i, row in enumerate(rows):

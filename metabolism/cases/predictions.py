@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from metabolism.dosing import Regimen, plan
 from metabolism.engines import Problem, get_engine, kernel
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model, equations
+from metabolism.progress import Tick, unseen
 from metabolism.sbml import Equations
 from metabolism.simulation import ATOL_FRACTION, Patients, Reading, rest_patients, verify_doses
 from metabolism.types import Array
@@ -57,7 +58,7 @@ def predict(
     *,
     workers: int = 1,
     rtol: float = 1e-7,
-    progress: Callable[[int], None] | None = None,
+    tick: Tick = unseen,
 ) -> Predictions:
     """Simulate every row for every candidate; arms and baselines that rows share are simulated once.
 
@@ -76,7 +77,7 @@ def predict(
         Threads that share the arms; the result does not depend on it.
     rtol : float
         Relative tolerance of the integrations.
-    progress : callable, optional
+    tick : callable, optional
         Called with the number of arms finished.
 
     Returns
@@ -116,8 +117,7 @@ def predict(
         all_ = run_arm(
             model, who, arm.treatment, sorted(outputs), np.array(sorted(times)), _repeated(overrides, size), rtol
         )
-        if progress:
-            progress(1)
+        tick(1)
         return _averaged(all_, np.array([m.share for m in arm.members]))
 
     with ThreadPoolExecutor(max(1, workers)) as pool:

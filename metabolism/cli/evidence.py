@@ -26,7 +26,7 @@ def _qualify(arguments: Arguments) -> int:
         drawn = draws(model, arguments.uncertainty)
     with progress_bar() as begin:
         tick = begin("arms simulated", len(arms_of(rows)) * (2 if drawn is not None else 1))
-        board = qualify(model, rows, draws=drawn, workers=arguments.workers, progress=tick)
+        board = qualify(model, rows, draws=drawn, workers=arguments.workers, tick=tick)
     print(board_text(board))
     data, pages = board.as_json(), {"qualification.md": board_markdown(board)}
     if arguments.peers:

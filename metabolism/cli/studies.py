@@ -289,7 +289,7 @@ def _trial_design(arguments: Arguments) -> int:
             size=arguments.bodies,
             folder=folder / "replicates",
             workers=arguments.workers,
-            progress=tick,
+            tick=tick,
         )
     write_atomically(folder / "power.csv", lambda part: table.to_csv(part, index=False))
     for name, figure in figures(table, design.title).items():

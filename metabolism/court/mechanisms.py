@@ -5,7 +5,7 @@ Exposures come from the coupled model, one run per regimen; decline follows from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from metabolism.court.response import Response
 from metabolism.errors import UnknownName
 from metabolism.model import Model
+from metabolism.progress import Tick, unseen
 from metabolism.simulation import simulate
 from metabolism.trials import HOURS_PER_WEEK
 from metabolism.types import Array
@@ -127,7 +128,7 @@ class Exposures:
     reference_csf: float
 
 
-def exposures(model: Model, weeks: float = 24.0, progress: Callable[[int], None] | None = None) -> Exposures:
+def exposures(model: Model, weeks: float = 24.0, tick: Tick = unseen) -> Exposures:
     """Run each regimen of `REGIMENS` once through the coupled model, with 8 weeks of wash-out.
 
     Parameters
@@ -162,7 +163,7 @@ def exposures(model: Model, weeks: float = 24.0, progress: Callable[[int], None]
             times[-1],
             times=times,
             patients=people,
-            tick=progress,
+            tick=tick,
             outputs=["hcy_plasma", "sam_liver", "sah_liver", "cbl_effect", "cbl_csf"],
         )
         csf = run["cbl_csf"].values

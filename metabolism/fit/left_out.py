@@ -18,7 +18,8 @@ import numpy as np
 
 from metabolism.cases import QUANTILE, class_of, from_scale, residual_sds, scale_of, sd_for, to_scale
 from metabolism.files import Parts
-from metabolism.fit.objective import Fit, Objective, Progress, minimise
+from metabolism.fit.objective import Fit, Objective, minimise
+from metabolism.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +45,7 @@ class LeftOut:
     sds: pd.DataFrame
 
 
-def leave_out(
-    objective: Objective, fit: Fit, folder: Path, progress: Progress | None = None, limit: int = 4
-) -> LeftOut:
+def leave_out(objective: Objective, fit: Fit, folder: Path, progress: Progress = silent, limit: int = 4) -> LeftOut:
     """Predict every cross-validated study by a fit without it; finished studies are kept and not repeated.
 
     Studies of the split ``fit`` stay in; where a file states no split, every study is left out once.
@@ -72,7 +71,7 @@ def leave_out(
         if row.split != "fit":
             studies.setdefault(row.publication, []).append(i)
     parts = Parts(folder, [objective.request, fit.x.tolist(), limit])
-    tick = progress("left-out studies", len(studies)) if progress else None
+    tick = progress("left-out studies", len(studies))
     pieces: dict[str, dict[str, Any]] = {}
     for number, (study, rows) in enumerate(studies.items()):
         piece = parts.read(f"study_{number}")
@@ -80,8 +79,7 @@ def leave_out(
             piece = _without(objective, fit, rows, limit)
             parts.write(f"study_{number}", piece)
         pieces[study] = piece
-        if tick:
-            tick(1)
+        tick(1)
     return _judged(objective, studies, pieces)
 
 

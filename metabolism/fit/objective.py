@@ -30,10 +30,8 @@ from metabolism.data import experiments_dir, models_dir
 from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.files import Parts
 from metabolism.model import MODEL_KINDS, Model, closure
+from metabolism.progress import Progress, silent
 from metabolism.types import Array
-
-Progress = Callable[[str, int], Callable[[int], None]]
-
 
 #: Step of the finite-difference Jacobian on the log scale; residuals are smooth to far below it.
 STEP = 0.01
@@ -346,7 +344,7 @@ class Fit:
 
 
 def least_squares(
-    objective: Objective, folder: Path, progress: Progress | None = None, starts: int | None = None, limit: int = 25
+    objective: Objective, folder: Path, progress: Progress = silent, starts: int | None = None, limit: int = 25
 ) -> Fit:
     """Fit from several starts; finished starts are kept in `folder` and not repeated.
 
@@ -377,7 +375,7 @@ def least_squares(
     uniform = qmc.Sobol(len(d.parameters), rng=np.random.default_rng(d.seed)).random_base2(6)
     spread = objective.centre + 0.5 * objective.sd * norm.ppf(np.clip(uniform, 1e-6, 1 - 1e-6))
     points = [np.clip(p, objective.low + 1e-9, objective.high - 1e-9) for p in [table, *spread[: count - 1]]]
-    tick = progress(f"fit {d.id}", count) if progress else None
+    tick = progress(f"fit {d.id}", count)
     found = []
     for number, point in enumerate(points):
         entry = parts.read(f"start_{number}")
@@ -386,8 +384,7 @@ def least_squares(
             entry = {"cost": cost, "x": x.tolist()}
             parts.write(f"start_{number}", entry)
         found.append(entry)
-        if tick:
-            tick(1)
+        tick(1)
     best = min(found, key=lambda e: float(e["cost"]))
     x = np.array(best["x"])
     free = len(objective.one(x)) - len(objective.walls[0])

@@ -13,6 +13,7 @@ import numpy as np
 from metabolism.errors import InvalidValue, SolverFailed, UnknownName
 from metabolism.files import Parts
 from metabolism.fit.objective import Fit, Objective, minimise
+from metabolism.progress import Tick, unseen
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ FREEDOM, INFLATION = 7, 1.2
 
 #: Rounds of proposals; each is placed by all draws before it.
 ROUNDS = 8
-
-
-Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +61,7 @@ class Profile:
         return "one-sided: lower bound" if below else "one-sided: upper bound" if above else "not identified"
 
 
-def profiles(
-    objective: Objective, fit: Fit, rounds: int = 4, tick: Tick | None = None, limit: int = 4
-) -> list[Profile]:
+def profiles(objective: Objective, fit: Fit, rounds: int = 4, tick: Tick = unseen, limit: int = 4) -> list[Profile]:
     """Profile every parameter of a fit.
 
     All points of all profiles, the fitted value among them, are re-fitted side by side by Gauss-Newton steps whose
@@ -116,8 +112,7 @@ def profiles(
             cost = float((moved[n][keep] ** 2).sum())
             if cost < best[n]:
                 x[n], r[n], best[n] = trial[n], moved[n], cost
-        if tick:
-            tick(1)
+        tick(1)
     lines = []
     for i, name in enumerate(objective.names):
         points = sorted((v, n) for n, (j, v) in enumerate(places) if j == i)
@@ -130,8 +125,7 @@ def profiles(
                 best[n] = min(best[n], 2 * minimise(objective, x[n], limit, keep, i)[1])
         costs = best[[n for _, n in points]]
         lines.append(Profile(name, np.exp([v for v, _ in points]), costs - costs.min()))
-    if tick:
-        tick(1)
+    tick(1)
     return lines
 
 
@@ -163,7 +157,7 @@ def sample(
     count: int,
     proposals: int = 2000,
     seed: int = 1,
-    tick: Tick | None = None,
+    tick: Tick = unseen,
     folder: Path | None = None,
 ) -> Sample:
     """Draw from the posterior by adaptive multiple importance sampling around the fit.
@@ -207,7 +201,7 @@ def sample(
             kept = _log_posterior(objective, tried, tick).tolist()
             if parts:
                 parts.write(f"round_{number}", kept)
-        elif tick:
+        else:
             tick(size)
         x, logs = np.vstack([x, tried]), np.append(logs, kept)
         used.append(proposal)
@@ -232,16 +226,14 @@ def sample(
     return Sample(draws, _effective(weights), len(x), pareto_k(weights))
 
 
-def _log_posterior(objective: Objective, x: Array, tick: Tick | None) -> Array:
+def _log_posterior(objective: Objective, x: Array, tick: Tick) -> Array:
     """Log posterior density of candidates up to a constant; minus infinity outside the bounds."""
     logs = np.full(len(x), -np.inf)
     inside = ((x >= objective.low) & (x <= objective.high)).all(axis=1)
     for part in np.array_split(np.flatnonzero(inside), max(1, math.ceil(inside.sum() / 64))):
         logs[part] = -0.5 * (objective.residuals(x[part]) ** 2).sum(axis=1)
-        if tick:
-            tick(len(part))
-    if tick:
-        tick(int((~inside).sum()))
+        tick(len(part))
+    tick(int((~inside).sum()))
     return logs
 
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, MetabolismError, UsageError
 from metabolism.model import Model
-from metabolism.progress import Progress, show, silent
+from metabolism.progress import Progress, show, silent, unseen
 from metabolism.simulation import Study, code_versions, make_study
 from metabolism.sweep.samples import Grid, Table, as_samples
 from metabolism.sweep.store import Store, Sweep, open_store
@@ -109,11 +110,11 @@ def scan(
     if chosen.kind == "grid" and not isinstance(design, Table):
         axes = design.values if isinstance(design, Grid) else design
         about["values"] = {str(k): np.atleast_1d(np.asarray(v, dtype=float)).tolist() for k, v in axes.items()}
-    with _connect(cluster) as client, open_store(folder, study.identity(), about, chunk) as target:
+    shown = show() if progress is True else nullcontext(progress or silent)
+    with _connect(cluster) as client, open_store(folder, study.identity(), about, chunk) as target, shown as report:
         todo = target.missing()
         left = sum(end - begin for begin, end in map(target.span, todo))
-        report = (show if progress else silent) if isinstance(progress, bool) else progress
-        tick = report("runs", left) if left else silent("", 0)
+        tick = report("runs", left) if left else unseen
         if client is not None:
             done = _on_cluster(client, study, chosen, target, todo)
         elif workers > 1 and len(todo) > 1:
