@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.cases.rows import Member
-from metabolism.dosing import Regimen, Target
+from metabolism.cases.people import Member, Target
+from metabolism.dosing import Regimen
 from metabolism.model import Model, equations
 from metabolism.simulation import Patients
 from metabolism.types import Array

@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from metabolism.cases.metrics import Reading
 from metabolism.cases.peer_worker import Answer
-from metabolism.cases.rows import Arm, Row
+from metabolism.cases.people import Arm
+from metabolism.cases.rows import Row
 from metabolism.data import experiments_dir
 from metabolism.dosing import Hold
 from metabolism.errors import OutputError, UnknownName
 from metabolism.model import Model, equations
 from metabolism.sbml import in_sandbox
-from metabolism.simulation import Reading, rest_patients
+from metabolism.simulation import rest_patients
 from metabolism.tables import read_table
 
 #: When a model is given up [s].

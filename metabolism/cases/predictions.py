@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metabolism.cases.baseline import match
-from metabolism.cases.rows import Arm, Row
+from metabolism.cases.metrics import Reading
+from metabolism.cases.people import Arm
+from metabolism.cases.rows import Row
 from metabolism.dosing import Regimen, plan
 from metabolism.engines import Problem, get_engine, kernel
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model, equations
 from metabolism.progress import Tick, unseen
 from metabolism.sbml import Equations
-from metabolism.simulation import ATOL_FRACTION, Patients, Reading, rest_patients, verify_doses
+from metabolism.simulation import ATOL_FRACTION, Patients, rest_patients, verify_doses
 from metabolism.types import Array
 
 if TYPE_CHECKING:

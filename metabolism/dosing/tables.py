@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metabolism.dosing.events import Dose, read_amount, series
 from metabolism.dosing.formulary import Substance, substance
-from metabolism.dosing.words import alike, runs
+from metabolism.dosing.wording import alike, runs
 from metabolism.errors import InvalidRegimen, UnknownName
 from metabolism.tables import read_table
 from metabolism.units import magnitude, number

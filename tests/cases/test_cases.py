@@ -12,12 +12,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from metabolism.cases.rows import COLUMNS, SPLITS, InvalidCase, read_cases, shipped
+from metabolism.cases.cells import SPLITS
+from metabolism.cases.metrics import METRICS
+from metabolism.cases.people import read_match, read_population
+from metabolism.cases.rows import COLUMNS, InvalidCase, read_cases, shipped
 from metabolism.data import experiments_dir, read_data
-from metabolism.dosing import Hold, Regimen, enzymes, read_match, read_population
+from metabolism.dosing import Hold, Regimen, enzymes
 from metabolism.errors import InvalidRegimen, InvalidValue, MetabolismError, UnitMismatch, UnknownName
 from metabolism.model import equations
-from metabolism.simulation import METRICS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "cases.md"
 GOOD = {
