@@ -19,18 +19,14 @@ from metabolism.units import label
 #: pair holds.
 TOLERANCE, ACCEPTED = (1e-9, 1e-5), (1e-6, 1e-3)
 
-
 #: Step of the finite difference on a log input, at rest and on treatment.
 _NUDGE = (1e-5, 1e-3)
-
 
 #: Largest change of a log input in one step.
 _STRIDE = 1.5
 
-
 #: An input whose lower bound is 0 is searched down to this fraction of its nominal value.
 _FLOOR = 1e-4
-
 
 #: Outputs just before time 0 of people at rest: (names, people) to shape (people, names).
 Measure = Callable[[Sequence[str], Patients], Array]

@@ -30,9 +30,7 @@ from metabolism.tables import read_table
 #: When a model is given up [s].
 _PATIENCE = 120
 
-
 _RELATIVE = ("percent_change", "fold", "percent_difference", "ratio", "ordering", "interaction")
-
 
 _LIVER = "liver"
 

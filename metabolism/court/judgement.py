@@ -34,7 +34,6 @@ FAMILIES = (
     "symptomatic gain and slower loss",
 )
 
-
 #: Prior weights of no effect, of the seven single links together, and of the sums of two together.
 WEIGHTS = {
     "base": (1, 1, 1),
@@ -42,7 +41,6 @@ WEIGHTS = {
     "no sums": (1, 1, 0),
     "every mechanism alike": (1, 7, 15),
 }
-
 
 #: Possible experiments: name -> (patients in all, outcomes).
 MENU = {

@@ -30,9 +30,7 @@ PARTS = {
     "waning": "plasma path, wearing off with time on treatment",
 }
 
-
 DIRECT = ("plasma", "csf", "early", "waning")
-
 
 #: Sums of two: an indirect path with any other, and a gain of function with any direct path.
 MECHANISMS: dict[str, tuple[str, ...]] = (
@@ -49,7 +47,6 @@ MECHANISMS: dict[str, tuple[str, ...]] = (
     }
 )
 
-
 #: Regimens whose exposures the facts and the planned experiments ask for, by short name.
 REGIMENS = {
     "50": "50 mg im every 3.5 d x 32",
@@ -60,10 +57,8 @@ REGIMENS = {
     "cmap 0.5": "0.5 mg im daily x 14",
 }
 
-
 #: Windows over which an effect is averaged [weeks]; "steady" stands for long treatment.
 WINDOWS = {"4": (0.0, 4.0), "16": (0.0, 16.0), "24": (0.0, 24.0), "steady": (8.0, 16.0)}
-
 
 #: Range of the passive ratio of CSF to free plasma cobalamin: nothing measured, so tenfold.
 CSF_RATIO = (0.003, 0.03)

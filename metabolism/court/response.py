@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 #: Nodes of the response surfaces: constant and limited reduction of the loss rate, limit [months].
 _E = np.array([-0.15, 0.0, 0.2, 0.4, 0.65, 0.9])
 
-
 _LIMITS = {
     "early": np.array([4.0, 6, 8, 9, 10, 11, 12, 13, 14, 15, 18, 22, 28, 36]),
     "waning": np.array([0.25, 1, 2, 4, 8, 16, 64]),

@@ -15,7 +15,6 @@ EXAMPLE = (
     "'fasting from -12 h for 36 h' or 'enzyme CBS x 0.02 lifelong'"
 )
 
-
 #: Times that differ by less than this share are one time.
 SAME_TIME = 1e-12
 

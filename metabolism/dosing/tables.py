@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 #: Columns that are read; the last two are ours and name what a number in CMT would leave open.
 COLUMNS = ("ID", "TIME", "AMT", "EVID", "II", "ADDL", "SS", "RATE", "CMT", "SUBSTANCE", "ROUTE")
 
-
 #: Columns of observations, which a regimen has no use for.
 OBSERVED = ("DV", "MDV", "CENS", "LIMIT", "BLQ", "LLOQ")
 

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 #: Between these the README says how unseen studies were predicted.
 _MARKS = ("<!-- left-out studies: written by `metabolism fit --adopt` -->", "<!-- end of left-out studies -->")
 
-
 #: Tables of a fit, by file name.
 TABLES = (
     *("values.csv", "covariance.csv", "profiles.csv", "residuals.csv", "posterior.csv"),

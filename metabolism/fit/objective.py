@@ -14,9 +14,6 @@ as precise. Likelihood, profiles and draws leave the constraints out: they are r
 from __future__ import annotations
 
 import math
-import re
-import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.cases import Predictions, Row, predict, read_cases
-from metabolism.data import experiments_dir, models_dir
-from metabolism.errors import InvalidValue, ModelError, UnknownName
+from metabolism.data import experiments_dir
+from metabolism.errors import InvalidValue
 from metabolism.files import Parts
+from metabolism.fit.definition import STARTS, Definition
 from metabolism.model import MODEL_KINDS, Model, closure
 from metabolism.progress import Progress, silent
 from metabolism.types import Array
@@ -36,116 +34,14 @@ from metabolism.types import Array
 #: Step of the finite-difference Jacobian on the log scale; residuals are smooth to far below it.
 STEP = 0.01
 
-
 #: Residual of a row that could not be simulated [standard deviations].
 FAILED = 6.0
-
 
 #: How much stiffer a must-pass row is outside its band, and the share of the band kept clear of its edges.
 STIFF, CLEAR = 25.0, 0.02
 
-
-#: Largest number of starts: the Sobol sample and the present table.
-STARTS = 65
-
-
 #: A fitted value this near a bound, relative to the log range, counts as a bound hit.
 NEAR = 0.01
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What to fit: see ``models/fits/*/fit.toml``.
-
-    Attributes
-    ----------
-    cases : tuple of str
-        Case files of ``experiments/cases``.
-    role : str
-        Only rows of this role enter the residuals.
-    parameters : tuple of str
-        Rows of ``parameters.csv`` with a log-normal prior.
-    band_sd : float
-        Standard deviations that half an acceptance band stands for.
-    """
-
-    id: str
-    title: str
-    cases: tuple[str, ...]
-    role: str
-    starts: int
-    seed: int
-    draws: int
-    band_sd: float
-    parameters: tuple[str, ...]
-
-
-def shipped_fits() -> list[str]:
-    """Ids of the fits whose definitions are in ``models/fits``."""
-    return sorted(path.parent.name for path in (models_dir() / "fits").glob("*/fit.toml"))
-
-
-def read_definition(which: str | Path) -> Definition:
-    """Read a fit definition: the id of a shipped fit, or a file.
-
-    Raises
-    ------
-    ModelError
-        If there is no such definition, or an entry is missing, unknown, of the wrong kind or out of its range.
-    """
-    shipped = shipped_fits()
-    file = models_dir() / "fits" / str(which) / "fit.toml" if str(which) in shipped else Path(which)
-    try:
-        with file.open("rb") as handle:
-            entries = tomllib.load(handle)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"'{which}' is no fit definition ({error}); give {' or '.join(shipped)}, or a file like "
-            "models/fits/*/fit.toml."
-        ) from None
-    for name in (*_ENTRIES, *entries):
-        if name not in entries:
-            raise ModelError(f"'{which}': '{name}' is missing; a fit has {', '.join(_ENTRIES)}.")
-        if name not in _ENTRIES:
-            raise ModelError(f"'{which}': {UnknownName('entry', name, _ENTRIES)}")
-        allowed, remedy = _ENTRIES[name]
-        if not allowed(entries[name]):
-            raise ModelError(f"'{which}': {name} = {entries[name]!r}; {remedy}.")
-    known = [path.name for path in sorted((experiments_dir() / "cases").glob("*.csv"))]
-    for name in entries["cases"]:
-        if name not in known:
-            raise ModelError(f"'{which}': {UnknownName('case file', name, known, f'Known: {chr(44).join(known)}.')}")
-    entries["cases"], entries["parameters"] = tuple(entries["cases"]), tuple(entries["parameters"])
-    return Definition(**entries)
-
-
-def _whole(low: int, high: int) -> tuple[Callable[[Any], bool], str]:
-    return lambda v: type(v) is int and low <= v <= high, f"write a whole number from {low} to {high}"
-
-
-def _names(kind: str) -> tuple[Callable[[Any], bool], str]:
-    def allowed(value: Any) -> bool:
-        texts = isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
-        return texts and len(set(value)) == len(value)
-
-    return allowed, f"write a list of {kind} in quotation marks, each once"
-
-
-#: What each entry of a definition may be, and what to write.
-_ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "id": (
-        lambda v: isinstance(v, str) and re.fullmatch(r"\w[\w-]*", v, re.ASCII) is not None,
-        "write letters, digits, _ and -: it names a folder",
-    ),
-    "title": (lambda v: isinstance(v, str), "write a text"),
-    "cases": _names("files of experiments/cases"),
-    "role": (lambda v: v in ("calibration", "check"), "write 'calibration' or 'check'"),
-    "starts": _whole(1, STARTS),
-    "seed": _whole(0, 2**32 - 1),
-    "draws": _whole(1, 100_000),
-    "band_sd": (lambda v: type(v) in (int, float) and 0 < v < math.inf, "write a number above 0"),
-    "parameters": _names("ids of models/parameters.csv"),
-}
 
 
 class Objective:

@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 #: 95 % point of chi-square with one degree of freedom: how far a profile must rise to bound a parameter.
 THRESHOLD = 3.841
 
-
 #: Places of a profile, in prior standard deviations from the fit.
 PLACES = (-2.5, -1.75, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, 1.75, 2.5)
 
-
 #: Degrees of freedom and inflation of the proposals: heavier tails than the target, or weights run away.
 FREEDOM, INFLATION = 7, 1.2
-
 
 #: Rounds of proposals; each is placed by all draws before it.
 ROUNDS = 8

@@ -26,7 +26,6 @@ from metabolism.model import equations, load, model_settings
 
 EMPTY = "not shown"
 
-
 _SCORES = ("insufficient", "partial", "adequate", "extensive", "comprehensive")
 
 

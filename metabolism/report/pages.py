@@ -24,14 +24,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("metabolism")
 
-
 #: Rows of a table that are printed; the file has all of them.
 SHOWN_ROWS = 20
 
-
 #: What can be said of a claim. Numbers that were fitted or put in agree by construction and are counted apart.
 WORDS = ("holds", "by construction", "finding", "known gap", "fails")
-
 
 #: A number counts as changed when it moved by more than this share.
 CHANGED = 1e-6
