@@ -27,12 +27,8 @@ def read_sources(text: str) -> tuple[str, ...]:
     for source in cited:
         outside = re.match(r"(doi:\s*10\.|10\.\d|pmid:?\s*\d|https?://)", source, re.IGNORECASE)
         if not outside and source not in bibliography():
-            raise UnknownName(
-                "reference",
-                source,
-                bibliography(),
-                "Give a key of models/references.bib, or doi:..., PMID:..., https://...",
-            )
+            remedy = "Give a key of models/references.bib, or doi:..., PMID:..., https://..."
+            raise UnknownName("reference", source, bibliography(), remedy)
     return cited
 
 
@@ -117,18 +113,7 @@ def unit_factor(
 ) -> float:
     """Return the factor from a metric in model units to the row's unit; NaN for ``% of dose``.
 
-    Parameters
-    ----------
-    units : mapping of str to str
-        Model unit of every output.
-    terms : sequence of (sign, id)
-        The observable.
-    weight : float
-        Body weight for units per kg [kg].
-
-    Raises
-    ------
-    UnitMismatch
+    The observable is a sum of `terms` (sign, id), whose model units are in `units`; `weight` is for units per kg [kg].
     """
     model_unit = units[terms[0][1]]
     if unit == "% of dose":

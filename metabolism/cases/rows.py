@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,9 +16,10 @@ from metabolism.cases.cells import bounded, one_from, one_of, read_reading, read
 from metabolism.cases.metrics import METRICS, Metric
 from metabolism.cases.people import Arm, read_baseline, read_members, read_population
 from metabolism.data import experiments_dir
-from metabolism.dosing import Hold, Regimen
+from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, MetabolismError, UnitMismatch, UnknownName, UsageError
 from metabolism.model import Model, equations
+from metabolism.tables import read_table
 from metabolism.types import Array
 
 COLUMNS = (
@@ -176,34 +176,10 @@ def read_cases(model: Model, paths: Iterable[str | Path] | None = None) -> list[
 
 def _records(path: Path) -> list[tuple[int, dict[str, str]]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            heads = list(reader.fieldnames or ())
-            if len(heads) == 1 and heads[0].count(";") > 5:
-                raise InvalidCase(f"{path.name} line 1: fields are separated by ';'; save the file with commas.")
-            for head in heads:
-                if head not in COLUMNS:
-                    raise InvalidCase(f"{path.name} line 1: {UnknownName('column', head, COLUMNS)}")
-                if heads.count(head) > 1:
-                    raise InvalidCase(f"{path.name} line 1: the column '{head}' stands twice; keep one.")
-            for column in REQUIRED:
-                if column not in heads:
-                    raise InvalidCase(
-                        f"{path.name} line 1: the column '{column}' is missing; columns are {', '.join(COLUMNS)}."
-                    )
-            records = []
-            for record in reader:
-                if None in record or None in record.values():
-                    raise InvalidCase(
-                        f"{path.name} line {reader.line_num}: the line has more or fewer fields than there are "
-                        "columns; put texts with a comma in quotation marks."
-                    )
-                records.append((reader.line_num, {c: (record.get(c) or "").strip() for c in COLUMNS}))
-            return records
-    except OSError as error:
-        raise InvalidCase(f"the case file '{path}' cannot be read: {error.strerror or error}.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidCase(f"{path.name} is not a CSV file in UTF-8 ({error}).") from None
+        table = read_table(path, REQUIRED, known=COLUMNS)
+    except UsageError as error:
+        raise InvalidCase(str(error)) from None
+    return [(line.number, {c: line.get(c, "").strip() for c in COLUMNS}) for line in table]
 
 
 class _Builder:
@@ -277,16 +253,16 @@ class _Builder:
 
         def treatment(text: str) -> Regimen:
             read = Regimen.parse(text.strip() or "none", weight)
-            self._no_states(read.holds)
+            state = next((h for h in read.holds if h.parameter not in self.system.parameters), None)
+            if state:
+                raise InvalidValue(
+                    f"'{state.origin or state.parameter}' sets {state.parameter}, which people start with; "
+                    "say it under 'population'."
+                )
             return read
 
-        def compared(text: str) -> list[Regimen]:
-            return [treatment(t) for t in others]
-
-        treatments = [
-            self._try("interventions", treatment, Regimen()),
-            *self._try("against", compared, [Regimen() for _ in others]),
-        ]
+        compared = self._try("against", lambda _: [*map(treatment, others)], [Regimen() for _ in others])
+        treatments = [self._try("interventions", treatment, Regimen()), *compared]
         before = treatments[0] if any(t.treated for t in targets) else None
         arms = tuple(Arm(members, targets, before, t, weight) for t in treatments)
         if metric and metric.arms and len(arms) != metric.arms:
@@ -295,14 +271,6 @@ class _Builder:
         if metric and not metric.arms and len(arms) < 2:
             self.problem("against", f"'{record['metric']}' needs at least one other arm")
         return arms
-
-    def _no_states(self, holds: Sequence[Hold]) -> None:
-        state = next((h for h in holds if h.parameter not in self.system.parameters), None)
-        if state:
-            raise InvalidValue(
-                f"'{state.origin or state.parameter}' sets {state.parameter}, which people start with; "
-                "say it under 'population'."
-            )
 
     def _fasting(self, arms: tuple[Arm, ...], times: Sequence[float], fast: float) -> tuple[Arm, ...]:
         """Add the fasts a reading states (0 h: none), and refuse a fasting reading without one."""

@@ -13,7 +13,7 @@ from metabolism.data import models_dir
 from metabolism.dosing.events import EXAMPLE, SUPPLY, Dose, Hold, read_amount, series
 from metabolism.dosing.formulary import substance
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
-from metabolism.model import MODEL_KINDS, ParameterTable, parameter_table, read_set
+from metabolism.model import MODEL_KINDS, parameter_table, read_set
 from metabolism.tables import read_table
 from metabolism.units import magnitude, number
 
@@ -67,17 +67,7 @@ WEIGHT = 70.0
 
 
 def read(text: str, weight: float = WEIGHT) -> tuple[tuple[Dose, ...], tuple[Hold, ...]]:
-    """Read doses and changes of parameters; `metabolism.dosing.Regimen.parse` describes the words.
-
-    Parameters
-    ----------
-    weight : float
-        Body weight for amounts per kg [kg].
-
-    Raises
-    ------
-    InvalidRegimen, InvalidValue, UnknownName, UnitMismatch
-    """
+    """Read doses and changes of parameters; `metabolism.dosing.Regimen.parse` describes the words and the weight."""
     doses: list[Dose] = []
     holds: list[Hold] = []
     for part in _parts(text):
@@ -111,14 +101,9 @@ def _parts(text: str) -> list[str]:
     return parts
 
 
-@cache
-def _inputs_of(table: ParameterTable) -> frozenset[str]:
-    return frozenset(p.id for p in table.values() if p.kind in MODEL_KINDS - {"initial"})
-
-
-def _inputs() -> frozenset[str]:
+def _inputs() -> set[str]:
     """Parameters that may be changed while a patient is treated: all but initial values."""
-    return _inputs_of(parameter_table())
+    return {p.id for p in parameter_table().values() if p.kind in MODEL_KINDS - {"initial"}}
 
 
 # --- doses -----------------------------------------------------------------------------------------------------------

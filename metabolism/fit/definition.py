@@ -76,9 +76,8 @@ def read_definition(which: str | Path) -> Definition:
         if not allowed(entries[name]):
             raise ModelError(f"'{which}': {name} = {entries[name]!r}; {remedy}.")
     known = [path.name for path in sorted((experiments_dir() / "cases").glob("*.csv"))]
-    for name in entries["cases"]:
-        if name not in known:
-            raise ModelError(f"'{which}': {UnknownName('case file', name, known, f'Known: {chr(44).join(known)}.')}")
+    for name in (n for n in entries["cases"] if n not in known):
+        raise ModelError(f"'{which}': {UnknownName('case file', name, known, f'Known: {chr(44).join(known)}.')}")
     entries["cases"], entries["parameters"] = tuple(entries["cases"]), tuple(entries["parameters"])
     return Definition(**entries)
 

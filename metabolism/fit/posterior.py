@@ -185,11 +185,8 @@ def sample(
     x, logs, weights = np.empty((0, len(centre))), np.empty(0), np.empty(0)
     used: list[Any] = []
     sizes = [len(part) for part in np.array_split(np.arange(proposals), ROUNDS)]
-    parts = (
-        None
-        if folder is None
-        else Parts(folder, [objective.request, centre.tolist(), covariance.tolist(), sizes, seed])
-    )
+    request = [objective.request, centre.tolist(), covariance.tolist(), sizes, seed]
+    parts = None if folder is None else Parts(folder, request)
     for number, size in enumerate(sizes):
         proposal = multivariate_t(centre, covariance * (FREEDOM - 2) / FREEDOM, df=FREEDOM, seed=rng)
         tried = np.atleast_2d(proposal.rvs(size))
@@ -213,9 +210,8 @@ def sample(
         centre = centre + trust * (moved - centre)
         covariance = (1 - trust) * covariance + trust * INFLATION * spread
     if _effective(weights) < 10:
-        raise SolverFailed(
-            f"the posterior cannot be sampled around the fit: {_effective(weights):.1f} effective draws."
-        )
+        few = f"{_effective(weights):.1f} effective draws"
+        raise SolverFailed(f"the posterior cannot be sampled around the fit: {few}.")
     # systematic resampling
     place = (rng.random() + np.arange(count)) / count
     chosen = np.searchsorted(np.cumsum(weights), place).clip(0, len(x) - 1)
@@ -289,7 +285,7 @@ def profile(
     own = list(names).index(parameter)
     free = [i for i in range(len(x)) if i != own]
     base = float((residuals(x) ** 2).sum())
-    found = [(x[own], base)]
+    course = [(x[own], base)]
     for bound in (a[own], b[own]):
         here = np.log(x)
         for value in np.linspace(np.log(x[own]), np.log(bound), points + 1)[1:]:
@@ -302,9 +298,8 @@ def profile(
                     return np.asarray(residuals(np.exp(full)))
 
                 limits = (np.log(a[free]) - 1e-12, np.log(b[free]) + 1e-12)
-                solved = least_squares(
-                    others, np.clip(here[free], *limits), bounds=limits, xtol=1e-12, ftol=1e-12, gtol=1e-12
-                )
+                ends: Any = dict.fromkeys(("xtol", "ftol", "gtol"), 1e-12)
+                solved = least_squares(others, np.clip(here[free], *limits), bounds=limits, **ends)
                 here[free], cost = solved.x, 2 * float(solved.cost)
             else:
                 cost = float((residuals(np.exp(here)) ** 2).sum())
@@ -313,8 +308,8 @@ def profile(
                     f"the profile of '{parameter}' falls {base - cost:.2g} below the fit at {np.exp(value):.4g}: "
                     "the fit was no minimum; fit again from there."
                 )
-            found.append((float(np.exp(value)), cost))
+            course.append((float(np.exp(value)), cost))
             if cost > base + 3 * THRESHOLD:
                 break
-    values, costs = (np.array(column) for column in zip(*sorted(found), strict=True))
+    values, costs = (np.array(column) for column in zip(*sorted(course), strict=True))
     return Profile(parameter, values, np.maximum(costs - costs.min(), 0.0))

@@ -134,11 +134,11 @@ def resting_map(model: Model, reference: Model, title: str, against: str) -> str
 
 def _scales(plan: Layout, values: Mapping[str, float], reference: Mapping[str, float] | None) -> dict[str, float]:
     """Largest flux of each network, in the values and the reference [µmol/h]."""
-    found = dict.fromkeys(plan.networks, 0.0)
+    largest = dict.fromkeys(plan.networks, 0.0)
     for source in (values, reference or {}):
         for key, route in plan.routes.items():
-            found[route.network] = max(found[route.network], abs(source.get(key, 0.0)))
-    return found
+            largest[route.network] = max(largest[route.network], abs(source.get(key, 0.0)))
+    return largest
 
 
 def _width(value: float, largest: float) -> float:
@@ -244,20 +244,16 @@ def _head(plan: Layout, title: str, against: str, compared: bool) -> str:
 
 def _legend(plan: Layout, scale: Mapping[str, float], against: str, compared: bool) -> str:
     y = plan.size[1] + 18
-    parts = [
-        f'<text x="20" y="{y}" class="r">Arrow width: flux, each network on its own logarithmic scale; '
-        "widest arrow [µmol/h]:</text>"
-    ]
+    said = "Arrow width: flux, each network on its own logarithmic scale; widest arrow [µmol/h]:"
     text = "; ".join(f"{name} {_short(scale[key])}" for key, name in plan.networks.items())
-    parts.append(f'<text x="20" y="{y + 22}" class="r">{escape(text)}</text>')
+    parts = [f'<text x="20" y="{at}" class="r">{escape(t)}</text>' for at, t in ((y, said), (y + 22, text))]
     for i, share in enumerate((1, 0.1, 0.01, 0.001)):
         x, w = 20 + 150 * i, _width(share, 1.0)
         parts.append(f'<path d="M{x} {y + 46}H{x + 40}" stroke="{COLOURS["grey"]}" stroke-width="{w:.1f}"/>')
         words = "widest" if share == 1 else f"1/{round(1 / share)} of it"
         parts.append(f'<text x="{x + 48}" y="{y + 51}" class="r">{words}</text>')
-    parts.append(
-        f'<path d="M620 {y + 46}H660" class="i"/><text x="668" y="{y + 51}" class="r">influence, no flux</text>'
-    )
+    parts.append(f'<path d="M620 {y + 46}H660" class="i"/>')
+    parts.append(f'<text x="668" y="{y + 51}" class="r">influence, no flux</text>')
     if compared:
         parts.append(f'<text x="20" y="{y + 82}" class="r">Colour, against {escape(against)}:</text>')
         for i, (_, colour, words) in enumerate(STEPS):
@@ -274,22 +270,14 @@ def geometry() -> dict[str, Any]:
     def rounded(path: Sequence[str | Point]) -> list[float]:
         return [round(v, 1) for point in kept(course(plan, path)) for v in point]
 
+    node_parts, route_parts = ("id", "at", "half", "label", "status", "key"), ("network", "label", "at")
     return {
         "size": plan.size,
         "regions": plan.regions,
         "networks": plan.networks,
-        "nodes": [
-            {"id": n.id, "at": n.at, "half": n.half, "label": n.label, "status": n.status, "key": n.key}
-            for n in plan.nodes.values()
-        ],
+        "nodes": [{k: getattr(n, k) for k in node_parts} for n in plan.nodes.values()],
         "routes": [
-            {
-                "id": r.reaction,
-                "network": r.network,
-                "label": r.label,
-                "at": r.at,
-                "paths": [rounded(p) for p in r.paths],
-            }
+            {"id": r.reaction, **{k: getattr(r, k) for k in route_parts}, "paths": [*map(rounded, r.paths)]}
             for r in plan.routes.values()
         ],
         "influences": [rounded(path) for path in plan.influences],

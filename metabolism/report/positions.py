@@ -138,33 +138,20 @@ def layout_problems(model: Model) -> list[str]:
     return problems
 
 
-def _place(plan: Layout, step: str | Point) -> Point:
-    return plan.nodes[step].at if isinstance(step, str) else step
-
-
 def course(plan: Layout, path: Sequence[str | Point]) -> list[Point]:
     """Points along a path, from the rim of its first node to the rim of its last."""
-    corners = [_place(plan, s) for s in path]
+    corners = [plan.nodes[s].at if isinstance(s, str) else s for s in path]
     if len(corners) == 3:
         # one point on the way: a curve through it
         (x0, y0), (xm, ym), (x2, y2) = corners
         xc, yc = 2 * xm - (x0 + x2) / 2, 2 * ym - (y0 + y2) / 2
-        steps = [i / 20 for i in range(21)]
-        points = [
-            (
-                (1 - t) ** 2 * x0 + 2 * t * (1 - t) * xc + t * t * x2,
-                (1 - t) ** 2 * y0 + 2 * t * (1 - t) * yc + t * t * y2,
-            )
-            for t in steps
-        ]
+        shares = [((1 - t) ** 2, 2 * t * (1 - t), t * t) for t in (i / 20 for i in range(21))]
+        points = [(a * x0 + b * xc + c * x2, a * y0 + b * yc + c * y2) for a, b, c in shares]
     else:
         points = _straight(corners)
-    for end, outwards in ((path[0], False), (path[-1], True)):
+    for end, way in ((path[0], 1), (path[-1], -1)):
         if isinstance(end, str):
-            node = plan.nodes[end]
-            ordered = points[::-1] if outwards else points
-            ordered = _leave(node, ordered)
-            points = ordered[::-1] if outwards else ordered
+            points = _leave(plan.nodes[end], points[::way])[::way]
     return points
 
 

@@ -342,13 +342,13 @@ def test_rows_of_a_case_must_agree_and_a_file_must_be_a_case_file(model, tmp_pat
         read_cases(model, [path])
     for name, text, words in (
         ("gone.csv", None, "cannot be read"),
-        ("empty.csv", "", "is missing"),
+        ("empty.csv", "", "has no column"),
         ("heads.csv", ",".join(COLUMNS) + "\n", "no row to run"),
-        ("twice.csv", ",".join((*COLUMNS, "low")) + "\n", "the column 'low' stands twice"),
+        ("twice.csv", ",".join((*COLUMNS, "low")) + "\n", "has the column 'low' twice"),
         ("typo.csv", ",".join(COLUMNS).replace("metric", "metrik") + "\n", "Did you mean 'metric'"),
         ("excel.csv", ";".join(COLUMNS) + "\n", "save the file with commas"),
-        ("short.csv", ",".join(COLUMNS) + "\nM01,M01a\n", "more or fewer fields"),
-        ("binary.csv", b"\xff\xfe\x00case", "UTF-8"),
+        ("short.csv", ",".join(COLUMNS) + "\nM01,M01a\n", "fields under"),
+        ("binary.csv", b"\xff\xfe\x00case", "utf-8"),
     ):
         path = tmp_path / name
         if text is not None:
