@@ -8,8 +8,6 @@
 Public names are imported on first use, so that ``import metabolism`` stays fast.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

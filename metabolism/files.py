@@ -1,7 +1,5 @@
 """Files and folders written whole or not at all, pieces of long work, and what a result says of its making."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

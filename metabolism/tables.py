@@ -1,7 +1,5 @@
 """Tables as text, read strictly: every column is used, named as left out, or refused, and so is every cell."""
 
-from __future__ import annotations
-
 import csv
 import logging
 import re

@@ -1,7 +1,5 @@
 """Cells of a case file: sources, numbers, splits, readings and units, each refused with what to write instead."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

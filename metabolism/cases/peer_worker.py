@@ -1,7 +1,5 @@
 """Runs one published SBML model to rest and through a change; called inside the sandbox for foreign files."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

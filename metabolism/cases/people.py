@@ -1,7 +1,5 @@
 """Who was looked at: baselines to be met, shares of people who are alike, and the arms of a study."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Collection, Mapping

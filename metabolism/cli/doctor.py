@@ -1,7 +1,5 @@
 """`metabolism doctor`: is this installation sound, and if not, what to do about it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """The commands that hold the model against published numbers: qualify and fit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from metabolism.cli.shared import Arguments, check_counts, chosen_model, progress_bar

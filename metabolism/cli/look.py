@@ -1,7 +1,5 @@
 """The commands to look around with: list, show, run, new, report, explore, doctor, completion."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict

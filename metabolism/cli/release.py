@@ -1,7 +1,5 @@
 """The commands around a release: check, export, fingerprint, compare, evidence."""
 
-from __future__ import annotations
-
 from metabolism.cli.shared import Arguments, chosen_model, in_force, working
 from metabolism.errors import UsageError
 from metabolism.files import check_target, write_text

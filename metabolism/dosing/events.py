@@ -1,7 +1,5 @@
 """What happens to a patient: a dose, or a parameter changed for a while."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field, replace
 from numbers import Integral

@@ -1,7 +1,5 @@
 """Substances that can be dosed: names, molar masses, and where each route puts them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

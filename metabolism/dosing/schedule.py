@@ -1,7 +1,5 @@
 """From a regimen to the steps of an engine: boluses, infusion rates and changed parameters at their times."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

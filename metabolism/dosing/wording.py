@@ -1,7 +1,5 @@
 """Regimens back into words: those they were made from where these still hold, else words that read back the same."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """The grammar of regimens: from words to doses and changes of parameters."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The file of a fit: which parameters, which rows of the cases, how many starts and draws."""
 
-from __future__ import annotations
-
 import math
 import re
 import tomllib

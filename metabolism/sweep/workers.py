@@ -202,11 +202,11 @@ def _check_workers(client: Any) -> None:
             raise UsageError(f"the cluster had no worker for {PATIENCE:.0f} s; start one with `dask worker ADDRESS`.")
         time.sleep(0.2)
     try:
-        found = client.run(code_versions)
+        theirs = client.run(code_versions)
     except ImportError as error:
         raise UsageError(f"the workers lack this package ({error}); install als-methionine on every worker.") from None
     mine = code_versions()
-    for address, versions in found.items():
+    for address, versions in theirs.items():
         differ = [f"{k} {versions.get(k)} (here {v})" for k, v in mine.items() if versions.get(k) != v]
         if differ:
             raise UsageError(f"worker {address} has other versions: {', '.join(differ)}; install the same everywhere.")
