@@ -80,18 +80,19 @@ def _compare(arguments: Arguments) -> int:
 
 
 def _evidence(arguments: Arguments) -> int:
-    from metabolism.report import evidence_text
+    from metabolism.report import evidence_text, model_card
 
     if arguments.out is None:
-        arguments.payload = {"markdown": evidence_text()}
+        arguments.payload = {"markdown": model_card() if arguments.card else evidence_text()}
         print(arguments.payload["markdown"])
         return 0
     target = check_target(arguments.out, arguments.force)
-    formats = {".md": "markdown", ".html": "html"}
+    formats = {".md": "markdown"} | ({} if arguments.card else {".html": "html"})
     if target.suffix not in formats:
-        raise UsageError(f"'{target}' must end in .md or .html.")
-    arguments.payload = {"path": str(write_text(target, evidence_text(formats[target.suffix], target.parent)))}
-    print(f"evidence written to {target}")
+        raise UsageError(f"'{target}' must end in {' or '.join(formats)}.")
+    text = model_card() if arguments.card else evidence_text(formats[target.suffix], target.parent)
+    arguments.payload = {"path": str(write_text(target, text))}
+    print(f"{'model card' if arguments.card else 'evidence'} written to {target}")
     return 0
 
 
