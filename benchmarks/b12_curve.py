@@ -1,4 +1,4 @@
-"""Homocysteine over serum B12 at rest, and its course under 50 mg methylcobalamin twice weekly: the numbers of misfits.md.
+"""Homocysteine over serum B12 at rest, and its course under 50 mg twice weekly: the numbers of misfits.md.
 
 python benchmarks/b12_curve.py
 """
