@@ -4,6 +4,7 @@ from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
 from .run import endpoints_of, sensitivities, simulate, steady_states
 from .study import ATOL_FRACTION, DEFAULT_OUTPUTS, Study, code_versions, make_study, verify_doses
+from .views import Shown, clock, shown
 
 __all__ = [
     "ATOL_FRACTION",
@@ -15,9 +16,11 @@ __all__ = [
     "Patients",
     "Reading",
     "Result",
+    "Shown",
     "SteadyState",
     "Study",
     "area",
+    "clock",
     "code_versions",
     "endpoints",
     "endpoints_of",
@@ -28,6 +31,7 @@ __all__ = [
     "peak",
     "rest_patients",
     "sensitivities",
+    "shown",
     "simulate",
     "steady_state",
     "steady_states",

@@ -190,6 +190,7 @@ class Study:
         *,
         outputs: Sequence[str] = (),
         times: ArrayLike | None = None,
+        add: ArrayLike = (),
         dose_scale: ArrayLike | None = None,
         workers: int = 1,
     ) -> tuple[Problem, dict[int, Failure]]:
@@ -201,6 +202,8 @@ class Study:
         outputs : sequence of str
         times : array_like, optional
             [h]; by default the points of panels.
+        add : array_like
+            Further points of panels [h].
         dose_scale : array_like, optional
         workers : int
             Threads of the search for rest.
@@ -222,7 +225,8 @@ class Study:
         table = {} if patients is None else _patient_table(patients, system, resting)
         count = len(next(iter(table.values()))) if table else 1
         if times is None:
-            grid = panel_times(begin, steps.boundaries, self.until)
+            more = steps.snapped(np.asarray(add, dtype=float)).tolist()
+            grid = panel_times(begin, [*steps.boundaries, *more], self.until)
         else:
             grid = np.unique(steps.snapped(np.asarray(times, dtype=float)))
             if grid.size == 0 or not np.isfinite(grid).all() or grid[0] < begin or grid[-1] > self.until:
