@@ -1,5 +1,6 @@
 from . import endpoints
 from .endpoints import METRICS, NAMED, Endpoint, Metric, Reading, area, half_life, lambda_z, nca, peak, time_of_peak
+from .observed import Overlay, overlay
 from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
 from .run import endpoints_of, sensitivities, simulate, steady_states
@@ -13,6 +14,7 @@ __all__ = [
     "NAMED",
     "Endpoint",
     "Metric",
+    "Overlay",
     "Patients",
     "Reading",
     "Result",
@@ -28,6 +30,7 @@ __all__ = [
     "lambda_z",
     "make_study",
     "nca",
+    "overlay",
     "peak",
     "rest_patients",
     "sensitivities",

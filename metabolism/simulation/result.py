@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from metabolism.errors import InvalidValue, OutputError, UnknownName
 from metabolism.files import write_atomically
 from metabolism.simulation.curves import PANELS, Curve
 from metabolism.simulation.endpoints import summary
-from metabolism.simulation.views import chosen, draw, exposure, last_interval, shown
+from metabolism.simulation.views import Plain, draw, exposure, last_interval, shown
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -30,15 +30,6 @@ _BOOKKEEPING = ("asked", "delivered", "failed", "failure_time")
 
 #: Largest size of a netCDF 3 file, with room for its head [bytes].
 CLASSIC = 2**31 - 2**24
-
-
-class Plain(NamedTuple):
-    """What a result is before xarray wakes: ``time`` [h] and outputs as arrays, units, manifest, and how it is kept."""
-
-    curves: Mapping[str, Array]
-    units: Mapping[str, str]
-    manifest: Mapping[str, Any]
-    panels: bool
 
 
 class Result:
@@ -114,9 +105,22 @@ class Result:
         """The regimen in words."""
         return str(self._plain.manifest["regimen"]) or "no dose"
 
+    def chosen(self, outputs: str | Sequence[str] | None = None) -> list[str]:
+        """Return the outputs meant: all without any named.
+
+        Raises
+        ------
+        UnknownName
+        """
+        names = [outputs] if isinstance(outputs, str) else list(outputs or self.outputs)
+        for name in names:
+            if name not in self.outputs:
+                raise UnknownName("output", name, self.outputs, "Ask for it with simulate(outputs=[...]).")
+        return names
+
     def curve(self, name: str) -> Curve:
         """Return an output to be read at any time: `Curve.at`, `Curve.area`, `Curve.top`."""
-        return Curve(self.curves["time"], self.curves[chosen(self, name)[0]], self._plain.panels)
+        return Curve(self.curves["time"], self.curves[self.chosen(name)[0]], self._plain.panels)
 
     @property
     def ledger(self) -> pd.DataFrame:
@@ -284,7 +288,8 @@ class Result:
         matplotlib.figure.Figure
         """
         arms = {self.arm: self, **(beside or {})}
-        return draw(arms, outputs, units=units, level=level, title=self.arm if title is None else title)
+        plain = {name: arm._plain for name, arm in arms.items()}
+        return draw(plain, self.chosen(outputs), units=units, level=level, title=self.arm if title is None else title)
 
     def __repr__(self) -> str:
         times, many = self.curves["time"], self._plain.manifest["patients"]

@@ -16,8 +16,9 @@ from metabolism.model import Model
 from metabolism.sbml import RESIDUAL
 from metabolism.simulation.curves import PANELS
 from metabolism.simulation.endpoints import Endpoint, Part
-from metabolism.simulation.result import Plain, Result
+from metabolism.simulation.result import Result
 from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick, amounts_asked, verify_doses
+from metabolism.simulation.views import Plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,6 @@ from metabolism.units import label
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from metabolism.simulation.result import Result
 
 
 class Shown(NamedTuple):
@@ -53,6 +51,15 @@ _CLOCKS = (
 
 #: Rows of a table at round times at most.
 _ROWS = 9
+
+
+class Plain(NamedTuple):
+    """What a result is before xarray wakes: ``time`` [h] and outputs as arrays, units, manifest, and how it is kept."""
+
+    curves: Mapping[str, Array]
+    units: Mapping[str, str]
+    manifest: Mapping[str, Any]
+    panels: bool
 
 
 def clock(until: float) -> tuple[str, float, list[float]]:
@@ -109,33 +116,11 @@ def exposure(curve: Curve, begin: float, end: float) -> dict[str, tuple[str, Arr
     return numbers | {"tmax": ("h", window.top()[1] - begin), "half_life": ("h", half)}
 
 
-def chosen(result: Result, outputs: str | Sequence[str] | None) -> list[str]:
-    """Return the outputs meant: all without any named.
-
-    Raises
-    ------
-    UnknownName
-    """
-    names = [outputs] if isinstance(outputs, str) else list(outputs or result.outputs)
-    for name in names:
-        if name not in result.outputs:
-            raise UnknownName("output", name, result.outputs, "Ask for it with simulate(outputs=[...]).")
-    return names
-
-
-def draw(
-    arms: Mapping[str, Result],
-    outputs: str | Sequence[str] | None = None,
-    *,
-    units: str = "clinical",
-    level: float = 0.9,
-    title: str = "",
-) -> Figure:
+def draw(arms: Mapping[str, Plain], names: Sequence[str], *, units: str, level: float, title: str) -> Figure:
     """Draw outputs over time, a panel each, an arm in each colour; many patients as median and central interval."""
     from metabolism.plotting import COLOURS, new_figure, style
 
     first = next(iter(arms.values()))
-    names = chosen(first, outputs)
     columns, end = min(3, len(names)), max(float(arm.curves["time"][-1]) for arm in arms.values())
     clock_name, hours, _ = clock(end)
     rows = math.ceil(len(names) / columns)
