@@ -11,8 +11,6 @@ from metabolism.cli.shared import Arguments, chosen_model, in_force, print_table
 from metabolism.errors import InvalidValue, UsageError
 
 if TYPE_CHECKING:
-    from metabolism.dosing import Regimen
-    from metabolism.model import Model
     from metabolism.simulation import Result, Shown
     from metabolism.types import Array
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 def _simulate(arguments: Arguments) -> int:
     from metabolism.dosing import Regimen
     from metabolism.files import check_target, write_atomically
-    from metabolism.simulation import DEFAULT_OUTPUTS, clock, simulate
+    from metabolism.simulation import DEFAULT_OUTPUTS, clock, shown, simulate
     from metabolism.units import magnitude
 
     for path in filter(None, (arguments.csv, arguments.plot)):
@@ -43,27 +41,36 @@ def _simulate(arguments: Arguments) -> int:
     with working("simulating"):
         result = simulate(model, regimen, until, add=clock(until)[2], **options)
         untreated = simulate(model, None, until, times=[0.0, until], **options) if arguments.regimen else None
-    _print(arguments, model, regimen, until, result, untreated)
+    hows = {n: shown(n, result.units[n], arguments.units) for n in names}
+    for line in (f"{_title(arguments)}; {arguments.until}", f"scenario: {in_force(arguments, model)}"):
+        print(textwrap.fill(line, 80, subsequent_indent="  "))
+    if doses := regimen.until(until).doses:
+        print(f"dose ledger: {len(doses)} doses, {sum(d.amount for d in doses):.9g} umol asked and delivered")
+    print()
+    _summary(until, result, untreated, hows)
+    drug = next((k for k in ("cbl_plasma", "cbl_free") if k in hows), None)
+    if drug and any("cobalamin" in d.substance for d in doses):
+        _exposure(result, drug, hows[drug].label, arguments.units)
+    print()
+    _course(until, result, hows, 7 if arguments.uncertainty is None else 2)
     if arguments.uncertainty is not None:
-        print(
-            f"\nIn brackets: 90 % band of {arguments.uncertainty} draws of the fitted numbers of metabolism\n"
-            "and kinetics. Loss rate, drug effect and rating scale are not drawn: the band\n"
-            "of ALSFRS-R leaves them out."
-        )
+        print(f"\nIn brackets: 90 % band of {arguments.uncertainty} draws of the fitted numbers of metabolism")
+        print("and kinetics. Loss rate, drug effect and rating scale are not drawn: the band")
+        print("of ALSFRS-R leaves them out.")
     if arguments.plot:
         title = f"{_title(arguments)}; scenario: {arguments.scenario or 'none'}"
         figure = result.plot(units=arguments.units, title=title)
         kind = Path(arguments.plot).suffix[1:]
         write_atomically(arguments.plot, lambda part: figure.savefig(part, format=kind))
         print(f"\nfigure written to {arguments.plot}")
-    if arguments.csv:
+    if arguments.csv or arguments.json is not None:
         frame = result.frame() if arguments.uncertainty is None else result.bands()
+    if arguments.csv:
         heads = {c: f"{c} [{result.units[c.split(' ')[0]]}]" for c in frame.columns if c != "time"}
         heads["time"] = "time [h]"
         write_atomically(arguments.csv, lambda part: frame.rename(columns=heads).to_csv(part, index=False))
         print(f"\n{len(frame)} time points written to {arguments.csv} (model units)")
     if arguments.json is not None:
-        frame = result.frame() if arguments.uncertainty is None else result.bands()
         arguments.payload = {
             "columns": {c: frame[c].to_numpy() for c in frame.columns},
             "units": {"time": "h", **result.units},
@@ -82,14 +89,9 @@ def _title(arguments: Arguments) -> str:
 def _number(value: float) -> str:
     """Write a number as people do: thousands apart, three or four digits, no exponent where it can be avoided."""
     size = abs(value)
-    if size < 1e-9:
-        return "0"
-    if size >= 1e9 or size < 1e-4:
-        return f"{value:.3g}"
-    if size >= 1000:
-        digits = max(0, len(str(int(size))) - 4)
-        return f"{round(value, -digits):,.0f}"
-    return f"{value:.4g}"
+    if 1000 <= size < 1e9:
+        return f"{round(value, 4 - len(str(int(size)))):,.0f}"
+    return "0" if size < 1e-9 else f"{value:.3g}" if size >= 1e9 or size < 1e-4 else f"{value:.4g}"
 
 
 def _cell(values: Array) -> str:
@@ -102,22 +104,11 @@ def _cell(values: Array) -> str:
     return f"{_number(middle)} ({_number(low)}{' to ' if low < 0 else '-'}{_number(high)})"
 
 
-def _print(
-    arguments: Arguments, model: Model, regimen: Regimen, until: float, result: Result, untreated: Result | None
-) -> None:
-    import numpy as np
+def _summary(until: float, result: Result, untreated: Result | None, hows: dict[str, Shown]) -> None:
+    """Print every output at both ends, and what the drug did."""
+    from metabolism.simulation import clock
 
-    from metabolism.simulation import clock, shown
-
-    name, hours, printed = clock(until)
-    hows = {n: shown(n, result.units[n], arguments.units) for n in result.outputs}
-    end = f"{name} {until / hours:g}"
-    for line in (f"{_title(arguments)}; {arguments.until}", f"scenario: {in_force(arguments, model)}"):
-        print(textwrap.fill(line, 80, subsequent_indent="  "))
-    doses = regimen.until(until).doses
-    if doses:
-        print(f"dose ledger: {len(doses)} doses, {sum(d.amount for d in doses):.9g} umol asked and delivered")
-    print()
+    name, hours, _ = clock(until)
     rows = []
     for key, how in hows.items():
         curve = result.curves[key] * how.factor
@@ -126,30 +117,31 @@ def _print(
         if untreated is not None:
             row.append(_cell(last - untreated.curves[key][..., -1] * how.factor))
         rows.append(row)
-    heads = ["", "start", end, "change", "against no drug"]
+    heads = ["", "start", f"{name} {until / hours:g}", "change", "against no drug"]
     print_table(heads[: len(rows[0])], rows)
-    drug = next((k for k in ("cbl_plasma", "cbl_free") if k in hows), None)
-    if drug and any("cobalamin" in d.substance for d in doses):
-        _exposure(result, drug, hows[drug], arguments.units)
-    print()
-    values = {k: result.curve(k).at(np.array(printed)) * how.factor for k, how in hows.items()}
-    keys = list(hows)
-    blocks = -(-len(keys) // (2 if arguments.uncertainty is not None else 7))
-    for some in (keys[i * len(keys) // blocks : (i + 1) * len(keys) // blocks] for i in range(blocks)):
-        print_table(
-            [name, *(f"{hows[k].label} {hows[k].unit}" for k in some)],
-            [[f"{t / hours:g}", *(_cell(values[k][..., i]) for k in some)] for i, t in enumerate(printed)],
-            left=0,
-        )
 
 
-def _exposure(result: Result, drug: str, how: Shown, units: str) -> None:
+def _exposure(result: Result, drug: str, label: str, units: str) -> None:
+    """Print what a dosing interval shows of the drug."""
     (begin, end), numbers = result.exposure(drug, units=units)
     names = ("Cmax", "tmax", "Ctrough", "Cavg", "AUCtau", "half_life")
-    print(f"\n{how.label} over the last interval, {_span(end - begin)} from {_span(begin)}:")
-    print_table(
-        [f"{n.replace('_', '-')} [{numbers[n][0]}]" for n in names], [[_cell(numbers[n][1]) for n in names]], left=0
-    )
+    print(f"\n{label} over the last interval, {_span(end - begin)} from {_span(begin)}:")
+    heads = [f"{n.replace('_', '-')} [{numbers[n][0]}]" for n in names]
+    print_table(heads, [[_cell(numbers[n][1]) for n in names]], left=0)
+
+
+def _course(until: float, result: Result, hows: dict[str, Shown], most: int) -> None:
+    """Print the outputs at round times, some columns at a time."""
+    import numpy as np
+
+    from metabolism.simulation import clock
+
+    name, hours, printed = clock(until)
+    keys, blocks = list(hows), -(-len(hows) // most)
+    for some in (keys[i * len(keys) // blocks : (i + 1) * len(keys) // blocks] for i in range(blocks)):
+        columns = [result.curve(k).at(np.array(printed)) * hows[k].factor for k in some]
+        rows = [[f"{t / hours:g}", *(_cell(c[..., i]) for c in columns)] for i, t in enumerate(printed)]
+        print_table([name, *(f"{hows[k].label} {hows[k].unit}" for k in some)], rows, left=0)
 
 
 def _span(hours: float) -> str:

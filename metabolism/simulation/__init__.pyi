@@ -1,5 +1,17 @@
 from . import endpoints
-from .endpoints import METRICS, NAMED, Endpoint, Metric, Reading, area, half_life, lambda_z, nca, peak, time_of_peak
+from .curves import area_of
+from .endpoints import (
+    NAMED,
+    Endpoint,
+    area,
+    half_life,
+    half_life_of,
+    lambda_z,
+    nca,
+    peak,
+    terminal_slope,
+    time_of_peak,
+)
 from .observed import Overlay, overlay
 from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
@@ -10,23 +22,22 @@ from .views import Shown, clock, shown
 __all__ = [
     "ATOL_FRACTION",
     "DEFAULT_OUTPUTS",
-    "METRICS",
     "NAMED",
     "Endpoint",
-    "Metric",
     "Overlay",
     "Patients",
-    "Reading",
     "Result",
     "Shown",
     "SteadyState",
     "Study",
     "area",
+    "area_of",
     "clock",
     "code_versions",
     "endpoints",
     "endpoints_of",
     "half_life",
+    "half_life_of",
     "lambda_z",
     "make_study",
     "nca",
@@ -38,6 +49,7 @@ __all__ = [
     "simulate",
     "steady_state",
     "steady_states",
+    "terminal_slope",
     "time_of_peak",
     "verify_doses",
 ]
