@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from metabolism.cli.shared import Arguments, chosen_model, in_force, print_table
 from metabolism.errors import InvalidValue, UsageError
 
 if TYPE_CHECKING:
+    from metabolism.dosing import Regimen
     from metabolism.simulation import Result, Shown
     from metabolism.types import Array
 
@@ -32,6 +34,7 @@ def _simulate(arguments: Arguments) -> int:
         raise InvalidValue(f"until = {arguments.until} must be after 0 h.")
     model = chosen_model(arguments)
     regimen = Regimen.parse(arguments.regimen) if arguments.regimen else Regimen()
+    _judge_doses(regimen)
     names = list(dict.fromkeys(arguments.output or DEFAULT_OUTPUTS))
     options: dict[str, Any] = {"outputs": names, "engine": arguments.engine, "workers": os.cpu_count() or 1}
     if arguments.uncertainty is not None:
@@ -79,6 +82,18 @@ def _simulate(arguments: Arguments) -> int:
             "manifest": result.manifest,
         }
     return 0
+
+
+def _judge_doses(regimen: Regimen) -> None:
+    """Remark on stderr a dose of a cobalamin that nobody has been given: trials went up to 50 mg at once."""
+    from metabolism.dosing import Regimen, substance
+
+    for dose in regimen.doses:
+        if "cobalamin" in dose.substance and dose.amount * substance(dose.substance).molar_mass > 500e3:
+            print(
+                f"metabolism: {Regimen((dose,))} is over ten times the largest dose of any trial here.", file=sys.stderr
+            )
+            return
 
 
 def _title(arguments: Arguments) -> str:
