@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from metabolism.dosing import Regimen
-from metabolism.errors import InvalidValue, MetabolismError, UsageError
+from metabolism.errors import InvalidValue, MetabolismError, UsageError, needs
 from metabolism.model import Model
 from metabolism.progress import Progress, show, silent, unseen
 from metabolism.simulation import Study, code_versions, make_study
@@ -176,10 +176,8 @@ def _connected(cluster: Any) -> Iterator[Any]:
     if cluster is None:
         yield None
         return
-    try:
+    with needs("cluster", "a cluster"):
         from distributed import Client
-    except ImportError:
-        raise UsageError("a cluster needs Dask: pip install 'als-methionine[cluster]'.") from None
     with ExitStack() as opened:
         client = cluster
         if not isinstance(cluster, Client):
