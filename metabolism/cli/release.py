@@ -6,13 +6,15 @@ from metabolism.files import check_target, write_text
 
 
 def _check(arguments: Arguments) -> int:
-    from metabolism.model import load, parameter_table, rewrite_table, write_build
+    from metabolism.engines import generate_ahead
+    from metabolism.model import equations, load, parameter_table, rewrite_table, write_build
     from metabolism.report import checks
 
     if arguments.rewrite:
         print(f"{rewrite_table()} derived values rewritten")
         load.cache_clear()
         write_build(parameter_table())
+        generate_ahead(equations(load()), write=True)
     failed = 0
     arguments.payload = []
     for check in checks():
