@@ -439,7 +439,7 @@ function drawCards(view) {
 
 function captionOf(curve, view) {
   const { texts, version, built } = app.contents;
-  const points = pointsFor(app.contents, view.choices, curve.id);
+  const points = pointsFor(app.contents, view, curve.id);
   return [
     `${curve.name} [${curve.unit}]. Solid: with methylcobalamin; dashed: the same person without methylcobalamin.`,
     curve.band === "effect" ? texts.band_effect : fill(texts.band_draws, { count: view.draws }),
@@ -483,7 +483,7 @@ function drawCharts(view) {
   app.width ??= Math.max(280, $(`chart-${contents.curves[0].id}`).clientWidth - 30);
   for (const curve of contents.curves) {
     const figure = $(`chart-${curve.id}`);
-    const points = pointsFor(contents, view.choices, curve.id);
+    const points = pointsFor(contents, view, curve.id);
     drawPlot(curve, figure.querySelector(".plot"));
     const s = summaryOf(view, curve.id);
     const [per, unit] = timeUnit(view.choices.weeks);
@@ -495,7 +495,7 @@ function drawCharts(view) {
 
 /** One curve on the screen; what follows the pointer is added when a pointer comes. */
 function drawPlot(curve, place, tips = false) {
-  const svg = drawCurve(curve, app.view, { pinned: app.pinnedView, points: pointsFor(app.contents, app.view.choices, curve.id), width: app.width, tips });
+  const svg = drawCurve(curve, app.view, { pinned: app.pinnedView, points: pointsFor(app.contents, app.view, curve.id), width: app.width, tips });
   place.replaceChildren(svg);
   place.onpointermove = (event) => {
     place.onpointermove = null;
@@ -507,7 +507,7 @@ function drawPlot(curve, place, tips = false) {
 function figureFrame(curve) {
   const keep = ["svg", "png"].map((kind) =>
     el("button", { type: "button", "aria-label": `${curve.name} as ${kind.toUpperCase()}`, onclick: () => {
-      const svg = drawCurve(curve, app.view, { pinned: app.pinnedView, points: pointsFor(app.contents, app.view.choices, curve.id), width: 860, height: 400, tips: false });
+      const svg = drawCurve(curve, app.view, { pinned: app.pinnedView, points: pointsFor(app.contents, app.view, curve.id), width: 860, height: 400, tips: false });
       saveFigure(kind, `als-methionine-${curve.id}`, svg, `${curve.name} [${curve.unit}]`, captionOf(curve, app.view));
     } }, kind.toUpperCase()),
   );
