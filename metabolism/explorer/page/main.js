@@ -63,7 +63,7 @@ async function begin() {
   $("part-close").addEventListener("click", () => $("part").close());
   addEventListener("hashchange", () => location.hash.slice(1) !== app.address && follow());
   addEventListener("resize", debounce(() => {
-    app.width = null;
+    app.width = app.heroWidth = null;
     if (app.view) drawPerson();
   }, 150));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.view && drawPerson());
@@ -399,13 +399,15 @@ function drawHero(view) {
 function rangeLine({ point, low, high, zero, observed }) {
   const values = [point, low, high, zero ?? point, ...(observed ? [observed.ci_low, observed.ci_high] : [])];
   const [a, b] = [Math.min(...values), Math.max(...values)];
-  const x = (v) => 48 + (440 * (v - a)) / (b - a || 1);
+  // drawn at its size on the screen, so that its words are as large as others
+  const width = (app.heroWidth ??= Math.max(240, Math.min(540, $("hero").clientWidth - 46)));
+  const x = (v) => 70 + ((width - 140) * (v - a)) / (b - a || 1);
   const parts = [`<line x1="${x(low)}" x2="${x(high)}" y1="14" y2="14" stroke="var(--with)" stroke-width="7" stroke-linecap="round" opacity=".35"/><circle cx="${x(point)}" cy="14" r="6" fill="var(--with)"/>`];
-  if (zero !== null) parts.push(`<line x1="${x(zero)}" x2="${x(zero)}" y1="2" y2="40" stroke="var(--soft)" stroke-dasharray="3 3"/><text x="${x(zero)}" y="50" font-size="11" text-anchor="middle" fill="var(--soft)">no difference</text>`);
+  if (zero !== null) parts.push(`<line x1="${x(zero)}" x2="${x(zero)}" y1="2" y2="40" stroke="var(--soft)" stroke-dasharray="3 3"/><text x="${x(zero)}" y="53" font-size="13" text-anchor="middle" fill="var(--soft)">no difference</text>`);
   if (observed)
-    parts.push(`<line x1="${x(observed.ci_low)}" x2="${x(observed.ci_high)}" y1="32" y2="32" stroke="var(--point)" stroke-width="1.6"/><path d="M${x(observed.mean)} 26l6 6l-6 6l-6 -6z" fill="var(--paper)" stroke="var(--point)" stroke-width="1.6"/><text x="${x(observed.mean)}" y="50" font-size="11" text-anchor="middle" fill="var(--soft)">JETALS observed ${fixed(observed.mean, 2)}</text>`);
+    parts.push(`<line x1="${x(observed.ci_low)}" x2="${x(observed.ci_high)}" y1="32" y2="32" stroke="var(--point)" stroke-width="1.6"/><path d="M${x(observed.mean)} 26l6 6l-6 6l-6 -6z" fill="var(--paper)" stroke="var(--point)" stroke-width="1.6"/><text x="${x(observed.mean)}" y="71" font-size="13" text-anchor="middle" fill="var(--soft)">JETALS observed ${fixed(observed.mean, 2)}</text>`);
   const svg = el("span", {});
-  svg.innerHTML = `<svg class="scale" viewBox="0 0 540 54" aria-hidden="true">${parts.join("")}</svg>`;
+  svg.innerHTML = `<svg class="scale" width="${width}" height="${observed ? 76 : 58}" aria-hidden="true">${parts.join("")}</svg>`;
   return svg;
 }
 
