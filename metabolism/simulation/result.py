@@ -103,7 +103,7 @@ class Result:
     @property
     def arm(self) -> str:
         """The regimen in words."""
-        return str(self._plain.manifest["regimen"]) or "no dose"
+        return str(self._plain.manifest["regimen"])
 
     def chosen(self, outputs: str | Sequence[str] | None = None) -> list[str]:
         """Return the outputs meant, all without any named; a name that is none of them is refused."""
@@ -241,7 +241,7 @@ class Result:
     ) -> tuple[tuple[float, float], dict[str, tuple[str, Array]]]:
         """Return the window [h], and of each number of `nca` its unit and one value, or one per patient."""
         curve, times = self.curve(output), self.curves["time"]
-        doses = Regimen.parse(self.arm if self._plain.manifest["regimen"] else "none").until(times[-1]).doses
+        doses = Regimen.parse(self.arm).until(times[-1]).doses
         begin, end = window or last_interval(doses, float(times[-1]))
         if not times[0] <= begin < end <= times[-1]:
             raise InvalidValue(

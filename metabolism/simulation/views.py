@@ -121,7 +121,10 @@ def draw(arms: Mapping[str, Plain], names: Sequence[str], *, units: str, level: 
     from metabolism.plotting import COLOURS, new_figure, style
 
     first = next(iter(arms.values()))
-    columns, end = min(3, len(names)), max(float(arm.curves["time"][-1]) for arm in arms.values())
+    columns, end = (
+        2 if len(names) == 4 else min(3, len(names)),
+        max(float(arm.curves["time"][-1]) for arm in arms.values()),
+    )
     clock_name, hours, _ = clock(end)
     rows = math.ceil(len(names) / columns)
     with style():
@@ -142,6 +145,9 @@ def draw(arms: Mapping[str, Plain], names: Sequence[str], *, units: str, level: 
                 panel.set_yscale("log")
             else:
                 panel.ticklabel_format(useOffset=False)
+            # what is constant but for rounding shall not look like a course
+            if top - bottom < 1e-6 * abs(top):
+                panel.set_ylim(0.9 * bottom, 1.1 * top)
             panel.set_ylabel(f"{how.label} [{how.unit}]")
             panel.set_xlabel(f"time [{clock_name}{'' if clock_name == 'h' else 's'}]")
         for panel in panels[len(names) :]:
