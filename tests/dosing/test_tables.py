@@ -115,7 +115,7 @@ def test_a_written_table_reads_back_the_same(parts):
 
 
 def test_a_regimen_of_an_event_table_has_words_that_read_back_and_can_be_simulated():
-    written = Regimen.parse("1 mg im daily x 5 + 0.3 mg/kg iv over 2 h at 9 h")
+    written = Regimen.parse("1 mg im daily x 5 + 5 mg iv over 2 h at 9 h")
     found = Regimen.from_events(written.to_events())
     assert Regimen.parse(str(found)) == found == written
     assert mb.simulate(mb.load(), found, "1 weeks", outputs="cbl_plasma").nca().attrs["window"] == (96, 120)
