@@ -121,7 +121,10 @@ def draw(arms: Mapping[str, Plain], names: Sequence[str], *, units: str, level: 
     from metabolism.plotting import COLOURS, new_figure, style
 
     first = next(iter(arms.values()))
-    columns, end = min(3, len(names)), max(float(arm.curves["time"][-1]) for arm in arms.values())
+    columns, end = (
+        2 if len(names) == 4 else min(3, len(names)),
+        max(float(arm.curves["time"][-1]) for arm in arms.values()),
+    )
     clock_name, hours, _ = clock(end)
     rows = math.ceil(len(names) / columns)
     with style():
@@ -129,18 +132,22 @@ def draw(arms: Mapping[str, Plain], names: Sequence[str], *, units: str, level: 
         panels: list[Axes] = list(np.atleast_1d(axes).ravel())
         for panel, name in zip(panels, names, strict=False):
             how = shown(name, first.units[name], units)
-            bounds: list[Array] = []
+            drawn: list[Array] = []
             for (arm, result), colour in zip(arms.items(), COLOURS.values(), strict=False):
                 times, values = result.curves["time"] / hours, result.curves[name] * how.factor
                 if values.ndim > 1:
                     low, values, high = np.nanquantile(values, [(1 - level) / 2, 0.5, (1 + level) / 2], axis=0)
                     panel.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0)
                 panel.plot(times, values, color=colour, linewidth=1.5, label=arm)
-                bounds.append(values)
-            if min(map(np.nanmin, bounds)) > 0 and max(map(np.nanmax, bounds)) > 50 * min(map(np.nanmin, bounds)):
+                drawn.append(values)
+            bottom, top = min(map(np.nanmin, drawn)), max(map(np.nanmax, drawn))
+            if bottom > 0 and top > 50 * bottom:
                 panel.set_yscale("log")
             else:
                 panel.ticklabel_format(useOffset=False)
+            # what is constant but for rounding shall not look like a course
+            if top - bottom < 1e-6 * abs(top):
+                panel.set_ylim(0.9 * bottom, 1.1 * top)
             panel.set_ylabel(f"{how.label} [{how.unit}]")
             panel.set_xlabel(f"time [{clock_name}{'' if clock_name == 'h' else 's'}]")
         for panel in panels[len(names) :]:
