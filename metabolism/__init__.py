@@ -32,6 +32,7 @@ _PUBLIC = {
     "Claim": "report.claims",
     "Outcome": "report.registry",
     "export": "exports.formats",
+    "ensemble": "ensembles.members",
 }
 _NAMESPACES = {
     "sensitivity": "sensitivity",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,12 +13,12 @@ import numpy as np
 from metabolism.errors import SetConflict, UnknownName
 from metabolism.model.build import built_sbml, model_settings
 from metabolism.model.parameters import ParameterTable, check_value, parameter_table, read_set
-from metabolism.sbml import Equations, read_equations
+from metabolism.sbml import Equations, KineticModel, read_equations
 from metabolism.types import Array
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(KineticModel):
     """An immutable model: one structure (SBML text) and one set of values.
 
     Attributes
@@ -55,25 +54,13 @@ class Model:
         return {**{k: p.value for k, p in self.table.symbols.items()}, **self.changed}
 
     @property
-    def resting(self) -> tuple[str, ...]:
-        """States that come to rest, in solver order; the others accumulate or are lost."""
-        return tuple(s for s in equations(self).states if s not in self.not_at_rest)
-
-    @property
     def scale(self) -> Array:
         """Physiological size of each state, in solver order [state unit]."""
         return np.array([self.table[s].scale for s in equations(self).states])
 
-    @property
-    def structure_hash(self) -> str:
-        """SHA-256 of the SBML text at nominal values: the same for every patient."""
-        return hashlib.sha256(self.sbml.encode()).hexdigest()
-
-    @property
-    def parameter_hash(self) -> str:
-        """SHA-256 of all values of this model."""
-        text = "\n".join(f"{k}={v!r}" for k, v in sorted(self.values.items()))
-        return hashlib.sha256(text.encode()).hexdigest()
+    def title(self, name: str) -> str:
+        """Name of a quantity for people; its id where it has none."""
+        return self.table[name].name if name in self.table else name
 
     def with_set(self, name: str) -> Model:
         """Return a new model with a named parameter set applied.
@@ -153,7 +140,7 @@ def load(name: str = "als_methionine") -> Model:
     return Model(name, built_sbml(table), table, tuple(settings["not_at_rest"]))
 
 
-def equations(model: Model) -> Equations:
+def equations(model: KineticModel) -> Equations:
     """Return the equations of a model (read once per structure).
 
     >>> "hcy_plasma" in equations(load()).states

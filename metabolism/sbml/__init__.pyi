@@ -3,19 +3,24 @@ from .control import Control, control_at
 from .equations import Equations, Expressions, Formula, Reaction, read_equations, read_formulas
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
 from .foreign import checked_text, flatten
+from .kinetic import FileModel, KineticModel
 from .referee import replay
 from .resting import RESIDUAL, RUNAWAY, rest, search
-from .sandbox import in_sandbox, serve
+from .sandbox import MEGABYTES, SECONDS, in_sandbox, serve
 
 __all__ = [
+    "MEGABYTES",
     "REGIMEN",
     "RESIDUAL",
     "RUNAWAY",
+    "SECONDS",
     "UNTIL",
     "Control",
     "Equations",
     "Expressions",
+    "FileModel",
     "Formula",
+    "KineticModel",
     "Reaction",
     "checked_text",
     "control_at",

@@ -125,7 +125,7 @@ class Grid:
         return Table(tuple(self.values), self.rows, len(self), "grid")
 
 
-def as_samples(source: Any, known: set[str]) -> Table:
+def as_samples(source: Any, known: set[str], least: float = 0.0) -> Table:
     """Make samples from what a user has at hand.
 
     Parameters
@@ -136,6 +136,8 @@ def as_samples(source: Any, known: set[str]) -> Table:
         its dimensions, chains first. A path ends in ``.csv`` or ``.parquet``.
     known : set of str
         Parameter ids of the model.
+    least : float
+        Smallest value allowed.
 
     Returns
     -------
@@ -151,16 +153,16 @@ def as_samples(source: Any, known: set[str]) -> Table:
     samples = _from_source(source, known)
     for name in samples.names:
         if name not in known:
-            raise UnknownName("parameter", name, known, "List them with `metabolism list parameters`.")
+            raise UnknownName("parameter", name, known, "" if least else "List them with `metabolism list parameters`.")
     if not len(samples):
         raise InvalidValue("the design has no runs.")
     for begin, rows in samples.blocks():
-        bad = ~(np.isfinite(rows) & (rows >= 0))
+        bad = ~(np.isfinite(rows) & (rows >= least))
         if bad.any():
             run, column = (int(i) for i in np.argwhere(bad)[0])
             raise InvalidValue(
                 f"run {begin + run} of the design has {samples.names[column]} = {rows[run, column]}; "
-                "values must be finite and >= 0."
+                f"values must be finite{' and >= 0' if least == 0 else ''}."
             )
     return samples
 
