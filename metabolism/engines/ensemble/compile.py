@@ -11,6 +11,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
+from ctypes.util import find_library
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,10 @@ class Kernel:
         What is integrated, one after the other: the whole model, or a part and then what it drives.
     newton : callable
         Compiled function of two addresses: context and work memory.
+    settle : callable
+        The same, for what ends steps where it changes; only if there is any.
+    held : int
+        How many things end steps where they change.
     tail : int
         Vectors a worker needs besides those for outputs and endpoints.
     per_code : int
@@ -73,6 +78,8 @@ class Kernel:
     derived: dict[str, list[int]]
     parts: list[Part]
     newton: Entry
+    settle: Entry
+    held: int
     _owner: Any
 
     def memory(self, codes: int = 0, requests: int = 0) -> tuple[Any, int]:
@@ -114,6 +121,10 @@ def _load(equations: Equations) -> Kernel:
         if place:
             _write(place, key, *found)
     meta, code = found
+    library = find_library("m")
+    if library:
+        # rarer functions are those of the C library
+        llvm.load_library_permanently(library)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -123,7 +134,8 @@ def _load(equations: Equations) -> Kernel:
         return kind(engine.get_function_address(name))
 
     parts = [Part(entry(p["run"]), p["states"], p["inputs"]) for p in meta["parts"]]
-    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), engine)
+    settle = entry("settle" if meta["held"] else "newton")
+    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), settle, meta["held"], engine)
 
 
 def _lanes(features: dict[str, bool]) -> int:
@@ -139,16 +151,19 @@ def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, An
     from metabolism.engines.ensemble.code.cascade import part, split
     from metabolism.engines.ensemble.code.kernel import ModelCode
     from metabolism.engines.ensemble.code.newton import emit_newton
+    from metabolism.engines.ensemble.code.switches import switches
     from metabolism.engines.ensemble.layout import NODES
     from metabolism.engines.ensemble.loop.driver import Driver
     from metabolism.engines.ensemble.loop.method import RODAS5P
+    from metabolism.engines.ensemble.loop.turns import emit_settle
 
     module = ir.Module("metabolism")
     module.triple = machine.triple
     index = {s: i for i, s in enumerate(equations.states)}
-    found = split(equations)
+    turns = bool(switches(equations).guards)
+    found = None if turns else split(equations)
     whole = ModelCode(equations, module, lanes, outputs=found is None)
-    tails = [emit_newton(whole)]
+    tails = [emit_newton(whole), *([emit_settle(whole)] if turns else [])]
     parts = []
     if found is None:
         tails.append(Driver(whole, RODAS5P).tail)
@@ -171,4 +186,5 @@ def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, An
         for name, expression in equations.expanded.items()
     }
     meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
+    meta["held"] = len(whole.switches.held)
     return meta, machine.emit_object(parsed)
