@@ -73,7 +73,8 @@ class Ensemble:
     @property
     def states(self) -> tuple[str, ...]:
         """Ids of what changes."""
-        return equations(self.model).states
+        clock = equations(self.model).time
+        return tuple(s for s in equations(self.model).states if s != clock)
 
     @property
     def parameters(self) -> tuple[str, ...]:

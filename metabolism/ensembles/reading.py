@@ -10,7 +10,15 @@ from typing import Any
 from metabolism.engines import kernel
 from metabolism.errors import ModelError
 from metabolism.model import sbml_from_antimony
-from metabolism.sbml import MEGABYTES, SECONDS, FileModel, checked_text, flatten, in_sandbox, read_equations
+from metabolism.sbml import (
+    MEGABYTES,
+    SECONDS,
+    FileModel,
+    checked_text,
+    general_equations,
+    in_sandbox,
+    read_document,
+)
 
 _log = logging.getLogger("metabolism")
 
@@ -68,35 +76,21 @@ def described(path: str) -> dict[str, Any]:
             text = sbml_from_antimony(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}.") from None
-    flat, remarks = flatten(text)
-    system = read_equations(flat)
+    reading = read_document(text)
+    system = general_equations(reading)
     kernel(system)
     content = libsbml.readSBMLFromString(text).getModel()
     elements = [e for e in content.getListOfAllElements() if e.isSetIdAttribute()]
     return {
         "id": content.getId() or Path(path).stem,
-        "sbml": flat,
-        "nominal": _values(libsbml.readSBMLFromString(flat).getModel(), system.states),
+        "sbml": system.sbml,
+        "source": text,
         "own_units": _units(content),
         "names": {e.getIdAttribute(): e.getName() for e in elements if e.getName()},
         "time_unit": _declared(content, "time"),
         "amount_unit": _declared(content, "substance"),
-        "remarks": remarks,
+        "remarks": reading["remarks"],
     }
-
-
-def _values(content: Any, states: tuple[str, ...]) -> dict[str, float]:
-    sizes = {c.getId(): c.getSize() for c in content.getListOfCompartments()}
-    values = {p.getId(): p.getValue() for p in content.getListOfParameters() if p.isSetValue()} | sizes
-    for species in content.getListOfSpecies():
-        size = sizes[species.getCompartment()]
-        whole = species.getHasOnlySubstanceUnits()
-        if species.isSetInitialConcentration():
-            value = species.getInitialConcentration() * (size if whole else 1.0)
-        else:
-            value = species.getInitialAmount() / (1.0 if whole else size)
-        values[species.getId()] = value
-    return values
 
 
 def _declared(content: Any, quantity: str) -> str:

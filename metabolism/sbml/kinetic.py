@@ -16,6 +16,7 @@ import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.sbml.equations import read_equations
+from metabolism.sbml.general import start_values
 from metabolism.types import Array
 
 #: A state that starts empty counts as this share of the median of its kind, so that its tolerance has a size.
@@ -115,37 +116,51 @@ class FileModel(KineticModel):
 
     Attributes
     ----------
-    nominal : mapping of str to float
-        Parameters, compartment sizes and initial values by id.
+    sbml : str
+        What `read_document` found, as JSON.
+    source : str
+        The SBML text itself, for those who read it otherwise.
+    own_units : mapping of str to str
+        Units by id as far as the file declares them.
     names : mapping of str to str
         What the file calls its elements for people.
     remarks : tuple of str
         What was read otherwise than it stands, or is not stated.
+    size : tuple of float, optional
+        Largest size of each state over a run [state unit].
     """
 
     id: str
     sbml: str = field(repr=False)
-    nominal: Mapping[str, float] = field(repr=False)
+    source: str = field(repr=False)
     own_units: Mapping[str, str] = field(repr=False)
     names: Mapping[str, str] = field(default_factory=dict, repr=False)
     time_unit: str = ""
     amount_unit: str = ""
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = field(default=(), repr=False)
     changed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    not_at_rest: tuple[str, ...] = ()
+    size: tuple[float, ...] | None = field(default=None, repr=False)
     bounded = False
     start = "initial"
     lists = "Print the ensemble to list them."
 
     def __reduce__(self) -> tuple[Any, ...]:
         # read-only views do not pickle; a worker gets plain copies
-        maps = [dict(m) for m in (self.nominal, self.own_units, self.names)]
-        rest = (self.time_unit, self.amount_unit, self.remarks, dict(self.changed), self.not_at_rest)
-        return FileModel, (self.id, self.sbml, *maps, *rest)
+        rest = (dict(self.names), self.time_unit, self.amount_unit, self.remarks, dict(self.changed), self.size)
+        return FileModel, (self.id, self.sbml, self.source, dict(self.own_units), *rest)
+
+    @property
+    def not_at_rest(self) -> tuple[str, ...]:  # type: ignore[override]
+        clock = read_equations(self.sbml).time
+        return () if clock is None else (clock,)
 
     @property
     def values(self) -> dict[str, float]:
-        return {**self.nominal, **self.changed}
+        system = read_equations(self.sbml)
+        parameters, initial = self.starts({}, 1)
+        return dict(
+            zip((*system.parameters, *system.states), [*parameters[0].tolist(), *initial[0].tolist()], strict=True)
+        )
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -153,8 +168,12 @@ class FileModel(KineticModel):
 
     @property
     def scale(self) -> Array:
-        size = np.abs([self.values[s] for s in read_equations(self.sbml).states])
-        kinds = np.array([self.units.get(s, "") for s in read_equations(self.sbml).states])
+        if self.size is not None:
+            return np.array(self.size)
+        states = read_equations(self.sbml).states
+        values = self.values
+        size = np.abs([values[s] for s in states])
+        kinds = np.array([self.units.get(s, "") for s in states])
         for i in np.flatnonzero(size == 0):
             alike = size[(kinds == kinds[i]) & (size > 0)]
             size[i] = EMPTY * np.median(alike) if len(alike) else EMPTY
@@ -163,6 +182,10 @@ class FileModel(KineticModel):
     def title(self, name: str) -> str:
         return self.names.get(name) or name
 
+    def starts(self, given: Mapping[str, Array], members: int) -> tuple[Array, Array]:
+        """Parameters and initial states; what the file computes at the start follows the values of each member."""
+        return start_values(read_equations(self.sbml), members, {**self.changed, **given})
+
     def with_values(self, values: Mapping[str, float] | None = None, **named: float) -> Self:
         """Return a new model with some values changed [units of the file].
 
@@ -170,10 +193,10 @@ class FileModel(KineticModel):
         ------
         UnknownName, InvalidValue
         """
-        given = {**(values or {}), **named}
+        given, known = {**(values or {}), **named}, self.values
         for key, value in given.items():
-            if key not in self.nominal:
-                raise UnknownName("parameter or initial value", key, self.nominal)
+            if key not in known:
+                raise UnknownName("parameter or initial value", key, known)
             if not isinstance(value, (int, float)) or not np.isfinite(value):
                 raise InvalidValue(f"{key} = {value!r} is not a finite number.")
         return replace(self, changed=MappingProxyType({**self.changed, **{k: float(v) for k, v in given.items()}}))

@@ -109,7 +109,10 @@ def simulate(
 
 def _usual(model: KineticModel) -> tuple[str, ...]:
     """What is reported when nothing else is asked for: of a model from a file, every state."""
-    return DEFAULT_OUTPUTS if model.bounded else equations(model).states
+    if model.bounded:
+        return DEFAULT_OUTPUTS
+    system = equations(model)
+    return tuple(s for s in system.states if s != system.time)
 
 
 def _dataset(
