@@ -101,7 +101,7 @@ def opened(sbml: str) -> tuple[Any, list[str]]:
     for i in range(document.getNumPlugins()):
         package = document.getPlugin(i).getPackageName()
         # libsbml carries the extended MathML of Level 3 Version 2 as a package of its own
-        if package != "l3v2extendedmath" and document.getPackageRequired(package):
+        if document.getLevel() > 2 and package != "l3v2extendedmath" and document.getPackageRequired(package):
             raise ModelError(f"it needs the SBML package '{package}', which is not covered; flatten it first.")
     algebraic = sum(r.isAlgebraic() for r in content.getListOfRules())
     if algebraic:
