@@ -175,7 +175,7 @@ def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _cell(values: Array) -> str:
+def cell(values: Array) -> str:
     """One number, or the median of many with their central 90 %."""
     import numpy as np
 
@@ -209,9 +209,9 @@ def _print(
     for key, how in shown.items():
         curve = result.curves[key] * how.factor
         last = curve[..., -1]
-        row = [f"{how.label} [{how.unit}]", _cell(curve[..., 0]), _cell(last), _cell(last - curve[..., 0])]
+        row = [f"{how.label} [{how.unit}]", cell(curve[..., 0]), cell(last), cell(last - curve[..., 0])]
         if untreated is not None:
-            row.append(_cell(last - untreated.curves[key][..., -1] * how.factor))
+            row.append(cell(last - untreated.curves[key][..., -1] * how.factor))
         rows.append(row)
     heads = ["", "start", end, "change", "against no drug"]
     print_table(heads[: len(rows[0])], rows)
@@ -226,7 +226,7 @@ def _print(
         print(f"\n{shown[drug].label} over the last interval, {_span(stop - begin)} from {_span(begin)}:")
         print_table(
             [f"Cmax [{per}]", f"Ctrough [{per}]", f"Cavg [{per}]", f"AUC [{per} h]"],
-            [[_cell(curve.max(axis=-1)), _cell(curve[..., -1]), _cell(area / (stop - begin)), _cell(area)]],
+            [[cell(curve.max(axis=-1)), cell(curve[..., -1]), cell(area / (stop - begin)), cell(area)]],
             left=0,
         )
     print()
@@ -238,7 +238,7 @@ def _print(
         print_table(
             [name, *(f"{shown[k].label} {shown[k].unit}" for k in some)],
             [
-                [f"{t / hours:g}", *(_cell(result.curves[k][..., i] * shown[k].factor) for k in some)]
+                [f"{t / hours:g}", *(cell(result.curves[k][..., i] * shown[k].factor) for k in some)]
                 for t, i in zip(printed, places, strict=True)
             ],
             left=0,

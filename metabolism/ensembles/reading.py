@@ -89,8 +89,14 @@ def described(path: str) -> dict[str, Any]:
         "names": {e.getIdAttribute(): e.getName() for e in elements if e.getName()},
         "time_unit": _declared(content, "time"),
         "amount_unit": _declared(content, "substance"),
-        "remarks": reading["remarks"],
+        "remarks": [*reading["remarks"], *_assumed(content)],
     }
+
+
+def _assumed(content: Any) -> list[str]:
+    """Say what Level 2 takes where a file says nothing."""
+    said = content.getUnitDefinition("time") is not None
+    return [] if content.getLevel() > 2 or said else ["its unit of time is not stated: s, as Level 2 takes then"]
 
 
 def _declared(content: Any, quantity: str) -> str:
@@ -110,17 +116,21 @@ def _declared(content: Any, quantity: str) -> str:
 
 def _units(content: Any) -> dict[str, str]:
     """Unit of every quantity as far as it follows from what the file declares."""
-    units = {}
-    groups = (
-        *(content.getListOfSpecies(), content.getListOfParameters(), content.getListOfCompartments()),
-        *(content.getListOfReactions(),),
-    )
-    for group in groups:
+    units: dict[str, str] = {}
+
+    def note(key: str, source: Any) -> None:
+        known = source is not None and not getattr(source, "containsUndeclaredUnits", lambda: False)()
+        definition = source.getDerivedUnitDefinition() if known else None
+        units[key] = _written(definition) if definition is not None and definition.getNumUnits() else ""
+
+    for group in (content.getListOfSpecies(), content.getListOfParameters(), content.getListOfCompartments()):
         for element in group:
-            source = element.getKineticLaw() if group is groups[3] else element
-            known = source is not None and not getattr(source, "containsUndeclaredUnits", lambda: False)()
-            definition = source.getDerivedUnitDefinition() if known else None
-            units[element.getId()] = _written(definition) if definition is not None and definition.getNumUnits() else ""
+            note(element.getId(), element)
+    for reaction in content.getListOfReactions():
+        law = reaction.getKineticLaw()
+        note(reaction.getId(), law)
+        for own in (*law.getListOfParameters(), *law.getListOfLocalParameters()) if law is not None else ():
+            note(f"{reaction.getId()}_{own.getId()}", own)
     return units
 
 
