@@ -3,6 +3,8 @@ from .control import Control, control_at
 from .equations import Equations, Expressions, Formula, Reaction, read_equations, read_formulas
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
 from .foreign import checked_text, flatten
+from .general import general_equations, start_values
+from .reading import read_document
 from .referee import replay
 from .resting import RESIDUAL, RUNAWAY, rest, search
 from .sandbox import in_sandbox, serve
@@ -22,7 +24,9 @@ __all__ = [
     "differences",
     "file_fingerprint",
     "flatten",
+    "general_equations",
     "in_sandbox",
+    "read_document",
     "read_equations",
     "read_fingerprint",
     "read_formulas",
@@ -32,4 +36,5 @@ __all__ = [
     "search",
     "serve",
     "side_by_side",
+    "start_values",
 ]
