@@ -15,6 +15,11 @@ from metabolism.errors import ModelError
 LARGEST = 50_000_000
 
 
+#: Packages that leave the mathematics alone whatever the file says of them; libsbml carries the extended MathML of
+#: Level 3 Version 2 as one.
+_HARMLESS = {"l3v2extendedmath", "layout", "render", "groups"}
+
+
 #: Deepest nesting of elements; MathML of real models stays below 100.
 DEEPEST = 400
 
@@ -100,8 +105,7 @@ def opened(sbml: str) -> tuple[Any, list[str]]:
         raise ModelError("SBML Level 1 is not read; convert it to Level 2 or 3, e.g. with the converter of libsbml.")
     for i in range(document.getNumPlugins()):
         package = document.getPlugin(i).getPackageName()
-        # libsbml carries the extended MathML of Level 3 Version 2 as a package of its own
-        if document.getLevel() > 2 and package != "l3v2extendedmath" and document.getPackageRequired(package):
+        if package not in _HARMLESS and document.getPackageRequired(package):
             raise ModelError(f"it needs the SBML package '{package}', which is not covered; flatten it first.")
     algebraic = sum(r.isAlgebraic() for r in content.getListOfRules())
     if algebraic:
