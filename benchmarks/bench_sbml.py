@@ -129,6 +129,7 @@ def measure(path: Path) -> dict[str, Any]:
     try:
         begin = spent() + spent(resource.RUSAGE_CHILDREN)
         ens = mb.ensemble(path)
+        ens.simulate(until=UNTIL)
         # the child is still counted only once it has ended, which it has
         row["open_s"] = spent() + spent(resource.RUSAGE_CHILDREN) - begin
         from metabolism.model import equations

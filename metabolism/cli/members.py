@@ -75,6 +75,7 @@ def _print(arguments: Arguments, ens: Ensemble, result: Result, vary: dict[str, 
     end = f"t = {curves['time'][-1]:g} {clock}".strip()
     who = f"{arguments.n} members, {', '.join(f'{k} ~ {v}' for k, v in vary.items())}" if vary else "one member"
     print(f"\n{who}; to {end}, in the file's own units; {len(result.failures)} failed")
+    print(ens.agreement)
     for member, reason in list(result.failures.items())[:3]:
         print(f"  member {member}: {reason}")
     if len(ledger := result.ledger):

@@ -18,7 +18,7 @@ from metabolism.model import equations
 from metabolism.sbml import FileModel, KineticModel
 from metabolism.sensitivity import Factors, Indices, sobol
 from metabolism.sensitivity import vary as in_words
-from metabolism.simulation import Result, endpoints_of, sensitivities, simulate, steady_states
+from metabolism.simulation import Result, agreement, endpoints_of, sensitivities, simulate, steady_states
 from metabolism.sweep import Sweep, scan
 
 if TYPE_CHECKING:
@@ -95,6 +95,11 @@ class Ensemble:
     def units(self) -> Mapping[str, str]:
         """Unit of every quantity by id; empty where the file does not say."""
         return self.model.units
+
+    @property
+    def agreement(self) -> str:
+        """How far one member agrees with libRoadRunner; empty before the first run of a file, and for our own model."""
+        return agreement(self.model) if isinstance(self.model, FileModel) else ""
 
     def __str__(self) -> str:
         model = self.model

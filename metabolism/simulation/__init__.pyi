@@ -1,5 +1,6 @@
 from . import endpoints
 from .endpoints import METRICS, NAMED, Endpoint, Metric, Reading, area, half_life, lambda_z, nca, peak, time_of_peak
+from .files import agreement
 from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
 from .run import endpoints_of, sensitivities, simulate, steady_states
@@ -17,6 +18,7 @@ __all__ = [
     "Result",
     "SteadyState",
     "Study",
+    "agreement",
     "area",
     "code_versions",
     "endpoints",
