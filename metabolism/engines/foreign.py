@@ -118,15 +118,18 @@ def judge(found: dict[str, Any], other: dict[str, Any]) -> Foreign:
 
 def course_of(path: str, until: float, start: float) -> dict[str, Any]:
     """Read a file and run one member of it: the side of the fast engine, in the sandbox."""
-    reading = read_document(checked_text(path))
-    equations = general_equations(reading)
+    return course(general_equations(read_document(checked_text(path))), until, start)
+
+
+def course(equations: Equations, until: float, start: float = 0.0) -> dict[str, Any]:
+    """Run one member of a file that was read: the side of the fast engine of what `judge` compares."""
     times = _times(start, until)
     names = compared(equations)
     parameters, initial = start_values(equations, 1, time=start)
     scale = typical(equations, parameters, initial, start, until)
     solved = run_one(equations, parameters, initial, times, until, names, _RTOL, scale)
     return {
-        "reading": reading,
+        "reading": equations.reading,
         "names": names,
         "times": times.tolist(),
         "values": solved.values[0].tolist(),

@@ -8,9 +8,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from metabolism.engines import load_foreign, typical
+from metabolism.engines import course, judge, typical
+from metabolism.errors import ModelError
 from metabolism.model import equations
-from metabolism.sbml import FileModel
+from metabolism.sbml import FileModel, in_sandbox
 
 _log = logging.getLogger("metabolism")
 
@@ -40,11 +41,13 @@ def sized(model: FileModel, until: float) -> FileModel:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.xml"
             path.write_text(model.source, encoding="utf-8")
+            mine = course(equations(model), until)
             try:
-                found = load_foreign(path, until)
-            except Exception as error:
-                error.args = (str(error).replace(f"'{path}': ", ""),)
-                raise
+                request = {"until": until, "start": 0.0, "names": mine["names"]}
+                theirs = in_sandbox("metabolism.engines.foreign:referee_of", path, request)
+            except ModelError as error:
+                theirs = {"error": str(error).replace(f"'{path}': ", "")}
+        found = judge(mine, theirs)
         said = found.remarks[-1]
         if found.agreement is None:
             _log.warning("%s: %s", model.id, said)
