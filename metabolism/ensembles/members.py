@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metabolism.dosing import Regimen, Schedule
-from metabolism.ensembles.reading import read_model
+from metabolism.ensembles.reading import member_sbml, read_model
 from metabolism.errors import InvalidValue
 from metabolism.model import equations
 from metabolism.sbml import FileModel, KineticModel
@@ -114,6 +114,15 @@ class Ensemble:
         """Return the ensemble of a model with some values changed."""
         return replace(self, model=self.model.with_values(values, **named))
 
+    def sbml(self) -> str:
+        """Return the file with the changed values in it as SBML: one member for another tool.
+
+        >>> ens = ensemble("S = 10; k = 0.5; J: S -> ; k*S").with_values(k=0.25)
+        >>> ensemble(ens.sbml()).values["k"]
+        0.25
+        """
+        return member_sbml(self.model) if isinstance(self.model, FileModel) else self.model.sbml
+
     def draws(self, vary: Mapping[str, Any], n: int, seed: int = 1) -> pd.DataFrame:
         """Draw members: one row each, independent columns.
 
@@ -209,4 +218,6 @@ class Ensemble:
         return sobol(self.model, self._doses(doses), until, factors=vary, **options)
 
     def _doses(self, doses: Doses) -> Any:
-        return Schedule.of(doses) if isinstance(self.model, FileModel) or isinstance(doses, (list, tuple)) else doses
+        if isinstance(doses, Regimen) or not (isinstance(self.model, FileModel) or isinstance(doses, (list, tuple))):
+            return doses
+        return Schedule.of(doses)

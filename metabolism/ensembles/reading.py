@@ -160,3 +160,43 @@ def _written(definition: Any) -> str:
     if not over and not under:
         return "dimensionless"
     return "/".join(["*".join(over) or "1", *under])
+
+
+def member_sbml(model: FileModel) -> str:
+    """Return the SBML text of a file with the changed values of a model in it.
+
+    What the file computes at the start for a changed value is left out of it. Local parameters keep their place.
+
+    Raises
+    ------
+    ModelError
+        If a changed value has no place of its own in the file.
+    """
+    import libsbml
+
+    document = libsbml.readSBMLFromString(model.source)
+    content = document.getModel()
+    for key, value in model.changed.items():
+        content.removeInitialAssignment(key)
+        species, place = content.getSpecies(key), content.getCompartment(key) or content.getParameter(key)
+        if species is not None:
+            whole = species.getHasOnlySubstanceUnits()
+            species.unsetInitialAmount(), species.unsetInitialConcentration()
+            (species.setInitialAmount if whole else species.setInitialConcentration)(value)
+        elif place is not None:
+            (place.setSize if hasattr(place, "setSize") else place.setValue)(value)
+        elif own := next(
+            (
+                p
+                for r in content.getListOfReactions()
+                if r.getKineticLaw() is not None
+                for p in (*r.getKineticLaw().getListOfParameters(), *r.getKineticLaw().getListOfLocalParameters())
+                if f"{r.getId()}_{p.getId()}" == key
+            ),
+            None,
+        ):
+            own.setValue(value)
+        else:
+            raise ModelError(f"'{key}' has no place of its own in the file, so that a changed value cannot be written.")
+    text: str = libsbml.writeSBMLToString(document)
+    return text

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class Model(KineticModel):
             set_ids=MappingProxyType({**self.set_ids, **dict.fromkeys(overrides.values, f"set '{name}'")}),
         )
 
-    def with_values(self, values: Mapping[str, float | str] | None = None, **named: float | str) -> Model:
+    def with_values(self, values: Mapping[str, Any] | None = None, **named: Any) -> Self:
         """Return a new model with some values changed.
 
         Parameters

@@ -93,6 +93,10 @@ class KineticModel:
         """Name of a quantity for people; its id where it has none."""
         return name
 
+    def with_values(self, values: Mapping[str, Any] | None = None, **named: Any) -> Self:
+        """Return a new model with some values changed."""
+        raise NotImplementedError
+
     def starts(self, given: Mapping[str, Array], members: int) -> tuple[Array, Array]:
         """Return parameters and initial states of some members, where `given` has values of their own.
 
@@ -186,7 +190,7 @@ class FileModel(KineticModel):
         """Parameters and initial states; what the file computes at the start follows the values of each member."""
         return start_values(read_equations(self.sbml), members, {**self.changed, **given})
 
-    def with_values(self, values: Mapping[str, float] | None = None, **named: float) -> Self:
+    def with_values(self, values: Mapping[str, Any] | None = None, **named: Any) -> Self:
         """Return a new model with some values changed [units of the file].
 
         Raises

@@ -375,7 +375,9 @@ class Study:
 
         asked: ArrayLike | None = [self.until] if self.endpoints else times
         problem, failures = self.lay_out(patients, outputs=outputs, times=asked, workers=workers)
-        directions = [self._direction(problem, name, failures) for name in parameters]
+        known = {*problem.equations.parameters, *problem.equations.states}
+        given = {} if patients is None else {str(k): column(patients[k], str(k)) for k in patients if k in known}
+        directions = [self._direction(problem, name, failures, given) for name in parameters]
         if not self.endpoints:
             solution, derivatives = slopes(problem, directions, None, workers)
             verify_doses(problem, solution)
@@ -398,7 +400,9 @@ class Study:
         values[list(failures)] = derivatives[list(failures)] = np.nan
         return problem, values, derivatives, failures
 
-    def _direction(self, problem: Problem, name: str, failures: Collection[int]) -> Direction:
+    def _direction(
+        self, problem: Problem, name: str, failures: Collection[int], given: Mapping[str, Array]
+    ) -> Direction:
         """How parameters and start of every patient move with one parameter."""
         from metabolism.engines import Direction
 
@@ -416,6 +420,12 @@ class Study:
         parameters, initial = np.zeros_like(problem.parameters), np.zeros_like(problem.initial)
         parameters[:, column] = 1.0
         step = NUDGE * np.abs(nominal)
+        if isinstance(self.model, FileModel):
+            # what the file computes at the start moves, too
+            up, down = (self.model.starts({**given, name: nominal + s}, len(nominal)) for s in (step, -step))
+            parameters, initial = ((a - b) / (2 * step[:, None]) for a, b in zip(up, down, strict=True))
+            if self.start == "rest":
+                raise UsageError("sensitivities of a model from a file start at its initial values.")
         keep = np.array([system.states.index(s) for s in self.model.resting])
         loaded = problem.loaded
         # a change for life has a share of the own value
