@@ -1,3 +1,4 @@
+from . import trees
 from .compare import file_fingerprint, side_by_side
 from .control import Control, control_at
 from .equations import Equations, Expressions, Formula, Reaction, read_equations, read_formulas
@@ -42,4 +43,5 @@ __all__ = [
     "serve",
     "side_by_side",
     "start_values",
+    "trees",
 ]

@@ -16,7 +16,7 @@ from metabolism.engines.contract import Problem
 from metabolism.engines.ensemble.code.switches import switches
 from metabolism.engines.ensemble.compile import Kernel
 from metabolism.engines.ensemble.layout import ENDLESS, SETTLE_FIELDS, WAITING
-from metabolism.sbml.trees import Floor, Less, NotMore, Same, Values
+from metabolism.sbml import trees
 from metabolism.types import Array
 
 #: Events at one time, and turns at one time or in one run, beyond which they are taken to follow each other without end.
@@ -55,7 +55,7 @@ class Course:
         self.parameters = np.ascontiguousarray(np.pad(loaded, ((0, 0), (0, kernel.held))))
         self.names = [*self.system.states, *self.system.parameters, *found.held]
         self.horizon, self.status = np.full(members, np.inf), np.full(members, WAITING)
-        self.true = np.tile([bool(e["initial"]) for e in self.events], (members, 1)).reshape(members, -1)
+        self.true = np.tile(np.array([e["initial"] for e in self.events], dtype=bool), (members, 1))
         self.due: list[list[_Due]] = [[] for _ in range(members)]
         self.last, self.stuck, self.turns = np.full(members, -np.inf), np.zeros(members, int), np.zeros(members, int)
         self.clock = self.system.states.index(self.system.time) if self.system.time else None
@@ -95,9 +95,9 @@ class Course:
         values = np.concatenate([self.states[rows], self.parameters[rows]], axis=1)
         return dict(zip(self.names, values.T, strict=True))
 
-    def _values(self, row: int, time: float) -> Values:
+    def _values(self, row: int, time: float) -> trees.Values:
         assert self.system.reading is not None
-        return Values(self.system.reading, self._known([row]), np.array([time]))
+        return trees.Values(self.system.reading, self._known([row]), np.array([time]))
 
     def _execute(self, row: int, time: float, now: Any) -> bool:
         """Carry out what is due, highest priority first, until no trigger turns true; False if there is no end."""
@@ -130,7 +130,7 @@ class Course:
 
         return max(ready, key=rank)
 
-    def _assigned(self, values: Values, event: dict[str, Any]) -> dict[str, float]:
+    def _assigned(self, values: trees.Values, event: dict[str, Any]) -> dict[str, float]:
         return {target: float(np.squeeze(values.of(tree))) for target, tree in event["assignments"].items()}
 
     def _fire(self, row: int, time: float, due: _Due) -> None:
@@ -151,7 +151,7 @@ class Course:
         """The next time at which something is due, or at which a comparison of the time alone turns."""
         horizon = np.array([min((d.time for d in self.due[r]), default=np.inf) for r in rows])
         if self.moments:
-            values = Values(self.system.reading or {}, self._known(rows), times)
+            values = trees.Values(self.system.reading or {}, self._known(rows), times)
             for moment in self.moments:
                 found = np.broadcast_to(values.of_expression(moment), times.shape)
                 horizon = np.where(found > times, np.fmin(horizon, found), horizon)
@@ -165,7 +165,7 @@ def _moments(guards: list[Any], time: str | None, constants: set[str]) -> list[A
         return moments
     clock, still = sp.Symbol(time), {sp.Symbol(c) for c in constants}
     for guard in guards:
-        for jump in guard.atoms(Less, NotMore, Same, Floor):
+        for jump in guard.atoms(trees.Less, trees.NotMore, trees.Same, trees.Floor):
             gap = jump.args[0] - jump.args[1] if len(jump.args) == 2 else jump.args[0]
             if clock not in gap.free_symbols or not gap.free_symbols <= still | {clock}:
                 continue
@@ -176,5 +176,5 @@ def _moments(guards: list[Any], time: str | None, constants: set[str]) -> list[A
             if len(jump.args) == 2:
                 moments.append(-begin / slope)
             else:
-                moments += [(Floor(gap) + 1 - begin) / slope, (-Floor(-gap) - 1 - begin) / slope]
+                moments += [(trees.Floor(gap) + 1 - begin) / slope, (-trees.Floor(-gap) - 1 - begin) / slope]
     return moments

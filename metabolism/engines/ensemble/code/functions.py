@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from metabolism.engines.ensemble.code.ir import DOUBLE, I32, Emitter
 from metabolism.engines.ensemble.code.symbols import Raised, Size
-from metabolism.sbml.trees import Both, Either, Factorial, Floor, Less, NotMore, Opposite, Same, Select, Undefined
+from metabolism.sbml import trees
 
 #: Functions of the C library, called lane by lane.
 _LIBRARY = {
@@ -31,24 +31,24 @@ def special(e: Emitter, expression: Any, values: list[Any]) -> Any:
     def number(mask: Any) -> Any:
         return b.select(mask, one, zero)
 
-    compared = {Less: "<", NotMore: "<=", Same: "=="}
+    compared = {trees.Less: "<", trees.NotMore: "<=", trees.Same: "=="}
     if kind in compared:
         return number(b.fcmp_ordered(compared[kind], *values))
-    if kind is Select:
+    if kind is trees.Select:
         return b.select(true(values[0]), *values[1:])
-    if kind in (Both, Either):
-        return number(reduce(b.and_ if kind is Both else b.or_, map(true, values)))
-    if kind is Opposite:
+    if kind in (trees.Both, trees.Either):
+        return number(reduce(b.and_ if kind is trees.Both else b.or_, map(true, values)))
+    if kind is trees.Opposite:
         return b.select(true(values[0]), zero, one)
-    if kind is Floor:
+    if kind is trees.Floor:
         return e.call("floor", *values)
     if kind is Size:
         return e.call("fabs", *values)
-    if kind is Undefined:
+    if kind is trees.Undefined:
         return e.const(math.nan)
     if kind is Raised:
         return _raised(e, *values)
-    if kind is Factorial:
+    if kind is trees.Factorial:
         return library(e, "tgamma", e.add(values[0], one))
     return library(e, _LIBRARY[kind], *values) if kind in _LIBRARY else None
 

@@ -143,6 +143,8 @@ class ModelCode:
     ----------
     moved : list of int
         States whose rates hold an input, and so change with time by themselves.
+    clock : int or None
+        The state that is the time.
     """
 
     def __init__(
@@ -158,6 +160,7 @@ class ModelCode:
         self.equations, self.module, self.lanes, self.label = equations, module, lanes, label
         self.general, self.switches = equations.reading is not None, switches(equations)
         self.states, self.parameters = equations.states, (*equations.parameters, *self.switches.held)
+        self.clock = self.states.index(equations.time) if equations.time in self.states else None
         self.given, self.inputs = tuple(given), tuple(inputs)
         self.hoist = Hoister((*self.states, *self.given, *(f"d {name}" for name in self.inputs)))
         self.vector = ir.VectorType(ir.DoubleType(), lanes)

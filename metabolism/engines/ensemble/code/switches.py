@@ -11,10 +11,9 @@ from typing import Any
 
 import sympy as sp
 
-from metabolism.sbml import Equations
-from metabolism.sbml.trees import Both, Either, Floor, Less, NotMore, Opposite, Same, expression
+from metabolism.sbml import Equations, trees
 
-_JUMPS = (Less, NotMore, Same, Floor)
+_JUMPS = (trees.Less, trees.NotMore, trees.Same, trees.Floor)
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,11 @@ def switches(equations: Equations) -> Switches:
         return seen[e]
 
     def live(e: Any) -> Any:
-        if isinstance(e, (Both, Either, Opposite)):
+        if isinstance(e, (trees.Both, trees.Either, trees.Opposite)):
             return e.func(*(live(a) for a in e.args))
         return e.func(*(locked(a) for a in e.args)) if isinstance(e, _JUMPS) else locked(e)
 
     expanded = {name: locked(e) for name, e in equations.expanded.items()}
     rates = {name: locked(e) for name, e in rates.items()}
-    triggers = [live(expression(e["trigger"], equations.time).xreplace(symbols)) for e in equations.events]
+    triggers = [live(trees.expression(e["trigger"], equations.time).xreplace(symbols)) for e in equations.events]
     return Switches(expanded, rates, {symbol.name: e for e, symbol in modes.items()}, triggers)

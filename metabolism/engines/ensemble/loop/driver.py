@@ -58,7 +58,6 @@ class Driver:
         self.module, self.lanes, self.size = code.module, code.lanes, len(code.states)
         self.stages, self.turns = method.names, bool(code.switches.guards)
         self.fields = (*FIELDS, *MORE_FIELDS) if code.general else FIELDS
-        self.clock = code.states.index(code.equations.time) if code.equations.time in code.states else None
         sizes = {
             **dict.fromkeys(("x", "y", "inner"), self.size + len(code.given)),
             **dict.fromkeys(("atol", "w", "g", *self.stages), self.size),
@@ -389,7 +388,7 @@ class Driver:
 
     def _emit_run(self) -> None:
         g = self._new("run", export=True)
-        b, e = g.b, g.e
+        b, e, code = g.b, g.e, self.code
         one, zero = e.const(1.0), e.const(0.0)
         with g.loop(g.i(0), g.i(self.size)) as i:
             e.store(e.splat(g.read("atol", i)), g.region("atol"), i)
@@ -414,13 +413,13 @@ class Driver:
             reached = b.fcmp_ordered("<=", e.sub(end, t), h)
             now = b.select(reached, end, e.add(t, h))
             flag = b.select(good, one, zero)
-            if self.clock is not None:
-                e.store(now, g.region("y"), self.clock)
+            if code.clock is not None:
+                e.store(now, g.region("y"), code.clock)
             if self.turns:
                 b.call(self._find, [g.context, g.work, flag])
                 cut = e.load(g.region("cut"), 0)
                 turned = b.fcmp_ordered(">", e.load(g.region("turned"), 0), zero)
-                now = b.select(b.fcmp_ordered("<", cut, one), e.add(t, e.mul(cut, h)), now)
+                now = b.select(b.fcmp_ordered("<", cut, one), g.moment(cut), now)
             if self.records:
                 b.call(self._record, [g.context, g.work, flag])
             else:

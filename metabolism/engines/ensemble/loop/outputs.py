@@ -72,6 +72,10 @@ class Outputs:
                 total = d if total is None else e.add(d, e.mul(s, total))
             inner = e.add(e.load(g.region("y"), i), e.mul(rest, total))
             e.store(e.add(e.mul(rest, e.load(g.region("x"), i)), e.mul(s, inner)), g.region("inner"), i)
+        if self.code.clock is not None:
+            last = e.load(g.region("y"), self.code.clock)
+            whole = g.b.fcmp_ordered(">=", s, e.const(1.0))
+            e.store(g.b.select(whole, last, g.moment(s)), g.region("inner"), self.code.clock)
         self.given(g, "inner", e.add(e.load(g.region("t"), 0), e.mul(s, e.load(g.region("h"), 0))))
         g.b.ret_void()
         return g.f
