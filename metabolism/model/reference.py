@@ -5,15 +5,13 @@ expression are parameters, initial values, or reactions (their flux at the refer
 second form solves for the row's own parameter, in which the rate law must be linear.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from metabolism.data import models_dir
 from metabolism.errors import ModelError
-from metabolism.model.build import build_sbml
+from metabolism.model.build import built_sbml
 from metabolism.model.parameters import COLUMNS, ParameterTable, parameter_table, write_rows
 from metabolism.sbml import Equations, read_equations
 from metabolism.tables import read_table
@@ -36,7 +34,7 @@ class Closure:
     """
 
     def __init__(self, table: ParameterTable) -> None:
-        equations = read_equations(build_sbml(table))
+        equations = read_equations(built_sbml(table))
         self.nominal = {p.id: p.value for p in table.values()}
         self.steps = [(p.id, _step(p.id, p.derivation, equations, table)) for p in table.values() if p.derivation]
 

@@ -28,7 +28,7 @@ from .patients import (
 )
 from .plots import course_figure, kaplan_meier
 from .pool import POOL_RTOL, STEP, Pool, bodies, make_pool
-from .power import closed_form, figures, power_table, wilson
+from .power import CHOICES, closed_form, figures, power_table, wilson
 from .replicates import replicate
 from .screening import observe, randomise, screen, select
 from .tables import course, difference_row, interval, percent, reweighted, subgroups, wide
@@ -36,6 +36,7 @@ from .trial import Trial, simulate_trial
 
 __all__ = [
     "BODY",
+    "CHOICES",
     "DISEASE",
     "HOURS_PER_MONTH",
     "HOURS_PER_WEEK",

@@ -373,7 +373,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(pool, design, face_value, t
             seed=3,
             folder=stopped,
             analyses=("mmrm", "survival"),
-            progress=stop_after_two_chunks,
+            tick=stop_after_two_chunks,
         )
     assert len(list(stopped.glob("*.json"))) == 2
     resumed = replicate(pool, design, face_value, 60, seed=3, folder=stopped, analyses=("mmrm", "survival"))
