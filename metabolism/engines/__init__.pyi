@@ -7,7 +7,7 @@ from .ensemble.loop.method import RODAS5P
 from .ensemble.run import Run, check_requests
 from .ensemble.slopes import Direction, slopes
 from .ensemble.wasm import wasm_module
-from .foreign import Foreign, course, judge, load_foreign, typical
+from .foreign import Foreign, load_foreign, typical
 
 __all__ = [
     "RODAS5P",
@@ -25,10 +25,8 @@ __all__ = [
     "Solution",
     "check_engine",
     "check_requests",
-    "course",
     "dependence",
     "get_engine",
-    "judge",
     "kernel",
     "load_foreign",
     "part",

@@ -8,10 +8,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from metabolism.engines import course, judge, typical
-from metabolism.errors import ModelError
+from metabolism.engines import load_foreign, typical
 from metabolism.model import equations
-from metabolism.sbml import FileModel, in_sandbox
+from metabolism.sbml import FileModel
 
 _log = logging.getLogger("metabolism")
 
@@ -41,14 +40,8 @@ def sized(model: FileModel, until: float) -> FileModel:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.xml"
             path.write_text(model.source, encoding="utf-8")
-            mine = course(equations(model), until)
-            try:
-                request = {"until": until, "start": 0.0, "names": mine["names"]}
-                theirs = in_sandbox("metabolism.engines.foreign:referee_of", path, request)
-            except ModelError as error:
-                theirs = {"error": str(error).replace(f"'{path}': ", "")}
-        found = judge(mine, theirs)
-        said = found.remarks[-1]
+            found = load_foreign(path, until, equations=equations(model))
+        said = found.remarks[-1].replace(f"'{path}': ", "")
         if found.agreement is None:
             _log.warning("%s: %s", model.id, said)
         _COMPARED[_digest(model)] = until, f"one member, 0 to {until:g}: {said}"
