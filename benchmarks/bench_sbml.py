@@ -151,6 +151,10 @@ def measure(path: Path) -> dict[str, Any]:
 
         def ours(rows: Any, rtol: float) -> Any:
             result = ens.simulate(dict(zip(names, rows.T, strict=True)), until=UNTIL, times=times, rtol=rtol)
+            if result.failures:
+                raise RuntimeError(
+                    f"{len(result.failures)} of {len(rows)} members: {next(iter(result.failures.values()))}"
+                )
             return np.stack([result.curves[s] for s in ens.states], axis=-1)
 
         few = table[:COMPARED]
