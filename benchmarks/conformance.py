@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-#: Limits of the process of one case.
-SECONDS, MEGABYTES = 120, 4000
+#: Limits of the process of one case: CPU time and memory; and how much longer it may take on a busy machine.
+SECONDS, MEGABYTES, BUSY = 120, 4000, 10
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,11 @@ def isolated(function: Any, *arguments: Any) -> dict[str, Any]:
     process.start()
     theirs.close()
     try:
-        answer = mine.recv() if mine.poll(SECONDS) else {"kind": "hang", "error": f"no answer in {SECONDS} s"}
+        answer = mine.recv() if mine.poll(BUSY * SECONDS) else {"kind": "hang", "error": "no answer"}
     except EOFError:
-        answer = {"kind": "crash", "error": "the process ended without an answer"}
+        process.join()
+        slow = process.exitcode == -signal.SIGXCPU
+        answer = {"kind": "hang" if slow else "crash", "error": f"the process ended with {process.exitcode}"}
     process.kill()
     process.join()
     return answer
@@ -152,6 +154,7 @@ def isolated(function: Any, *arguments: Any) -> dict[str, Any]:
 def _child(pipe: Any, function: Any, arguments: tuple[Any, ...]) -> None:
     from metabolism.errors import MetabolismError, SolverFailed
 
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
     resource.setrlimit(resource.RLIMIT_AS, (MEGABYTES * 2**20,) * 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:

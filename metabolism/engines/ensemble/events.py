@@ -29,7 +29,7 @@ class _Due:
 
     time: float
     event: int
-    values: dict[str, float] | None
+    values: list[float] | None
 
 
 class Course:
@@ -54,6 +54,9 @@ class Course:
         self.own = loaded.shape[1]
         self.parameters = np.ascontiguousarray(np.pad(loaded, ((0, 0), (0, kernel.held))))
         self.names = [*self.system.states, *self.system.parameters, *found.held]
+        self.places = {name: n for n, name in enumerate(self.names)}
+        self._compiled: dict[int, Any] = {}
+        self.drawn = np.zeros(members, int)
         self.horizon, self.status = np.full(members, np.inf), np.full(members, WAITING)
         self.true = np.tile(np.array([e["initial"] for e in self.events], dtype=bool), (members, 1))
         self.due: list[list[_Due]] = [[] for _ in range(members)]
@@ -95,9 +98,22 @@ class Course:
         values = np.concatenate([self.states[rows], self.parameters[rows]], axis=1)
         return dict(zip(self.names, values.T, strict=True))
 
-    def _values(self, row: int, time: float) -> trees.Values:
-        assert self.system.reading is not None
-        return trees.Values(self.system.reading, self._known([row]), np.array([time]))
+    def _formulas(self, event: int) -> Any:
+        """Compiled: what an event assigns, then its delay and its priority."""
+        if event not in self._compiled:
+            found, known = self.events[event], {sp.Symbol(n): e for n, e in self.system.expanded.items()}
+            wanted = [*found["assignments"].values(), found["delay"] or 0.0, found["priority"] or 0.0]
+            wanted += [found["scaled"].get(target, 1.0) for target in found["assignments"]]
+            formulas = [trees.expression(tree, self.system.time).xreplace(known) for tree in wanted]
+            arguments = [sp.Symbol(name) for name in self.names]
+            self._compiled[event] = sp.lambdify([arguments], formulas, modules=[trees.NUMBERS, "numpy"])
+        return self._compiled[event]
+
+    def _numbers(self, row: int, event: int) -> list[float]:
+        """What an event assigns now, its delay, its priority, and the sizes its amounts are for."""
+        with np.errstate(all="ignore"):
+            found = self._formulas(event)(np.concatenate([self.states[row], self.parameters[row]]))
+        return [float(value) for value in found]
 
     def _execute(self, row: int, time: float, now: Any) -> bool:
         """Carry out what is due, highest priority first, until no trigger turns true; False if there is no end."""
@@ -105,43 +121,38 @@ class Course:
         for _ in range(_CASCADE):
             before, self.true[row] = self.true[row].copy(), now
             for i in np.flatnonzero(now & ~before).tolist():
-                event, values = self.events[i], self._values(row, time)
-                delay = float(np.squeeze(values.of(event["delay"]))) if event["delay"] is not None else 0.0
-                taken = self._assigned(values, event) if event["early"] else None
-                due.append(_Due(time + delay, i, taken))
+                found, count = self._numbers(row, i), len(self.events[i]["assignments"])
+                due.append(_Due(time + found[count], i, found[:count] if self.events[i]["early"] else None))
             for i in np.flatnonzero(before & ~now).tolist():
                 if not self.events[i]["persistent"]:
                     due[:] = [d for d in due if d.event != i]
             ready = [d for d in due if d.time <= time]
             if not ready:
                 return True
-            first = ready[0] if len(ready) == 1 else self._first(row, time, ready)
+            first = ready[0] if len(ready) == 1 else self._first(row, ready)
             due.remove(first)
-            self._fire(row, time, first)
+            self._fire(row, first)
             now = self.settle([row])[0, self.modes :] != 0
         return False
 
-    def _first(self, row: int, time: float, ready: list[_Due]) -> _Due:
-        values = self._values(row, time)
+    def _first(self, row: int, ready: list[_Due]) -> _Due:
+        """The one with the highest priority; among equals, any: SBML wants no order, and a member always gets the same."""
+        ranks = []
+        for d in ready:
+            stated = self.events[d.event]["priority"] is not None
+            ranks.append(self._numbers(row, d.event)[len(self.events[d.event]["assignments"]) + 1] if stated else -np.inf)
+        equal = [d for d, rank in zip(ready, ranks, strict=True) if rank == max(ranks)]
+        self.drawn[row] += 1
+        return equal[int(np.random.default_rng(self.drawn[row]).integers(len(equal)))] if len(equal) > 1 else equal[0]
 
-        def rank(d: _Due) -> float:
-            priority = self.events[d.event]["priority"]
-            return -np.inf if priority is None else float(np.squeeze(values.of(priority)))
-
-        return max(ready, key=rank)
-
-    def _assigned(self, values: trees.Values, event: dict[str, Any]) -> dict[str, float]:
-        return {target: float(np.squeeze(values.of(tree))) for target, tree in event["assignments"].items()}
-
-    def _fire(self, row: int, time: float, due: _Due) -> None:
-        event = self.events[due.event]
-        new = due.values if due.values is not None else self._assigned(self._values(row, time), event)
+    def _fire(self, row: int, due: _Due) -> None:
+        event, count = self.events[due.event], len(self.events[due.event]["assignments"])
+        new = due.values if due.values is not None else self._numbers(row, due.event)[:count]
         # amounts of species last: their concentrations are those in the compartments after the event
-        for target in sorted(new, key=lambda t: t in event["scaled"]):
-            value = new[target]
+        for target, value in sorted(zip(event["assignments"], new, strict=True), key=lambda a: a[0] in event["scaled"]):
             if target in event["scaled"]:
-                value *= float(np.squeeze(self._values(row, time)[event["scaled"][target]]))
-            place = self.names.index(target)
+                value *= self._numbers(row, due.event)[count + 2 + list(event["assignments"]).index(target)]
+            place = self.places[target]
             if place < self.states.shape[1]:
                 self.states[row, place] = value
             else:
