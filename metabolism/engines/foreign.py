@@ -24,6 +24,9 @@ _POINTS = 61
 #: Largest difference of any quantity, as a share of its largest value in the span.
 AGREEMENT = 1e-4
 
+#: Share of the largest value in a file below which a quantity counts as empty.
+NOTHING = 1e-15
+
 #: Relative tolerance of the fast engine in the comparison, and those libRoadRunner is given in turn.
 _RTOL, _REFEREE = 1e-8, (1e-8, 1e-11)
 
@@ -138,6 +141,8 @@ def _apart(mine: Array, theirs: Array) -> Array:
         apart = np.where((mine == theirs) | (np.isnan(mine) & np.isnan(theirs)), 0.0, np.abs(mine - theirs))
     both = np.abs(np.concatenate([mine, theirs]))
     size = np.where(np.isfinite(both), both, 0.0).max(axis=0, initial=0.0)
+    # what stays at a rounding of everything else is as good as empty
+    size = np.maximum(size, NOTHING * size.max(initial=0.0))
     share: Array = np.where(np.isfinite(apart), apart, np.inf) / np.where(size > 0, size, 1.0)
     return share
 
