@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ import pytest
 import metabolism as mb
 from metabolism.cli import main
 from metabolism.engines import kernel
-from metabolism.engines.ensemble import compile as fast_compile
 from metabolism.errors import InvalidRegimen, InvalidValue, ModelError, UnknownName, UsageError
 from metabolism.model import equations
 from tests.ensembles.models import JUMPS, MODELS
@@ -162,8 +162,9 @@ class TestProof:
         table = members(ens, names, 11)
         here = ens.endpoints(table, [f"final({s})" for s in ens.states], until=until)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setattr(fast_compile, "_kernels", {})
-        monkeypatch.setattr(fast_compile, "_lanes", lambda features: lanes)
+        compiler = sys.modules[kernel.__module__]
+        monkeypatch.setattr(compiler, "_kernels", {})
+        monkeypatch.setattr(compiler, "_lanes", lambda features: lanes)
         assert kernel(equations(ens.model)).lanes == lanes
         assert ens.endpoints(table, [f"final({s})" for s in ens.states], until=until).equals(here)
 
