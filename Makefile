@@ -36,6 +36,7 @@ generated: $(STAMP)
 	$(BIN)/metabolism check --rewrite
 	$(BIN)/metabolism fingerprint --json docs/fingerprints/als_methionine.json --force
 	$(BIN)/metabolism qualify --markdown docs/evidence || test $$? -eq 1
+	$(BIN)/metabolism evidence --card --out docs/model_card.md --force
 	$(BIN)/python docs/architecture.py
 
 # measure the fast engine against other tools and write docs/performance.md; WITH="amici desolve" adds those

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,7 @@ from xml.sax.saxutils import escape, quoteattr
 from metabolism.data import models_dir
 from metabolism.dosing import Regimen
 from metabolism.exports.sbml import described, from_zero, sbml_text
-from metabolism.model import COLUMNS, Model, equations, model_settings, read_annotations
+from metabolism.model import COLUMNS, Model, model_settings, read_annotations, titles
 from metabolism.plotting import COLOURS, axis_label, new_figure, save_figure
 from metabolism.simulation import DEFAULT_OUTPUTS, simulate
 from metabolism.units import label
@@ -123,16 +124,14 @@ def sedml_text(model: Model, end: float) -> str:
     end : float
         End of the time course [h].
     """
-    titles = {p.id: p.name for p in model.table.values()} | {
-        key: row["name"] for key, row in read_annotations().items() if row["name"]
-    }
+    named = titles(model.table)
     names = ("time", *DEFAULT_OUTPUTS)
-    generators = "".join(_data_generator(model, name, titles.get(name, name)) for name in names)
+    generators = "".join(_data_generator(model, name, named.get(name, name)) for name in names)
     columns = "".join(
         f'      <dataSet id="column_{name}" label="{name}" dataReference="data_{name}"/>\n' for name in names
     )
     plots = "".join(
-        f"""    <plot2D id="plot_{name}" name={quoteattr(titles.get(name, name))}>
+        f"""    <plot2D id="plot_{name}" name={quoteattr(named.get(name, name))}>
       <listOfCurves>
         <curve id="curve_{name}" logX="false" logY="false" xDataReference="data_time" yDataReference="data_{name}"/>
       </listOfCurves>
@@ -171,12 +170,11 @@ def sedml_text(model: Model, end: float) -> str:
 
 
 def _data_generator(model: Model, name: str, title: str) -> str:
-    system = equations(model)
     if name == "time":
         # a target or a model reference on time is what tools stumble over
         where = 'symbol="urn:sedml:symbol:time"'
     else:
-        species = name in system.states and name not in system.rate_rules
+        species = re.search(rf'<species [^>]*\bid="{name}"', model.sbml)
         element = "listOfSpecies/sbml:species" if species else "listOfParameters/sbml:parameter"
         where = f"target=\"/sbml:sbml/sbml:model/sbml:{element}[@id='{name}']\""
     return f"""    <dataGenerator id="data_{name}" name={quoteattr(title)}>

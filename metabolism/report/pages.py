@@ -45,16 +45,9 @@ class Cell:
 
 
 def write_report(folder: Path, gaps: Mapping[str, str], previous: Path | None = None) -> Path:
-    """Write ``report.html`` into the folder of a finished run.
+    """Write ``report.html`` into the folder of a finished run: manifest, tables and figures in one file.
 
-    Parameters
-    ----------
-    folder : Path
-        Holds ``manifest.json``, ``tables/*.csv`` and ``figures/*``, which are embedded.
-    gaps : mapping of str to str
-        Claims known to fail, with the reason printed beside them.
-    previous : Path, optional
-        The run to mark differences from.
+    `gaps` are claims known to fail, with the reason printed beside them; differences are marked from `previous`.
     """
     run = read_run(folder, gaps, previous)
     return write_text(folder / "report.html", _render("report.html", run=run))

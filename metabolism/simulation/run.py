@@ -18,6 +18,7 @@ from metabolism.simulation.curves import PANELS
 from metabolism.simulation.endpoints import Endpoint, Part
 from metabolism.simulation.result import Result
 from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick, amounts_asked, verify_doses
+from metabolism.simulation.views import Plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +32,9 @@ def simulate(
     regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
-    outputs: Sequence[str] | None = None,
+    outputs: str | Sequence[str] | None = None,
     times: ArrayLike | None = None,
+    add: ArrayLike = (),
     patients: Columns | None = None,
     own_baseline: Mapping[str, str] | None = None,
     start: str | None = None,
@@ -51,12 +53,15 @@ def simulate(
         Doses and exposures, e.g. ``"50 mg im every 3.5 d x 32"``; none by default.
     until : float or str
         End of the run [h], or text with a unit.
-    outputs : sequence of str, optional
+    outputs : str or sequence of str, optional
         Ids of species, derived quantities, reactions or parameters.
     times : array_like, optional
         Output times [h], each after any dose at the same time. By default panels of points that begin anew at every
         dose, with the value just before it one rounding step earlier, so that `metabolism.endpoints` reads off the
         curve what the solver's dense output says; a curve at times of your own is read as samples.
+    add : array_like, optional
+        More times [h] at which a value is to be exact, besides the default ones; between its points a curve is read
+        by `Result.curve` to about 1e-4, and where a carrier of cobalamin empties to 1e-2.
     patients : mapping or DataFrame, optional
         Parameter id to one value per patient [model units]. Other columns are left out of a DataFrame, unless one is
         nearly a parameter, and refused in a mapping. ``patients=mb.draws(model, 200)`` runs draws of the fitted
@@ -90,8 +95,9 @@ def simulate(
     """
     engine = "fast" if engine == "auto" else engine
     study = Study.of(model, regimen, until, own_baseline=own_baseline, start=start, engine=engine, rtol=rtol)
+    outputs = [outputs] if isinstance(outputs, str) else outputs
     problem, failures = study.lay_out(
-        patients, outputs=outputs or _usual(model), times=times, dose_scale=dose_scale, workers=workers
+        patients, outputs=outputs or _usual(model), times=times, add=add, dose_scale=dose_scale, workers=workers
     )
     solution = get_engine(engine).solve(problem, tick, workers)
     verify_doses(problem, solution)
@@ -103,7 +109,12 @@ def simulate(
     curves = {name: solution.values[pick, :, i] for i, name in enumerate(problem.outputs)}
     return Result(
         lambda: _dataset(model, problem, solution, failures, manifest, times is None),
-        {"time": problem.times, **curves},
+        Plain(
+            {"time": problem.times, **curves},
+            {name: problem.equations.units[name] for name in problem.outputs},
+            manifest,
+            times is None,
+        ),
     )
 
 

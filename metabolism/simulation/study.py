@@ -158,6 +158,8 @@ class Study:
         schedule: Regimen | Schedule
         if isinstance(regimen, Schedule) or isinstance(model, FileModel):
             schedule = Schedule.of(regimen)  # type: ignore[arg-type]
+        elif not isinstance(regimen, (Regimen, str, type(None))):
+            raise UsageError(f"regimen = {regimen!r} must be text such as '50 mg im every 3.5 d x 32', or a Regimen.")
         else:
             schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
         study = cls(model, schedule, end, tuple(endpoints), own, start, engine, rtol, closed)
@@ -207,6 +209,7 @@ class Study:
         *,
         outputs: Sequence[str] = (),
         times: ArrayLike | None = None,
+        add: ArrayLike = (),
         dose_scale: ArrayLike | None = None,
         workers: int = 1,
     ) -> tuple[Problem, dict[int, Failure]]:
@@ -218,6 +221,8 @@ class Study:
         outputs : sequence of str
         times : array_like, optional
             [h]; by default the points of panels.
+        add : array_like
+            Further points of panels [h].
         dose_scale : array_like, optional
         workers : int
             Threads of the search for rest.
@@ -237,14 +242,15 @@ class Study:
         resting = set(model.resting) if self.start == "rest" and model.bounded else set()
         table = {} if patients is None else _patient_table(patients, system, resting, model.bounded)
         count = len(next(iter(table.values()))) if table else 1
+        asked = steps.snapped(np.append([] if times is None else np.asarray(times, dtype=float), add))
+        if (times is not None and asked.size == 0) or not ((asked >= begin) & (asked <= self.until)).all():
+            raise InvalidValue(f"times must be finite and lie between {begin:g} and {self.until:g} {model.time_unit}.")
         if times is None:
-            grid = (panel_times if model.bounded else plain_times)(begin, steps.boundaries, self.until)
+            grid = (panel_times if model.bounded else plain_times)(
+                begin, [*steps.boundaries, *asked.tolist()], self.until
+            )
         else:
-            grid = np.unique(steps.snapped(np.asarray(times, dtype=float)))
-            if grid.size == 0 or not np.isfinite(grid).all() or grid[0] < begin or grid[-1] > self.until:
-                raise InvalidValue(
-                    f"times must be finite and lie between {begin:g} and {self.until:g} {model.time_unit}."
-                )
+            grid = np.unique(asked)
         size = 8 * count * len(grid) * len(outputs)
         if times is None and size > MEMORY:
             raise InvalidValue(

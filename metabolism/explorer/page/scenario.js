@@ -313,14 +313,15 @@ export function summaryOf(view, id) {
   };
 }
 
-/** Published points that belong to a scenario. */
-export function pointsFor(contents, choices, curve) {
+/** Published points that belong to a scenario; a relative one is placed from where its curve begins. */
+export function pointsFor(contents, { choices, curves }, curve) {
   const defaults = defaultChoices(contents);
-  return contents.published.filter((point) => {
+  const fitting = contents.published.filter((point) => {
     if (point.curve !== curve || point.hour > choices.weeks * contents.hours.week) return false;
     return Object.entries(point.when).every(([key, value]) => {
       if (key === "single") return regularDoses(contents, choices, choices.weeks * contents.hours.week).length === 1;
       return choices[key] === (value === "default" ? defaults[key] : value);
     });
   });
+  return fitting.map((point) => ({ ...point, value: point.value ?? point.share * curves[curve].without[0] }));
 }
