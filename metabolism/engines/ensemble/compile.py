@@ -11,6 +11,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
+from ctypes.util import find_library
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,10 @@ class Kernel:
         What is integrated, one after the other: the whole model, or a part and then what it drives.
     newton : callable
         Compiled function of two addresses: context and work memory.
+    settle : callable
+        The same, for what ends steps where it changes; only if there is any.
+    held : int
+        How many things end steps where they change.
     tail : int
         Vectors a worker needs besides those for outputs and endpoints.
     per_code : int
@@ -73,6 +78,8 @@ class Kernel:
     derived: dict[str, list[int]]
     parts: list[Part]
     newton: Entry
+    settle: Entry
+    held: int
     _owner: Any
 
     def memory(self, codes: int = 0, requests: int = 0) -> tuple[Any, int]:
@@ -114,6 +121,10 @@ def _load(equations: Equations) -> Kernel:
         if place:
             _write(place, key, *found)
     meta, code = found
+    library = find_library("m")
+    if library:
+        # rarer functions are those of the C library
+        llvm.load_library_permanently(library)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -123,7 +134,8 @@ def _load(equations: Equations) -> Kernel:
         return kind(engine.get_function_address(name))
 
     parts = [Part(entry(p["run"]), p["states"], p["inputs"]) for p in meta["parts"]]
-    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), engine)
+    settle = entry("settle" if meta["held"] else "newton")
+    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), settle, meta["held"], engine)
 
 
 def _lanes(features: dict[str, bool]) -> int:

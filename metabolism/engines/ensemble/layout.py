@@ -64,16 +64,26 @@ FIELDS = (
 )
 
 
+#: What ``run`` receives besides if the model is anybody's: where a patient is taken up again, and its unit of time.
+MORE_FIELDS = ("passed", "next_row", "horizon", "unit")
+
+
 #: What ``newton`` receives.
 NEWTON_FIELDS = ("patients", "parameters", "states", "step", "weights", "rates", "moves")
+
+
+#: What ``settle`` receives.
+SETTLE_FIELDS = ("patients", "loaded", "initial", "guards")
 
 
 #: Endpoints that the kernel computes.
 KINDS = ("final", "max", "min", "auc", "time_above")
 
 
-#: Status of a patient: finished; its step became too small; it took too many steps; its record has no more room.
-DONE, TOO_SMALL, TOO_MANY, FULL = 0, 1, 2, 3
+#: Status of a patient: finished; its step became too small; it took too many steps; its record has no more room; it has
+#: to be attended to; its events trigger each other without end. Below 0 it is still to be integrated.
+DONE, TOO_SMALL, TOO_MANY, FULL, TURNED, ENDLESS = 0, 1, 2, 3, 4, 5
+WAITING = -1
 
 
 #: Intervals per step; the formulas below are written for four.
