@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,10 @@ from metabolism.types import Array
 
 if TYPE_CHECKING:
     from metabolism.trials.trial import Trial
+
+
+#: Analyses of one value per patient, the last one seen: before the end they need patients who were due at it.
+LAST_VALUE = ("ancova", "responder", "nfl")
 
 
 #: Largest share of deaths at which a mixed model is fitted without saying that its estimand is hypothetical.
@@ -245,6 +249,15 @@ def last_observed(change: Array) -> Array:
     return np.where(seen.any(axis=1), change[np.arange(len(change)), last], np.nan)
 
 
+def marker_fall(trial: Trial) -> dict[str, Estimate]:
+    """Analysis of covariance of the fall of ln NfL from baseline to the last sample seen, adjusted for baseline."""
+    if trial.ln_nfl is None:
+        raise InvalidValue(f"design '{trial.design.id}' has no marker to analyse; give marker = {{}} in the file.")
+    before = trial.people["ln_nfl"]
+    adjusted = replace(trial, people={**trial.people, "baseline_rating": before})
+    return _linear(adjusted, before - last_observed(trial.ln_nfl))
+
+
 def _linear(trial: Trial, outcome: Array) -> dict[str, Estimate]:
     """Compare arms on one value per patient, adjusted for baseline and strata."""
     members = np.isfinite(outcome)
@@ -272,7 +285,20 @@ _ANALYSES = {
     "responder": responders,
     "cafs": cafs,
     "survival": survival,
+    "nfl": marker_fall,
 }
+
+
+def benefit(analysis: str, value: float | Array) -> float | Array:
+    """Estimate on a scale on which benefit is above 0: the logarithm, sign changed, of a hazard ratio."""
+    return -np.log(value) if analysis == "survival" else value
+
+
+def estimates(trial: Trial, name: str) -> dict[str, Estimate]:
+    """Run one analysis by name."""
+    if name not in _ANALYSES:
+        raise UnknownName("analysis", name, _ANALYSES)
+    return _ANALYSES[name](trial)
 
 
 def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
@@ -282,14 +308,12 @@ def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
     """
     row: dict[str, float | str] = {}
     for name in names:
-        if name not in _ANALYSES:
-            raise UnknownName("analysis", name, _ANALYSES)
         try:
-            estimates = _ANALYSES[name](trial)
+            found = estimates(trial, name)
         except FitFailed as error:
             row[f"{name}:failed"] = str(error)
             continue
         row[f"{name}:failed"] = ""
-        for label, estimate in estimates.items():
+        for label, estimate in found.items():
             row |= {f"{name}:{label}:{key}": value for key, value in asdict(estimate).items()}
     return row

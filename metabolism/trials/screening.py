@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from metabolism.errors import InvalidValue
 from metabolism.model import Model
-from metabolism.trials.design import Design, RunIn
+from metabolism.trials.design import Design
 from metabolism.trials.disease import HOURS_PER_WEEK, alsfrs_r, rate_score
 from metabolism.trials.patients import DISEASE, PATIENT_COLUMNS, candidates, plausibility
 from metabolism.trials.pool import Columns, Pool
+from metabolism.trials.prognosis import at_screening
+from metabolism.trials.sections import RunIn
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -140,6 +142,7 @@ def screen(
         drawn["k_run_in"] *= factor
         drawn["MN_k"] *= factor
         drawn |= observed_columns(g.score_map, drawn, design.observation)
+        drawn |= at_screening(design.asked_risk, design.marker, drawn, crowd, body, g.values, rng)
         counts["candidates"] += batch
         keep = np.ones(batch, dtype=bool)
         for name, flag in (
