@@ -1,7 +1,7 @@
 from . import mmrm
 from .analysis import analyse, ancova, mixed_model, slopes, survival
 from .boundaries import crossing, efficacy_bounds, futility_bounds
-from .conduct import Conduct, Verdict, conduct
+from .calendar import Conduct, Verdict, conduct
 from .design import Design, read_design
 from .disease import (
     HOURS_PER_MONTH,

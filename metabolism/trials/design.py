@@ -344,6 +344,8 @@ def _validate(d: Design) -> None:
         if column not in STRATA:
             raise UnknownName(f"stratum of design '{d.id}'", column, STRATA)
     refuse(not whole(d.block) or d.block < 1, f"block = {d.block} must be a whole number from 1.")
+    length = d.block * sum(a.ratio for a in d.arms)
+    refuse(length > d.patients, f"a block of {length} is longer than the trial of {d.patients}; lower block or ratios.")
     for name in ("missed_doses", "missing_visits", "edaravone"):
         refuse(not 0 <= getattr(d, name) < 1, f"{name} = {getattr(d, name)} is a probability and must lie in [0, 1).")
     refuse(not (math.isfinite(d.drop_out) and d.drop_out >= 0), f"drop_out = {d.drop_out} per month must be 0 or more.")
@@ -375,4 +377,3 @@ def _validate(d: Design) -> None:
     refuse(d.risk is not None and "risk_profile" not in d.eligibility, "risk is of no use without a risk_profile.")
     asked = d.primary == "nfl" or early == "nfl" or "nfl" in d.eligibility
     refuse(asked and d.marker is None, "nfl needs to know what the marker shows; give marker = {} for its defaults.")
-    refuse(d.marker is not None and not asked, "marker is of no use: nfl is no limit of entry and decides nothing.")

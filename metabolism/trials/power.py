@@ -17,6 +17,7 @@ from metabolism.trials.analysis import benefit
 from metabolism.trials.design import ANALYSES, Design
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.effects import direct_maximum
+from metabolism.trials.plots import stops_figure
 from metabolism.trials.pool import Slowing, bodies, make_pool
 from metabolism.trials.replicates import replicate, request_hash
 from metabolism.trials.sections import Looks
@@ -265,16 +266,17 @@ def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, 
                 "replicates": n,
                 "failed fits": failed,
                 "screened per randomised": float((table["candidates"] / table["randomised"]).mean()),
-                **(_in_time(table, arm) if in_time else {}),
+                **(_in_time(table, arm, design.active) if in_time else {}),
             }
         )
     return rows
 
 
-def _in_time(table: pd.DataFrame, arm: str) -> dict[str, float]:
+def _in_time(table: pd.DataFrame, arm: str, active: Sequence[str]) -> dict[str, float]:
     """How an arm ended, and the expected size and length of the trial with their 95 % Monte-Carlo intervals."""
     ended = table[f"{arm}:reason"]
-    row = {f"stopped early for {why}": float((ended == why).mean()) for why in ("efficacy", "futility")}
+    row = {"benefit shown of any arm": float(table[[f"{a}:shown" for a in active]].any(axis=1).mean())}
+    row |= {f"stopped early for {why}": float((ended == why).mean()) for why in ("efficacy", "futility")}
     for name, column in (
         ("arm patients", f"{arm}:patients"),
         ("arm months", f"{arm}:months"),
@@ -303,7 +305,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
-    """Draw power against effect for each design, and a heat map of effect by design."""
+    """Draw power against effect for each design, a heat map of effect by design and, in calendar time, how it ended."""
     from metabolism.plotting import COLOURS, new_figure
 
     fixed = table[~table["effect"].str.startswith("N(")].assign(effect=lambda t: t["effect"].astype(float) * 100)
@@ -345,4 +347,6 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     axes.grid(visible=False)
     figure.colorbar(image, ax=axes, label="power [%]")
     drawn["power_heat_map"] = figure
+    if "trial months" in table:
+        drawn["stops"] = stops_figure(table, title)
     return drawn

@@ -15,7 +15,7 @@ import numpy as np
 from metabolism.errors import InvalidValue
 from metabolism.files import Parts
 from metabolism.trials.analysis import analyse, benefit
-from metabolism.trials.conduct import Conduct, conduct
+from metabolism.trials.calendar import Conduct, conduct
 from metabolism.trials.design import Design
 from metabolism.trials.mmrm import Estimate
 from metabolism.trials.pool import Pool

@@ -144,17 +144,19 @@ def follow(
     end, months = design.hours, design.hours / HOURS_PER_MONTH
     stated = np.array([a.loss_reduction for a in design.arms])
     slowed = stated if reduction is None else np.where(stated > 0, reduction, 0.0)
-    k = people["MN_k"] * np.where([a.windowed for a in design.arms], 1.0, 1 - slowed)[arm]
-    k = k * np.where(rng.random(n) < design.edaravone, 1 - g["edaravone_effect"], 1.0)
+    k = people["MN_k"] * np.where(rng.random(n) < design.edaravone, 1 - g["edaravone_effect"], 1.0)
     body = people["body"]
     loss = np.empty((n, pool.slowings[0].homocysteine.shape[1]))
+    grid = np.arange(loss.shape[1]) * STEP
     for i, (treated, one) in enumerate(zip(pool.slowings, design.arms, strict=True)):
         mine = arm == i
-        loss[mine] = treated.loss(maximum)[body[mine]]
-        if one.windowed:
-            until = np.inf if one.until_week is None else one.until_week * HOURS_PER_WEEK
-            start = one.from_week * HOURS_PER_WEEK
-            loss[mine] -= slowed[i] * (np.clip(np.arange(loss.shape[1]) * STEP, start, until) - start)
+        relative = treated.loss(maximum)
+        if slowed[i]:
+            until = grid[-1] if one.until_week is None else one.until_week * HOURS_PER_WEEK
+            inside = np.clip(grid, one.from_week * HOURS_PER_WEEK, until)[None, :]
+            during = _at(relative, inside)
+            relative = relative - slowed[i] * (during - during[:, :1])
+        loss[mine] = relative[body[mine]]
     units = people["motor_units"]
 
     def score(relative: Array) -> Array:
@@ -163,7 +165,6 @@ def follow(
 
     # death or full ventilation: the hazard follows the score, its integral reaches an exponential draw
     curve = score(loss)
-    grid = np.arange(curve.shape[1]) * STEP
     death = _first_reach(hazards(curve, grid, g["h0"], g["h_slope"]), rng.standard_exponential(n))
     left = np.full(n, np.inf)
     if design.drop_out > 0 and design.drop_out_slope == 0:

@@ -21,11 +21,12 @@ from metabolism.trials.analysis import (
     slopes,
     survival,
 )
-from metabolism.trials.design import Arm, design_names, parse_design, read_design
+from metabolism.trials.design import design_names, parse_design, read_design
 from metabolism.trials.effects import scenario_maximum, scenarios
 from metabolism.trials.pool import make_pool, untreated
 from metabolism.trials.replicates import replicate
 from metabolism.trials.screening import randomise, screen
+from metabolism.trials.sections import Arm
 from metabolism.trials.trial import simulate_trial
 
 CONTRAST = "methylcobalamin_50mg - placebo"

@@ -1,6 +1,6 @@
 """Trials in calendar time: arms that open and close, patients that arrive, looks that stop an arm.
 
-Patients, and all chance that befalls them, are drawn once; a decision changes who is assigned to which arm afterwards. So
+Patients, and all chance that befalls them, are drawn once; a decision changes who is assigned to which arm after it. So
 what was seen before a look stays as it was, and the same patients serve every rule.
 """
 
@@ -86,9 +86,9 @@ def conduct(
     design_of = {i: design.pair(i) for i in active}
 
     def randomised() -> Trial:
-        arm = assign(people, design, entry, closed, np.random.default_rng(order))
+        arm, times = assign(people, design, entry, closed, np.random.default_rng(order))
         again = np.random.default_rng(chance)
-        everybody = follow(pool, design, people, counts, np.maximum(arm, 0), maximum, again, reduction, entry)
+        everybody = follow(pool, design, people, counts, np.maximum(arm, 0), maximum, again, reduction, times)
         trial = replace(everybody, arm=arm).part(arm >= 0)
         return withdrawn(trial) if design.withdrawal else trial
 
@@ -125,35 +125,38 @@ def z_score(analysis: str, estimate: Estimate) -> float:
 
 def assign(
     people: Columns, design: Design, entry: Array, closed: dict[int, float], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Assign patients in the order they arrive, by permuted blocks of the open arms within strata; -1 is nobody's.
+) -> tuple[NDArray[np.int64], Array]:
+    """Assign patients in the order they arrive, by permuted blocks of the open arms within strata.
 
     Parameters
     ----------
     people : dict of str to ndarray
     entry : ndarray, shape (patients,)
-        Rising times of arrival [months].
+        Rising times of arrival [months]; while no arm is open, recruitment rests until the next one opens.
     closed : dict of int to float
         When each active arm was stopped [months]; infinite where it was not.
 
     Returns
     -------
-    ndarray of int, shape (patients,)
-        The same up to a time for any two `closed` that agree up to it.
+    arm : ndarray of int, shape (patients,)
+        -1 for those who came when all was over. The same up to a time for any two `closed` that agree up to it.
+    entry : ndarray, shape (patients,)
+        Times of randomisation [months].
     """
     labels = list(zip(*(people[s].tolist() for s in design.strata), strict=True)) or [()] * len(entry)
     number, blocks = dict.fromkeys(range(len(design.arms)), 0), dict[object, list[int]]()
-    arm, before = np.full(len(entry), -1, dtype=np.int64), tuple[int, ...]()
-    for n, (time, label) in enumerate(zip(entry.tolist(), labels, strict=True)):
-        now = tuple(
-            i
-            for i, stop in closed.items()
-            if design.arms[i].enters <= time < stop and number[i] < (design.arms[i].patients or math.inf)
-        )
+    arm, rest, before = np.full(len(entry), -1, dtype=np.int64), 0.0, tuple[int, ...]()
+    times = np.array(entry)
+    for n, label in enumerate(labels):
+        left = [i for i in closed if number[i] < (design.arms[i].patients or math.inf)]
+        # the first moment from now on at which one of them is open
+        time = min((t for i in left if (t := max(entry[n] + rest, design.arms[i].enters)) < closed[i]), default=None)
+        if time is None:
+            break
+        rest, times[n] = time - entry[n], time
+        now = tuple(i for i in left if design.arms[i].enters <= time < closed[i])
         if now != before:
             blocks, before = {}, now
-        if not now:
-            continue
         if not blocks.get(label):
             share = len(now) if design.control_share == "per arm" else 1
             ratios = [design.arms[design.control].ratio * share, *(design.arms[i].ratio for i in now)]
@@ -161,7 +164,7 @@ def assign(
             blocks[label] = rng.permutation(np.tile(block, design.block)).tolist()
         arm[n] = blocks[label].pop()
         number[int(arm[n])] += 1
-    return arm
+    return arm, times
 
 
 def _entry(trial: Trial) -> Array:
