@@ -56,10 +56,21 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Conduct:
-    """One trial in calendar time: the randomised patients, with all their later data, and the verdict on each arm."""
+    """One trial in calendar time.
+
+    Attributes
+    ----------
+    trial : Trial
+        The randomised patients, with all that would be seen of them later.
+    verdicts : dict of str to Verdict
+        Of each active arm.
+    drawn : int
+        Eligible patients that were drawn for it; not all need be randomised.
+    """
 
     trial: Trial
     verdicts: dict[str, Verdict]
+    drawn: int
 
     @property
     def months(self) -> float:
@@ -112,7 +123,7 @@ def conduct(
             closed[i] = time
             trial = randomised()
             pairs = {i: _pair(trial, design, i, closed[i], design_of[i]) for i in active}
-    return Conduct(trial, {design.arms[i].name: v for i, v in sorted(verdicts.items())})
+    return Conduct(trial, {design.arms[i].name: v for i, v in sorted(verdicts.items())}, len(entry))
 
 
 def z_score(analysis: str, estimate: Estimate) -> float:

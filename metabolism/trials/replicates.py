@@ -195,6 +195,7 @@ def _analysed(trial: Trial, analyses: tuple[str, ...]) -> dict[str, float | str]
 def _row_in_time(number: int, done: Conduct) -> dict[str, float | str]:
     design = done.trial.design
     row = _row(number, done.trial) | {"months": done.months}
+    row["candidates"] = done.trial.counts["candidates"] * len(done.trial.arm) / done.drawn
     failed = [v.failed for v in done.verdicts.values() if v.failed]
     row[f"{design.primary}:failed"] = failed[0] if failed else ""
     for arm, verdict in done.verdicts.items():

@@ -143,19 +143,24 @@ def screen(
         drawn["MN_k"] *= factor
         drawn |= observed_columns(g.score_map, drawn, design.observation)
         drawn |= at_screening(design.asked_risk, design.marker, drawn, crowd, body, g.values, rng)
-        counts["candidates"] += batch
         keep = np.ones(batch, dtype=bool)
+        left = {"candidates": keep.copy()}
         for name, flag in (
             ("onset within limit", "recent_onset"),
             ("above the score floor", "above_floor"),
             ("in run-in window", "in_window"),
         ):
             keep &= drawn[flag].astype(bool)
-            counts[name] += int(keep.sum())
+            left[name] = keep.copy()
         for column, (low, high) in design.eligibility.items():
             value = drawn[column] if column in drawn else crowd[column][body]
             keep &= (value >= low) & (value <= high)
-            counts[column] += int(keep.sum())
+            left[column] = keep.copy()
+        # those who would come after the last one needed are not screened
+        needed = np.flatnonzero(keep)[: count - found]
+        seen = needed[-1] + 1 if len(needed) == count - found else batch
+        for name, flags in left.items():
+            counts[name] += int(flags[:seen].sum())
         mine = body[keep]
         parts.append({"body": mine} | {k: v[mine] for k, v in crowd.items()} | {k: v[keep] for k, v in drawn.items()})
         found += int(keep.sum())

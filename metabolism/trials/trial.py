@@ -112,7 +112,10 @@ def enrol(pool: Pool, design: Design, rng: np.random.Generator) -> tuple[Columns
     """
     g, flow = pool.generator, design.accrual
     factor = float(np.exp(g["k_omega_trial"] * rng.standard_normal())) if design.trial_effect else 1.0
-    people, counts = screen(pool, design, design.patients, rng, factor)
+    # arms with numbers of their own leave blocks unfinished
+    capped = any(a.patients for a in design.arms)
+    spare = len(design.arms) * design.block * sum(a.ratio for a in design.arms) if capped else 0
+    people, counts = screen(pool, design, design.patients + spare, rng, factor)
     if flow is None:
         return people, counts, None
     n = len(people["body"])

@@ -267,8 +267,8 @@ def test_without_looks_the_verdict_is_the_usual_test(pool_for):
 def test_looks_keep_the_level(pool_for, efficacy):
     """Type-I error of four looks at 10 %, one-sided; at 10 % each time it would be 22 %."""
     design = _two_arms(looks={"at": [0.25, 0.5, 0.75, 1], "efficacy": efficacy, "alpha": 0.1})
-    table = replicate(pool_for(design), design, 0.0, 500, reduction=0.0, seed=3).table
-    assert table["active:shown"].mean() == pytest.approx(0.1, abs=3.5 * np.sqrt(0.1 * 0.9 / 500))
+    table = replicate(pool_for(design), design, 0.0, 250, reduction=0.0, seed=3).table
+    assert table["active:shown"].mean() == pytest.approx(0.1, abs=3.5 * np.sqrt(0.1 * 0.9 / 250))
     assert (table["active:look"] < 4).mean() > 0.01
 
 
@@ -277,8 +277,8 @@ def test_futility_saves_patients_and_months_and_costs_little_power(pool_for):
     looks = {"at": [0.4, 1], "futility": "lan-demets-pocock"}
     rule = _two_arms(looks=looks)
     pool = pool_for(free)
-    null = [replicate(pool, d, 0.0, 80, reduction=0.0).table for d in (free, rule)]
-    good = [replicate(pool, d, 0.0, 80, reduction=0.35).table for d in (free, rule)]
+    null = [replicate(pool, d, 0.0, 60, reduction=0.0).table for d in (free, rule)]
+    good = [replicate(pool, d, 0.0, 60, reduction=0.35).table for d in (free, rule)]
     assert null[1]["months"].mean() < null[0]["months"].mean() - 3
     assert null[1]["randomised"].mean() < 150
     assert (null[1]["active:reason"] == "futility").mean() > 0.4
