@@ -4,8 +4,6 @@ Every error a user can cause derives from `MetabolismError`; the command line pr
 line and exits with `exit_code` (2 for wrong usage, 1 for a failure while working).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from difflib import get_close_matches
 

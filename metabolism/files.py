@@ -1,7 +1,5 @@
 """Files and folders written whole or not at all, pieces of long work, and what a result says of its making."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -212,6 +210,14 @@ class Parts:
         write_text(
             self.folder / f"{name}.json", json.dumps({"sha256": self._digest(name, content), "content": content})
         )
+
+    def made(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return a piece, made and kept first where it is not there."""
+        piece = self.read(name)
+        if piece is None:
+            piece = make()
+            self.write(name, piece)
+        return piece
 
     def _digest(self, name: str, content: Any) -> str:
         return hashlib.sha256(json.dumps([self.request, name, content]).encode()).hexdigest()

@@ -24,17 +24,13 @@ from metabolism.types import Array
 #: Probability inside a predictive interval, and the shares of left-out rows that it should cover.
 INTERVAL, COVERAGE = 0.9, (0.8, 0.97)
 
-
 #: Normal quantile of the upper end of the interval.
 QUANTILE = 1.6448536269514722
-
 
 #: A class with fewer left-out rows takes the residual of all rows of its scale.
 FEW = 8
 
-
 _PERCENT = ("percent_change", "percent_difference", "increment_percent_change")
-
 
 _LINEAR = ("change", "difference", "interaction", "ordering", "remaining")
 

@@ -1,7 +1,5 @@
 """Runs one published SBML model to rest and through a change; called inside the sandbox for foreign files."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,6 @@ from metabolism.sbml import checked_text, flatten
 
 #: Time to rest [h], and the largest relative rate that counts as rest [1/h].
 _SPAN, _REST = 5000.0, 1e-6
-
 
 #: Values of one job before and after its change, or why there are none.
 Answer = list[float] | str

@@ -1,7 +1,5 @@
 """The table of all commands, the parser made from it, and the function behind ``metabolism``."""
 
-from __future__ import annotations
-
 import argparse
 import codecs
 import os

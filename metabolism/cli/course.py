@@ -12,7 +12,7 @@ from metabolism.cli.shared import Arguments, chosen_model, in_force, print_table
 from metabolism.errors import InvalidValue, UsageError
 
 if TYPE_CHECKING:
-    from metabolism.dosing import Dose, Regimen
+    from metabolism.dosing import Dose
     from metabolism.model import Model
     from metabolism.simulation import Result
     from metabolism.types import Array
@@ -117,26 +117,32 @@ def _simulate(arguments: Arguments) -> int:
         result = simulate(model, regimen, until, times=times, **options)
         untreated = simulate(model, None, until, times=[0.0, until], **options) if arguments.regimen else None
     shown = {n: _shown(model, n, arguments.units) for n in names}
-    _print(arguments, model, regimen, until, result, untreated, shown)
+    for line in (f"{_title(arguments)}; {arguments.until}", f"scenario: {in_force(arguments, model)}"):
+        print(textwrap.fill(line, 80, subsequent_indent="  "))
+    if given := sum(d.amount for d in regimen.doses):
+        print(f"dose ledger: {len(regimen.doses)} doses, {given:.9g} umol asked and delivered")
+    print()
+    _summary(until, result, untreated, shown)
+    _exposure(interval, result, shown)
+    print()
+    _course(until, result, shown, 7 if arguments.uncertainty is None else 2)
     if arguments.uncertainty is not None:
-        print(
-            f"\nIn brackets: 90 % band of {arguments.uncertainty} draws of the fitted numbers of metabolism\n"
-            "and kinetics. Loss rate, drug effect and rating scale are not drawn: the band\n"
-            "of ALSFRS-R leaves them out."
-        )
+        print(f"\nIn brackets: 90 % band of {arguments.uncertainty} draws of the fitted numbers of metabolism")
+        print("and kinetics. Loss rate, drug effect and rating scale are not drawn: the band")
+        print("of ALSFRS-R leaves them out.")
     if arguments.plot:
         figure = _figure(result, shown, until, f"{_title(arguments)}; scenario: {arguments.scenario or 'none'}")
         kind = Path(arguments.plot).suffix[1:]
         write_atomically(arguments.plot, lambda part: figure.savefig(part, format=kind))
         print(f"\nfigure written to {arguments.plot}")
-    if arguments.csv:
+    if arguments.csv or arguments.json is not None:
         frame = result.frame() if arguments.uncertainty is None else result.bands()
+    if arguments.csv:
         heads = {c: f"{c} [{result[c.split(' ')[0]].attrs['units']}]" for c in frame.columns if c != "time"}
         heads["time"] = "time [h]"
         write_atomically(arguments.csv, lambda part: frame.rename(columns=heads).to_csv(part, index=False))
         print(f"\n{len(frame)} time points written to {arguments.csv} (model units)")
     if arguments.json is not None:
-        frame = result.frame() if arguments.uncertainty is None else result.bands()
         arguments.payload = {
             "columns": {c: frame[c].to_numpy() for c in frame.columns},
             "units": {"time": "h", **{name: result[name].attrs["units"] for name in result.outputs}},
@@ -165,14 +171,9 @@ def _title(arguments: Arguments) -> str:
 def _number(value: float) -> str:
     """Write a number as people do: thousands apart, three or four digits, no exponent where it can be avoided."""
     size = abs(value)
-    if size < 1e-9:
-        return "0"
-    if size >= 1e9 or size < 1e-4:
-        return f"{value:.3g}"
-    if size >= 1000:
-        digits = max(0, len(str(int(size))) - 4)
-        return f"{round(value, -digits):,.0f}"
-    return f"{value:.4g}"
+    if 1000 <= size < 1e9:
+        return f"{round(value, 4 - len(str(int(size)))):,.0f}"
+    return "0" if size < 1e-9 else f"{value:.3g}" if size >= 1e9 or size < 1e-4 else f"{value:.4g}"
 
 
 def _cell(values: Array) -> str:
@@ -185,26 +186,9 @@ def _cell(values: Array) -> str:
     return f"{_number(middle)} ({_number(low)}-{_number(high)})"
 
 
-def _print(
-    arguments: Arguments,
-    model: Model,
-    regimen: Regimen,
-    until: float,
-    result: Result,
-    untreated: Result | None,
-    shown: dict[str, Shown],
-) -> None:
-    import numpy as np
-
-    name, hours, printed = _clock(until)
-    times = result.curves["time"]
-    end = f"{name} {until / hours:g}"
-    for line in (f"{_title(arguments)}; {arguments.until}", f"scenario: {in_force(arguments, model)}"):
-        print(textwrap.fill(line, 80, subsequent_indent="  "))
-    given = sum(d.amount for d in regimen.doses)
-    if given:
-        print(f"dose ledger: {len(regimen.doses)} doses, {given:.9g} umol asked and delivered")
-    print()
+def _summary(until: float, result: Result, untreated: Result | None, shown: dict[str, Shown]) -> None:
+    """Print every output at both ends, and what the drug did."""
+    name, hours, _ = _clock(until)
     rows = []
     for key, how in shown.items():
         curve = result.curves[key] * how.factor
@@ -213,36 +197,37 @@ def _print(
         if untreated is not None:
             row.append(_cell(last - untreated.curves[key][..., -1] * how.factor))
         rows.append(row)
-    heads = ["", "start", end, "change", "against no drug"]
+    heads = ["", "start", f"{name} {until / hours:g}", "change", "against no drug"]
     print_table(heads[: len(rows[0])], rows)
-    interval = _last_interval(regimen.doses, until)
+
+
+def _exposure(interval: tuple[float, float] | None, result: Result, shown: dict[str, Shown]) -> None:
+    """Print peak, trough, mean and area of the drug over its last interval."""
+    import numpy as np
+
     drug = next((k for k in ("cbl_plasma", "cbl_free") if k in shown), None)
-    if interval and drug and interval[1] > interval[0]:
-        begin, stop = interval
-        within = (times >= begin) & (times <= stop)
-        curve, clock = result.curves[drug][..., within] * shown[drug].factor, times[within]
-        area = np.asarray(np.trapezoid(curve, clock, axis=-1))
-        per = shown[drug].unit
-        print(f"\n{shown[drug].label} over the last interval, {_span(stop - begin)} from {_span(begin)}:")
-        print_table(
-            [f"Cmax [{per}]", f"Ctrough [{per}]", f"Cavg [{per}]", f"AUC [{per} h]"],
-            [[_cell(curve.max(axis=-1)), _cell(curve[..., -1]), _cell(area / (stop - begin)), _cell(area)]],
-            left=0,
-        )
-    print()
-    places = np.searchsorted(times, np.array(printed) * (1 - 1e-12))
-    many = arguments.uncertainty is not None
-    keys = list(shown)
-    blocks = -(-len(keys) // (2 if many else 7))
+    if not interval or not drug or interval[1] <= interval[0]:
+        return
+    (begin, stop), times, (label, unit, factor) = interval, result.curves["time"], shown[drug]
+    within = (times >= begin) & (times <= stop)
+    curve = result.curves[drug][..., within] * factor
+    area = np.asarray(np.trapezoid(curve, times[within], axis=-1))
+    print(f"\n{label} over the last interval, {_span(stop - begin)} from {_span(begin)}:")
+    heads = [f"Cmax [{unit}]", f"Ctrough [{unit}]", f"Cavg [{unit}]", f"AUC [{unit} h]"]
+    print_table(heads, [[*map(_cell, (curve.max(axis=-1), curve[..., -1], area / (stop - begin), area))]], left=0)
+
+
+def _course(until: float, result: Result, shown: dict[str, Shown], most: int) -> None:
+    """Print the outputs at round times, some columns at a time."""
+    import numpy as np
+
+    name, hours, printed = _clock(until)
+    places = np.searchsorted(result.curves["time"], np.array(printed) * (1 - 1e-12))
+    keys, blocks = list(shown), -(-len(shown) // most)
     for some in (keys[i * len(keys) // blocks : (i + 1) * len(keys) // blocks] for i in range(blocks)):
-        print_table(
-            [name, *(f"{shown[k].label} {shown[k].unit}" for k in some)],
-            [
-                [f"{t / hours:g}", *(_cell(result.curves[k][..., i] * shown[k].factor) for k in some)]
-                for t, i in zip(printed, places, strict=True)
-            ],
-            left=0,
-        )
+        columns = [result.curves[k][..., places] * shown[k].factor for k in some]
+        rows = [[f"{t / hours:g}", *(_cell(c[..., i]) for c in columns)] for i, t in enumerate(printed)]
+        print_table([name, *(f"{shown[k].label} {shown[k].unit}" for k in some)], rows, left=0)
 
 
 def _span(hours: float) -> str:

@@ -1,7 +1,5 @@
 """The commands around a release: check, export, fingerprint, compare, evidence."""
 
-from __future__ import annotations
-
 from metabolism.cli.shared import Arguments, chosen_model, in_force, working
 from metabolism.errors import UsageError
 from metabolism.files import check_target, write_text
@@ -34,15 +32,8 @@ def _export(arguments: Arguments) -> int:
 
     model = chosen_model(arguments)
     with working(f"writing {arguments.format}"):
-        path = export(
-            model,
-            arguments.path,
-            arguments.format,
-            regimen=arguments.regimen,
-            until=arguments.until,
-            start=arguments.start,
-            force=arguments.force,
-        )
+        options = {k: getattr(arguments, k) for k in ("regimen", "until", "start", "force")}
+        path = export(model, arguments.path, arguments.format, **options)
     arguments.payload = {"path": str(path), "format": arguments.format, "scenario": arguments.scenario}
     print(f"{arguments.format} written to {path}")
     print(f"scenario: {in_force(arguments, model)}")

@@ -50,8 +50,9 @@ DRAWS = 16
 BODIES, SEED = 1000, 1
 
 
-#: Relative tolerances: curves and bands are read by eye, and an update has to be quick.
-RTOL = {"curves": 1e-5, "bands": 1e-4}
+#: Relative tolerances: curves and bands are read by eye, and an update has to be quick. The edge of a band is then off
+#: by at most 0.1 %, where the draws it is made of differ by tens of per cent.
+RTOL = {"curves": 1e-5, "bands": 1e-3}
 
 
 #: Largest number of rounds in the search for rest.

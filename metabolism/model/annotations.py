@@ -4,8 +4,6 @@ Identifiers of compartments, species, reactions and rules stand in ``models/anno
 annotated by kind, in one mapping, and carry the publications of ``models/parameters.csv``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape

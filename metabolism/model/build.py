@@ -3,8 +3,6 @@
 This is the only module that touches antimony and the `.ant` files.
 """
 
-from __future__ import annotations
-
 import hashlib
 import tomllib
 from pathlib import Path

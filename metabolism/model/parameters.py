@@ -4,8 +4,6 @@
 first). `models/sets/*.csv` hold overrides such as ``als_patient``. Nothing else in the package reads them.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import math

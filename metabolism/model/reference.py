@@ -5,8 +5,6 @@ expression are parameters, initial values, or reactions (their flux at the refer
 second form solves for the row's own parameter, in which the rate law must be linear.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache

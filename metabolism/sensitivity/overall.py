@@ -260,8 +260,8 @@ def of_function(
 
     >>> from metabolism.sensitivity import Factor, Factors, of_function
     >>> square = Factors((Factor("x", "", 0.0, 1.0), Factor("y", "", 0.0, 1.0)))
-    >>> found = of_function("sobol_first", lambda u: u[:, 0] + 2 * u[:, 1], square, n=1024)
-    >>> found.ranking()[["factor", "value"]].round(2).to_numpy().tolist()
+    >>> indices = of_function("sobol_first", lambda u: u[:, 0] + 2 * u[:, 1], square, n=1024)
+    >>> indices.ranking()[["factor", "value"]].round(2).to_numpy().tolist()
     [['y', 0.8], ['x', 0.2]]
     """
     import pandas as pd

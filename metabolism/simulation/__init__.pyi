@@ -1,5 +1,17 @@
 from . import endpoints
-from .endpoints import METRICS, NAMED, Endpoint, Metric, Reading, area, half_life, lambda_z, nca, peak, time_of_peak
+from .curves import area_of
+from .endpoints import (
+    NAMED,
+    Endpoint,
+    area,
+    half_life,
+    half_life_of,
+    lambda_z,
+    nca,
+    peak,
+    terminal_slope,
+    time_of_peak,
+)
 from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
 from .run import endpoints_of, sensitivities, simulate, steady_states
@@ -8,20 +20,19 @@ from .study import ATOL_FRACTION, DEFAULT_OUTPUTS, Study, code_versions, make_st
 __all__ = [
     "ATOL_FRACTION",
     "DEFAULT_OUTPUTS",
-    "METRICS",
     "NAMED",
     "Endpoint",
-    "Metric",
     "Patients",
-    "Reading",
     "Result",
     "SteadyState",
     "Study",
     "area",
+    "area_of",
     "code_versions",
     "endpoints",
     "endpoints_of",
     "half_life",
+    "half_life_of",
     "lambda_z",
     "make_study",
     "nca",
@@ -31,6 +42,7 @@ __all__ = [
     "simulate",
     "steady_state",
     "steady_states",
+    "terminal_slope",
     "time_of_peak",
     "verify_doses",
 ]

@@ -30,7 +30,7 @@ from .patients import (
 )
 from .plots import course_figure, kaplan_meier
 from .pool import POOL_RTOL, STEP, Pool, bodies, make_pool
-from .power import closed_form, figures, power_table, wilson
+from .power import CHOICES, closed_form, figures, power_table, wilson
 from .prognosis import Marker, Risk, risk_profile
 from .replicates import replicate
 from .screening import observe, randomise, screen, select
@@ -40,6 +40,7 @@ from .trial import Trial, simulate_trial
 
 __all__ = [
     "BODY",
+    "CHOICES",
     "DISEASE",
     "HOURS_PER_MONTH",
     "HOURS_PER_WEEK",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 from metabolism.dosing import Regimen
 from metabolism.errors import FitFailed, InvalidValue, UnknownName
 from metabolism.model import Model
+from metabolism.progress import Tick, unseen
 from metabolism.trials.analysis import benefit
 from metabolism.trials.design import ANALYSES, Design
 from metabolism.trials.disease import HOURS_PER_WEEK
@@ -122,7 +123,7 @@ def power_table(
     size: int = 256,
     folder: str | Path | None = None,
     workers: int = 1,
-    progress: Callable[[int], None] | None = None,
+    tick: Tick = unseen,
 ) -> pd.DataFrame:
     """Power, assurance and overstatement over effects and every combination of design choices.
 
@@ -196,7 +197,7 @@ def power_table(
                 seed=seed,
                 folder=None if folder is None else Path(folder) / mark[:16],
                 workers=workers,
-                progress=progress,
+                tick=tick,
             )
             shown = {"effect": text, **_shown(choice, design)}
             rows += [shown | row for row in summary(done.table, one, done.failures(one.primary))]

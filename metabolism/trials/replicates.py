@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import numpy as np
 
 from metabolism.errors import InvalidValue
 from metabolism.files import Parts
+from metabolism.progress import Tick, unseen
 from metabolism.trials.analysis import analyse, benefit
 from metabolism.trials.calendar import Conduct, conduct
 from metabolism.trials.design import Design
@@ -31,9 +31,6 @@ CHUNK = 25
 
 #: What an estimate consists of.
 ESTIMATE = tuple(f.name for f in fields(Estimate))
-
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +75,7 @@ def replicate(
     reduction: float | Array | None = None,
     folder: str | Path | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    tick: Tick = unseen,
     shuffle: bool = False,
 ) -> Replicates:
     """Run and analyse replicates of a trial.
@@ -120,8 +117,7 @@ def replicate(
     kept = {b: parts.read(_name(b)) for b in bounds} if parts else {}
     done = {b: pd.DataFrame(rows) for b, rows in kept.items() if rows is not None}
     resumed = sum(len(f) for f in done.values())
-    if progress:
-        progress(resumed)
+    tick(resumed)
     todo = [b for b in bounds if b not in done]
     work = (delayed(_chunk)(pool, design, (maxima, reductions), seed, chosen, b, shuffle, parts) for b in todo)
     # starting a process costs more than a few chunks do
@@ -129,8 +125,7 @@ def replicate(
     finished = Parallel(n_jobs=jobs, return_as="generator")(work) if jobs > 1 else (f(*a, **k) for f, a, k in work)
     for bound, frame in zip(todo, finished, strict=True):
         done[bound] = frame
-        if progress:
-            progress(len(frame))
+        tick(len(frame))
     table = pd.concat([done[b] for b in bounds], ignore_index=True)
     return Replicates(table, pool.failed, resumed)
 

@@ -85,7 +85,7 @@ def test_quiet_says_nothing_but_the_exit_code(capsys, monkeypatch):
     assert (code, out) == (2, "")
     assert "Did you mean" in err
     bad = checks()[0].__class__("bad", "always fails", lambda: ["wrong"])
-    monkeypatch.setattr("metabolism.report.inspection._CHECKS", [bad])
+    monkeypatch.setattr("metabolism.report.checks", lambda: [bad])
     assert call(capsys, "check", "--quiet") == (1, "", "")
     code, out, _ = call(capsys, "check", "--json")
     assert (code, json.loads(out)) == (1, [{"check": "bad", "expectation": "always fails", "problems": ["wrong"]}])

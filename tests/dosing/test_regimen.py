@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from metabolism.dosing.events import Dose
 from metabolism.dosing.formulary import substances
-from metabolism.dosing.regimen import Regimen, plan
+from metabolism.dosing.regimen import Regimen
+from metabolism.dosing.schedule import plan
 from metabolism.errors import InvalidRegimen, InvalidValue, MetabolismError, UnitMismatch, UnknownName
 
 MECBL = 1000 / 1344.38  # umol per mg

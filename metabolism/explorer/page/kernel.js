@@ -76,14 +76,19 @@ export class Kernel {
     return address;
   }
 
+  /** Room that the kernel writes before it reads: large ones cost more to fill than to use. */
+  _room(count) {
+    return this.heap.take(Math.max(1, count) * WORD);
+  }
+
   _zeros(count, fill = 0) {
-    const address = this.heap.take(Math.max(1, count) * WORD);
+    const address = this._room(count);
     new Float64Array(this.memory.buffer, address, count).fill(fill);
     return address;
   }
 
   _integers(count, fill = 0) {
-    const address = this.heap.take(Math.max(1, count) * WORD);
+    const address = this._room(count);
     new BigInt64Array(this.memory.buffer, address, count).fill(BigInt(fill));
     return address;
   }
@@ -210,7 +215,8 @@ export class Kernel {
    *   `start`, `end` [h]; `plan` with `boluses` [[time, state, amount]] and `settings` [[time, parameter, factor,
    *   offset]], both in time order: value = factor x own + offset, an offset being a number or one per patient, and a
    *   time of null meaning before the start; `parameters` and `initial` (row by row);
-   *   `rtol`; `doseScale` (patients x boluses, optional); and either `times` and `outputs`, or `endpoints`
+   *   `rtol`; `doseScale` (patients x boluses, optional); `leaders` (optional: patients after so many differ from the
+   *   first in nothing that the driving part sees, and share its course; no more patients than fit together); and either `times` and `outputs`, or `endpoints`
    *   [[kind, output, level?]].
    * @returns {{values: Float64Array, final: Float64Array, delivered: Float64Array, status: number[], steps: number[]}}
    *   values: patients x times x outputs, after any dose at the same time; or patients x endpoints.
@@ -336,14 +342,28 @@ export class Kernel {
     let more = {};
     if (parts.length > 1) {
       const places = meta.together[1] * meta.lanes + 1;
+      const rowed = 1 + meta.degrees * keep.length;
       const record = {
         rooms,
-        begins: this._zeros(places * rooms),
-        record: this._zeros(places * rooms * (1 + meta.degrees * keep.length)),
+        begins: this._room(places * rooms),
+        record: this._room(places * rooms * rowed),
         marks: this._integers(places * stops.length),
       };
       const silent = { codes: 0, requests: 0, pre_row: this._put(minus, true), out_row: this._put(minus, true) };
-      this._call(parts[0], { ...shared, ...silent, ...record }, work, bytes);
+      const leaders = Math.min(count, problem.leaders ?? count);
+      this._call(parts[0], { ...shared, ...silent, ...record, patients: leaders }, work, bytes);
+      // those that share the first one's driving course: its steps, and at most two rows of rest beside every stop
+      const used = Math.min(rooms, this._whole(parts[0].steps, 1)[0] + 2 * stops.length);
+      const all = new Uint8Array(this.memory.buffer);
+      for (const [address, words, copied] of [
+        [record.begins, rooms, used],
+        [record.record, rooms * rowed, used * rowed],
+        [record.marks, stops.length, stops.length],
+        [parts[0].final, meta.parts[0].states.length, meta.parts[0].states.length],
+        [parts[0].status, 1, 1],
+        [parts[0].failed_at, 1, 1],
+      ])
+        for (let i = leaders; i < count; i++) all.copyWithin(address + i * words * WORD, address, address + copied * WORD);
       const status = this._whole(parts[0].status, count);
       if (status.includes(meta.full)) return false;
       const reached = this._reals(parts[0].failed_at, count);
