@@ -28,7 +28,7 @@ from .patients import (
     plausibility,
     sobol_numbers,
 )
-from .plots import course_figure, kaplan_meier
+from .plots import course_figure, kaplan_meier, stops_figure
 from .pool import POOL_RTOL, STEP, Pool, bodies, make_pool
 from .power import CHOICES, closed_form, figures, power_table, wilson
 from .prognosis import Marker, Risk, risk_profile
@@ -109,6 +109,7 @@ __all__ = [
     "simulate_trial",
     "slopes",
     "sobol_numbers",
+    "stops_figure",
     "subgroups",
     "survival",
     "wide",
