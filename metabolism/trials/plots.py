@@ -127,16 +127,22 @@ def stops_figure(table: pd.DataFrame, title: str) -> Figure:
     ):
         ends.barh(place, share, left=left, color=COLOURS[colour], label=name, height=0.7)
         left = left + share
-    ends.set(yticks=place, xlim=(0, 100), xlabel="trials [%]", ylabel=", ".join(columns))
+    ends.set(
+        yticks=place,
+        xlim=(0, 100),
+        xlabel="trials [%]",
+        ylabel="effect on the loss rate" + ", arm" * (len(columns) - 1),
+    )
     ends.set_yticklabels(labels, fontsize=9)
     for ax, name, unit in ((size, "patients", "patients"), (length, "months", "months from the first patient")):
         for whose, colour, marker in (("arm", "orange", "o"), ("trial", "black", "D")):
             mean, low, high = (table[f"{whose} {name}{c}"].to_numpy(dtype=float) for c in ("", " 2.5 %", " 97.5 %"))
             label = "active arm, until its verdict" if whose == "arm" else "whole trial"
             error = np.nan_to_num([mean - low, high - mean])
-            ax.errorbar(mean, place, xerr=error, color=COLOURS[colour], marker=marker, linestyle="", label=label)
+            at = place + (0.13 if whose == "arm" else -0.13)
+            ax.errorbar(mean, at, xerr=error, color=COLOURS[colour], marker=marker, linestyle="", label=label)
         ax.set(yticks=place, yticklabels=[], xlabel=unit, ylim=ends.get_ylim())
-        ax.set_xlim(left=0)
+        ax.set_xlim(0, 1.05 * np.nanmax(high))
     figure.suptitle(f"{title}\nmeans with 95 % Monte-Carlo intervals", fontsize=10)
     figure.legend(*ends.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8.5)
     figure.legend(*size.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=8.5)
