@@ -20,6 +20,9 @@ import numpy as np
 from metabolism.engines.ensemble.cache import _entry, _key, _log, _read, _write
 from metabolism.sbml import Equations
 
+#: How hard the compiler tries: machine code, and the passes before it.
+LEVELS = (2, 2)
+
 _kernels: dict[str, Kernel] = {}
 
 
@@ -108,7 +111,7 @@ def _load(equations: Equations) -> Kernel:
     features = llvm.get_host_cpu_features()
     lanes = _lanes(features)
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=2, jit=True
+        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=LEVELS[0], jit=True
     )
     key = _key(equations, machine.triple, lanes)
     place = _entry(key)
@@ -176,7 +179,7 @@ def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, An
             states, inputs = ([index[s] for s in names] for names in (code.states, code.inputs))
             parts.append({"run": f"{code.label}run", "states": states, "inputs": inputs})
     parsed = llvm.parse_assembly(str(module))
-    options = llvm.PipelineTuningOptions(speed_level=2)
+    options = llvm.PipelineTuningOptions(speed_level=LEVELS[1])
     # how far a loop is unrolled depends on the lanes, and then so does which products are fused with a sum
     options.loop_unrolling = False
     passes = llvm.create_pass_builder(machine, options)
