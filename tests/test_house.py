@@ -245,6 +245,7 @@ def test_nothing_is_there_that_only_tests_use():
     words.update(re.findall(r"\w+", " ".join(p.read_text(encoding="utf-8") for p in pages if "_build" not in p.parts)))
     reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     there = collections.Counter(name for path in (ROOT / "metabolism").rglob("*.py") for name in defined(path))
-    # methods that sympy, argparse and http.server call by name, and those of values that the reference offers to users
-    called = {"fdiff", "_print_Symbol", "_check_value", "do_GET", "log_message", *re.findall(r"\.(\w+)\(", reference)}
+    # methods that sympy, argparse, http.server and notebooks call by name, and those that the reference offers to users
+    called = {"fdiff", "_print_Symbol", "_check_value", "do_GET", "log_message"}
+    called |= {"_repr_html_", "_ipython_key_completions_", *re.findall(r"\.(\w+)\(", reference)}
     assert {name for name, count in there.items() if words[name] <= count} - called == set()

@@ -42,6 +42,9 @@ def _scan(arguments: Arguments) -> int:
     print_frame(_summary(table, sweep.endpoints, sweep.units), left=2)
     print(f"{len(sweep)} runs on engine '{sweep.manifest['study']['engine']}', {len(failed)} failed")
     print(f"scenario: {in_force(arguments, model)}")
+    for name in (n for n in sweep.endpoints if table[n].nunique() == 1):
+        healthy = "; nothing is lost without a patient: --set als_patient" if "alsfrs" in name else ""
+        print(f"{name} is the same in every run{healthy}")
     for _, row in failed.head(3).iterrows():
         print(f"  run {row['run']}: {row['failure']}")
     if arguments.csv:
@@ -238,6 +241,8 @@ def _trial_design(arguments: Arguments) -> int:
             f"--effect '{arguments.effect}': an effect is a share of the loss rate below 1; write e.g. 0.25,0.35 with "
             "decimal points, and commas between effects."
         )
+    # what stops early must show how often it shows what is not there
+    effects = [0.0, *effects] if design.looks is not None and 0 not in effects else effects
     prior = None
     if arguments.prior != "none":
         pair = _values("--prior", arguments.prior, number)

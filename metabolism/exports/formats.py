@@ -9,7 +9,7 @@ from operator import methodcaller
 from pathlib import Path
 
 from metabolism.dosing import Regimen
-from metabolism.errors import OutputError, UnknownName, UsageError
+from metabolism.errors import UnknownName, UsageError, needs
 from metabolism.exports.omex import archive_parts, parameters_csv, write_archive
 from metabolism.exports.page import model_report
 from metabolism.exports.petab import write_petab
@@ -114,7 +114,7 @@ def export(
         raise UsageError(f"the format '{format}' holds no regimen; leave it out, or use sbml or omex.")
     target = Path(path) if format == "petab" else check_target(path, force)
     request = _Request(model, regimen, until, start)
-    try:
+    with needs("exports", f"the format '{format}'"):
         if format == "petab":
             with complete_folder(target, replace=force) as folder:
                 write_petab(model, folder)
@@ -125,7 +125,3 @@ def export(
             parts = archive_parts(model, regimen, until)
             return write_atomically(target, lambda part: write_archive(part, parts))
         return write_text(target, _TEXTS[format](request))
-    except ModuleNotFoundError as error:
-        raise OutputError(
-            f"the format '{format}' needs the package '{error.name}': pip install 'als-methionine[exports]'."
-        ) from None

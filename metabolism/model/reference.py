@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from metabolism.data import models_dir
 from metabolism.errors import ModelError
-from metabolism.model.build import build_sbml
+from metabolism.model.build import built_sbml
 from metabolism.model.parameters import COLUMNS, ParameterTable, parameter_table, write_rows
 from metabolism.sbml import Equations, read_equations
 from metabolism.tables import read_table
@@ -23,7 +23,7 @@ class Closure:
     """The derivations of a parameter table, compiled once; ModelError for one that cannot be read or solved."""
 
     def __init__(self, table: ParameterTable) -> None:
-        equations = read_equations(build_sbml(table))
+        equations = read_equations(built_sbml(table))
         self.nominal = {p.id: p.value for p in table.values()}
         self.steps = [(p.id, _step(p.id, p.derivation, equations, table)) for p in table.values() if p.derivation]
 

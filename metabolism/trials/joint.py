@@ -158,9 +158,10 @@ class Joint:
         y = np.column_stack([mine.people["baseline_rating"], mine.rated])
         seen = np.isfinite(y)
         y = np.where(seen, y, 0.0)
-        sums = np.stack([(seen * t) @ s for t, s in ((1, months**0), (1, months), (1, months**2))] + [
-            v @ s for v, s in ((y, months**0), (y, months), (y**2, months**0))
-        ])
+        sums = np.stack(
+            [(seen * t) @ s for t, s in ((1, months**0), (1, months), (1, months**2))]
+            + [v @ s for v, s in ((y, months**0), (y, months), (y**2, months**0))]
+        )
         columns = [np.ones(len(y))]
         for name in trial.design.strata:
             for level in np.unique(mine.people[name])[1:]:

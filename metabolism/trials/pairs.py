@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metabolism.errors import FitFailed
 from metabolism.trials.linear import contrasts, linear, wald
