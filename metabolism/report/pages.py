@@ -74,7 +74,8 @@ def write_index(out: Path, questions: Mapping[str, str], gaps: Mapping[str, str]
     for name in sorted({*questions, *_experiments(out)}):
         finished = finished_runs(out / name)
         if finished:
-            runs.append(read_run(finished[-1], gaps, previous_run(finished[-1])))
+            folder = finished[-1]
+            runs.append(read_run(folder, gaps, previous_run(folder), f"{name}/{folder.name}/"))
         else:
             waiting[name] = questions[name]
     if not runs:
@@ -131,7 +132,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise MetabolismError(f"'{folder}' is not a finished run of this version ({error}).") from None
 
 
-def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None) -> dict[str, Any]:
+def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None, base: str = "") -> dict[str, Any]:
     """Return what a report shows of one run, read from its folder, with differences from the run before."""
     import pandas as pd
 
@@ -149,6 +150,8 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
     tables.sort(key=lambda t: order.get(t["name"], len(order)))
     return {
         "id": manifest["experiment"],
+        # where the files of the run lie, as seen from the page
+        "base": base,
         "manifest": manifest,
         "claims": [_claim(manifest["experiment"], key, c, gaps, before) for key, c in manifest["claims"].items()],
         "figures": [_figure(p) for p in sorted((folder / "figures").glob("*.svg"))],
@@ -190,6 +193,10 @@ def _verdict(experiment: str, claim: str, holds: bool, role: str, gaps: Mapping[
 _FINDING = "This miss is the finding:"
 
 
+#: Columns of a table that fit a page beside each other.
+_COLUMNS = 8
+
+
 def _table(name: str, table: pd.DataFrame, old: pd.DataFrame | None) -> dict[str, Any]:
     comparable = old is not None and list(old.columns) == list(table.columns) and len(old) == len(table)
     rows = []
@@ -202,8 +209,18 @@ def _table(name: str, table: pd.DataFrame, old: pd.DataFrame | None) -> dict[str
             cells.append(Cell(text, not isinstance(value, str), before))
         rows.append(cells)
     changed = sum(bool(c.before) for r in rows for c in r)
-    note = f"{changed} values changed" if changed else "its shape changed" if old is not None and not comparable else ""
-    about = {"name": name, "title": _title(name), "columns": list(table.columns)}
+    note = f"Since the previous run {changed} values changed" if changed else ""
+    note = "Since the previous run its shape changed" if old is not None and not comparable else note
+    columns = list(map(str, table.columns))
+    if len(columns) > _COLUMNS and 0 < len(rows) < _COLUMNS:
+        # few rows of many columns fit a page when they stand upright
+        (head, *cells), names = zip(*rows, strict=True), columns
+        columns = [names[0], *(cell.text for cell in head)]
+        rows = [[Cell(name, False, ""), *row] for name, row in zip(names[1:], cells, strict=True)]
+    elif len(columns) > _COLUMNS:
+        note = f"{note + '. ' if note else ''}First {_COLUMNS} of {len(columns)} columns"
+        columns, rows = columns[:_COLUMNS], [row[:_COLUMNS] for row in rows]
+    about = {"name": name, "title": _title(name), "columns": columns}
     return about | {"rows": rows, "length": len(table), "note": note}
 
 
@@ -265,6 +282,8 @@ def number(value: Any) -> str:
         return str(value)
     if math.isnan(value):
         return "–"
+    # what is left of a difference of equal numbers
+    value = 0 if 0 < abs(value) < 1e-15 else value
     return f"{value:d}" if isinstance(value, int) else f"{value:.4g}".replace("-", "−")
 
 

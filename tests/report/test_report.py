@@ -13,7 +13,7 @@ from metabolism import Claim, Outcome
 from metabolism.cli import main
 from metabolism.errors import OutputError
 from metabolism.plotting import new_figure
-from metabolism.report.pages import finished_runs, linked, previous_run, read_run, verdict, write_index
+from metabolism.report.pages import _table, finished_runs, linked, number, previous_run, read_run, verdict, write_index
 
 ANSWERS = {"value": 5.0, "rows": 3}
 
@@ -77,7 +77,13 @@ def test_a_report_asks_for_nothing_outside_itself(runs):
     index = write_index(out, {"toy": "Does it work?"}, {})
     for page in (second / "report.html", index):
         reader = parsed(page)
-        assert all(link.startswith(("data:", "#", "https://doi.org/10.")) for link in reader.found), reader.found
+        inside = [link for link in reader.found if not link.startswith(("data:", "https://doi.org/10."))]
+        anchors = [link for link in inside if link.startswith("#")]
+        assert all(f'id="{link[1:]}"' in page.read_text(encoding="utf-8") for link in anchors), anchors
+        # what else is linked lies in the folder of its run
+        files = {(page.parent / link).resolve() for link in inside if link not in anchors}
+        assert len(files) >= 3
+        assert all(file.is_file() and second.resolve() in file.parents for file in files), files
         assert "script" not in reader.tags
         assert "link" not in reader.tags
         assert "@import" not in page.read_text(encoding="utf-8")
@@ -120,12 +126,26 @@ def test_differences_from_the_run_before_are_marked(runs):
     assert [[c.before for c in row] for row in run["tables"][0]["rows"]] == [["", ""], ["", "5"], ["", "10"]]
 
 
+def test_what_rounding_leaves_is_no_number():
+    assert [number(x) for x in (-8.882e-16, 2e-15, 0.0, -4.63456)] == ["0", "2e−15", "0", "−4.635"]
+
+
+def test_a_wide_table_stands_upright_or_is_cut_and_linked():
+    wide = pd.DataFrame({f"c{i}": [f"a{i}", f"b{i}"] for i in range(12)})
+    upright = _table("wide", wide, None)
+    assert upright["columns"] == ["c0", "a0", "b0"]
+    assert [cell.text for cell in upright["rows"][-1]] == ["c11", "a11", "b11"]
+    long = _table("long", pd.concat([wide] * 10), None)
+    assert (long["columns"], {len(row) for row in long["rows"]}) == ([f"c{i}" for i in range(8)], {8})
+    assert long["note"] == "First 8 of 12 columns"
+
+
 def test_a_table_of_another_shape_is_said_to_differ(runs, monkeypatch):
     out, _, second = runs
     monkeypatch.setitem(ANSWERS, "rows", 30)
     third = registry.run("toy", out=out)[1]
     run = read_run(third, {}, second)
-    assert run["tables"][0]["note"] == "its shape changed"
+    assert run["tables"][0]["note"] == "Since the previous run its shape changed"
     assert (len(run["tables"][0]["rows"]), run["tables"][0]["length"]) == (20, 30)
 
 
