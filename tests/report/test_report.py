@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -11,9 +12,10 @@ import pytest
 import metabolism.report.registry as registry
 from metabolism import Claim, Outcome
 from metabolism.cli import main
+from metabolism.data import experiments_dir
 from metabolism.errors import OutputError
 from metabolism.plotting import new_figure
-from metabolism.report.pages import _table, finished_runs, linked, number, previous_run, read_run, verdict, write_index
+from metabolism.report.pages import finished_runs, linked, previous_run, read_run, verdict, write_index
 
 ANSWERS = {"value": 5.0, "rows": 3}
 
@@ -59,11 +61,12 @@ def runs(tmp_path, monkeypatch):
 class _Links(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.found, self.tags = [], []
+        self.found, self.tags, self.ids = [], [], []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.found += [v for k, v in attrs if k in ("src", "href", "srcset", "action")]
+        self.ids += [(k, v) for k, v in attrs if k == "id"]
 
 
 def parsed(path):
@@ -77,13 +80,12 @@ def test_a_report_asks_for_nothing_outside_itself(runs):
     index = write_index(out, {"toy": "Does it work?"}, {})
     for page in (second / "report.html", index):
         reader = parsed(page)
-        inside = [link for link in reader.found if not link.startswith(("data:", "https://doi.org/10."))]
-        anchors = [link for link in inside if link.startswith("#")]
-        assert all(f'id="{link[1:]}"' in page.read_text(encoding="utf-8") for link in anchors), anchors
-        # what else is linked lies in the folder of its run
-        files = {(page.parent / link).resolve() for link in inside if link not in anchors}
-        assert len(files) >= 3
-        assert all(file.is_file() and second.resolve() in file.parents for file in files), files
+        beside = [link for link in reader.found if not link.startswith(("data:", "#", "https://doi.org/10."))]
+        # raw tables and drawings lie in the folder of the run
+        assert beside
+        assert all((page.parent / link).is_file() for link in beside), beside
+        ends = {value for _, value in reader.ids}
+        assert {link[1:] for link in reader.found if link.startswith("#")} <= ends
         assert "script" not in reader.tags
         assert "link" not in reader.tags
         assert "@import" not in page.read_text(encoding="utf-8")
@@ -126,27 +128,17 @@ def test_differences_from_the_run_before_are_marked(runs):
     assert [[c.before for c in row] for row in run["tables"][0]["rows"]] == [["", ""], ["", "5"], ["", "10"]]
 
 
-def test_what_rounding_leaves_is_no_number():
-    assert [number(x) for x in (-8.882e-16, 2e-15, 0.0, -4.63456)] == ["0", "2e−15", "0", "−4.635"]
-
-
-def test_a_wide_table_stands_upright_or_is_cut_and_linked():
-    wide = pd.DataFrame({f"c{i}": [f"a{i}", f"b{i}"] for i in range(12)})
-    upright = _table("wide", wide, None)
-    assert upright["columns"] == ["c0", "a0", "b0"]
-    assert [cell.text for cell in upright["rows"][-1]] == ["c11", "a11", "b11"]
-    long = _table("long", pd.concat([wide] * 10), None)
-    assert (long["columns"], {len(row) for row in long["rows"]}) == ([f"c{i}" for i in range(8)], {8})
-    assert long["note"] == "First 8 of 12 columns"
-
-
 def test_a_table_of_another_shape_is_said_to_differ(runs, monkeypatch):
     out, _, second = runs
     monkeypatch.setitem(ANSWERS, "rows", 30)
     third = registry.run("toy", out=out)[1]
     run = read_run(third, {}, second)
-    assert run["tables"][0]["note"] == "Since the previous run its shape changed"
-    assert (len(run["tables"][0]["rows"]), run["tables"][0]["length"]) == (20, 30)
+    (raw,) = run["raw"]
+    assert raw["note"] == "its shape changed"
+    assert raw["length"] == 30
+    text = (third / "report.html").read_text(encoding="utf-8")
+    assert "Z first</a>: 30 rows, 2 columns (week, change [points])" in text
+    assert "A second</h2>" in text
 
 
 def test_a_quick_run_never_stands_for_a_full_one(runs):
@@ -217,3 +209,15 @@ def test_dois_are_links_and_other_text_is_escaped():
     assert '<a href="https://doi.org/10.1001/jama.2022.0901">doi:10.1001/jama.2022.0901</a>' in html
     assert html.startswith("See &lt;")
     assert "doi.org/10.1/" not in html
+
+
+def test_every_shipped_figure_has_a_caption_and_every_caption_a_figure():
+    folder = experiments_dir()
+    captions = tomllib.loads((folder / "captions.toml").read_text(encoding="utf-8"))
+    drawn = {
+        path.stem: set(re.findall(r'"(\d_[a-z0-9_]+)"', path.read_text(encoding="utf-8")))
+        for path in folder.glob("*.py")
+    }
+    assert {name: set(texts) for name, texts in captions.items()} == drawn
+    for texts in captions.values():
+        assert all(text.endswith(".") and len(text) > 40 for text in texts.values())
