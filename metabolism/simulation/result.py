@@ -299,7 +299,8 @@ class Result:
         times, many = self.curves["time"], self._plain.manifest["patients"]
         return (
             f"<Result: {self.arm}; {'1 patient' if many is None else f'{many} patients'}, "
-            f"{times[0]:g} to {f'{times[-1]:g} {self._plain.time_unit}'.strip()}, {len(times)} times; {', '.join(self.outputs)}>"
+            f"{times[0]:g} to {times[-1]:g}{self._plain.time_unit and ' '}{self._plain.time_unit}, {len(times)} times; "
+            f"{', '.join(self.outputs)}>"
         )
 
     def _repr_html_(self) -> str:
