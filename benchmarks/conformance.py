@@ -24,12 +24,25 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 #: Limits of the process of one case: CPU time and memory; and how much longer it may take on a busy machine.
-SECONDS, MEGABYTES, BUSY = 120, 4000, 10
+SECONDS, MEGABYTES, BUSY = 120, 8000, 10
+
+#: Questions after which a process is begun afresh.
+RECYCLED = 100
+
+
+class Row(NamedTuple):
+    """What became of a case: right, wrong, refused, failed, crash or hang; and whether libRoadRunner agrees."""
+
+    case: str
+    outcome: str
+    compared: str
+    reason: str
+    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -65,23 +78,23 @@ def read_case(folder: Path) -> Case:
     return Case(folder.name, folder, tuple(sorted(set(tags))), settings)
 
 
-def outcome(case: Case) -> dict[str, str]:
-    """Run a case in processes of their own and compare it with what is right."""
-    if not case.settings.get("duration"):
-        return {"fast": "refused", "reason": "not a time course (flux balance)", "compared": ""}
-    found = isolated(course, case)
-    if "error" in found:
-        return {"fast": found["kind"], "reason": found["error"], "compared": ""}
+def outcome(case: Case, worker: Worker) -> Row:
+    """Run a case in the worker's process and compare it with what is right."""
     from metabolism.engines.foreign import judge
     from metabolism.errors import ModelError
 
+    if not case.settings.get("duration"):
+        return Row(case.id, "refused", "", "not a time course (flux balance)", case.tags)
+    found = worker.ask(course, case)
+    if "error" in found:
+        return Row(case.id, found["kind"], "", found["error"], case.tags)
     verdict = "right" if matches(case, np.array(found["asked"], dtype=float)) else "wrong"
     try:
-        judged = judge(found, lambda rtol: isolated(referee, case, found["names"], rtol))
+        judged = judge(found, lambda rtol: worker.ask(referee, case, found["names"], rtol))
     except ModelError as error:
-        return {"fast": "refused", "reason": str(error), "compared": f"differs; alone it would be {verdict}"}
+        return Row(case.id, "refused", f"differs; alone it would be {verdict}", str(error), case.tags)
     missing = judged.agreement is None
-    return {"fast": verdict, "reason": judged.remarks[-1] if missing else "", "compared": "" if missing else "agrees"}
+    return Row(case.id, verdict, "" if missing else "agrees", judged.remarks[-1] if missing else "", case.tags)
 
 
 def course(case: Case) -> dict[str, Any]:
@@ -133,74 +146,105 @@ def matches(case: Case, values: np.ndarray) -> bool:
     return bool((near | (values == right) | (np.isnan(values) & np.isnan(right))).all())
 
 
-def isolated(function: Any, *arguments: Any) -> dict[str, Any]:
-    """Call a function in a process of its own: its answer, or how it ended."""
-    context = multiprocessing.get_context("fork")
-    mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(theirs, function, arguments))
-    process.start()
-    theirs.close()
-    try:
-        answer = mine.recv() if mine.poll(BUSY * SECONDS) else {"kind": "hang", "error": "no answer"}
-    except EOFError:
-        process.join()
-        slow = process.exitcode == -signal.SIGXCPU
-        answer = {"kind": "hang" if slow else "crash", "error": f"the process ended with {process.exitcode}"}
-    process.kill()
-    process.join()
-    return answer
+class Worker:
+    """A process of its own with limits, begun afresh after it ended and after some cases."""
+
+    def __init__(self) -> None:
+        self.process: Any = None
+        self.asked = 0
+
+    def ask(self, function: Any, *arguments: Any) -> dict[str, Any]:
+        """Call a function there: its answer, or how the process ended."""
+        if self.process is None or self.asked >= RECYCLED:
+            self.end()
+            context = multiprocessing.get_context("fork")
+            self.pipe, theirs = context.Pipe()
+            self.process, self.asked = context.Process(target=_serve, args=(theirs,), daemon=True), 0
+            self.process.start()
+            theirs.close()
+        self.asked += 1
+        self.pipe.send((function, arguments))
+        try:
+            if self.pipe.poll(BUSY * SECONDS):
+                return self.pipe.recv()
+            answer = {"kind": "hang", "error": "no answer"}
+        except EOFError:
+            self.process.join()
+            slow = self.process.exitcode == -signal.SIGXCPU
+            answer = {
+                "kind": "hang" if slow else "crash",
+                "error": f"more than {SECONDS} s" if slow else f"ended by signal {-self.process.exitcode}",
+            }
+        self.end()
+        return answer
+
+    def end(self) -> None:
+        """End the process, if there is one."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+            self.process = None
 
 
-def _child(pipe: Any, function: Any, arguments: tuple[Any, ...]) -> None:
+def _serve(pipe: Any) -> None:
     from metabolism.errors import MetabolismError, SolverFailed
 
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
     resource.setrlimit(resource.RLIMIT_AS, (MEGABYTES * 2**20,) * 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    try:
-        answer = function(*arguments)
-    except SolverFailed as error:
-        answer = {"kind": "failed", "error": str(error)}
-    except MetabolismError as error:
-        answer = {"kind": "refused", "error": str(error)}
-    except Exception as error:
-        answer = {"kind": "crash", "error": f"{type(error).__name__}: {error}"}
-    pipe.send(answer)
-    pipe.close()
+    while True:
+        function, arguments = pipe.recv()
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        spent = int(used.ru_utime + used.ru_stime) + SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (spent, resource.RLIM_INFINITY))
+        try:
+            answer = function(*arguments)
+        except SolverFailed as error:
+            answer = {"kind": "failed", "error": str(error)}
+        except MetabolismError as error:
+            answer = {"kind": "refused", "error": str(error)}
+        except Exception as error:
+            answer = {"kind": "crash", "error": f"{type(error).__name__}: {error}"}
+        pipe.send(answer)
 
 
 def main() -> None:
+    """Run the suite, or what is left of it, and write the table and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", type=Path)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--slice", default="0/1")
+    parser.add_argument("--seed", type=Path)
     parser.add_argument("--to", type=Path, default=Path("conformance.csv"))
     options = parser.parse_args()
+    import llvmlite.binding  # noqa: F401
     import roadrunner  # noqa: F401
     import scipy.special  # noqa: F401
-    import llvmlite.binding  # noqa: F401
 
+    import metabolism.engines.ensemble.compile as compiler
     import metabolism.engines.ensemble.engine
-    import metabolism.engines.foreign
+    import metabolism.engines.foreign  # noqa: F401
 
+    compiler.LEVELS = (1, 0)
     folders = sorted(p for p in (options.suite / "cases" / "semantic").glob("[0-9]*") if p.is_dir())
     n, of = map(int, options.slice.split("/"))
     done = {}
-    if options.to.exists():
-        done = {row[0]: row for row in csv.reader(options.to.open())}
+    for path in (options.to, options.seed):
+        if path and path.exists():
+            done |= {row[0]: row for row in csv.reader(path.open())}
     random.Random(1).shuffle(folders)
     folders = [f for f in folders if not options.only or f.name in options.only][n::of]
     folders = [f for f in folders if f.name not in done]
-    total = Counter()
+    total, worker = Counter(), Worker()
     with options.to.open("a") as file:
         writer = csv.writer(file)
         for folder in folders:
-            case = read_case(folder)
-            found = outcome(case)
-            total[found["fast"]] += 1
-            writer.writerow([case.id, found["fast"], found["compared"], found["reason"], " ".join(case.tags)])
+            row = outcome(read_case(folder), worker)
+            total[row.outcome] += 1
+            writer.writerow([*row[:4], " ".join(row.tags)])
             file.flush()
-            print(case.id, *found.values(), flush=True)
+            if options.only:
+                print(*row[:4])
+    worker.end()
     print(total)
 
 

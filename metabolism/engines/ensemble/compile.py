@@ -20,6 +20,9 @@ import numpy as np
 from metabolism.engines.ensemble.cache import _entry, _key, _log, _read, _write, shipped, source
 from metabolism.sbml import Equations
 
+#: How hard the compiler tries: machine code, and the passes before it.
+LEVELS = (2, 2)
+
 _kernels: dict[str, Kernel] = {}
 
 
@@ -108,7 +111,7 @@ def _load(equations: Equations) -> Kernel:
     features = llvm.get_host_cpu_features()
     lanes = _lanes(features)
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=2, jit=True
+        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=LEVELS[0], jit=True
     )
     key = _key(source(equations), machine.triple, lanes)
     place = _entry(key)
@@ -157,7 +160,7 @@ def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, An
     meta, text = made
     parsed = llvm.parse_assembly(text)
     parsed.triple = machine.triple
-    options = llvm.PipelineTuningOptions(speed_level=2)
+    options = llvm.PipelineTuningOptions(speed_level=LEVELS[1])
     # how far a loop is unrolled depends on the lanes, and then so does which products are fused with a sum
     options.loop_unrolling = False
     passes = llvm.create_pass_builder(machine, options)
