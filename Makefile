@@ -42,6 +42,7 @@ generated: $(STAMP)
 # measure the fast engine against other tools and write docs/performance.md; WITH="amici desolve" adds those
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py $(foreach tool,$(WITH),--with $(tool))
+	$(BIN)/python benchmarks/page.py
 
 # ensembles of other models against libRoadRunner, over a folder of SBML files: make bench-sbml FILES=path/to/biomodels
 bench-sbml: $(STAMP)

@@ -46,6 +46,7 @@ def write_all() -> None:
         "scenarios": scenarios_page(),
         "claims": claims_page(),
         "court": court_page(),
+        "designs": designs_page(),
         "reference": reference_page(),
         "commands": commands_page(),
         "more_list": more(),
@@ -419,42 +420,43 @@ def claims_page() -> str:
 
 def court_page() -> str:
     """The mechanism court, from a run made while the site is built."""
+    return run_page("mechanisms", "The mechanism court", "ranking")
+
+
+def designs_page() -> str:
+    """What the shipped designs show and cost, from a quick run made while the site is built."""
+    return run_page("platforms", "What today's designs show and cost", "operating_characteristics", quick=True)
+
+
+def run_page(name: str, heading: str, key: str, *, quick: bool = False) -> str:
+    """Run an experiment and return a page with its answer, figures, one table and notes."""
     import shutil
     import tempfile
 
     from metabolism.report import get_experiment, run
 
     with tempfile.TemporaryDirectory() as folder:
-        outcome, results = run("mechanisms", out=folder)
+        outcome, results = run(name, out=folder, quick=quick)
         figures = sorted((results / "figures").glob("*.png"))
         for figure in figures:
-            shutil.copy(figure, OUT / f"court_{figure.name}")
+            shutil.copy(figure, OUT / f"{name}_{figure.name}")
     text = [
-        "# The mechanism court",
+        f"# {heading}",
         "",
-        f"**{get_experiment('mechanisms').question}**",
+        f"**{get_experiment(name).question}**",
         "",
-        "`metabolism run mechanisms` writes this verdict with all its tables; here it is as run when this page was "
-        "built.",
+        f"`metabolism run {name}` writes this with all its tables; here it is as run{' with --quick' * quick} when this "
+        "page was built.",
         "",
         *(line + "\n" for line in outcome.answer.splitlines()),
     ]
     for figure in figures:
         title = figure.stem.split("_", 1)[1].replace("_", " ")
-        text += [f"![Figure: {title}](court_{figure.name})", ""]
-    ranking = outcome.tables["ranking"]
-    rows = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in ranking.itertuples(index=False)]
-    return "\n".join(
-        [
-            *text,
-            "## Ranking",
-            "",
-            raw(table(list(ranking.columns), rows)),
-            "## Notes",
-            "",
-            *(f"- {n}" for n in outcome.notes),
-        ]
-    )
+        text += [f"![Figure: {title}]({name}_{figure.name})", ""]
+    shown = outcome.tables[key]
+    rows = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in shown.itertuples(index=False)]
+    text += [f"## {key.replace('_', ' ').capitalize()}", "", raw(table(list(shown.columns), rows)), "## Notes", ""]
+    return "\n".join([*text, *(f"- {n}" for n in outcome.notes)])
 
 
 def commands_page() -> str:

@@ -195,7 +195,16 @@ def run_one(
     """
     doses = np.ones((len(initial), 0))
     problem = Problem(
-        equations, Plan(), float(times[0]), until, times, tuple(outputs), parameters, initial, doses, rtol,
+        equations,
+        Plan(),
+        float(times[0]),
+        until,
+        times,
+        tuple(outputs),
+        parameters,
+        initial,
+        doses,
+        rtol,
         _SHARE * rtol * scale,
     )
     solved = get_engine("fast").solve(problem)

@@ -317,7 +317,11 @@ def _measured(healthy: Model, person: Model) -> list[dict[str, Any]]:
         ("C12a", "long-standing B12 deficiency before treatment, mean", {"b12": "deficient"}),
         ("C12b", "long-standing B12 deficiency before treatment, mean", {"b12": "deficient"}),
         ("C09a", "677TT {size} than 677CC on the same diet, here from this person's 677CC", usual | {"mthfr": "tt"}),
-        ("V11d", "677TT, {size} after 0.8 mg folic acid a day, here from this start", {"mthfr": "tt", "folate": "supplement"}),
+        (
+            "V11d",
+            "677TT, {size} after 0.8 mg folic acid a day, here from this start",
+            {"mthfr": "tt", "folate": "supplement"},
+        ),
     ):
         row = rows[name]
         ((_, output),) = row.terms

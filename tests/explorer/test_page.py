@@ -185,13 +185,16 @@ def test_pointing_at_a_curve_reads_its_values(chromium, page_file):
 
 def test_an_update_is_quick(chromium, page_file):
     with opened(chromium, page_file) as tab:
-        took = []
+        took, steps, drawn = [], [], tab.evaluate("app.drawn")
         for dose in range(30, 50):
             settled(tab, lambda dose=dose: put(tab, "dose", dose))
-            took.append(float(tab.evaluate("document.documentElement.dataset.update")))
-        # measured: 67 to 96 ms of processor time to compute, about 35 ms to draw when little else runs, 226 ms for the
-        # quickest whole update at a load of 8; the bar of 150 ms is not shown: this catches only a page grown slow
-        assert min(took) < 450, took
+            took.append(float(tab.evaluate("app.view.milliseconds")))
+            steps.append(tab.evaluate("app.view.steps"))
+        # work, which no load disturbs: about 25 000 steps of integration when this was written, one drawing
+        assert tab.evaluate("app.drawn") - drawn == len(took)
+        assert max(steps) < 30_000, steps
+        # 59 ms of processor time then; the bar of 150 ms, with drawing, is for docs/performance.md on a machine at rest
+        assert min(took) < 300, took
 
 
 def test_a_refused_value_keeps_the_old_result_and_does_not_stay(chromium, page_file):

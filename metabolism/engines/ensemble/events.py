@@ -15,7 +15,7 @@ import sympy as sp
 from metabolism.engines.contract import Problem
 from metabolism.engines.ensemble.code.switches import switches
 from metabolism.engines.ensemble.compile import Kernel
-from metabolism.engines.ensemble.layout import ENDLESS, SETTLE_FIELDS, WAITING
+from metabolism.engines.ensemble.layout import ENDLESS, SETTLE_FIELDS, WAITING, context
 from metabolism.sbml import trees
 from metabolism.types import Array
 
@@ -66,8 +66,6 @@ class Course:
 
     def settle(self, rows: Any) -> Array:
         """Set the modes of some members anew, and return what every guard is."""
-        from metabolism.engines.ensemble.run import context
-
         states, parameters = self.states[rows], self.parameters[rows]
         guards = np.empty((len(states), self.kernel.held))
         arrays = {"patients": len(states), "loaded": parameters, "initial": states, "guards": guards}
@@ -140,7 +138,9 @@ class Course:
         ranks = []
         for d in ready:
             stated = self.events[d.event]["priority"] is not None
-            ranks.append(self._numbers(row, d.event)[len(self.events[d.event]["assignments"]) + 1] if stated else -np.inf)
+            ranks.append(
+                self._numbers(row, d.event)[len(self.events[d.event]["assignments"]) + 1] if stated else -np.inf
+            )
         equal = [d for d, rank in zip(ready, ranks, strict=True) if rank == max(ranks)]
         self.drawn[row] += 1
         return equal[int(np.random.default_rng(self.drawn[row]).integers(len(equal)))] if len(equal) > 1 else equal[0]

@@ -12,20 +12,29 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metabolism.engines.contract import Failure, Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, Part
 from metabolism.engines.ensemble.events import Course
 from metabolism.engines.ensemble.layout import (
-    DONE, ENDLESS, FIELDS, FULL, KINDS, MORE_FIELDS, TOO_SMALL, TURNED, WAITING,
+    DONE,
+    ENDLESS,
+    FIELDS,
+    FULL,
+    KINDS,
+    MORE_FIELDS,
+    TOO_SMALL,
+    TURNED,
+    WAITING,
+    Arrays,
+    Integers,
+    context,
+    real,
+    whole,
 )
 from metabolism.engines.ensemble.loop.record import width
 from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.types import Array
-
-Integers = NDArray[np.int64]
-
 
 Request = tuple[str, str] | tuple[str, str, float]
 
@@ -80,9 +89,6 @@ _PER_PATIENT = (
 
 #: The same, of a model that is anybody's.
 _MORE_PER_PATIENT = ("passed", "next_row", "horizon")
-
-
-Arrays = dict[str, Any]
 
 
 def check_requests(requests: Sequence[Request], known: Iterable[str]) -> None:
@@ -447,30 +453,3 @@ def _watch(jobs: Sequence[Any], arrays: Arrays, tick: Tick | None) -> None:
             reported = done
     finally:
         arrays["halt"][0] = 1
-
-
-def context(fields: Sequence[str], arrays: Arrays) -> Integers:
-    """Write addresses, counts and numbers into one word each."""
-    words = np.zeros(len(fields), np.int64)
-    for place, name in enumerate(fields):
-        value = arrays[name]
-        if isinstance(value, np.ndarray):
-            # a copy would be written to and lost
-            assert value.flags.c_contiguous, name
-            assert value.dtype.itemsize == 8, name
-            words[place] = value.ctypes.data
-        elif isinstance(value, float):
-            words[place] = np.float64(value).view(np.int64)
-        else:
-            words[place] = value
-    return words
-
-
-def real(values: Any) -> Array:
-    """Numbers as the kernel reads them."""
-    return np.ascontiguousarray(values, dtype=np.float64)
-
-
-def whole(values: Iterable[int]) -> Integers:
-    """Indices as the kernel reads them."""
-    return np.array(list(values), dtype=np.int64)

@@ -27,7 +27,7 @@ function fill(text, values) {
 }
 
 /** The page as one object, so that tests and the address can look at its state. */
-const app = { contents: null, state: null, view: null, pinnedView: null, healthy: null, study: null, fields: {}, asked: 0 };
+const app = { contents: null, state: null, view: null, pinnedView: null, healthy: null, study: null, fields: {}, asked: 0, drawn: 0 };
 globalThis.app = app;
 
 async function begin() {
@@ -454,6 +454,7 @@ function captionOf(curve, view) {
 
 function drawPerson() {
   const { view } = app;
+  app.drawn += 1;
   drawHero(view);
   $("summary").textContent = `This scenario: ${describeChoices(view.choices)}`;
   for (const id of ["unpin", "swap"]) $(id).hidden = !app.state.pinned;
