@@ -415,12 +415,12 @@ class Run:
             worst = int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))
             state = self.problem.equations.states[self.kernel.parts[n].states[worst]]
             small = stopped["status"][patient] == TOO_SMALL
+            unit, other = ("", "") if self.problem.equations.reading else (" h", "engine='roadrunner' or ")
             reason = "no step is small enough" if small else f"more than {stopped['steps'][patient] - 1} steps"
             if stopped["status"][patient] == ENDLESS:
                 reason = "its events or switches follow each other without end"
             message = (
-                f"the fast engine stopped at t = {time:.6g} h in '{state}' ({reason}); "
-                "try engine='roadrunner' or a looser rtol."
+                f"the fast engine stopped at t = {time:.6g}{unit} in '{state}' ({reason}); try {other}a looser rtol."
             )
             failures[patient] = Failure(time, state, message)
         return failures
