@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from html import escape
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import metabolism
 from metabolism.model import load
@@ -17,7 +18,20 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 OUT = HERE / "_generated"
 #: Pages written by hand that a table of contents names; every other page is found and listed by its folder.
-NAMED = {"index", "start", "tutorials", "architecture", "event_semantics", "api", "changelog", "cite", "contribute"}
+NAMED = {
+    "index",
+    "start",
+    "readers",
+    "tutorials",
+    "primer",
+    "model_card",
+    "architecture",
+    "event_semantics",
+    "api",
+    "changelog",
+    "cite",
+    "contribute",
+}
 
 
 def write_all() -> None:
@@ -28,6 +42,7 @@ def write_all() -> None:
         "parameters": parameters_page(),
         "assumptions": assumptions_page(),
         "flux_map": flux_map_page(),
+        "cycle": cycle(),
         "scenarios": scenarios_page(),
         "claims": claims_page(),
         "court": court_page(),
@@ -129,19 +144,22 @@ def equations_page() -> str:
     system, names = equations(model), read_annotations()
     owner = _fragments(models_dir())
 
-    def formula(left: str, expression: object) -> str:
+    def formula(left: str, expression: Any) -> str:
+        right = mathml(expression, printer="presentation", mul_symbol="dot", disable_split_super_sub=True)
+        known = {s: model.table[s] for s in sorted(map(str, expression.free_symbols)) if s in model.table}
+        where = "; ".join(f"<code>{s}</code> {escape(row.name)} [{label(row.unit) or '1'}]" for s, row in known.items())
         # dollars would be read as mathematics by the page
         return (
-            f'<div class="eq"><math '
-            f'display="block"><mi>{left}</mi><mo>=</mo>{mathml(expression, printer="presentation")}</math></div>'
+            f'<div class="eq"><math display="block"><mi>{left}</mi><mo>=</mo>{right}</math>'
+            f'<p class="where">{where}</p></div>'
         )
 
     text = [
         "# Equations",
         "",
         f"{len(system.states)} states, {len(system.reactions)} reactions and {len(system.rules)} derived quantities, "
-        "generated from the built SBML. A name under a fraction bar or in an index is the id in "
-        "`models/parameters.csv`.",
+        "generated from the built SBML. Names are the ids of `models/parameters.csv`; what they mean stands below each "
+        "equation.",
         "",
     ]
     for fragment in dict.fromkeys(owner.values()):
@@ -293,6 +311,14 @@ def assumptions_page() -> str:
         ),
     ]
     return "\n".join(text)
+
+
+def cycle() -> str:
+    """The flux map of the healthy reference, to be included in a page."""
+    from metabolism.report import resting_map
+
+    model = load()
+    return raw(f'<div class="wide">{resting_map(model, model, "The healthy reference", "itself")}</div>')
 
 
 def flux_map_page() -> str:

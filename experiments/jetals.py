@@ -20,6 +20,8 @@ ANALYSES = {
     "responder": ("fell at most 1 point", "share"),
     "cafs": ("combined function and survival", "mean rank"),
 }
+SPREAD = ["difference [points]", "difference 2.5 % [points]", "difference 97.5 % [points]"]
+SHOWN = ["elasticity to tHcy", "homocysteine share [%]", *SPREAD, "significant benefit (95 %)", "1.97 or more (95 %)"]
 
 
 @experiment(
@@ -121,6 +123,7 @@ def run(ctx):
         claims=claims,
         results={"active_face_value": treated},
         tables={
+            "scenarios": table[["scenario", *SHOWN]],
             "effect_scenarios": table,
             "trial_replicates": pd.concat([r.table[keep].assign(scenario=k) for k, r in runs.items()]),
             "analyses": pd.DataFrame(analysed, columns=columns),
@@ -157,10 +160,9 @@ def figures(outcome):
     figure, axes = new_figure(width=7.4, height=4.6)
     look = zip(t["effect_scenarios"]["scenario"], ("blue", "sky", "sky", "orange", "orange", "grey"), strict=True)
     colours = dict(look)
-    spread = ("difference [points]", "difference 2.5 % [points]", "difference 97.5 % [points]")
     rows = [("published (95 % CI)", claims["difference"].published, 0.44, 3.50, "black", "D")]
     rows += [
-        (r["scenario"].replace("_", " "), *(r[c] for c in spread), colours[r["scenario"]], "o")
+        (r["scenario"].replace("_", " "), *(r[c] for c in SPREAD), colours[r["scenario"]], "o")
         for _, r in t["effect_scenarios"].iterrows()
     ]
     intervals(axes, rows, "50 mg minus placebo: ALSFRS-R change at week 16 [points]", reference=0)

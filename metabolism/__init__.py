@@ -13,12 +13,14 @@ from typing import Any
 
 #: What a user needs every day, by the room whose door offers it.
 _ROOMS = {
-    "model": "draws load Model",
+    "model": "describe draws load Model",
     "dosing": "Dose Regimen",
-    "simulation": "simulate steady_state endpoints_of sensitivities steady_states Result",
+    "simulation": "simulate steady_state endpoints_of sensitivities steady_states overlay Overlay Result",
     "sweep": "scan Sweep",
+    "trials": "scenarios with_scenario",
     "report": "run experiment Claim Outcome",
     "exports": "export",
+    "ensembles": "ensemble",
 }
 _PUBLIC = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

@@ -247,10 +247,12 @@ def render(package: str, template: str, /, filters: Mapping[str, Any] | None = N
 def versions() -> dict[str, str]:
     """Return the versions of everything that can change a number."""
     import platform
-    from importlib.metadata import version
+    from importlib.metadata import distributions
 
+    # what an extra brings may be absent: then it changed no number
     names = ("als-methionine", "antimony", "libroadrunner", "python-libsbml", "numpy", "scipy", "sympy", "xarray")
-    return {"python": platform.python_version(), **{n: version(n) for n in names}}
+    found = {d.name: d.version for d in distributions() if d.name in names}
+    return {"python": platform.python_version(), **{n: found[n] for n in names if n in found}}
 
 
 def manifest_text(entries: Mapping[str, Any]) -> str:

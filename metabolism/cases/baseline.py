@@ -46,22 +46,8 @@ def match(
     a member's own targets are met by its own input. Newton's method on the logarithms of the inputs, damped by halving
     and kept within the bounds of ``parameters.csv`` (Dennis and Schnabel 1996, doi:10.1137/1.9781611971200, chapter 6).
 
-    Parameters
-    ----------
-    model : Model
-    patients : Patients
-        At rest; as many rows per group as there are members, one after the other.
-    targets : sequence of Target
-        Of the mean.
-    members : sequence of Member
-        One alone by default.
-    measure : callable, optional
-        Outputs of people just before time 0; needed by targets that are met on treatment.
-
-    Returns
-    -------
-    Patients
-        With new parameters and states; those that cannot meet the baseline fail with the nearest value found.
+    The patients are at rest, as many rows per group as there are members, one after the other. Targets that are met on
+    treatment need `measure`. Those that cannot meet the baseline come back as failures, with the nearest value found.
     """
     if not targets and not any(m.targets for m in members):
         return patients

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from metabolism.errors import MetabolismError
+from metabolism.errors import MetabolismError, needs
 from metabolism.sbml import checked_text, flatten
 
 #: Time to rest [h], and the largest relative rate that counts as rest [1/h].
@@ -22,7 +22,8 @@ def run_jobs(path: str, jobs: list[dict[str, Any]]) -> list[Answer]:
     ModelError
         For a file that `metabolism compare` refuses too.
     """
-    import roadrunner
+    with needs("referee", "a published model"):
+        import roadrunner
 
     text = checked_text(path)
     flatten(text)

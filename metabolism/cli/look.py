@@ -41,13 +41,12 @@ def _parameters() -> Listing:
 
 
 def _outputs() -> Listing:
-    from metabolism.model import equations, load, parameter_table, read_annotations
+    from metabolism.model import equations, load, titles
     from metabolism.units import label
 
-    system, table, notes = equations(load()), parameter_table(), read_annotations()
+    system, named = equations(load()), titles(load().table)
     return ("output", "unit", "what it is"), [
-        (n, label(system.units[n]) or "-", table[n].name if n in table else notes.get(n, {}).get("name", ""))
-        for n in [*system.states, *system.computed]
+        (n, label(system.units[n]) or "-", named.get(n, "")) for n in [*system.states, *system.computed]
     ]
 
 

@@ -42,6 +42,9 @@ def _scan(arguments: Arguments) -> int:
     print_frame(_summary(table, sweep.endpoints, sweep.units), left=2)
     print(f"{len(sweep)} runs on engine '{sweep.manifest['study']['engine']}', {len(failed)} failed")
     print(f"scenario: {in_force(arguments, model)}")
+    for name in (n for n in sweep.endpoints if table[n].nunique() == 1):
+        healthy = "; nothing is lost without a patient: --set als_patient" if "alsfrs" in name else ""
+        print(f"{name} is the same in every run{healthy}")
     for _, row in failed.head(3).iterrows():
         print(f"  run {row['run']}: {row['failure']}")
     if arguments.csv:

@@ -313,16 +313,9 @@ def _saturation(low: Array, high: Array, ratio: Array, half: Array) -> Array:
 
 
 def cmap_event(high: Array, low: Array, chance: float = CMAP_FALSE_POSITIVE, patients: int = 12) -> Array:
-    """Probability that CMAP rises significantly on 25 mg and does not on 0.5 mg.
+    """Probability that CMAP rises significantly on 25 mg and does not on 0.5 mg, from the true rises [SD of change].
 
-    Parameters
-    ----------
-    high, low : ndarray
-        True rises at the two doses [SD of paired change].
-    chance : float
-        Probability of a significant rise without any effect, beyond the nominal level.
-    patients : int
-        In each group.
+    `chance` is the probability of a significant rise without any effect, beyond the nominal level.
     """
     from scipy.special import ndtr
 

@@ -44,15 +44,9 @@ class Response:
     """
 
     def __init__(self, model: Model, jetals: pd.DataFrame, e0761: pd.DataFrame, visits: Sequence[float] = (4, 16, 24)):
-        """Prepare the grid.
+        """Prepare the grid for visits [weeks] from patients at randomisation (`metabolism.trials.select`).
 
-        Parameters
-        ----------
-        jetals, e0761 : DataFrame
-            Patients at randomisation, from `metabolism.trials.screening.select`, with ``onset_months`` at the start of
-            a 12-week observation.
-        visits : sequence of float
-            Visits [weeks].
+        Their ``onset_months`` are those at the start of a 12-week observation.
         """
         from scipy.interpolate import RegularGridInterpolator
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -314,6 +315,25 @@ class Regimen:
 
     def __str__(self) -> str:
         return write(self.doses, self.holds)
+
+    def plot(self, until: float | str | None = None) -> Figure:
+        """Draw doses [mg] over time, and what is changed below.
+
+        Parameters
+        ----------
+        until : float or str, optional
+            End [h or text]; by default that of the last dose or change. Without end there has to be one.
+
+        Raises
+        ------
+        InvalidRegimen
+        """
+        from metabolism.dosing.picture import picture
+
+        ends = [h.end if math.isfinite(h.end) else h.start for h in self.holds if math.isfinite(h.start)]
+        last = max([self._counted("plot").last_time, *ends]) if until is None else magnitude(until, "h", "until")
+        shown = self.until(last * (1 + 1e-9) if until is None else last)
+        return picture(shown.doses, shown.holds, last or 24.0, str(self))
 
 
 def _typed(value: float | str, unit: str = "h") -> str:

@@ -96,6 +96,9 @@ class ParameterTable(Mapping[str, Parameter]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __repr__(self) -> str:
+        return f"<ParameterTable: {len(self)} rows; `Model.parameters` shows them>"
+
     # one table is one object, so that what is compiled from it can be kept
     __hash__ = object.__hash__
     __eq__ = object.__eq__

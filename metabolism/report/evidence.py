@@ -120,6 +120,7 @@ def _facts(root: Path) -> dict[str, str]:
         text = board.read_text(encoding="utf-8")
         lines = re.findall(r"^- ((calibration|check|must) ?(?:pass)?: .+)$", text, flags=re.M)
         facts |= {f"board_{key}": line for line, key in lines}
+        facts["left_out"] = "\n".join(re.findall(r"^- left-out studies.+$", text, flags=re.M))
     if fits := shipped_fits():
         facts["fitted"] = str(sum(len(read_definition(name).parameters) for name in fits))
     fingerprint = root / "docs" / "fingerprints" / f"{model.id}.json"
@@ -127,6 +128,22 @@ def _facts(root: Path) -> dict[str, str]:
         theorems = json.loads(fingerprint.read_text(encoding="utf-8"))["theorems"]
         facts["theorem"] = f"{max(v for v in theorems.values() if not isinstance(v, bool)):.0e}"
     return facts
+
+
+def model_card() -> str:
+    """Return the model card as Markdown: purpose, data, scores seen and unseen, limits; numbers from the repository.
+
+    Raises
+    ------
+    ProvenanceError
+        If a fact of the page is not there, the board for one.
+    """
+    page = (files("metabolism.report") / "templates" / "card.md").read_text(encoding="utf-8")
+    settings = {key: str(value) for key, value in model_settings().items() if isinstance(value, str)}
+    text = _fill(page, _facts(repository()) | settings)
+    if not text:
+        raise ProvenanceError("the model card needs the board: first `metabolism qualify --markdown docs/evidence`.")
+    return text
 
 
 def evidence_text(format: str = "markdown", folder: Path | None = None) -> str:

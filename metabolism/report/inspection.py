@@ -12,6 +12,7 @@ from pathlib import Path
 from metabolism.cases import MEMORY, read_cases
 from metabolism.data import models_dir, read_data, source, sources
 from metabolism.dosing import enzymes, substances
+from metabolism.engines import generate_ahead
 from metabolism.errors import MetabolismError
 from metabolism.fit import fit_problems
 from metabolism.model import (
@@ -70,6 +71,8 @@ def build_problems() -> list[str]:
     path = models_dir() / "build" / build_path()
     if not path.is_file() or path.read_text(encoding="utf-8") != build_sbml(parameter_table()):
         stale.append(f"models/build/{path.name} is missing or stale")
+    if not generate_ahead(equations(load())):
+        stale.append("the vector code generated ahead is stale: every first start generates it anew")
     return stale
 
 

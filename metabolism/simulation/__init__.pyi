@@ -12,22 +12,29 @@ from .endpoints import (
     terminal_slope,
     time_of_peak,
 )
+from .files import agreement
+from .observed import Overlay, overlay
 from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
 from .run import endpoints_of, sensitivities, simulate, steady_states
 from .study import ATOL_FRACTION, DEFAULT_OUTPUTS, Study, code_versions, make_study, verify_doses
+from .views import Shown, clock, shown
 
 __all__ = [
     "ATOL_FRACTION",
     "DEFAULT_OUTPUTS",
     "NAMED",
     "Endpoint",
+    "Overlay",
     "Patients",
     "Result",
+    "Shown",
     "SteadyState",
     "Study",
+    "agreement",
     "area",
     "area_of",
+    "clock",
     "code_versions",
     "endpoints",
     "endpoints_of",
@@ -36,9 +43,11 @@ __all__ = [
     "lambda_z",
     "make_study",
     "nca",
+    "overlay",
     "peak",
     "rest_patients",
     "sensitivities",
+    "shown",
     "simulate",
     "steady_state",
     "steady_states",

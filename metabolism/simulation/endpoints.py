@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName, UsageError
-from metabolism.sbml import Equations
+from metabolism.sbml import KineticModel
 from metabolism.simulation.curves import PANELS, Curve
 from metabolism.types import Array
 
@@ -74,8 +74,8 @@ KINDS = {
     "max": Kind(("max",)),
     "min": Kind(("min",)),
     "mean": Kind(("auc",), lambda span, area: area / span),
-    "auc": Kind(("auc",), unit="{} h"),
-    "time_above": Kind(("time_above",), unit="h"),
+    "auc": Kind(("auc",), unit="{} {time}"),
+    "time_above": Kind(("time_above",), unit="{time}"),
 }
 
 
@@ -188,12 +188,8 @@ def nca(curve: xr.DataArray, dose: float | None = None, interval: float = 0.9) -
     InvalidValue
         If the dose or the interval cannot be.
     """
-    import pandas as pd
-
     if dose is not None and not (math.isfinite(dose) and dose > 0):
         raise InvalidValue(f"dose = {dose} must be finite and above 0 umol.")
-    if not 0 < interval < 1:
-        raise InvalidValue(f"interval = {interval} must lie between 0 and 1, e.g. 0.9.")
     course = _curve(curve)
     y = np.atleast_2d(course.values)
     slope = np.atleast_1d(terminal_slope(course.times, course.values))
@@ -201,26 +197,34 @@ def nca(curve: xr.DataArray, dose: float | None = None, interval: float = 0.9) -
     with np.errstate(invalid="ignore"):
         whole = last + np.maximum(y[:, -1], 0) / slope
     unit = str(curve.attrs.get("units", ""))
-    rows: dict[str, tuple[str, Array]] = {
-        "Cmax": (unit, np.atleast_1d(highest)),
-        "Tmax": ("h", np.atleast_1d(when)),
-        "AUClast": (f"{unit} h".strip(), last),
-        "AUCinf": (f"{unit} h".strip(), whole),
-        "lambda_z": ("1/h", slope),
-        "half_life": ("h", math.log(2) / slope),
-    }
+    rows = [
+        ("Cmax", unit, highest),
+        ("Tmax", "h", when),
+        ("AUClast", f"{unit} h".strip(), last),
+        ("AUCinf", f"{unit} h".strip(), whole),
+        ("lambda_z", "1/h", slope),
+        ("half_life", "h", math.log(2) / slope),
+    ]
     if dose is not None:
-        rows |= {"CL_F": ("L/h", dose / whole), "Vz_F": ("L", dose / whole / slope)}
-    tail = (1 - interval) / 2
-    table = []
-    for name, (own, values) in rows.items():
-        good = values[np.isfinite(values)]
+        rows += [("CL_F", "L/h", dose / whole), ("Vz_F", "L", dose / whole / slope)]
+    return summary(rows, interval)
+
+
+def summary(rows: Iterable[tuple[str, str, Array]], interval: float) -> pd.DataFrame:
+    """Return numbers of one or many patients as a table: rows of name, unit and values -> as `nca`."""
+    import pandas as pd
+
+    if not 0 < interval < 1:
+        raise InvalidValue(f"interval = {interval} must lie between 0 and 1, e.g. 0.9.")
+    tail, made = (1 - interval) / 2, []
+    for name, unit, values in rows:
+        good = np.atleast_1d(values)[np.isfinite(np.atleast_1d(values))]
         low, middle, high = np.quantile(good, [tail, 0.5, 1 - tail]) if len(good) else [math.nan] * 3
-        spread = (low, high) if len(y) > 1 else (math.nan, math.nan)
-        table.append(
-            {"endpoint": name, "unit": own, "median": middle, "low": spread[0], "high": spread[1], "n": len(good)}
+        spread = (low, high) if np.size(values) > 1 else (math.nan, math.nan)
+        made.append(
+            {"endpoint": name, "unit": unit, "median": middle, "low": spread[0], "high": spread[1], "n": len(good)}
         )
-    return pd.DataFrame(table).set_index("endpoint")
+    return pd.DataFrame(made).set_index("endpoint")
 
 
 def half_life_of(t: Array, y: Array) -> Array:
@@ -364,9 +368,10 @@ class Endpoint:
         """Ids of the outputs it needs."""
         return (self.output, self.over) if self.over else (self.output,)
 
-    def unit(self, system: Equations) -> str:
+    def unit(self, model: KineticModel) -> str:
         """Return the unit of the number."""
-        return KINDS[self.kind].unit.format("dimensionless" if self.over else system.units[self.output])
+        own = "dimensionless" if self.over else model.units.get(self.output, "")
+        return KINDS[self.kind].unit.format(own, time=model.time_unit).strip()
 
     @property
     def parts(self) -> list[Part]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabolism.errors import OutputError, UsageError
+from metabolism.errors import OutputError, UsageError, needs
 from metabolism.files import locked, manifest_text, write_atomically, write_text
 from metabolism.types import Array
 
@@ -30,11 +30,9 @@ RUN, FAILURE = "run", "failure"
 
 def pyarrow() -> Any:
     """Return pyarrow, or say which extra brings it."""
-    try:
+    with needs("sensitivity", "a sweep"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise UsageError("sweeps need pyarrow: pip install 'als-methionine[sensitivity]'.") from None
     return pyarrow
 
 

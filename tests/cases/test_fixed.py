@@ -11,8 +11,21 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "experiments" / "cases"
 FIXED, CHANGED = FOLDER / "fixed" / "representations.csv", FOLDER / "fixed" / "changes.csv"
 WHAT = (
-    "population match interventions against reading observable unit metric observed low high role must_pass mixture"
-).split()
+    "population",
+    "match",
+    "interventions",
+    "against",
+    "reading",
+    "observable",
+    "unit",
+    "metric",
+    "observed",
+    "low",
+    "high",
+    "role",
+    "must_pass",
+    "mixture",
+)
 
 
 def read(path):

@@ -27,7 +27,7 @@ function fill(text, values) {
 }
 
 /** The page as one object, so that tests and the address can look at its state. */
-const app = { contents: null, state: null, view: null, pinnedView: null, healthy: null, study: null, fields: {}, asked: 0 };
+const app = { contents: null, state: null, view: null, pinnedView: null, healthy: null, study: null, fields: {}, asked: 0, drawn: 0 };
 globalThis.app = app;
 
 async function begin() {
@@ -63,7 +63,7 @@ async function begin() {
   $("part-close").addEventListener("click", () => $("part").close());
   addEventListener("hashchange", () => location.hash.slice(1) !== app.address && follow());
   addEventListener("resize", debounce(() => {
-    app.width = null;
+    app.width = app.heroWidth = null;
     if (app.view) drawPerson();
   }, 150));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.view && drawPerson());
@@ -399,13 +399,15 @@ function drawHero(view) {
 function rangeLine({ point, low, high, zero, observed }) {
   const values = [point, low, high, zero ?? point, ...(observed ? [observed.ci_low, observed.ci_high] : [])];
   const [a, b] = [Math.min(...values), Math.max(...values)];
-  const x = (v) => 48 + (440 * (v - a)) / (b - a || 1);
+  // drawn at its size on the screen, so that its words are as large as others
+  const width = (app.heroWidth ??= Math.max(240, Math.min(540, $("hero").clientWidth - 46)));
+  const x = (v) => 70 + ((width - 140) * (v - a)) / (b - a || 1);
   const parts = [`<line x1="${x(low)}" x2="${x(high)}" y1="14" y2="14" stroke="var(--with)" stroke-width="7" stroke-linecap="round" opacity=".35"/><circle cx="${x(point)}" cy="14" r="6" fill="var(--with)"/>`];
-  if (zero !== null) parts.push(`<line x1="${x(zero)}" x2="${x(zero)}" y1="2" y2="40" stroke="var(--soft)" stroke-dasharray="3 3"/><text x="${x(zero)}" y="50" font-size="11" text-anchor="middle" fill="var(--soft)">no difference</text>`);
+  if (zero !== null) parts.push(`<line x1="${x(zero)}" x2="${x(zero)}" y1="2" y2="40" stroke="var(--soft)" stroke-dasharray="3 3"/><text x="${x(zero)}" y="53" font-size="13" text-anchor="middle" fill="var(--soft)">no difference</text>`);
   if (observed)
-    parts.push(`<line x1="${x(observed.ci_low)}" x2="${x(observed.ci_high)}" y1="32" y2="32" stroke="var(--point)" stroke-width="1.6"/><path d="M${x(observed.mean)} 26l6 6l-6 6l-6 -6z" fill="var(--paper)" stroke="var(--point)" stroke-width="1.6"/><text x="${x(observed.mean)}" y="50" font-size="11" text-anchor="middle" fill="var(--soft)">JETALS observed ${fixed(observed.mean, 2)}</text>`);
+    parts.push(`<line x1="${x(observed.ci_low)}" x2="${x(observed.ci_high)}" y1="32" y2="32" stroke="var(--point)" stroke-width="1.6"/><path d="M${x(observed.mean)} 26l6 6l-6 6l-6 -6z" fill="var(--paper)" stroke="var(--point)" stroke-width="1.6"/><text x="${x(observed.mean)}" y="71" font-size="13" text-anchor="middle" fill="var(--soft)">JETALS observed ${fixed(observed.mean, 2)}</text>`);
   const svg = el("span", {});
-  svg.innerHTML = `<svg class="scale" viewBox="0 0 540 54" aria-hidden="true">${parts.join("")}</svg>`;
+  svg.innerHTML = `<svg class="scale" width="${width}" height="${observed ? 76 : 58}" aria-hidden="true">${parts.join("")}</svg>`;
   return svg;
 }
 
@@ -439,7 +441,7 @@ function drawCards(view) {
 
 function captionOf(curve, view) {
   const { texts, version, built } = app.contents;
-  const points = pointsFor(app.contents, view.choices, curve.id);
+  const points = pointsFor(app.contents, view, curve.id);
   return [
     `${curve.name} [${curve.unit}]. Solid: with methylcobalamin; dashed: the same person without methylcobalamin.`,
     curve.band === "effect" ? texts.band_effect : fill(texts.band_draws, { count: view.draws }),
@@ -452,6 +454,7 @@ function captionOf(curve, view) {
 
 function drawPerson() {
   const { view } = app;
+  app.drawn += 1;
   drawHero(view);
   $("summary").textContent = `This scenario: ${describeChoices(view.choices)}`;
   for (const id of ["unpin", "swap"]) $(id).hidden = !app.state.pinned;
@@ -483,7 +486,7 @@ function drawCharts(view) {
   app.width ??= Math.max(280, $(`chart-${contents.curves[0].id}`).clientWidth - 30);
   for (const curve of contents.curves) {
     const figure = $(`chart-${curve.id}`);
-    const points = pointsFor(contents, view.choices, curve.id);
+    const points = pointsFor(contents, view, curve.id);
     drawPlot(curve, figure.querySelector(".plot"));
     const s = summaryOf(view, curve.id);
     const [per, unit] = timeUnit(view.choices.weeks);
@@ -495,7 +498,7 @@ function drawCharts(view) {
 
 /** One curve on the screen; what follows the pointer is added when a pointer comes. */
 function drawPlot(curve, place, tips = false) {
-  const svg = drawCurve(curve, app.view, { pinned: app.pinnedView, points: pointsFor(app.contents, app.view.choices, curve.id), width: app.width, tips });
+  const svg = drawCurve(curve, app.view, { pinned: app.pinnedView, points: pointsFor(app.contents, app.view, curve.id), width: app.width, tips });
   place.replaceChildren(svg);
   place.onpointermove = (event) => {
     place.onpointermove = null;
@@ -507,7 +510,7 @@ function drawPlot(curve, place, tips = false) {
 function figureFrame(curve) {
   const keep = ["svg", "png"].map((kind) =>
     el("button", { type: "button", "aria-label": `${curve.name} as ${kind.toUpperCase()}`, onclick: () => {
-      const svg = drawCurve(curve, app.view, { pinned: app.pinnedView, points: pointsFor(app.contents, app.view.choices, curve.id), width: 860, height: 400, tips: false });
+      const svg = drawCurve(curve, app.view, { pinned: app.pinnedView, points: pointsFor(app.contents, app.view, curve.id), width: 860, height: 400, tips: false });
       saveFigure(kind, `als-methionine-${curve.id}`, svg, `${curve.name} [${curve.unit}]`, captionOf(curve, app.view));
     } }, kind.toUpperCase()),
   );

@@ -190,6 +190,7 @@ export function viewOf(contents, kernel, choices) {
   // methylcobalamin shares no species with the supplements, so that its boluses can be left out for one row
   const targets = new Set(boluses(contents, regularDoses(contents, choices, end)).map((b) => b[1]));
   const times = outputTimes(choices, doses, contents.hours.week);
+  let steps = 0;
   const outputs = [...new Set(contents.curves.flatMap((c) => c.output))];
   /** Run the rows of `from` (the first of them `first`) between two times; `what` is asked for. */
   const through = (first, from, rtol, [start, stop], what) => {
@@ -200,6 +201,7 @@ export function viewOf(contents, kernel, choices) {
     const rows = [parameters.subarray(first * P, (first + size) * P), from];
     const problem = { plan: { boluses: own, settings: [] }, start, end: stop, rtol, parameters: rows[0], initial: rows[1], doseScale, ...what };
     const answer = kernel.run(problem);
+    steps += answer.steps.reduce((sum, n) => sum + n, 0);
     if (first === 0 && answer.status.some((s) => s !== meta.done)) throw new NoAnswer(contents.texts.no_answer);
     return answer;
   };
@@ -214,10 +216,11 @@ export function viewOf(contents, kernel, choices) {
   const cut = split > 0 ? times.findIndex((t) => t >= split) : 0;
   const { curves: rtol, bands } = contents.rtol;
   const lead = initial.subarray(0, LEAD * S);
-  const leaders = 2;
-  const early = split > 0 ? through(0, lead, rtol, [0, split], { times: times.slice(0, cut), outputs, leaders }) : null;
+  // both ends of the effect have the drug's course of the first row
+  const follow = [0, 0];
+  const early = split > 0 ? through(0, lead, rtol, [0, split], { times: times.slice(0, cut), outputs, follow }) : null;
   const from = early?.final ?? lead;
-  const late = through(0, from, rtol, [split, end], { times: times.slice(cut), outputs, leaders });
+  const late = through(0, from, rtol, [split, end], { times: times.slice(cut), outputs, follow });
   const main = (name, row) => [...(early ? column(early, cut, name, row) : []), ...column(late, times.length - cut, name, row)];
   const names = mapNames(contents, kernel);
   const areas = through(0, from.subarray(0, 2 * S), rtol, [split, end], { endpoints: names.map((name) => ["auc", name]) }).values;
@@ -255,6 +258,7 @@ export function viewOf(contents, kernel, choices) {
     curves,
     levels: { with: levels[0], without: levels[1] },
     draws: alive.length,
+    steps,
     milliseconds: performance.now() - begun,
   };
 }
@@ -313,14 +317,15 @@ export function summaryOf(view, id) {
   };
 }
 
-/** Published points that belong to a scenario. */
-export function pointsFor(contents, choices, curve) {
+/** Published points that belong to a scenario; a relative one is placed from where its curve begins. */
+export function pointsFor(contents, { choices, curves }, curve) {
   const defaults = defaultChoices(contents);
-  return contents.published.filter((point) => {
+  const fitting = contents.published.filter((point) => {
     if (point.curve !== curve || point.hour > choices.weeks * contents.hours.week) return false;
     return Object.entries(point.when).every(([key, value]) => {
       if (key === "single") return regularDoses(contents, choices, choices.weeks * contents.hours.week).length === 1;
       return choices[key] === (value === "default" ? defaults[key] : value);
     });
   });
+  return fitting.map((point) => ({ ...point, value: point.value ?? point.share * curves[curve].without[0] }));
 }
