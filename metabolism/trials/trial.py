@@ -7,6 +7,7 @@ own, drawn afresh in each trial; ALSFRS-R follows from the motor units, exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,18 +57,15 @@ class Trial:
 
     def part(self, members: NDArray[np.bool_]) -> Trial:
         """Return the patients flagged by a boolean array, as a trial of their own."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("design", "people", "counts")}
-        return replace(
-            self,
-            people={k: v[members] for k, v in self.people.items()},
-            **{name: None if value is None else value[members] for name, value in mine.items()},
-        )
+        names = [f.name for f in fields(self) if f.name not in ("design", "people", "counts")]
+        rows: dict[str, Any] = {n: None if (v := getattr(self, n)) is None else v[members] for n in names}
+        return replace(self, people={k: v[members] for k, v in self.people.items()}, **rows)
 
     def visits_from(self, first: int, design: Design) -> Trial:
         """Return the visits from an index on, as a trial of another design."""
-        tables = {"rated": self.rated, "true_score": self.true_score, "ln_nfl": self.ln_nfl}
-        kept = {name: None if value is None else value[:, first:] for name, value in tables.items()}
-        return replace(self, design=design, **kept)
+        names = ("rated", "true_score", "ln_nfl")
+        columns: dict[str, Any] = {n: None if (v := getattr(self, n)) is None else v[:, first:] for n in names}
+        return replace(self, design=design, **columns)
 
     @property
     def change(self) -> Array:
