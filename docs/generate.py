@@ -452,7 +452,7 @@ def living_page() -> str:
     outcome, extension = ran("mechanisms", False)[0], ran("extension", False)
     weights = outcome.tables["sensitivity"].pivot(index="variant", columns="family", values="posterior weight") * 100
     base = weights.loc["prior weights: base"]
-    rows = read_data("evidence/methylcobalamin").fillna("")
+    rows = read_data("evidence/methylcobalamin").astype(object).fillna("")
     keys = [key for text in rows["source"] for key in text.split(";") if not key.startswith("http")]
     works = citations(keys)
 
@@ -482,10 +482,10 @@ def living_page() -> str:
         "",
         "For neurologists, patients and whoever advises them. This page is no advice on treatment; talk to a doctor.",
         "",
-        "**In short.** Two randomised trials in one country. The larger one missed its aim; the later one, in early and "
+        "**In short.** Two randomised trials in one country. The larger one missed its aim; the later, in early and "
         "moderately fast patients, found the decline over 16 weeks smaller by 1.97 of 48 points (95 % interval 0.44 to "
-        "3.50). Whether the drug slows the disease, lends function for a time, or whether chance helped, is not settled; nobody "
-        "has shown that people live longer. It is approved in Japan and nowhere else that we know of.",
+        "3.50). Whether the drug slows the disease, lends function for a time, or whether chance helped, is not settled; "
+        "nobody has shown that people live longer. It is approved in Japan and nowhere else that we know of.",
         "",
         f"Rows were last looked up on {max(rows['checked'])}. *Moves* says what the row does to the weights of the "
         "model's rival explanations, in percentage points, all other rows kept; [the court](court.md) explains them.",
@@ -518,7 +518,7 @@ def living_page() -> str:
     text += [
         "## What would change this",
         "",
-        "- The result of the extension of JETALS. What each explanation expects of it was written down before it is known:",
+        "- The result of the extension of JETALS. What each explanation expects was written down before:",
         "",
         *(f"  {line}" for line in extension[0].answer.splitlines()[:1]),
         "",
@@ -530,7 +530,7 @@ def living_page() -> str:
         "",
         *(f"  - {r['experiment']}: {r['information [bit]']:.2f}" for _, r in gains.iterrows()),
         "",
-        "A row is missing or wrong? `experiments/data/evidence/methylcobalamin.csv` holds them; the issue tracker takes it.",
+        "A row is missing or wrong? They stand in `experiments/data/evidence/methylcobalamin.csv`; tell the issue tracker.",
     ]
     return "\n".join(text)
 
@@ -545,8 +545,8 @@ def run_page(name: str, heading: str, key: str, *, quick: bool = False) -> str:
         "",
         f"**{get_experiment(name).question}**",
         "",
-        f"`metabolism run {name}` writes this with all its tables; here it is as run{' with --quick' * quick} when this "
-        "page was built.",
+        f"`metabolism run {name}` writes this with all its tables; here it is as run{' with --quick' * quick} "
+        "when this page was built.",
         "",
         *(line + "\n" for line in outcome.answer.splitlines()),
     ]

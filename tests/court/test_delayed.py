@@ -75,7 +75,7 @@ def test_a_visit_before_both_arms_are_past_the_build_up_is_refused():
 
 
 def test_every_row_of_the_living_evidence_is_dated_and_points_to_facts_and_works_that_exist():
-    rows, facts = read_data("evidence/methylcobalamin").fillna(""), set(read_data("court/facts")["id"])
+    rows, facts = read_data("evidence/methylcobalamin").astype(object).fillna(""), set(read_data("court/facts")["id"])
     assert {"trial", "safety", "mechanism", "status"} <= set(rows["kind"])
     assert rows["found"].str.contains("not published").sum() == 1
     for row in rows.itertuples():
