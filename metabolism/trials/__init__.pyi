@@ -7,11 +7,14 @@ from .disease import (
     alsfrs_r,
     hazards,
     large_sample_log_hr,
+    mortality,
     motor_units,
     points_gained,
     rate_score,
+    vital_capacity,
 )
 from .effects import OWN_BASELINE, Scenario, direct_maximum, scenario_maximum, scenarios, with_scenario
+from .markers import DOMAINS, domain_scores, kings_stage, linear_score, tilts, trial_markers
 from .patients import (
     BODY,
     DISEASE,
@@ -30,13 +33,14 @@ from .plots import course_figure, kaplan_meier
 from .pool import POOL_RTOL, STEP, Pool, bodies, make_pool
 from .power import closed_form, figures, power_table, wilson
 from .replicates import replicate
-from .screening import observe, randomise, screen, select
+from .screening import observe, observed_columns, randomise, screen, select
 from .tables import course, difference_row, interval, percent, reweighted, subgroups, wide
 from .trial import Trial, simulate_trial
 
 __all__ = [
     "BODY",
     "DISEASE",
+    "DOMAINS",
     "HOURS_PER_MONTH",
     "HOURS_PER_WEEK",
     "JETALS_RUN_IN",
@@ -64,18 +68,23 @@ __all__ = [
     "course_figure",
     "difference_row",
     "direct_maximum",
+    "domain_scores",
     "effective_size",
     "figures",
     "hazards",
     "interval",
     "kaplan_meier",
+    "kings_stage",
     "large_sample_log_hr",
+    "linear_score",
     "make_pool",
     "mixed_model",
     "mmrm",
+    "mortality",
     "motor_units",
     "normals",
     "observe",
+    "observed_columns",
     "percent",
     "plausibility",
     "points_gained",
@@ -94,6 +103,9 @@ __all__ = [
     "sobol_numbers",
     "subgroups",
     "survival",
+    "tilts",
+    "trial_markers",
+    "vital_capacity",
     "wide",
     "wilson",
     "with_scenario",

@@ -50,6 +50,7 @@ STRATA = ("drop", "onset", "male", "riluzole", "genotype")
 
 _SECTIONS = {
     "observation": ("weeks", "onset_limit", "drop", "floor"),
+    "entry": ("mean", "sd", "low", "high"),
     "eligibility": RANGES,
     "randomisation": ("strata", "block"),
     "visits": ("weeks", "window_days"),
@@ -91,6 +92,9 @@ class Design:
         Number randomised.
     observation : RunIn
         Period before randomisation, and how it selects.
+    entry : dict of str to float
+        Distribution of ALSFRS-R before selection, where it is not the cohort's: ``mean``, ``sd``, ``low``, ``high`` of
+        a truncated normal [points].
     eligibility : dict of str to (low, high)
         Further ranges, on columns of `RANGES`.
     strata : tuple of str
@@ -128,6 +132,7 @@ class Design:
     arms: tuple[Arm, ...]
     observation: RunIn
     visits: tuple[float, ...]
+    entry: Mapping[str, float] = dataclasses.field(default_factory=dict)
     eligibility: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     strata: tuple[str, ...] = ()
     block: int = 2
@@ -240,6 +245,7 @@ def parse_design(name: str, found: Mapping[str, Any]) -> Design:
             observation=RunIn(float(watch["weeks"]), float(watch["onset_limit"]), (drop[0], drop[1]), watch["floor"]),
             visits=tuple(float(w) for w in visits["weeks"]),
             window_days=float(visits.get("window_days", 0)),
+            entry={k: float(v) for k, v in get["entry"].items()},
             eligibility={k: (float(v[0]), float(v[1])) for k, v in get["eligibility"].items()},
             strata=tuple(get["randomisation"].get("strata", ())),
             block=get["randomisation"].get("block", 2),
@@ -300,6 +306,12 @@ def _validate(d: Design) -> None:
     )
     refuse(watch.weeks == 0 and (low > 0 or high < 0), "a run-in window needs an observation period above 0 weeks.")
     refuse(not 0 <= watch.floor <= 48, f"the floor of {watch.floor} points must lie in 0-48.")
+    least, most, spread = d.entry.get("low", 0.0), d.entry.get("high", 48.0), d.entry.get("sd", 1.0)
+    refuse(not 0 <= least < most <= 48, f"entry scores from {least:g} to {most:g} must rise within 0-48 points.")
+    refuse(not (math.isfinite(spread) and spread > 0), f"entry sd = {spread:g} must be above 0 points.")
+    mean = d.entry.get("mean", (least + most) / 2)
+    refuse(not least <= mean <= most, f"entry mean {mean:g} lies outside its limits {least:g} to {most:g}.")
+    refuse(watch.floor > most, f"the floor of {watch.floor} points excludes everybody: entry ends at {most:g}.")
     for column, (a, b) in d.eligibility.items():
         if column not in RANGES:
             raise UnknownName(f"eligibility column of design '{d.id}'", column, RANGES)

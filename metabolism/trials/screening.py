@@ -118,7 +118,7 @@ def screen(
     Parameters
     ----------
     factor : float
-        Trial-wide factor on the loss rates after randomisation and before.
+        Trial-wide factor on the loss rates after randomisation.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def screen(
     counts : dict of str to int
         Candidates left after each filter, in order.
     """
-    g = pool.generator
+    g = pool.generator.entering(design.entry)
     counts = dict.fromkeys(
         ["candidates", "onset within limit", "above the score floor", "in run-in window", *design.eligibility], 0
     )
@@ -137,7 +137,6 @@ def screen(
     while found < count:
         body = pool.usable[rng.integers(len(pool.usable), size=batch)]
         drawn = g.disease_columns(pool.latents[body], pool.riluzole[body], rng.standard_normal((batch, len(DISEASE))))
-        drawn["k_run_in"] *= factor
         drawn["MN_k"] *= factor
         drawn |= observed_columns(g.score_map, drawn, design.observation)
         counts["candidates"] += batch
