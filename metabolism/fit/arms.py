@@ -89,13 +89,14 @@ def fit_arms(objective: ArmsObjective, progress: Progress | None = None, rounds:
     for trial in trials:
         # from the whole optimum by one linear step without the trial; the interval holds its own effect and its error
         seen = np.array([i for i in everything if objective.trials[i] != trial])
-        sd = _between(objective, linear, seen)[0]
+        sd, open_sd = _between(objective, linear, seen)
         without = _solve(objective, linear, sd, seen)
+        reach = 1.96 * predictive(open_sd)
         z = np.clip(x + np.clip(without.move, -0.4, 0.4), objective.low, objective.high)
         own = np.flatnonzero(objective.trials == trial)
         open_ = np.einsum("ij,jk,ik->i", linear.jacobian[own], without.covariance, linear.jacobian[own])
         half = 1.96 * np.sqrt(open_ + rows["se"][own] ** 2)
-        middle, ends = objective.predict(z, {})[own], [objective.predict(z, {}, f * 1.96 * sd)[own] for f in (-1, 1)]
+        middle, ends = objective.predict(z, {})[own], [objective.predict(z, {}, f * reach)[own] for f in (-1, 1)]
         rows.loc[own, "unseen"] = middle
         low, high = np.minimum(*ends), np.maximum(*ends)
         rows.loc[own, "unseen_low"] = middle - np.hypot(half, middle - low)
@@ -166,7 +167,12 @@ def write_arms(folder: Path, objective: ArmsObjective, fit: ArmsFit) -> Path:
             "told_by_data": 1 - (se / objective.sd) ** 2,
         }
     )
-    last = {"parameterId": d.between_trials, "value": fit.between, "unit": "dimensionless", "source": f"fit:{d.id}"}
+    last = {
+        "parameterId": d.between_trials,
+        "value": predictive(rise),
+        "unit": "dimensionless",
+        "source": f"fit:{d.id}",
+    }
     last |= {"low95": inside.min(), "high95": inside.max()}
     if d.between_trials:
         values = pd.concat([values, pd.DataFrame([last])], ignore_index=True)
@@ -181,6 +187,20 @@ def write_arms(folder: Path, objective: ArmsObjective, fit: ArmsFit) -> Path:
         write_text(folder / name, frame.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
     write_text(folder / "report.md", _report(objective, fit, values))
     return folder
+
+
+def predictive(profile: Array) -> float:
+    """SD between trials for a trial that has not been seen: root of the mean square under its restricted likelihood.
+
+    So few trials leave the SD itself open; the best single value would make new trials look too much alike.
+
+    Examples
+    --------
+    >>> predictive(np.array([[0.1, 0.0], [0.3, 0.0]])).__round__(4)
+    0.2236
+    """
+    weight = np.exp(-profile[:, 1] / 2)
+    return float(np.sqrt((weight * profile[:, 0] ** 2).sum() / weight.sum()))
 
 
 def _report(objective: ArmsObjective, fit: ArmsFit, values: pd.DataFrame) -> str:
@@ -213,6 +233,7 @@ def _report(objective: ArmsObjective, fit: ArmsFit, values: pd.DataFrame) -> str
             if d.between_trials
             else "(taken as it is)"
         )
+        + (f"; {predictive(fit.between_profile):.2f} for a trial not seen" if d.between_trials else "")
         + ". Effects: "
         + ", ".join(f"{k} {v:+.2f}" for k, v in fit.effects.items() if abs(v) >= 0.005)
         + ".",

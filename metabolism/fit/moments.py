@@ -42,6 +42,10 @@ STEP = 0.04
 MUNIX_MONTHS = 15
 
 
+#: Slowing of the active arm where a published SD is that of both, the effect of the scenario 'pooled'.
+POOLED = 0.27
+
+
 #: SD of the scores in the study of reliability [points].
 RELIABILITY_SD = 5.6
 
@@ -226,6 +230,14 @@ def _quantity(
     slowed = max(a.loss_reduction for a in design.arms) if name.startswith("active") else 0.0
     change = rate_score(score(week, slowed), people["rater_habit"] + g["rater_sd"] * end)
     change = change - people["baseline_rating"]
+    if name == "residual_sd":
+        # as a mixed model sees it: both arms, given baseline and stratum
+        slower = (
+            rate_score(score(week, POOLED), people["rater_habit"] + g["rater_sd"] * end) - people["baseline_rating"]
+        )
+        given = np.column_stack([np.ones(len(k)), people["baseline_rating"], people["drop"]])
+        left = [c - given @ np.linalg.lstsq(given, c, rcond=None)[0] for c in (change, slower)]
+        return float(np.sqrt((left[0].var() + left[1].var()) / 2))
     if name.endswith("_sd"):
         return float(change.std(ddof=1))
     if name == "drop_correlation":

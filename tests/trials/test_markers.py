@@ -33,25 +33,25 @@ def test_vital_capacity_and_hazard_of_the_trial_are_those_of_the_model(engine):
     ill, runs = engine
     v = ill.values
     for run in runs.values():
-        units, hours = run["motor_units"].values[0], run.data["time"].values
+        units, hours = run["motor_units"].values, run.data["time"].values
         mine = vital_capacity(np.array(0.9), np.array(v["MN_vc_rate"]), np.array(0.5), units)
-        np.testing.assert_allclose(mine, run["vital_capacity"].values[0], rtol=1e-5)
+        np.testing.assert_allclose(mine, run["vital_capacity"].values, rtol=1e-5)
         people = {"motor_units": [0.5], "fvc": [90.0], "vc_rate": [v["MN_vc_rate"]]}
         steps = mortality(people, np.log(0.5 / units)[None], hours, v)[0]
-        rate = run["mn_hazard"].values[0]
+        rate = run["mn_hazard"].values
         np.testing.assert_allclose(steps, (rate[1:] + rate[:-1]) / 2 * np.diff(hours), rtol=1e-4)
-    assert runs[None]["vital_capacity"].values[0, -1] < 0.85
+    assert runs[None]["vital_capacity"].values[-1] < 0.85
 
 
 def test_domains_add_up_in_the_model_and_in_a_rating(engine):
     ill, runs = engine
     tilt = np.array([ill.values[f"MN_tilt_{d}"] for d in DOMAINS[:3]])
     for run in runs.values():
-        score = run["alsfrs_r"].values[0]
+        score = run["alsfrs_r"].values
         mine = domain_scores(score, np.append(tilt, -tilt.sum()))
         for i, name in enumerate(SPLIT):
-            np.testing.assert_allclose(mine[:, i], run[name].values[0], rtol=1e-9)
-        np.testing.assert_allclose(sum(run[name].values[0] for name in SPLIT), score, rtol=1e-12)
+            np.testing.assert_allclose(mine[:, i], run[name].values, rtol=1e-9)
+        np.testing.assert_allclose(sum(run[name].values for name in SPLIT), score, rtol=1e-12)
     grid = domain_scores(np.linspace(0, 48, 97), np.array([-1.0, 1.0, 0.5, -0.5]))
     assert grid.min() >= 0
     assert grid.max() <= 12
@@ -60,10 +60,11 @@ def test_domains_add_up_in_the_model_and_in_a_rating(engine):
 
 def test_neurofilament_follows_the_loss_rate_and_not_the_score(engine):
     ill, runs = engine
-    untreated, treated = (run["nfl"].values[0] for run in runs.values())
+    untreated, treated = (run["nfl"].values for run in runs.values())
     # stable without treatment, lower with a slower loss; a gain of function alone would change the score and not this
-    np.testing.assert_allclose(untreated, 1 + ill.values["MN_k"] / ill.values["MN_nfl_K"], rtol=1e-6)
-    assert treated[-1] < untreated[-1]
+    np.testing.assert_allclose(untreated, untreated[0], rtol=1e-6)
+    assert untreated[0] == pytest.approx(1 + ill.values["MN_k"] / ill.values["MN_nfl_K"], rel=0.02)
+    assert treated[-1] < 0.9 * untreated[-1]
 
 
 def test_onset_sets_the_order_and_the_tilts_keep_their_range(patient):
@@ -109,8 +110,9 @@ def test_a_design_sets_the_scores_at_entry(patient):
     pool = make_pool(patient, read_design("centaur"), 0.0, drawn=bodies(patient, 16, 1))
     design = read_design("centaur").changed(patients=1500)
     entry = simulate_trial(pool, design, 0.0, np.random.default_rng(1)).people["entry_score"]
-    assert entry.mean() == pytest.approx(35.9, abs=1.5)
-    assert entry.min() < 30
+    # the cohort enters at 34 or more
+    assert entry.mean() == pytest.approx(36, abs=1)
+    assert entry.min() < 25
     for wrong, words in (
         ({"low": 40.0, "high": 30.0}, "must rise"),
         ({"mean": 50.0, "low": 20.0, "high": 48.0}, "outside its limits"),
