@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from html import escape
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import metabolism
 from metabolism.model import load
@@ -17,7 +18,20 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 OUT = HERE / "_generated"
 #: Pages written by hand that a table of contents names; every other page is found and listed by its folder.
-NAMED = {"index", "start", "tutorials", "architecture", "event_semantics", "api", "changelog", "cite", "contribute"}
+NAMED = {
+    "index",
+    "start",
+    "readers",
+    "tutorials",
+    "primer",
+    "model_card",
+    "architecture",
+    "event_semantics",
+    "api",
+    "changelog",
+    "cite",
+    "contribute",
+}
 
 
 def write_all() -> None:
@@ -28,9 +42,11 @@ def write_all() -> None:
         "parameters": parameters_page(),
         "assumptions": assumptions_page(),
         "flux_map": flux_map_page(),
+        "cycle": cycle(),
         "scenarios": scenarios_page(),
         "claims": claims_page(),
         "court": court_page(),
+        "designs": designs_page(),
         "reference": reference_page(),
         "commands": commands_page(),
         "more_list": more(),
@@ -128,19 +144,22 @@ def equations_page() -> str:
     system, names = equations(model), read_annotations()
     owner = _fragments(models_dir())
 
-    def formula(left: str, expression: object) -> str:
+    def formula(left: str, expression: Any) -> str:
+        right = mathml(expression, printer="presentation", mul_symbol="dot", disable_split_super_sub=True)
+        known = {s: model.table[s] for s in sorted(map(str, expression.free_symbols)) if s in model.table}
+        where = "; ".join(f"<code>{s}</code> {escape(row.name)} [{label(row.unit) or '1'}]" for s, row in known.items())
         # dollars would be read as mathematics by the page
         return (
-            f'<div class="eq"><math '
-            f'display="block"><mi>{left}</mi><mo>=</mo>{mathml(expression, printer="presentation")}</math></div>'
+            f'<div class="eq"><math display="block"><mi>{left}</mi><mo>=</mo>{right}</math>'
+            f'<p class="where">{where}</p></div>'
         )
 
     text = [
         "# Equations",
         "",
         f"{len(system.states)} states, {len(system.reactions)} reactions and {len(system.rules)} derived quantities, "
-        "generated from the built SBML. A name under a fraction bar or in an index is the id in "
-        "`models/parameters.csv`.",
+        "generated from the built SBML. Names are the ids of `models/parameters.csv`; what they mean stands below each "
+        "equation.",
         "",
     ]
     for fragment in dict.fromkeys(owner.values()):
@@ -294,6 +313,14 @@ def assumptions_page() -> str:
     return "\n".join(text)
 
 
+def cycle() -> str:
+    """The flux map of the healthy reference, to be included in a page."""
+    from metabolism.report import resting_map
+
+    model = load()
+    return raw(f'<div class="wide">{resting_map(model, model, "The healthy reference", "itself")}</div>')
+
+
 def flux_map_page() -> str:
     """The whole system at rest, and three changes of it."""
     from metabolism.report import resting_map
@@ -393,42 +420,43 @@ def claims_page() -> str:
 
 def court_page() -> str:
     """The mechanism court, from a run made while the site is built."""
+    return run_page("mechanisms", "The mechanism court", "ranking")
+
+
+def designs_page() -> str:
+    """What the shipped designs show and cost, from a quick run made while the site is built."""
+    return run_page("platforms", "What today's designs show and cost", "operating_characteristics", quick=True)
+
+
+def run_page(name: str, heading: str, key: str, *, quick: bool = False) -> str:
+    """Run an experiment and return a page with its answer, figures, one table and notes."""
     import shutil
     import tempfile
 
     from metabolism.report import get_experiment, run
 
     with tempfile.TemporaryDirectory() as folder:
-        outcome, results = run("mechanisms", out=folder)
+        outcome, results = run(name, out=folder, quick=quick)
         figures = sorted((results / "figures").glob("*.png"))
         for figure in figures:
-            shutil.copy(figure, OUT / f"court_{figure.name}")
+            shutil.copy(figure, OUT / f"{name}_{figure.name}")
     text = [
-        "# The mechanism court",
+        f"# {heading}",
         "",
-        f"**{get_experiment('mechanisms').question}**",
+        f"**{get_experiment(name).question}**",
         "",
-        "`metabolism run mechanisms` writes this verdict with all its tables; here it is as run when this page was "
-        "built.",
+        f"`metabolism run {name}` writes this with all its tables; here it is as run{' with --quick' * quick} when this "
+        "page was built.",
         "",
         *(line + "\n" for line in outcome.answer.splitlines()),
     ]
     for figure in figures:
         title = figure.stem.split("_", 1)[1].replace("_", " ")
-        text += [f"![Figure: {title}](court_{figure.name})", ""]
-    ranking = outcome.tables["ranking"]
-    rows = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in ranking.itertuples(index=False)]
-    return "\n".join(
-        [
-            *text,
-            "## Ranking",
-            "",
-            raw(table(list(ranking.columns), rows)),
-            "## Notes",
-            "",
-            *(f"- {n}" for n in outcome.notes),
-        ]
-    )
+        text += [f"![Figure: {title}]({name}_{figure.name})", ""]
+    shown = outcome.tables[key]
+    rows = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in shown.itertuples(index=False)]
+    text += [f"## {key.replace('_', ' ').capitalize()}", "", raw(table(list(shown.columns), rows)), "## Notes", ""]
+    return "\n".join([*text, *(f"- {n}" for n in outcome.notes)])
 
 
 def commands_page() -> str:

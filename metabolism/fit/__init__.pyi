@@ -1,8 +1,9 @@
 from .adoption import adopt, fit_problems, write_fit
 from .arms import ARMS_TABLES, ArmsFit, fit_arms, write_arms
+from .definition import Definition, read_definition, shipped_fits
 from .left_out import LeftOut, leave_out
 from .moments import Arms, ArmsObjective, arms_fits, read_arms
-from .objective import Definition, Fit, Objective, least_squares, read_definition, relaxed, shipped_fits
+from .objective import Fit, Objective, least_squares, relaxed
 from .posterior import Profile, Sample, profile, profiles, sample
 
 __all__ = [

@@ -251,4 +251,4 @@ def _quantity(
         hours = np.linspace(0.0, week * HOURS_PER_WEEK, 9)
         alive = np.exp(-mortality(people, k[:, None] * hours, hours, values).sum(axis=1))
         return float(alive @ change / alive.sum())
-    return outcome(name, g, design, people, end, week)
+    return outcome(name, g, design, people, week)

@@ -1,4 +1,4 @@
-"""Survival, vital capacity and neurofilament of a cohort as studies print them, for the fit of prognosis."""
+"""Survival and vital capacity of a cohort as studies print them, for the fit of prognosis."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from metabolism.trials import (
     HOURS_PER_WEEK,
     Design,
     Generator,
-    alsfrs_r,
     mortality,
-    rate_score,
     vital_capacity,
 )
 from metabolism.types import Array
@@ -23,11 +21,7 @@ from metabolism.types import Array
 FOLLOWED = 72
 
 
-#: Loss of points a month, since onset, that parts fast from slow in the study of neurofilament.
-FAST = 0.49
-
-
-def outcome(name: str, g: Generator, design: Design, people: dict[str, Any], end: Array, week: float) -> float:
+def outcome(name: str, g: Generator, design: Design, people: dict[str, Any], week: float) -> float:
     """One published number of the selected patients of a cohort; the unit is that of its row.
 
     Parameters
@@ -35,26 +29,16 @@ def outcome(name: str, g: Generator, design: Design, people: dict[str, Any], end
     people : dict
         Selected patients only, with ``life``, a standard exponential each: the hazard at which the patient dies. Keeps
         what several numbers need.
-    end : ndarray
-        Standard normal of each patient: the error of the last rating.
     """
     fvc, rate, units = people["fvc"], people["vc_rate"], people["motor_units"]
     later = units * np.exp(-people["MN_k"] * week * HOURS_PER_WEEK)
     months = week * HOURS_PER_WEEK / HOURS_PER_MONTH
     decline = vital_capacity(fvc, rate, units, later) - fvc
     since = (48 - people["entry_rating"]) / people["onset_months"]
-    nfl = np.log1p(people["MN_k"] / g.model.values["MN_nfl_K"]) + people["nfl_own"]
     if name == "fvc_run_in":
         return float((vital_capacity(fvc, rate, people["entry_units"], units) - fvc).mean())
     if name == "fvc_slope":
         return float(decline.mean() / months)
-    if name == "nfl_ratio":
-        return float(np.exp(nfl)[since > FAST].mean() / np.exp(nfl)[since <= FAST].mean())
-    if name == "nfl_correlation":
-        rated = rate_score(alsfrs_r(later, *g.score_map), people["rater_habit"] + g["rater_sd"] * end)
-        return float(-np.corrcoef(nfl, rated - people["baseline_rating"])[0, 1])
-    if name == "nfl_fvc_r2":
-        return float(np.corrcoef(nfl, decline)[0, 1] ** 2)
     hours = np.arange(0.0, FOLLOWED + 1) * HOURS_PER_MONTH
     if "total" not in people:
         loss = people["MN_k"][:, None] * hours
@@ -77,7 +61,7 @@ def outcome(name: str, g: Generator, design: Design, people: dict[str, Any], end
         return float(np.median(time[early]))
     factors = {"bulbar": people["onset"] == "bulbar", "fvc": -fvc / 10, "slope": since}
     if not name.startswith("log_hr_") or name[7:] not in factors:
-        raise UnknownName("quantity of a cohort", name, ["log_hr_bulbar", "deaths", "fvc_slope", "nfl_ratio"])
+        raise UnknownName("quantity of a cohort", name, ["log_hr_bulbar", "deaths", "fvc_slope", "median"])
     covariates = np.column_stack([np.asarray(v, dtype=float) for v in factors.values()])
     if "coefficients" not in people:
         people["coefficients"] = cox_coefficients(time, reached.any(axis=1), covariates)

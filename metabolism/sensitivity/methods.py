@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.errors import UsageError
+from metabolism.errors import needs
 from metabolism.types import Array
 
 Triple = tuple[Array, Array, Array]
@@ -264,10 +264,8 @@ def _normal(confidence: float) -> float:
 
 
 def _salib(name: str) -> Any:
-    try:
+    with needs("sensitivity", "global sensitivity"):
         return import_module(f"SALib.{name}")
-    except ImportError:
-        raise UsageError("global sensitivity needs SALib: pip install 'als-methionine[sensitivity]'.") from None
 
 
 @contextmanager

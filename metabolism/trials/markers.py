@@ -1,4 +1,4 @@
-"""What else a trial measures: vital capacity, domain scores, King's stage, a linear score, neurofilament.
+"""What else a trial measures: vital capacity, domain scores, King's stage, a linear score.
 
 All follow from what a virtual trial already holds, by the rules of ``models/motor_neuron.ant``: motor units at each
 visit from the true score, vital capacity from the motor units lost, domains from the total and the region of onset. So
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metabolism.trials.disease import HOURS_PER_WEEK, motor_units, vital_capacity
+from metabolism.trials.disease import motor_units, vital_capacity
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def trial_markers(trial: Trial, g: Generator, rng: np.random.Generator) -> dict[
     -------
     dict
         ``vital_capacity`` [% predicted], the `DOMAINS` [points, rated, with sum ``rated``], ``kings_stage``,
-        ``linear_score``, ``nfl`` [multiples of health]: that of the mean loss rate since the visit before.
+        ``linear_score``. Neurofilament is the business of a design's `metabolism.trials.Marker`.
     """
     people, seen = trial.people, np.isfinite(trial.rated)
     first = np.asarray(people["motor_units"])[:, None]
@@ -119,10 +119,6 @@ def trial_markers(trial: Trial, g: Generator, rng: np.random.Generator) -> dict[
     rest = np.nan_to_num(trial.rated) - whole.sum(axis=-1)
     order = np.argsort(np.argsort(whole - parts, axis=-1, kind="stable"), axis=-1, kind="stable")
     whole += order < rest[..., None]
-    hours = np.diff(np.array([0.0, *trial.design.visits])) * HOURS_PER_WEEK
-    rate = -np.diff(np.log(np.concatenate([first, units], axis=1)), axis=1) / hours
-    habit = np.asarray(people["nfl_own"])[:, None]
-    nfl = (1 + rate / g.model.values["MN_nfl_K"]) * np.exp(habit)
-    found = {"vital_capacity": vital, **{d: whole[..., i] for i, d in enumerate(DOMAINS)}, "nfl": nfl}
+    found = {"vital_capacity": vital, **{d: whole[..., i] for i, d in enumerate(DOMAINS)}}
     found |= {"kings_stage": kings_stage(whole).astype(float), "linear_score": linear_score(trial.rated)}
     return {name: np.where(seen, value, np.nan) for name, value in found.items()}

@@ -53,7 +53,7 @@ BODY = (
 
 
 #: Latent numbers of a disease, in order; correlated with those of the body.
-DISEASE = ("k", "entry", "period_run_in", "period_treatment", "noise_entry", "noise_baseline", "rater", "vc", "nfl")
+DISEASE = ("k", "entry", "period_run_in", "period_treatment", "noise_entry", "noise_baseline", "rater", "vc")
 
 
 #: Model parameters that differ log-normally between bodies: parameter, its SD of the logarithm, and its latent number.
@@ -221,7 +221,6 @@ class Generator:
             "baseline_noise": habit + g["rater_sd"] * z["noise_baseline"],
             "rater_habit": habit,
             "vc_rate": g["vc_rate"] * np.where(bulbar, g["vc_bulbar"], 1.0) * np.exp(g["vc_omega"] * z["vc"]),
-            "nfl_own": g["nfl_sd"] * z["nfl"],
         }
 
 

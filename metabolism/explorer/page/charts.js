@@ -47,6 +47,13 @@ export function drawCurve(curve, view, { pinned, points, width, height = 230, ti
   const other = pinned ? pinned.times.map((hour, i) => ({ x: hour / per, y: Math.max(pinned.curves[curve.id].with[i], floor) })).filter((r) => r.x <= rows.at(-1).x) : [];
   const dots = points.map((p) => ({ ...p, x: p.hour / per }));
   const marks = [];
+  if (!curve.log) {
+    // a change of a thousandth must not fill the figure: the axis spans at least a tenth of the level
+    const shown = [data.with, data.without, data.low ?? [], data.high ?? [], other.map((r) => r.y), dots.flatMap((d) => [d.value, d.low ?? d.value, d.high ?? d.value])];
+    const [low, high] = d3.extent(shown.flatMap((values) => d3.extent(values)).filter(Number.isFinite));
+    const lacking = Math.max(0, 0.1 * Math.max(Math.abs(low), Math.abs(high)) - (high - low)) / 2;
+    marks.push(Plot.ruleY([low - lacking, high + lacking], { stroke: "none" }));
+  }
   if (data.low) marks.push(Plot.areaY(rows, { x: "x", y1: "low", y2: "high", fill: "var(--with)", fillOpacity: 0.18 }));
   marks.push(Plot.lineY(rows, { x: "x", y: "without", stroke: "var(--without)", strokeWidth: 1.8, strokeDasharray: "5 4" }));
   if (other.length) marks.push(Plot.lineY(other, { x: "x", y: "y", stroke: "var(--pinned)", strokeWidth: 1.8, strokeDasharray: "2 3" }));

@@ -229,48 +229,44 @@ export class Pool {
         return;
       }
       const plan = { boluses: boluses(contents, regularDoses(contents, doses, grid.at(-1))), settings: [] };
-      // each body twice, side by side in one vector: without the direct path, and with half of it
-      const parameters = new Float64Array(2 * good.length * P);
-      const initial = new Float64Array(2 * good.length * S);
-      const doseScale = new Float64Array(2 * good.length * plan.boluses.length).fill(1);
-      good.forEach((i, n) => {
-        const given = kept(begin + i, plan.boluses.length);
-        for (const k of [0, 1]) {
-          const row = 2 * n + k;
-          parameters.set(here.parameters.subarray(i * P, (i + 1) * P), row * P);
-          initial.set(here.states.subarray(i * S, (i + 1) * S), row * S);
-          const own = parameters.subarray(row * P, (row + 1) * P);
-          own[kernel.parameter.get(contents.disease.elasticity)] = this.beta;
-          own[kernel.parameter.get(contents.disease.maximum)] = k * probe;
-          for (const [name, source] of Object.entries(contents.own_baseline))
-            own[kernel.parameter.get(name)] = here.states[i * S + kernel.state.get(source)];
-          if (given) doseScale.set(given, row * plan.boluses.length);
-        }
-      });
-      const answer = kernel.run({
-        plan,
-        start: 0,
-        end: grid.at(-1),
-        parameters,
-        initial,
-        rtol: this.rtol,
-        doseScale,
-        times: grid,
-        outputs: [contents.disease.units],
-      });
       const rate = contents.person.parameters[kernel.parameter.get(contents.disease.rate)];
       const T = grid.length;
-      good.forEach((i, n) => {
-        const body = begin + i;
-        if (answer.status[2 * n] !== meta.done || answer.status[2 * n + 1] !== meta.done) lost.add(i);
-        for (let t = 0; t < T; t++) {
-          const [own, twin] = [2 * n * T, (2 * n + 1) * T];
-          const plain = Math.log(answer.values[own] / answer.values[own + t]) / rate;
-          const half = Math.log(answer.values[twin] / answer.values[twin + t]) / rate;
-          arm.homocysteine[body * T + t] = plain;
-          arm.direct[body * T + t] = (plain - half) / probe;
-        }
-      });
+      const group = Math.floor(kernel.together / 2);
+      for (let first = 0; first < good.length; first += group) {
+        const some = good.slice(first, first + group);
+        const size = some.length;
+        // each body twice: without the direct path, and with half of it, which shares the course of the drug
+        const parameters = new Float64Array(2 * size * P);
+        const initial = new Float64Array(2 * size * S);
+        const doseScale = new Float64Array(2 * size * plan.boluses.length).fill(1);
+        some.forEach((i, n) => {
+          const given = kept(begin + i, plan.boluses.length);
+          for (const k of [0, 1]) {
+            const row = n + k * size;
+            parameters.set(here.parameters.subarray(i * P, (i + 1) * P), row * P);
+            initial.set(here.states.subarray(i * S, (i + 1) * S), row * S);
+            const own = parameters.subarray(row * P, (row + 1) * P);
+            own[kernel.parameter.get(contents.disease.elasticity)] = this.beta;
+            own[kernel.parameter.get(contents.disease.maximum)] = k * probe;
+            for (const [name, source] of Object.entries(contents.own_baseline))
+              own[kernel.parameter.get(name)] = here.states[i * S + kernel.state.get(source)];
+            if (given) doseScale.set(given, row * plan.boluses.length);
+          }
+        });
+        const outputs = [contents.disease.units];
+        const answer = kernel.run({ plan, start: 0, end: grid.at(-1), parameters, initial, rtol: this.rtol, doseScale, times: grid, outputs, follow: [...some.keys()] });
+        some.forEach((i, n) => {
+          const body = begin + i;
+          const [own, twin] = [n * T, (n + size) * T];
+          if (answer.status[n] !== meta.done || answer.status[n + size] !== meta.done) lost.add(i);
+          for (let t = 0; t < T; t++) {
+            const plain = Math.log(answer.values[own] / answer.values[own + t]) / rate;
+            const half = Math.log(answer.values[twin] / answer.values[twin + t]) / rate;
+            arm.homocysteine[body * T + t] = plain;
+            arm.direct[body * T + t] = (plain - half) / probe;
+          }
+        });
+      }
     });
     this.failed += lost.size;
     for (const i of good) if (!lost.has(i)) this.usable.push(begin + i);
