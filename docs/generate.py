@@ -545,8 +545,8 @@ def run_page(name: str, heading: str, key: str, *, quick: bool = False) -> str:
         "",
         f"**{get_experiment(name).question}**",
         "",
-        f"`metabolism run {name}` writes this with all its tables; here it is as run{' with --quick' * quick} "
-        "when this page was built.",
+        f"`metabolism run {name}` writes this with all its tables; here it is as run{' with --quick' * quick} when the "
+        "page was built.",
         "",
         *(line + "\n" for line in outcome.answer.splitlines()),
     ]
