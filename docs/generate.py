@@ -484,8 +484,8 @@ def living_page() -> str:
         "",
         "**In short.** Two randomised trials in one country. The larger one missed its aim; the later, in early and "
         "moderately fast patients, found the decline over 16 weeks smaller by 1.97 of 48 points (95 % interval 0.44 to "
-        "3.50). Whether the drug slows the disease, lends function for a time, or whether chance helped, is not settled; "
-        "nobody has shown that people live longer. It is approved in Japan and nowhere else that we know of.",
+        "3.50). Whether the drug slows the disease, lends function for a time, or whether chance helped, is not "
+        "settled; nobody has shown that people live longer. It is approved in Japan and nowhere else that we know of.",
         "",
         f"Rows were last looked up on {max(rows['checked'])}. *Moves* says what the row does to the weights of the "
         "model's rival explanations, in percentage points, all other rows kept; [the court](court.md) explains them.",
@@ -530,7 +530,7 @@ def living_page() -> str:
         "",
         *(f"  - {r['experiment']}: {r['information [bit]']:.2f}" for _, r in gains.iterrows()),
         "",
-        "A row is missing or wrong? They stand in `experiments/data/evidence/methylcobalamin.csv`; tell the issue tracker.",
+        "A row is missing or wrong? They stand in `experiments/data/evidence`; tell the issue tracker.",
     ]
     return "\n".join(text)
 
