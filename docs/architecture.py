@@ -23,7 +23,7 @@ TARGET = ROOT / "docs" / "images" / "architecture.svg"
 DECISION = ROOT / "docs" / "decisions" / "0008-rooms.md"
 #: Horizontal place of each room; everything else in the drawing follows from the code.
 PLACES = {
-    **{"cli": 2.5, "explorer": 2.0, "report": 0.5, "court": 0.0, "fit": 1.0, "sensitivity": 3.0},
+    **{"cli": 2.5, "explorer": 2.0, "report": 0.5, "court": 0.0, "fit": 1.0, "sensitivity": 3.0, "ensembles": 3.0},
     **{"trials": 0.0, "cases": 1.0, "exports": 2.0, "sweep": 3.0, "simulation": 1.5, "dosing": 1.5},
     **{"engines": 1.0, "model": 2.0, "sbml": 1.5},
 }

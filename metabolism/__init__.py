@@ -20,6 +20,7 @@ _ROOMS = {
     "trials": "scenarios with_scenario",
     "report": "run experiment Claim Outcome",
     "exports": "export",
+    "ensembles": "ensemble",
 }
 _PUBLIC = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

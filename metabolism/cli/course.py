@@ -109,7 +109,7 @@ def _number(value: float) -> str:
     return "0" if size < 1e-9 else f"{value:.3g}" if size >= 1e9 or size < 1e-4 else f"{value:.4g}"
 
 
-def _cell(values: Array) -> str:
+def cell(values: Array) -> str:
     """One number, or the median of many with their central 90 %."""
     import numpy as np
 
@@ -128,9 +128,9 @@ def _summary(until: float, result: Result, untreated: Result | None, hows: dict[
     for key, how in hows.items():
         curve = result.curves[key] * how.factor
         last = curve[..., -1]
-        row = [f"{how.label} [{how.unit}]", _cell(curve[..., 0]), _cell(last), _cell(last - curve[..., 0])]
+        row = [f"{how.label} [{how.unit}]", cell(curve[..., 0]), cell(last), cell(last - curve[..., 0])]
         if untreated is not None:
-            row.append(_cell(last - untreated.curves[key][..., -1] * how.factor))
+            row.append(cell(last - untreated.curves[key][..., -1] * how.factor))
         rows.append(row)
     heads = ["", "start", f"{name} {until / hours:g}", "change", "against no drug"]
     print_table(heads[: len(rows[0])], rows)
@@ -142,7 +142,7 @@ def _exposure(result: Result, drug: str, label: str, units: str) -> None:
     names = ("Cmax", "tmax", "Ctrough", "Cavg", "AUCtau", "half_life")
     print(f"\n{label} over the last interval, {_span(end - begin)} from {_span(begin)}:")
     heads = [f"{n.replace('_', '-')} [{numbers[n][0]}]" for n in names]
-    print_table(heads, [[_cell(numbers[n][1]) for n in names]], left=0)
+    print_table(heads, [[cell(numbers[n][1]) for n in names]], left=0)
 
 
 def _course(until: float, result: Result, hows: dict[str, Shown], most: int) -> None:
@@ -155,7 +155,7 @@ def _course(until: float, result: Result, hows: dict[str, Shown], most: int) -> 
     keys, blocks = list(hows), -(-len(hows) // most)
     for some in (keys[i * len(keys) // blocks : (i + 1) * len(keys) // blocks] for i in range(blocks)):
         columns = [result.curve(k).at(np.array(printed)) * hows[k].factor for k in some]
-        rows = [[f"{t / hours:g}", *(_cell(c[..., i]) for c in columns)] for i, t in enumerate(printed)]
+        rows = [[f"{t / hours:g}", *(cell(c[..., i]) for c in columns)] for i, t in enumerate(printed)]
         print_table([name, *(f"{hows[k].label} {hows[k].unit}" for k in some)], rows, left=0)
 
 

@@ -241,6 +241,8 @@ def _trial_design(arguments: Arguments) -> int:
             f"--effect '{arguments.effect}': an effect is a share of the loss rate below 1; write e.g. 0.25,0.35 with "
             "decimal points, and commas between effects."
         )
+    # what stops early must show how often it shows what is not there
+    effects = [0.0, *effects] if design.looks is not None and 0 not in effects else effects
     prior = None
     if arguments.prior != "none":
         pair = _values("--prior", arguments.prior, number)

@@ -2,6 +2,7 @@ from .events import Dose, Hold
 from .formulary import measured_as, substance, substances
 from .regimen import Regimen
 from .schedule import named, plan
+from .species import Schedule
 from .tables import read_events
 from .words import WEIGHT, enzymes
 
@@ -10,6 +11,7 @@ __all__ = [
     "Dose",
     "Hold",
     "Regimen",
+    "Schedule",
     "enzymes",
     "measured_as",
     "named",

@@ -8,6 +8,7 @@ from .ensemble.loop.method import RODAS5P
 from .ensemble.run import Run, check_requests
 from .ensemble.slopes import Direction, slopes
 from .ensemble.wasm import wasm_module
+from .foreign import Foreign, load_foreign, typical
 
 __all__ = [
     "RODAS5P",
@@ -15,6 +16,7 @@ __all__ = [
     "Engine",
     "Failure",
     "FastEngine",
+    "Foreign",
     "Kernel",
     "ModelCode",
     "Plan",
@@ -28,9 +30,11 @@ __all__ = [
     "generate_ahead",
     "get_engine",
     "kernel",
+    "load_foreign",
     "part",
     "rest_many",
     "slopes",
     "split",
+    "typical",
     "wasm_module",
 ]

@@ -196,6 +196,8 @@ def _curves() -> list[dict[str, Any]]:
         ("hcy_plasma", "hcy_plasma", "Total homocysteine in plasma", "µmol/L", 1.0, False, "draws"),
         ("cbl_plasma", "cbl_plasma", "Cobalamin in plasma", "nmol/L", 1e3, True, "draws"),
         ("motor_units", "motor_units", "Working motor units", "% of healthy", 100.0, False, "effect"),
+        ("vital_capacity", "vital_capacity", "Vital capacity", "% of predicted", 100.0, False, "effect"),
+        ("nfl", "nfl", "Neurofilament light chain", "times that of health", 1.0, False, "effect"),
         ("mma_plasma", "mma_plasma", "Methylmalonic acid in plasma", "nmol/L", 1e3, False, "draws"),
         ("sam_sah", ["sam_liver", "sah_liver"], "SAM/SAH ratio in liver", "ratio", 1.0, False, "draws"),
         ("holo_tc", "holo_tc", "Holotranscobalamin in plasma", "pmol/L", 1e6, True, "draws"),

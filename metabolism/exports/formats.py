@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 from metabolism.dosing import Regimen
@@ -42,19 +43,14 @@ def _code(language: str) -> Callable[[_Request], str]:
     return render
 
 
-def _level(name: str) -> Callable[[_Request], str]:
-    return lambda request: request.sbml(name)
-
-
 #: Formats that are one text file, by the function that gives the text.
 _TEXTS: dict[str, Callable[[_Request], str]] = {
-    **{name: _level(name) for name in LEVELS},
+    **{name: methodcaller("sbml", name) for name in LEVELS},
     "antimony": lambda request: antimony_from_sbml(request.sbml()),
     **{name: _code(name) for name in ("python", "julia", "r", "latex", "markdown")},
     "report": lambda request: model_report(request.model),
     "parameters": lambda request: parameters_csv(request.model),
 }
-
 
 #: What each format is, in the words of the help text.
 FORMATS = {
@@ -100,10 +96,6 @@ def export(
         Initial values: the resting state of this model, or the table's.
     force : bool
         Overwrite an existing file.
-
-    Returns
-    -------
-    Path
 
     Raises
     ------

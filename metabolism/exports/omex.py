@@ -21,8 +21,8 @@ from xml.sax.saxutils import escape, quoteattr
 from metabolism.data import models_dir
 from metabolism.dosing import Regimen
 from metabolism.exports.sbml import described, from_zero, sbml_text
-from metabolism.model import COLUMNS, Model, model_settings, read_annotations, titles
-from metabolism.plotting import COLOURS, axis_label, new_figure, save_figure
+from metabolism.model import COLUMNS, Model, model_settings, titles
+from metabolism.plotting import save_figure
 from metabolism.simulation import DEFAULT_OUTPUTS, simulate
 from metabolism.units import label
 
@@ -230,18 +230,8 @@ def _curves_csv(result: Result) -> str:
 
 
 def _figure(result: Result) -> bytes:
-    names = {key: row["name"] for key, row in read_annotations().items() if row["name"]}
-    figure, axes = new_figure(2, 2, width=9.4, height=6.0)
-    panels = ("hcy_plasma", "cbl_plasma", "mma_plasma", "alsfrs_r")
-    for ax, name in zip(axes.ravel(), panels, strict=True):
-        curve = result[name]
-        ax.plot(curve["time"] / 24, curve, color=COLOURS["blue"])
-        ax.set_xlabel("time [d]")
-        unit = "points" if name == "alsfrs_r" else curve.attrs["units"]
-        ax.set_ylabel(axis_label(names.get(name, curve.attrs["long_name"]), unit))
-    axes[0, 1].set_yscale("log")
     with tempfile.TemporaryDirectory() as folder:
-        save_figure(figure, Path(folder) / "curves")
+        save_figure(result.plot(("hcy_plasma", "cbl_plasma", "mma_plasma", "alsfrs_r")), Path(folder) / "curves")
         return (Path(folder) / "curves.png").read_bytes()
 
 

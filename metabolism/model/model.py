@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from metabolism.model import catalogue
 from metabolism.model.build import built_sbml, model_settings
 from metabolism.model.parameters import Parameter, ParameterTable, check_value, parameter_table, read_set
 from metabolism.model.sources import citations
-from metabolism.sbml import Equations, read_equations
+from metabolism.sbml import Equations, KineticModel, read_equations
 from metabolism.types import Array
 from metabolism.units import label
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(KineticModel):
     """An immutable model: one structure (SBML text) and one set of values.
 
     Attributes
@@ -130,25 +129,13 @@ class Model:
         return citations(key for name in names or self.table for key in self.table[name].keys)
 
     @property
-    def resting(self) -> tuple[str, ...]:
-        """States that come to rest, in solver order; the others accumulate or are lost."""
-        return tuple(s for s in equations(self).states if s not in self.not_at_rest)
-
-    @property
     def scale(self) -> Array:
         """Physiological size of each state, in solver order [state unit]."""
         return np.array([self.table[s].scale for s in equations(self).states])
 
-    @property
-    def structure_hash(self) -> str:
-        """SHA-256 of the SBML text at nominal values: the same for every patient."""
-        return hashlib.sha256(self.sbml.encode()).hexdigest()
-
-    @property
-    def parameter_hash(self) -> str:
-        """SHA-256 of all values of this model."""
-        text = "\n".join(f"{k}={v!r}" for k, v in sorted(self.values.items()))
-        return hashlib.sha256(text.encode()).hexdigest()
+    def title(self, name: str) -> str:
+        """Name of a quantity for people; its id where it has none."""
+        return self.table[name].name if name in self.table else name
 
     def with_set(self, name: str) -> Model:
         """Return a new model with a named parameter set applied.
@@ -178,7 +165,7 @@ class Model:
             set_ids=MappingProxyType({**self.set_ids, **dict.fromkeys(overrides.values, f"set '{name}'")}),
         )
 
-    def with_values(self, values: Mapping[str, float | str] | None = None, **named: float | str) -> Model:
+    def with_values(self, values: Mapping[str, Any] | None = None, **named: Any) -> Self:
         """Return a new model with some values changed.
 
         Parameters
@@ -234,7 +221,7 @@ def load(name: str = "als_methionine") -> Model:
     return Model(name, built_sbml(table), table, tuple(settings["not_at_rest"]))
 
 
-def equations(model: Model) -> Equations:
+def equations(model: KineticModel) -> Equations:
     """Return the equations of a model (read once per structure).
 
     >>> "hcy_plasma" in equations(load()).states

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metabolism.data import experiments_dir
 from metabolism.errors import MetabolismError, OutputError
 from metabolism.files import render, write_text
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("metabolism")
 
-#: Rows of a table that are printed; the file has all of them.
-SHOWN_ROWS = 20
+#: A table of more rows or columns is raw: a report links its file and does not print it.
+SHOWN_ROWS, SHOWN_COLUMNS = 20, 8
 
 #: What can be said of a claim. Numbers that were fitted or put in agree by construction and are counted apart.
 WORDS = ("holds", "by construction", "finding", "known gap", "fails")
@@ -74,7 +76,8 @@ def write_index(out: Path, questions: Mapping[str, str], gaps: Mapping[str, str]
     for name in sorted({*questions, *_experiments(out)}):
         finished = finished_runs(out / name)
         if finished:
-            runs.append(read_run(finished[-1], gaps, previous_run(finished[-1])))
+            run = read_run(finished[-1], gaps, previous_run(finished[-1]))
+            runs.append(run | {"base": f"{name}/{finished[-1].name}/"})
         else:
             waiting[name] = questions[name]
     if not runs:
@@ -144,15 +147,19 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
         with suppress(OSError, ValueError):
             old = pd.read_csv(previous / "tables" / path.name) if previous else None
         tables.append(_table(path.stem, pd.read_csv(path), old))
+    with (experiments_dir() / "captions.toml").open("rb") as handle:
+        captions = tomllib.load(handle).get(manifest["experiment"], {})
     # in the order the experiment gave them, not of the alphabet
     order = {name: i for i, name in enumerate(manifest.get("tables", []))}
     tables.sort(key=lambda t: order.get(t["name"], len(order)))
     return {
         "id": manifest["experiment"],
+        "base": "",
         "manifest": manifest,
         "claims": [_claim(manifest["experiment"], key, c, gaps, before) for key, c in manifest["claims"].items()],
-        "figures": [_figure(p) for p in sorted((folder / "figures").glob("*.svg"))],
-        "tables": tables,
+        "figures": [_figure(p, captions.get(p.stem)) for p in sorted((folder / "figures").glob("*.svg"))],
+        "tables": [t for t in tables if not t["raw"]],
+        "raw": [t for t in tables if t["raw"]],
         "changes": _changes(manifest, before) if before else [],
         "previous": before["created"] if before else "",
     }
@@ -203,7 +210,8 @@ def _table(name: str, table: pd.DataFrame, old: pd.DataFrame | None) -> dict[str
         rows.append(cells)
     changed = sum(bool(c.before) for r in rows for c in r)
     note = f"{changed} values changed" if changed else "its shape changed" if old is not None and not comparable else ""
-    about = {"name": name, "title": _title(name), "columns": list(table.columns)}
+    about: dict[str, Any] = {"name": name, "title": _title(name), "columns": list(table.columns)}
+    about["raw"] = len(table) > SHOWN_ROWS or len(table.columns) > SHOWN_COLUMNS
     return about | {"rows": rows, "length": len(table), "note": note}
 
 
@@ -232,14 +240,14 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _figure(path: Path) -> dict[str, str]:
+def _figure(path: Path, caption: str | None) -> dict[str, str]:
     """Return one figure: its PNG embedded, or, if it was drawn as SVG alone, the drawing itself."""
     png, title = path.with_suffix(".png"), _title(path.stem)
     if not png.is_file():
         html = f'<div class="scroll">{path.read_text(encoding="utf-8")}</div>'
     else:
-        html = f'<img alt="{escape(title)}" src="data:image/png;base64,{base64.b64encode(png.read_bytes()).decode()}">'
-    return {"name": path.stem, "title": title, "html": html}
+        html = f'<img alt="{escape(caption or title)}" src="data:image/png;base64,{base64.b64encode(png.read_bytes()).decode()}">'
+    return {"name": path.stem, "title": title, "caption": caption or f"{title}.", "html": html}
 
 
 def _render(template: str, **values: Any) -> str:

@@ -12,6 +12,7 @@ from .endpoints import (
     terminal_slope,
     time_of_peak,
 )
+from .files import agreement
 from .observed import Overlay, overlay
 from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
@@ -30,6 +31,7 @@ __all__ = [
     "Shown",
     "SteadyState",
     "Study",
+    "agreement",
     "area",
     "area_of",
     "clock",

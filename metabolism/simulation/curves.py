@@ -57,6 +57,20 @@ def panel_times(start: float, changes: Sequence[float], end: float) -> Array:
     return np.unique(np.concatenate(pieces))
 
 
+#: Equal steps of a run whose clock is not known.
+STEPS = 200
+
+
+def plain_times(start: float, changes: Sequence[float], end: float) -> Array:
+    """Return `STEPS` equal steps, and around every change the point just before it and its own.
+
+    >>> plain_times(0.0, [0.25], 100.0)[[0, 1, 2, 3, -1]]
+    array([  0.  ,   0.25,   0.25,   0.5 , 100.  ])
+    """
+    inner = np.array([t for t in changes if start < t < end])
+    return np.unique(np.concatenate([np.linspace(start, end, STEPS + 1), inner, np.nextafter(inner, -np.inf)]))
+
+
 def _offsets(gap: float, longest: float) -> Array:
     """Points of the panels of one stretch, without its end [h]."""
     knots = [0.0]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName, UsageError
-from metabolism.sbml import Equations
+from metabolism.sbml import KineticModel
 from metabolism.simulation.curves import PANELS, Curve
 from metabolism.types import Array
 
@@ -74,8 +74,8 @@ KINDS = {
     "max": Kind(("max",)),
     "min": Kind(("min",)),
     "mean": Kind(("auc",), lambda span, area: area / span),
-    "auc": Kind(("auc",), unit="{} h"),
-    "time_above": Kind(("time_above",), unit="h"),
+    "auc": Kind(("auc",), unit="{} {time}"),
+    "time_above": Kind(("time_above",), unit="{time}"),
 }
 
 
@@ -368,9 +368,10 @@ class Endpoint:
         """Ids of the outputs it needs."""
         return (self.output, self.over) if self.over else (self.output,)
 
-    def unit(self, system: Equations) -> str:
+    def unit(self, model: KineticModel) -> str:
         """Return the unit of the number."""
-        return KINDS[self.kind].unit.format("dimensionless" if self.over else system.units[self.output])
+        own = "dimensionless" if self.over else model.units.get(self.output, "")
+        return KINDS[self.kind].unit.format(own, time=model.time_unit).strip()
 
     @property
     def parts(self) -> list[Part]:

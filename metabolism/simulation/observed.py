@@ -11,7 +11,7 @@ import numpy as np
 
 from metabolism.errors import InvalidValue
 from metabolism.simulation.result import Result
-from metabolism.simulation.views import CLINICAL, clock, shown
+from metabolism.simulation.views import clock, shown
 from metabolism.tables import check_head, column, read_table
 from metabolism.types import Array
 from metabolism.units import magnitude
@@ -49,22 +49,23 @@ class Overlay:
         """
         import pandas as pd
 
-        rows = {}
-        for name, part in self.residuals.groupby("output", sort=False):
-            left, seen = part["residual"], part["observed"]
-            spread = float(((seen - seen.mean()) ** 2).sum())
-            with np.errstate(invalid="ignore", divide="ignore"):
-                fold = np.abs(np.log(seen / part["predicted"]))
-            rows[name] = {
-                "n": len(part),
-                "bias": left.mean(),
-                "rmse": float(np.sqrt((left**2).mean())),
-                "r2": 1 - float((left**2).sum()) / spread if spread else np.nan,
-                "gmfe": float(np.exp(fold.mean())),
-                "within_twofold": float((fold <= np.log(2)).mean()),
-                "unit": part["unit"].iloc[0],
-            }
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("output")
+        rows: dict[str, tuple[Any, ...]] = {}
+        for name in self.residuals["output"].unique():
+            seen, said, left, unit = (
+                self._of(name)[c].to_numpy() for c in ("observed", "predicted", "residual", "unit")
+            )
+            with np.errstate(all="ignore"):
+                fold, square = np.abs(np.log(seen / said)), (left**2).mean()
+                rows[name] = (
+                    len(left),
+                    left.mean(),
+                    np.sqrt(square),
+                    1 - square / (seen.var() or np.nan),
+                    np.exp(fold.mean()),
+                )
+            rows[name] += ((fold <= np.log(2)).mean(), unit[0])
+        columns = ["n", "bias", "rmse", "r2", "gmfe", "within_twofold", "unit"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("output")
 
     def plot(self, *, units: str = "clinical", title: str | None = None) -> Figure:
         """Draw the observations, with one sd where there is one, on the curves of their outputs."""
@@ -171,10 +172,9 @@ def overlay(result: Result, data: pd.DataFrame | str | Path) -> Overlay:
     if not ((times >= begin) & (times <= end)).all():
         raise InvalidValue(f"{where} has a time outside the run, which covers {begin:g} to {end:g} h; run longer.")
     names = result.chosen([str(cell) for cell in cells["output"]])
-    given = cells.get("unit", [""] * len(names))
-    units = {(n, str(u).strip()) for n, u in zip(names, given, strict=True)}
-    factors = {pair: _factor(result, *pair) for pair in units}
-    scale = np.array([factors[n, str(u).strip()] for n, u in zip(names, given, strict=True)])
+    pairs = [(n, str(u).strip()) for n, u in zip(names, cells.get("unit", [""] * len(names)), strict=True)]
+    factors = {pair: _factor(result, *pair) for pair in set(pairs)}
+    scale = np.array([factors[pair] for pair in pairs])
     table = pd.DataFrame(
         {"patient": _patients(result, cells.get("patient"), len(names)), "output": names, "time": times}
     )
@@ -200,29 +200,23 @@ def _hours(cell: Any) -> float:
 def _factor(result: Result, name: str, unit: str) -> float:
     """What one of a unit is in the unit of the model."""
     own = result.units[name]
-    if unit in ("", own, shown(name, own, "model").unit):
-        return 1.0
-    if name in CLINICAL and unit == CLINICAL[name].unit:
-        return 1 / CLINICAL[name].factor
-    return magnitude(f"1 {unit}", own, f"unit of {name}")
+    known = {"": 1.0, own: 1.0} | {h.unit: 1 / h.factor for h in (shown(name, own), shown(name, own, "model"))}
+    return known[unit] if unit in known else magnitude(f"1 {unit}", own, f"unit of {name}")
 
 
 def _patients(result: Result, cells: Sequence[Any] | None, rows: int) -> Any:
     count = result.manifest["patients"] or 1
-    if cells is None:
-        # -1: nobody in particular
-        return np.full(rows, 0 if count == 1 else -1)
-    found = column(cells, "patient")
-    if not np.isin(found, np.arange(count)).all():
+    # -1: nobody in particular
+    found = np.full(rows, 0.0 if count == 1 else -1.0) if cells is None else column(cells, "patient")
+    if cells is not None and not np.isin(found, np.arange(count)).all():
         raise InvalidValue(f"column 'patient' must hold whole numbers from 0 to {count - 1}, the rows of the run.")
     return found.astype(int)
 
 
 def _predicted(result: Result, table: pd.DataFrame) -> Array:
-    found = np.empty(len(table))
+    found, who = np.empty(len(table)), table["patient"].to_numpy()
     for name in table["output"].unique():
         rows = np.flatnonzero(table["output"] == name)
         people = np.atleast_2d(result.curve(name).at(table["time"].to_numpy()[rows]))
-        who = table["patient"].to_numpy()[rows]
-        found[rows] = np.where(who < 0, np.nanmedian(people, axis=0), people[who, np.arange(len(rows))])
+        found[rows] = np.where(who[rows] < 0, np.nanmedian(people, axis=0), people[who[rows], np.arange(len(rows))])
     return found

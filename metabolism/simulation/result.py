@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metabolism.dosing import Regimen
-from metabolism.errors import InvalidValue, OutputError, UnknownName
+from metabolism.errors import InvalidValue, OutputError, UnknownName, UsageError
 from metabolism.files import write_atomically
 from metabolism.simulation.curves import PANELS, Curve
 from metabolism.simulation.endpoints import summary
@@ -103,15 +103,10 @@ class Result:
     @property
     def arm(self) -> str:
         """The regimen in words."""
-        return str(self._plain.manifest["regimen"]) or "no dose"
+        return str(self._plain.manifest["regimen"])
 
     def chosen(self, outputs: str | Sequence[str] | None = None) -> list[str]:
-        """Return the outputs meant: all without any named.
-
-        Raises
-        ------
-        UnknownName
-        """
+        """Return the outputs meant, all without any named; a name that is none of them is refused."""
         names = [outputs] if isinstance(outputs, str) else list(outputs or self.outputs)
         for name in names:
             if name not in self.outputs:
@@ -169,11 +164,9 @@ class Result:
         """Return `band` of every output as a table with columns ``<output> low``, ``median`` and ``high``."""
         import pandas as pd
 
-        columns: dict[str, Any] = {"time": self.data["time"].values}
-        for name in self.outputs:
-            found = self.band(name, level)
-            columns |= {f"{name} {part}": found[part].values for part in ("low", "median", "high")}
-        return pd.DataFrame(columns)
+        bands = {name: self.band(name, level) for name in self.outputs}
+        parts = {f"{name} {part}": found[part].values for name, found in bands.items() for part in found}
+        return pd.DataFrame({"time": self.curves["time"], **parts})
 
     def frame(self) -> pd.DataFrame:
         """Return the outputs as a tidy table, one row per time (and patient)."""
@@ -197,19 +190,19 @@ class Result:
         times, parts = self.curves["time"], []
         for name in self.outputs:
             how, values = shown(name, self.units[name], units), np.atleast_2d(self.curves[name])
-            part = pd.DataFrame({"patient": np.repeat(np.arange(len(values)), len(times)), "arm": self.arm})
-            part["time"], part["output"] = np.tile(times, len(values)), name
-            part["value"], part["unit"] = values.ravel() * how.factor, how.unit
-            parts.append(part)
+            who, when = np.repeat(np.arange(len(values)), len(times)), np.tile(times, len(values))
+            columns = {
+                "patient": who,
+                "arm": self.arm,
+                "time": when,
+                "output": name,
+                "value": values.ravel() * how.factor,
+            }
+            parts.append(pd.DataFrame({**columns, "unit": how.unit}))
         return pd.concat(parts, ignore_index=True)
 
     def nca(
-        self,
-        output: str = "cbl_plasma",
-        window: tuple[float, float] | None = None,
-        *,
-        units: str = "model",
-        interval: float = 0.9,
+        self, output: str = "cbl_plasma", window: tuple[float, float] | None = None, *, units: str = "model"
     ) -> pd.DataFrame:
         """Return the exposure over a dosing interval, of the curve as it is measured, endogenous share included.
 
@@ -219,15 +212,13 @@ class Result:
         window : (float, float), optional
             Begin and end [h]; by default from the last dose of a cobalamin to when the next would follow.
         units : {"model", "clinical"}
-        interval : float
-            Probability between ``low`` and ``high`` over the patients.
 
         Returns
         -------
         DataFrame
             Cmax, Cmin, Ctrough (just before the next dose), Cavg, AUCtau, tmax (since the begin of the window) and the
             half-life of the rise above the value at time 0, by the rules of `metabolism.endpoints`: ``unit``,
-            ``median``, ``low``, ``high`` and ``n``. The window is in ``attrs["window"]`` [h].
+            ``median`` and central 90 % of the patients, ``n``. The window is in ``attrs["window"]`` [h].
 
         Raises
         ------
@@ -241,7 +232,7 @@ class Result:
         'pmol/L h'
         """
         (begin, end), read = self.exposure(output, window, units=units)
-        found = summary([(name, unit, values) for name, (unit, values) in read.items()], interval)
+        found = summary([(name, unit, values) for name, (unit, values) in read.items()], 0.9)
         found.attrs["window"] = (begin, end)
         return found
 
@@ -249,8 +240,12 @@ class Result:
         self, output: str = "cbl_plasma", window: tuple[float, float] | None = None, *, units: str = "model"
     ) -> tuple[tuple[float, float], dict[str, tuple[str, Array]]]:
         """Return the window [h], and of each number of `nca` its unit and one value, or one per patient."""
+        if self._plain.foreign:
+            raise UsageError(
+                "exposure is read between doses of our own model; ask for endpoints of a model from a file."
+            )
         curve, times = self.curve(output), self.curves["time"]
-        doses = Regimen.parse(self.arm if self._plain.manifest["regimen"] else "none").until(times[-1]).doses
+        doses = Regimen.parse(self.arm).until(times[-1]).doses
         begin, end = window or last_interval(doses, float(times[-1]))
         if not times[0] <= begin < end <= times[-1]:
             raise InvalidValue(
@@ -258,7 +253,9 @@ class Result:
             )
         how = shown(output, self.units[output], units)
         read = exposure(curve, begin, end).items()
-        return (begin, end), {n: (u.format(how.unit), v * (how.factor if "{}" in u else 1.0)) for n, (u, v) in read}
+        return (begin, end), {
+            n: (u.format(how.unit, time="h"), v * (how.factor if "{}" in u else 1.0)) for n, (u, v) in read
+        }
 
     def plot(
         self,
@@ -295,7 +292,8 @@ class Result:
         times, many = self.curves["time"], self._plain.manifest["patients"]
         return (
             f"<Result: {self.arm}; {'1 patient' if many is None else f'{many} patients'}, "
-            f"{times[0]:g} to {times[-1]:g} h, {len(times)} times; {', '.join(self.outputs)}>"
+            f"{times[0]:g} to {times[-1]:g}{self._plain.time_unit and ' '}{self._plain.time_unit}, {len(times)} times; "
+            f"{', '.join(self.outputs)}>"
         )
 
     def _repr_html_(self) -> str:
@@ -303,7 +301,8 @@ class Result:
 
         import pandas as pd
 
-        ends = {n: (shown(n, self.units[n]), np.atleast_2d(self.curves[n])[:, [0, -1]]) for n in self.outputs}
+        units = "model" if self._plain.foreign else "clinical"
+        ends = {n: (shown(n, self.units[n], units), np.atleast_2d(self.curves[n])[:, [0, -1]]) for n in self.outputs}
         rows = {f"{h.label} [{h.unit}]": np.nanmedian(v * h.factor, axis=0) for h, v in ends.values()}
         table = pd.DataFrame(rows, index=["start", "end"]).T.assign(change=lambda t: t["end"] - t["start"])
         return f"<p>{html.escape(repr(self).split(';')[0].strip('<'))}</p>{table.to_html(float_format='{:.4g}'.format)}"

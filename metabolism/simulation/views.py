@@ -54,12 +54,22 @@ _ROWS = 9
 
 
 class Plain(NamedTuple):
-    """What a result is before xarray wakes: ``time`` [h] and outputs as arrays, units, manifest, and how it is kept."""
+    """What a result is before xarray wakes: ``time`` and outputs as arrays, units, manifest, and how it is kept."""
 
     curves: Mapping[str, Array]
     units: Mapping[str, str]
     manifest: Mapping[str, Any]
     panels: bool
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is of a model from a file, in the file's own names and units."""
+        return "time_unit" in self.manifest
+
+    @property
+    def time_unit(self) -> str:
+        """Unit of the times; empty where a file does not say."""
+        return str(self.manifest.get("time_unit", "h"))
 
 
 def clock(until: float) -> tuple[str, float, list[float]]:
@@ -118,31 +128,39 @@ def exposure(curve: Curve, begin: float, end: float) -> dict[str, tuple[str, Arr
 
 def draw(arms: Mapping[str, Plain], names: Sequence[str], *, units: str, level: float, title: str) -> Figure:
     """Draw outputs over time, a panel each, an arm in each colour; many patients as median and central interval."""
-    from metabolism.plotting import COLOURS, new_figure, style
+    from metabolism.plotting import COLOURS, axis_label, new_figure, style
 
     first = next(iter(arms.values()))
-    columns, end = min(3, len(names)), max(float(arm.curves["time"][-1]) for arm in arms.values())
-    clock_name, hours, _ = clock(end)
+    columns, end = (
+        2 if len(names) == 4 else min(3, len(names)),
+        max(float(arm.curves["time"][-1]) for arm in arms.values()),
+    )
+    clock_name, hours, _ = (first.time_unit, 1.0, []) if first.foreign else clock(end)
+    units, many = ("model", "") if first.foreign else (units, "" if clock_name == "h" else "s")
     rows = math.ceil(len(names) / columns)
     with style():
         figure, axes = new_figure(rows, columns, width=1.2 + 3.3 * columns, height=0.6 + 2.5 * rows)
         panels: list[Axes] = list(np.atleast_1d(axes).ravel())
         for panel, name in zip(panels, names, strict=False):
             how = shown(name, first.units[name], units)
-            bounds: list[Array] = []
+            drawn: list[Array] = []
             for (arm, result), colour in zip(arms.items(), COLOURS.values(), strict=False):
                 times, values = result.curves["time"] / hours, result.curves[name] * how.factor
                 if values.ndim > 1:
                     low, values, high = np.nanquantile(values, [(1 - level) / 2, 0.5, (1 + level) / 2], axis=0)
                     panel.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0)
                 panel.plot(times, values, color=colour, linewidth=1.5, label=arm)
-                bounds.append(values)
-            if min(map(np.nanmin, bounds)) > 0 and max(map(np.nanmax, bounds)) > 50 * min(map(np.nanmin, bounds)):
+                drawn.append(values)
+            bottom, top = min(map(np.nanmin, drawn)), max(map(np.nanmax, drawn))
+            if bottom > 0 and top > 50 * bottom:
                 panel.set_yscale("log")
             else:
                 panel.ticklabel_format(useOffset=False)
+            # what is constant but for rounding shall not look like a course
+            if top - bottom < 1e-6 * abs(top):
+                panel.set_ylim(0.9 * bottom, 1.1 * top)
             panel.set_ylabel(f"{how.label} [{how.unit}]")
-            panel.set_xlabel(f"time [{clock_name}{'' if clock_name == 'h' else 's'}]")
+            panel.set_xlabel(axis_label("time", f"{clock_name}{many}"))
         for panel in panels[len(names) :]:
             panel.remove()
         if len(arms) > 1:

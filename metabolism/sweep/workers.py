@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from metabolism.dosing import Regimen
+from metabolism.dosing import Regimen, Schedule
 from metabolism.errors import InvalidValue, MetabolismError, UsageError, needs
-from metabolism.model import Model
 from metabolism.progress import Progress, show, silent, unseen
+from metabolism.sbml import KineticModel
 from metabolism.simulation import Study, code_versions, make_study
 from metabolism.sweep.samples import Grid, Table, as_samples
 from metabolism.sweep.store import Store, Sweep, open_store
@@ -37,9 +37,9 @@ CONNECT = 10.0
 
 
 def scan(
-    model: Model,
+    model: KineticModel,
     design: Any,
-    regimen: Regimen | str | None = None,
+    regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
     endpoints: Sequence[str] | None = None,
@@ -54,7 +54,7 @@ def scan(
 
     Parameters
     ----------
-    model : Model
+    model : KineticModel
     design : mapping, DataFrame, xarray.Dataset, path, Grid or Table
         A mapping of parameter id to values is a grid of all combinations, the last one varying fastest; a table is
         one run per row (samples, posterior draws, patients); or a ``.csv`` or ``.parquet`` file [model units].
@@ -90,7 +90,7 @@ def scan(
         For a request, design or store that does not fit, before anything runs.
     """
     study = make_study(model, regimen, until, endpoints, **options)
-    chosen = as_samples(design, study.inputs())
+    chosen = as_samples(design, study.inputs(), 0.0 if model.bounded else -np.inf)
     clash = set(chosen.names) & {e.text for e in study.endpoints}
     if clash:
         raise InvalidValue(f"'{clash.pop()}' is both a parameter and an endpoint; write the endpoint out.")

@@ -147,6 +147,13 @@ def test_a_plot_has_a_panel_per_output_and_a_line_per_arm(run, many):
         run.plot("hcy")
 
 
+def test_rounding_does_not_look_like_a_course(model):
+    figure = mb.simulate(model, None, "16 weeks", outputs=["hcy_plasma", "motor_units"]).plot()
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert high - low > 0.1 * axes.lines[0].get_ydata()[0]
+
+
 # --- observations ------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,6 @@ import pytest
 
 import metabolism as mb
 from metabolism.errors import InvalidValue, UnknownName
-from metabolism.trials.design import JETALS_RUN_IN
 from metabolism.trials.effects import direct_maximum
 from metabolism.trials.patients import (
     BODY,
@@ -24,6 +23,7 @@ from metabolism.trials.patients import (
 )
 from metabolism.trials.pool import STEP, bodies, slowing, untreated
 from metabolism.trials.screening import observe
+from metabolism.trials.sections import JETALS_RUN_IN
 
 
 @pytest.fixture(scope="module")

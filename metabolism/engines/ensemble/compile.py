@@ -11,6 +11,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
+from ctypes.util import find_library
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ import numpy as np
 
 from metabolism.engines.ensemble.cache import _entry, _key, _log, _read, _write, shipped, source
 from metabolism.sbml import Equations
+
+#: How hard the compiler tries: machine code, and the passes before it.
+LEVELS = (2, 2)
 
 _kernels: dict[str, Kernel] = {}
 
@@ -59,6 +63,10 @@ class Kernel:
         What is integrated, one after the other: the whole model, or a part and then what it drives.
     newton : callable
         Compiled function of two addresses: context and work memory.
+    settle : callable
+        The same, for what ends steps where it changes; only if there is any.
+    held : int
+        How many things end steps where they change.
     tail : int
         Vectors a worker needs besides those for outputs and endpoints.
     per_code : int
@@ -73,6 +81,8 @@ class Kernel:
     derived: dict[str, list[int]]
     parts: list[Part]
     newton: Entry
+    settle: Entry
+    held: int
     _owner: Any
 
     def memory(self, codes: int = 0, requests: int = 0) -> tuple[Any, int]:
@@ -101,7 +111,7 @@ def _load(equations: Equations) -> Kernel:
     features = llvm.get_host_cpu_features()
     lanes = _lanes(features)
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=2, jit=True
+        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=LEVELS[0], jit=True
     )
     key = _key(source(equations), machine.triple, lanes)
     place = _entry(key)
@@ -114,6 +124,10 @@ def _load(equations: Equations) -> Kernel:
         if place:
             _write(place, key, *found)
     meta, code = found
+    library = find_library("m")
+    if library:
+        # rarer functions are those of the C library
+        llvm.load_library_permanently(library)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -123,7 +137,10 @@ def _load(equations: Equations) -> Kernel:
         return kind(engine.get_function_address(name))
 
     parts = [Part(entry(p["run"]), p["states"], p["inputs"]) for p in meta["parts"]]
-    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), engine)
+    settle = entry("settle" if meta["held"] else "newton")
+    return Kernel(
+        lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), settle, meta["held"], engine
+    )
 
 
 def _lanes(features: dict[str, bool]) -> int:
@@ -145,7 +162,7 @@ def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, An
     meta, text = made
     parsed = llvm.parse_assembly(text)
     parsed.triple = machine.triple
-    options = llvm.PipelineTuningOptions(speed_level=2)
+    options = llvm.PipelineTuningOptions(speed_level=LEVELS[1])
     # how far a loop is unrolled depends on the lanes, and then so does which products are fused with a sum
     options.loop_unrolling = False
     passes = llvm.create_pass_builder(machine, options)

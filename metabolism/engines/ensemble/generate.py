@@ -14,9 +14,11 @@ from metabolism.engines.ensemble.cache import ship, shipped, source
 from metabolism.engines.ensemble.code.cascade import part, split
 from metabolism.engines.ensemble.code.kernel import ModelCode
 from metabolism.engines.ensemble.code.newton import emit_newton
+from metabolism.engines.ensemble.code.switches import switches
 from metabolism.engines.ensemble.layout import NODES
 from metabolism.engines.ensemble.loop.driver import Driver
 from metabolism.engines.ensemble.loop.method import RODAS5P
+from metabolism.engines.ensemble.loop.turns import emit_settle
 from metabolism.sbml import Equations
 
 #: Patients per vector on the processors there are: SSE2 or NEON, AVX2, AVX-512.
@@ -28,9 +30,10 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
     module = ir.Module("metabolism")
     module.triple = triple
     index = {s: i for i, s in enumerate(equations.states)}
-    found = split(equations)
+    turns = bool(switches(equations).guards)
+    found = None if turns else split(equations)
     whole = ModelCode(equations, module, lanes, outputs=found is None)
-    tails = [emit_newton(whole)]
+    tails = [emit_newton(whole), *([emit_settle(whole)] if turns else [])]
     parts = []
     if found is None:
         tails.append(Driver(whole, RODAS5P).tail)
@@ -47,6 +50,7 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
         for name, expression in equations.expanded.items()
     }
     meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
+    meta["held"] = len(whole.switches.held)
     return meta, str(module)
 
 

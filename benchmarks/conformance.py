@@ -1,0 +1,252 @@
+"""The SBML Test Suite, semantic cases, through our engines: one line per case, and a page that names every loss.
+
+    make conformance SUITE=path/to/sbml-test-suite
+
+The suite (https://github.com/sbmlteam/sbml-test-suite, LGPL) is not part of this repository; only its case numbers and
+what became of them are. Each case runs in a process of its own with limits of time and memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import os
+import random
+import re
+import resource
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+#: Limits of the process of one case: CPU time and memory; and how much longer it may take on a busy machine.
+SECONDS, MEGABYTES, BUSY = 120, 8000, 10
+
+#: Questions after which a process is begun afresh.
+RECYCLED = 100
+
+
+class Row(NamedTuple):
+    """What became of a case: right, wrong, refused, failed, crash or hang; and whether libRoadRunner agrees."""
+
+    case: str
+    outcome: str
+    compared: str
+    reason: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case of the suite: what to run, what to read, and what is right."""
+
+    id: str
+    folder: Path
+    tags: tuple[str, ...]
+    settings: dict[str, str]
+
+    @property
+    def model(self) -> Path:
+        """The newest level and version of the model that the case has."""
+        return max(self.folder.glob("*-sbml-l[23]v?.xml"), key=lambda path: path.name)
+
+    def listed(self, name: str) -> tuple[str, ...]:
+        """A list of the settings."""
+        return tuple(v.strip() for v in self.settings.get(name, "").split(",") if v.strip())
+
+
+def read_case(folder: Path) -> Case:
+    """Read the settings and the tags of a case."""
+    settings = {}
+    for line in (folder / f"{folder.name}-settings.txt").read_text().splitlines():
+        name, _, value = line.partition(":")
+        settings[name.strip().lower()] = value.strip()
+    text = (folder / f"{folder.name}-model.m").read_text(errors="replace")
+    tags = []
+    for name in ("componentTags", "testTags"):
+        found = re.search(rf"^{name}:(.*(?:\n[ \t]+\S.*)*)", text, re.M)
+        tags += [t.strip() for t in found[1].replace("\n", ",").split(",") if t.strip()] if found else []
+    return Case(folder.name, folder, tuple(sorted(set(tags))), settings)
+
+
+def outcome(case: Case, worker: Worker) -> Row:
+    """Run a case in the worker's process and compare it with what is right."""
+    from metabolism.engines.foreign import judge
+    from metabolism.errors import ModelError
+
+    if not case.settings.get("duration"):
+        return Row(case.id, "refused", "", "not a time course (flux balance)", case.tags)
+    found = worker.ask(course, case)
+    if "error" in found:
+        return Row(case.id, found["kind"], "", found["error"], case.tags)
+    verdict = "right" if matches(case, np.array(found["asked"], dtype=float)) else "wrong"
+    try:
+        judged = judge(found, lambda rtol: worker.ask(referee, case, found["names"], rtol))
+    except ModelError as error:
+        return Row(case.id, "refused", f"differs; alone it would be {verdict}", str(error), case.tags)
+    missing = judged.agreement is None
+    return Row(case.id, verdict, "" if missing else "agrees", judged.remarks[-1] if missing else "", case.tags)
+
+
+def course(case: Case) -> dict[str, Any]:
+    """The fast engine on a case: its course for the referee, and what the suite asks for."""
+    from metabolism.engines.foreign import course_of, run_one
+    from metabolism.sbml import general_equations, start_values
+
+    start, length = (float(case.settings[n] or 0) for n in ("start", "duration"))
+    found = course_of(str(case.model), start + length, start)
+    equations = general_equations(found["reading"])
+    species = found["reading"]["species"]
+    names = case.listed("variables")
+    places = [species[n][0] for n in names if n in species]
+    times = np.linspace(start, start + length, int(case.settings["steps"]) + 1)
+    parameters, initial = start_values(equations, 1, time=start)
+    outputs = list(dict.fromkeys([*names, *places]))
+    scale = np.array(found["scale"])
+    values = run_one(equations, parameters, initial, times, start + length, outputs, 1e-8, scale).values[0]
+    by_name = dict(zip(outputs, values.T, strict=True))
+    asked = []
+    for name in names:
+        value = by_name[name]
+        if name in species:
+            place, whole = species[name]
+            if name in case.listed("amount") and not whole:
+                value = value * by_name[place]
+            if name in case.listed("concentration") and whole:
+                value = value / by_name[place]
+        asked.append(value)
+    return {**found, "asked": np.array(asked).T.tolist()}
+
+
+def referee(case: Case, names: list[str], rtol: float) -> dict[str, Any]:
+    """LibRoadRunner on a case."""
+    from metabolism.engines.foreign import referee_of
+
+    start, length = (float(case.settings[n] or 0) for n in ("start", "duration"))
+    return referee_of(str(case.model), start + length, start, names, rtol)
+
+
+def matches(case: Case, values: np.ndarray) -> bool:
+    """Whether values are within the tolerances of a case at every time."""
+    with (case.folder / f"{case.id}-results.csv").open() as file:
+        head, *rows = [row for row in csv.reader(file) if row]
+    columns = [[h.strip() for h in head].index(name) for name in case.listed("variables")]
+    right = np.array([[float(row[c]) for c in columns] for row in rows])
+    with np.errstate(invalid="ignore"):
+        near = np.abs(values - right) <= float(case.settings["absolute"]) + float(case.settings["relative"]) * np.abs(right)
+    return bool((near | (values == right) | (np.isnan(values) & np.isnan(right))).all())
+
+
+class Worker:
+    """A process of its own with limits, begun afresh after it ended and after some cases."""
+
+    def __init__(self) -> None:
+        self.process: Any = None
+        self.asked = 0
+
+    def ask(self, function: Any, *arguments: Any) -> dict[str, Any]:
+        """Call a function there: its answer, or how the process ended."""
+        if self.process is None or self.asked >= RECYCLED:
+            self.end()
+            context = multiprocessing.get_context("fork")
+            self.pipe, theirs = context.Pipe()
+            self.process, self.asked = context.Process(target=_serve, args=(theirs,), daemon=True), 0
+            self.process.start()
+            theirs.close()
+        self.asked += 1
+        self.pipe.send((function, arguments))
+        try:
+            if self.pipe.poll(BUSY * SECONDS):
+                return self.pipe.recv()
+            answer = {"kind": "hang", "error": "no answer"}
+        except EOFError:
+            self.process.join()
+            slow = self.process.exitcode == -signal.SIGXCPU
+            answer = {
+                "kind": "hang" if slow else "crash",
+                "error": f"more than {SECONDS} s" if slow else f"ended by signal {-self.process.exitcode}",
+            }
+        self.end()
+        return answer
+
+    def end(self) -> None:
+        """End the process, if there is one."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+            self.process = None
+
+
+def _serve(pipe: Any) -> None:
+    from metabolism.errors import MetabolismError, SolverFailed
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEGABYTES * 2**20,) * 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    while True:
+        function, arguments = pipe.recv()
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        spent = int(used.ru_utime + used.ru_stime) + SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (spent, resource.RLIM_INFINITY))
+        try:
+            answer = function(*arguments)
+        except SolverFailed as error:
+            answer = {"kind": "failed", "error": str(error)}
+        except MetabolismError as error:
+            answer = {"kind": "refused", "error": str(error)}
+        except Exception as error:
+            answer = {"kind": "crash", "error": f"{type(error).__name__}: {error}"}
+        pipe.send(answer)
+
+
+def main() -> None:
+    """Run the suite, or what is left of it, and write the table and the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", type=Path)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--slice", default="0/1")
+    parser.add_argument("--seed", type=Path)
+    parser.add_argument("--to", type=Path, default=Path("conformance.csv"))
+    options = parser.parse_args()
+    import llvmlite.binding  # noqa: F401
+    import roadrunner  # noqa: F401
+    import scipy.special  # noqa: F401
+
+    import metabolism.engines.ensemble.compile as compiler
+    import metabolism.engines.ensemble.engine
+    import metabolism.engines.foreign  # noqa: F401
+
+    compiler.LEVELS = (1, 0)
+    folders = sorted(p for p in (options.suite / "cases" / "semantic").glob("[0-9]*") if p.is_dir())
+    n, of = map(int, options.slice.split("/"))
+    done = {}
+    for path in (options.to, options.seed):
+        if path and path.exists():
+            done |= {row[0]: row for row in csv.reader(path.open())}
+    random.Random(1).shuffle(folders)
+    folders = [f for f in folders if not options.only or f.name in options.only][n::of]
+    folders = [f for f in folders if f.name not in done]
+    total, worker = Counter(), Worker()
+    with options.to.open("a") as file:
+        writer = csv.writer(file)
+        for folder in folders:
+            row = outcome(read_case(folder), worker)
+            total[row.outcome] += 1
+            writer.writerow([*row[:4], " ".join(row.tags)])
+            file.flush()
+            if options.only:
+                print(*row[:4])
+    worker.end()
+    print(total)
+
+
+if __name__ == "__main__":
+    main()
