@@ -253,7 +253,9 @@ class Result:
             )
         how = shown(output, self.units[output], units)
         read = exposure(curve, begin, end).items()
-        return (begin, end), {n: (u.format(how.unit), v * (how.factor if "{}" in u else 1.0)) for n, (u, v) in read}
+        return (begin, end), {
+            n: (u.format(how.unit, time="h"), v * (how.factor if "{}" in u else 1.0)) for n, (u, v) in read
+        }
 
     def plot(
         self,
