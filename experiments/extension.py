@@ -1,7 +1,8 @@
 """The extension of JETALS: what an early start of 50 mg should show against one delayed by 16 weeks.
 
 Said before it is known: 124 patients went on with 50 mg to March 2024; no result is published. Each
-mechanism of the court, with what it learned from the facts so far, says what difference to expect. The written prediction lies in docs/evidence/predictions.
+mechanism of the court, with what it learned from the facts so far, says what
+difference to expect. The written prediction lies in docs/evidence/predictions.
 """
 
 import numpy as np
@@ -74,7 +75,7 @@ def run(ctx):
     notes = [
         f"The standard error is that of JETALS (0.77), grown with the model's spread at each visit and for {PATIENTS} "
         "patients; loss to follow-up and deaths, which are not published, would widen it.",
-        "Split of the 124 by arm is not published; halves are assumed. Both arms know their treatment in the extension.",
+        "The split of the 124 by arm is not published; halves are assumed. All know their treatment in the extension.",
     ]
     return Outcome(answer, tables={"prediction": main_week(result), "all_weeks": result}, notes=notes)
 
@@ -84,19 +85,12 @@ def main_week(table):
 
 
 def figures(outcome):
-    """Expected difference by family and by mechanism one year into the extension."""
-    table = outcome.tables["prediction"]
-    figure, axes = new_figure(width=7.8, height=0.34 * len(table) + 1)
-    columns = ["expected [points]", "observed 2.5 %", "observed 97.5 %"]
-    looks = [
-        "black" if i == 0 else "orange" if w > 0.999 or n in court.FAMILIES else "blue"
-        for i, (n, w) in enumerate(table[["mechanism", "weight"]].to_numpy())
-    ]
-    rows = [
-        (f"{n} ({100 * w:.0f} %)", *v, c, "o")
-        for (n, w), v, c in zip(
-            table[["mechanism", "weight"]].to_numpy(), table[columns].to_numpy(), looks, strict=True
-        )
-    ]
-    intervals(axes, rows, "early minus delayed start, week 68 [points]; bars: 95 % of published values", reference=0)
+    """Expected difference by family of mechanisms one year into the extension."""
+    table = outcome.tables["prediction"].head(1 + len(court.FAMILIES))
+    figure, axes = new_figure(width=7.8, height=3.4)
+    spans = table[["expected [points]", "observed 2.5 %", "observed 97.5 %"]].to_numpy()
+    names = [f"{n} ({100 * w:.0f} %)" for n, w in table[["mechanism", "weight"]].to_numpy()]
+    looks = [("black", "D"), *[("blue", "o")] * len(court.FAMILIES)]
+    rows = [(name, *span, *look) for name, span, look in zip(names, spans, looks, strict=True)]
+    intervals(axes, rows, "early minus delayed start, week 68 [points]", reference=0)
     return {"1_extension": figure}

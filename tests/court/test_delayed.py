@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from metabolism.court import MECHANISMS, delayed_start
 from metabolism.court.delayed import _NEEDED
+from metabolism.data import read_data
 from metabolism.errors import InvalidValue
-from metabolism.model import load
+from metabolism.model import citations, load
 from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r
 
 MONTH = HOURS_PER_MONTH / HOURS_PER_WEEK
@@ -70,3 +72,16 @@ def test_an_early_only_effect_leaves_out_who_starts_too_late():
 def test_a_visit_before_both_arms_are_past_the_build_up_is_refused():
     with pytest.raises(InvalidValue, match="twice the delay"):
         difference([24])
+
+
+def test_every_row_of_the_living_evidence_is_dated_and_points_to_facts_and_works_that_exist():
+    rows, facts = read_data("evidence/methylcobalamin").astype(object).fillna(""), set(read_data("court/facts")["id"])
+    assert {"trial", "safety", "mechanism", "status"} <= set(rows["kind"])
+    assert rows["found"].str.contains("not published").sum() == 1
+    for row in rows.itertuples():
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", row.checked)
+        assert set(filter(None, row.facts.split(";"))) <= facts
+        keys = [key for key in row.source.split(";") if not key.startswith("https://")]
+        assert set(citations(keys)) == set(keys)
+    # safety of a kind that must not be missing
+    assert rows["what"].str.contains("anaphylaxis|white cell").sum() == 2
