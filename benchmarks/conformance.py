@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import multiprocessing
 import os
 import random
 import re
 import resource
 import signal
-import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -142,7 +137,9 @@ def matches(case: Case, values: np.ndarray) -> bool:
     columns = [[h.strip() for h in head].index(name) for name in case.listed("variables")]
     right = np.array([[float(row[c]) for c in columns] for row in rows])
     with np.errstate(invalid="ignore"):
-        near = np.abs(values - right) <= float(case.settings["absolute"]) + float(case.settings["relative"]) * np.abs(right)
+        near = np.abs(values - right) <= float(case.settings["absolute"]) + float(case.settings["relative"]) * np.abs(
+            right
+        )
     return bool((near | (values == right) | (np.isnan(values) & np.isnan(right))).all())
 
 

@@ -62,7 +62,8 @@ def read_document(sbml: str) -> dict[str, Any]:
     dict
         ``states``, ``parameters`` and ``volume`` as in `Equations`; ``values`` (numbers) and ``start`` (trees: what is
         computed at the start) of both; ``rules``, ``rates`` and ``reactions``; ``events``; ``species`` with their
-        compartment and whether they are amounts; ``units``, ``remarks``, ``time`` (the state that is the time, or none).
+        compartment and whether they are amounts; ``units``, ``remarks``, ``time`` (the state that is
+        the time, or none).
 
     Raises
     ------
@@ -271,7 +272,9 @@ class _Reading:
         math_of = reference.getStoichiometryMath() if self.level == 2 else None
         if math_of is not None and math_of.isSetMath():
             return ["*", sign, self.tree(math_of.getMath())]
-        value = reference.getStoichiometry() if reference.isSetStoichiometry() else (1.0 if self.level < 3 else math.nan)
+        value = (
+            reference.getStoichiometry() if reference.isSetStoichiometry() else (1.0 if self.level < 3 else math.nan)
+        )
         if key:
             self._place(key, value, None)
             self.units[key] = "dimensionless"

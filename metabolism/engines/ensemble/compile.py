@@ -138,7 +138,9 @@ def _load(equations: Equations) -> Kernel:
 
     parts = [Part(entry(p["run"]), p["states"], p["inputs"]) for p in meta["parts"]]
     settle = entry("settle" if meta["held"] else "newton")
-    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), settle, meta["held"], engine)
+    return Kernel(
+        lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), settle, meta["held"], engine
+    )
 
 
 def _lanes(features: dict[str, bool]) -> int:

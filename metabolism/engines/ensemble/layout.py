@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 #: What ``run`` receives: addresses, counts and numbers, one 64-bit word each, in this order.
 FIELDS = (
     "patients",
@@ -89,3 +95,20 @@ WAITING = -1
 
 #: Intervals per step; the formulas below are written for four.
 NODES = 4
+
+
+def context(fields: Sequence[str], arrays: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Write addresses, counts and numbers into one word each."""
+    words = np.zeros(len(fields), np.int64)
+    for place, name in enumerate(fields):
+        value = arrays[name]
+        if isinstance(value, np.ndarray):
+            # a copy would be written to and lost
+            assert value.flags.c_contiguous, name
+            assert value.dtype.itemsize == 8, name
+            words[place] = value.ctypes.data
+        elif isinstance(value, float):
+            words[place] = np.float64(value).view(np.int64)
+        else:
+            words[place] = value
+    return words

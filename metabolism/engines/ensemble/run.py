@@ -18,7 +18,16 @@ from metabolism.engines.contract import Failure, Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, Part
 from metabolism.engines.ensemble.events import Course
 from metabolism.engines.ensemble.layout import (
-    DONE, ENDLESS, FIELDS, FULL, KINDS, MORE_FIELDS, TOO_SMALL, TURNED, WAITING,
+    DONE,
+    ENDLESS,
+    FIELDS,
+    FULL,
+    KINDS,
+    MORE_FIELDS,
+    TOO_SMALL,
+    TURNED,
+    WAITING,
+    context,
 )
 from metabolism.engines.ensemble.loop.record import width
 from metabolism.errors import InvalidValue, ModelError, UnknownName
@@ -55,7 +64,8 @@ MEMORY = 2**31
 _SPARE: list[Array] = []
 
 
-#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not stepped over.
+#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not
+#: stepped over.
 LOOKS = 50
 
 
@@ -169,8 +179,8 @@ class Run:
     def _check(self, linked: bool) -> None:
         if linked and self.course:
             raise ModelError(
-                "this model has events or rates that jump, so its patients cannot share their steps; take differences of "
-                "whole runs for its sensitivities."
+                "this model has events or rates that jump, so its patients cannot share their steps; take differences "
+                "of whole runs for its sensitivities."
             )
 
     def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int, linked: bool = False) -> Solution:
@@ -452,23 +462,6 @@ def _watch(jobs: Sequence[Any], arrays: Arrays, tick: Tick | None) -> None:
             reported = done
     finally:
         arrays["halt"][0] = 1
-
-
-def context(fields: Sequence[str], arrays: Arrays) -> Integers:
-    """Write addresses, counts and numbers into one word each."""
-    words = np.zeros(len(fields), np.int64)
-    for place, name in enumerate(fields):
-        value = arrays[name]
-        if isinstance(value, np.ndarray):
-            # a copy would be written to and lost
-            assert value.flags.c_contiguous, name
-            assert value.dtype.itemsize == 8, name
-            words[place] = value.ctypes.data
-        elif isinstance(value, float):
-            words[place] = np.float64(value).view(np.int64)
-        else:
-            words[place] = value
-    return words
 
 
 def real(values: Any) -> Array:

@@ -230,7 +230,9 @@ class ModelCode:
     def _emit(self, scope: Scope, named: dict[str, Any]) -> None:
         """Bind expressions and their common subexpressions to names; they are emitted when they are asked for."""
         shared, reduced = sp.cse(
-            [lower(self.hoist(e), self.general) for e in named.values()], symbols=sp.numbered_symbols("shared_"), order="none"
+            [lower(self.hoist(e), self.general) for e in named.values()],
+            symbols=sp.numbered_symbols("shared_"),
+            order="none",
         )
         scope.waiting |= {symbol.name: expression for symbol, expression in shared}
         scope.waiting |= dict(zip(named, reduced, strict=True))

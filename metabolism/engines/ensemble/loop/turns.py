@@ -68,7 +68,9 @@ def emit_halt(g: Function, code: ModelCode, pull: Any) -> Any:
         with g.loop(g.i(0), g.i(count)) as i:
             g.write(g.get(name, lane, i), array, g.madd(patient, g.i(count), i))
     with g.loop(g.i(0), g.field("requests")) as r:
-        place = g.b.gep(g.e.at(g.region("outputs"), b.add(b.mul(g.field("codes"), g.i(NODES + 2)), r)), [lane], source_etype=DOUBLE)
+        place = g.b.gep(
+            g.e.at(g.region("outputs"), b.add(b.mul(g.field("codes"), g.i(NODES + 2)), r)), [lane], source_etype=DOUBLE
+        )
         g.write(b.load(place, typ=DOUBLE), "results", g.madd(patient, g.field("requests"), r))
     b.call(pull, [g.context, g.work, lane])
     b.ret_void()
