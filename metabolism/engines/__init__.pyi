@@ -3,6 +3,7 @@ from .ensemble.code.cascade import dependence, part, split
 from .ensemble.code.kernel import ModelCode
 from .ensemble.compile import Kernel, kernel
 from .ensemble.engine import FastEngine, rest_many
+from .ensemble.generate import generate_ahead
 from .ensemble.loop.method import RODAS5P
 from .ensemble.run import Run, check_requests
 from .ensemble.slopes import Direction, slopes
@@ -26,6 +27,7 @@ __all__ = [
     "check_engine",
     "check_requests",
     "dependence",
+    "generate_ahead",
     "get_engine",
     "kernel",
     "load_foreign",

@@ -24,6 +24,9 @@ _POINTS = 61
 #: Largest difference of any quantity, as a share of its largest value in the span.
 AGREEMENT = 1e-4
 
+#: Share of the largest value in a file below which a quantity counts as empty.
+NOTHING = 1e-15
+
 #: Relative tolerance of the fast engine in the comparison, and those libRoadRunner is given in turn.
 _RTOL, _REFEREE = 1e-8, (1e-8, 1e-11)
 
@@ -57,7 +60,13 @@ class Foreign:
 
 
 def load_foreign(
-    path: str | Path, until: float, start: float = 0.0, *, seconds: int = 300, megabytes: int = 4000
+    path: str | Path,
+    until: float,
+    start: float = 0.0,
+    *,
+    equations: Equations | None = None,
+    seconds: int = 300,
+    megabytes: int = 4000,
 ) -> Foreign:
     """Read an SBML file in a process with limits, run it there, and compare it with libRoadRunner.
 
@@ -66,6 +75,8 @@ def load_foreign(
     path : str or Path
     until, start : float
         The span of the comparison [time unit of the file].
+    equations : Equations, optional
+        Of the same file, where it was read before: then they run in this process.
     seconds, megabytes : int
         Limits of each of the two processes.
 
@@ -77,7 +88,10 @@ def load_foreign(
     """
     request = {"until": until, "start": start}
     limits = {"seconds": seconds, "megabytes": megabytes}
-    found = in_sandbox("metabolism.engines.foreign:course_of", path, request, **limits)
+    if equations is None:
+        found = in_sandbox("metabolism.engines.foreign:course_of", path, request, **limits)
+    else:
+        found = course(equations, until, start)
     referee = {**request, "names": found["names"]}
 
     def ask(rtol: float) -> dict[str, Any]:
@@ -127,21 +141,26 @@ def _apart(mine: Array, theirs: Array) -> Array:
         apart = np.where((mine == theirs) | (np.isnan(mine) & np.isnan(theirs)), 0.0, np.abs(mine - theirs))
     both = np.abs(np.concatenate([mine, theirs]))
     size = np.where(np.isfinite(both), both, 0.0).max(axis=0, initial=0.0)
+    # what stays at a rounding of everything else is as good as empty
+    size = np.maximum(size, NOTHING * size.max(initial=0.0))
     share: Array = np.where(np.isfinite(apart), apart, np.inf) / np.where(size > 0, size, 1.0)
     return share
 
 
 def course_of(path: str, until: float, start: float) -> dict[str, Any]:
     """Read a file and run one member of it: the side of the fast engine, in the sandbox."""
-    reading = read_document(checked_text(path))
-    equations = general_equations(reading)
+    return course(general_equations(read_document(checked_text(path))), until, start)
+
+
+def course(equations: Equations, until: float, start: float = 0.0) -> dict[str, Any]:
+    """Run one member of a file that was read: the side of the fast engine of what `judge` compares."""
     times = _times(start, until)
     names = compared(equations)
     parameters, initial = start_values(equations, 1, time=start)
     scale = typical(equations, parameters, initial, start, until)
     solved = run_one(equations, parameters, initial, times, until, names, _RTOL, scale)
     return {
-        "reading": reading,
+        "reading": equations.reading,
         "names": names,
         "times": times.tolist(),
         "values": solved.values[0].tolist(),

@@ -5,20 +5,25 @@ from .equations import Equations, Expressions, Formula, Reaction, read_equations
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
 from .foreign import checked_text, flatten
 from .general import general_equations, start_values
+from .kinetic import FileModel, KineticModel
 from .reading import read_document
 from .referee import replay
 from .resting import RESIDUAL, RUNAWAY, rest, search
-from .sandbox import in_sandbox, serve
+from .sandbox import MEGABYTES, SECONDS, in_sandbox, serve
 
 __all__ = [
+    "MEGABYTES",
     "REGIMEN",
     "RESIDUAL",
     "RUNAWAY",
+    "SECONDS",
     "UNTIL",
     "Control",
     "Equations",
     "Expressions",
+    "FileModel",
     "Formula",
+    "KineticModel",
     "Reaction",
     "checked_text",
     "control_at",

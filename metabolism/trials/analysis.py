@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,48 +10,20 @@ from numpy.typing import NDArray
 
 from metabolism.errors import FitFailed, InvalidValue, UnknownName
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
+from metabolism.trials.imputation import copy_increments, copy_reference, jump_to_reference
+from metabolism.trials.joint import bayes_rate, joint_rate
+from metabolism.trials.linear import accept_dead, covariates, last_observed, linear, wald
 from metabolism.trials.mmrm import Estimate, fit
+from metabolism.trials.pairs import cafs, net_benefit, win_ratio, win_ratio_stratified
+from metabolism.trials.proportional import proportional
 from metabolism.types import Array
 
 if TYPE_CHECKING:
     from metabolism.trials.trial import Trial
 
 
-#: Largest share of deaths at which a mixed model is fitted without saying that its estimand is hypothetical.
-DEAD_LIMIT = 0.1
-
-
-def covariates(trial: Trial, members: NDArray[np.bool_]) -> tuple[Array, list[bool], dict[int, int]]:
-    """Design of an analysis: intercept, arms, baseline and strata.
-
-    Returns
-    -------
-    z : ndarray, shape (members, columns)
-        Centred except intercept and arms, so that intercept plus arm is a least-squares mean.
-    by_visit : list of bool
-        Intercept, arms and baseline have a coefficient at each visit; strata one for all.
-    place : dict of int to int
-        Column of each active arm.
-    """
-    people, arm = {k: v[members] for k, v in trial.people.items()}, trial.arm[members]
-    columns, by_visit = [np.ones(len(arm))], [True]
-    place: dict[int, int] = {}
-    for i in range(len(trial.design.arms)):
-        if i != trial.design.control:
-            place[i] = len(columns)
-            columns.append((arm == i).astype(float))
-            by_visit.append(True)
-    baseline = people["baseline_rating"].astype(float)
-    columns.append(baseline - baseline.mean())
-    by_visit.append(True)
-    for name in trial.design.strata:
-        levels = np.unique(people[name])
-        for level in levels[1:]:
-            flag = (people[name] == level).astype(float)
-            if 0 < flag.sum() < len(flag):
-                columns.append(flag - flag.mean())
-                by_visit.append(False)
-    return np.column_stack(columns), by_visit, place
+#: Analyses of one value per patient, the last one seen: before the end they need patients who were due at it.
+LAST_VALUE = ("ancova", "responder", "nfl")
 
 
 def mixed_model(trial: Trial, method: str = "kenward-roger") -> dict[str, Estimate]:
@@ -68,16 +40,9 @@ def mixed_model(trial: Trial, method: str = "kenward-roger") -> dict[str, Estima
     Raises
     ------
     InvalidValue
-        If more than a tenth, and at least ten patients, died and the design does not state the hypothetical estimand.
+        If many died and the design does not state the hypothetical estimand; see `accept_dead`.
     """
-    dead = float(trial.event.mean())
-    # a handful of deaths can exceed a tenth of a small trial by chance
-    if dead > DEAD_LIMIT and trial.event.sum() >= 10 and trial.design.estimand != "hypothetical":
-        raise InvalidValue(
-            f"in a trial of design '{trial.design.id}' {100 * dead:.0f} % died: a mixed model takes the dead as "
-            "missing at random and extrapolates them. Use the analysis survival, cafs or responder, or write "
-            '`estimand = "hypothetical"` into [analysis] if that is what you want.'
-        )
+    accept_dead(trial, "hypothetical")
     change = trial.change
     members = np.asarray(np.isfinite(change).any(axis=1))
     z, by_visit, place = covariates(trial, members)
@@ -93,7 +58,7 @@ def mixed_model(trial: Trial, method: str = "kenward-roger") -> dict[str, Estima
 
 def ancova(trial: Trial) -> dict[str, Estimate]:
     """Analysis of covariance of the last observed change (last observation carried forward)."""
-    return _linear(trial, last_observed(trial.change))
+    return linear(trial, last_observed(trial.change))
 
 
 def slopes(trial: Trial) -> dict[str, Estimate]:
@@ -107,7 +72,7 @@ def slopes(trial: Trial) -> dict[str, Estimate]:
     sxx = (dt**2).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         slope = np.where(n > 1, (dt * np.where(seen, y - mean_y[:, None], 0.0)).sum(axis=1) / sxx, np.nan)
-    return _linear(trial, slope)
+    return linear(trial, slope)
 
 
 def responders(trial: Trial) -> dict[str, Estimate]:
@@ -122,42 +87,14 @@ def responders(trial: Trial) -> dict[str, Estimate]:
     response &= ~trial.event
     arms, control = trial.design.arms, trial.design.control
     mine = {i: response[trial.arm == i] for i in range(len(arms))}
-    estimates = {arms[i].name: _share(v.mean(), v.var() / len(v), np.nan) for i, v in mine.items()}
+    estimates = {arms[i].name: wald(v.mean(), np.sqrt(v.var() / len(v)), p=np.nan) for i, v in mine.items()}
     for i, v in mine.items():
         if i != control:
             c = mine[control]
             p = float(fisher_exact(np.array([[v.sum(), (~v).sum()], [c.sum(), (~c).sum()]])).pvalue)
-            estimates[f"{arms[i].name} - {arms[control].name}"] = _share(
-                v.mean() - c.mean(), v.var() / len(v) + c.var() / len(c), p
-            )
+            se = np.sqrt(v.var() / len(v) + c.var() / len(c))
+            estimates[f"{arms[i].name} - {arms[control].name}"] = wald(v.mean() - c.mean(), se, p=p)
     return estimates
-
-
-def combined_scores(trial: Trial) -> Array:
-    """Combined assessment of function and survival: wins minus losses over all pairs, shape (patients,).
-
-    Of two patients the one who dies later does better; of two survivors the one who falls less at their last
-    common visit (Berry 2013, doi:10.3109/21678421.2012.762930).
-    """
-    change, time, event = trial.change, trial.event_months, trial.event
-    n = len(time)
-    later = np.zeros((n, n))
-    # a death counts against a patient who was still followed at that time
-    known = event[:, None] & (time[None, :] > time[:, None])
-    later -= known
-    later += known.T
-    function = np.zeros((n, n))
-    for column in change.T:
-        both = np.isfinite(column)[:, None] & np.isfinite(column)
-        function = np.where(both, np.sign(column[:, None] - column), function)
-    return np.asarray(np.where(known | known.T, later, function).sum(axis=1))
-
-
-def cafs(trial: Trial) -> dict[str, Estimate]:
-    """Combined assessment of function and survival, as mean ranks compared by a linear model."""
-    from scipy.stats import rankdata
-
-    return _linear(trial, rankdata(combined_scores(trial)))
 
 
 def survival(trial: Trial) -> dict[str, Estimate]:
@@ -238,31 +175,13 @@ def log_rank(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float
     return z, float(2 * norm.sf(abs(z)))
 
 
-def last_observed(change: Array) -> Array:
-    """Last value of each row that is not NaN; NaN if there is none."""
-    seen = np.isfinite(change)
-    last = change.shape[1] - 1 - np.argmax(seen[:, ::-1], axis=1)
-    return np.where(seen.any(axis=1), change[np.arange(len(change)), last], np.nan)
-
-
-def _linear(trial: Trial, outcome: Array) -> dict[str, Estimate]:
-    """Compare arms on one value per patient, adjusted for baseline and strata."""
-    members = np.isfinite(outcome)
-    z, _, place = covariates(trial, members)
-    model = fit(outcome[members][:, None], z, [False] * z.shape[1])
-    arms, control = trial.design.arms, trial.design.control
-    estimates = {arms[control].name: model.contrast(model.vector({(0, 0): 1}))}
-    for i, column in place.items():
-        estimates[arms[i].name] = model.contrast(model.vector({(0, 0): 1, (0, column): 1}))
-        estimates[f"{arms[i].name} - {arms[control].name}"] = model.contrast(model.vector({(0, column): 1}))
-    return estimates
-
-
-def _share(value: float, variance: float, p: float) -> Estimate:
-    se = float(np.sqrt(variance))
-    return Estimate(
-        float(value), se, np.inf, p, float(value - 1.959963984540054 * se), float(value + 1.959963984540054 * se)
-    )
+def marker_fall(trial: Trial) -> dict[str, Estimate]:
+    """Analysis of covariance of the fall of ln NfL from baseline to the last sample seen, adjusted for baseline."""
+    if trial.ln_nfl is None:
+        raise InvalidValue(f"design '{trial.design.id}' has no marker to analyse; give marker = {{}} in the file.")
+    before = trial.people["ln_nfl"]
+    adjusted = replace(trial, people={**trial.people, "baseline_rating": before})
+    return linear(adjusted, before - last_observed(trial.ln_nfl))
 
 
 _ANALYSES = {
@@ -271,8 +190,30 @@ _ANALYSES = {
     "slope": slopes,
     "responder": responders,
     "cafs": cafs,
+    "win_ratio": win_ratio,
+    "win_ratio_stratified": win_ratio_stratified,
+    "net_benefit": net_benefit,
     "survival": survival,
+    "proportional": proportional,
+    "jump_to_reference": jump_to_reference,
+    "copy_reference": copy_reference,
+    "copy_increments": copy_increments,
+    "joint_rate": joint_rate,
+    "bayes_rate": bayes_rate,
+    "nfl": marker_fall,
 }
+
+
+def benefit(analysis: str, value: float | Array) -> float | Array:
+    """Estimate on a scale on which benefit is above 0: the logarithm, sign changed, of a hazard ratio."""
+    return -np.log(value) if analysis == "survival" else value
+
+
+def estimates(trial: Trial, name: str) -> dict[str, Estimate]:
+    """Run one analysis by name."""
+    if name not in _ANALYSES:
+        raise UnknownName("analysis", name, _ANALYSES)
+    return _ANALYSES[name](trial)
 
 
 def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
@@ -282,14 +223,12 @@ def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
     """
     row: dict[str, float | str] = {}
     for name in names:
-        if name not in _ANALYSES:
-            raise UnknownName("analysis", name, _ANALYSES)
         try:
-            estimates = _ANALYSES[name](trial)
+            found = estimates(trial, name)
         except FitFailed as error:
             row[f"{name}:failed"] = str(error)
             continue
         row[f"{name}:failed"] = ""
-        for label, estimate in estimates.items():
+        for label, estimate in found.items():
             row |= {f"{name}:{label}:{key}": value for key, value in asdict(estimate).items()}
     return row

@@ -199,9 +199,6 @@ def fit_moments(moments: Moments, by_visit: ArrayLike, limit: int = 60) -> Fit:
     visits, covariates = moments.observed.shape[1], moments.zz.shape[1]
     if flags.shape != (covariates,):
         raise InvalidValue(f"by_visit has {flags.size} entries for {covariates} covariates.")
-    together = moments.observed.astype(float).T @ (moments.count[:, None] * moments.observed)
-    if (together < 2).any():
-        raise FitFailed("some pair of visits was seen together in fewer than two patients.")
     place = np.empty((visits, covariates), dtype=np.int64)
     size = 0
     for j, each in enumerate(flags.tolist()):
@@ -209,6 +206,28 @@ def fit_moments(moments: Moments, by_visit: ArrayLike, limit: int = 60) -> Fit:
         size += visits if each else 1
     select = np.zeros((visits * covariates, size))
     select[np.arange(visits * covariates), place.ravel()] = 1.0
+    return maximise(moments, select, place, limit=limit)
+
+
+def maximise(
+    moments: Moments, select: Array, place: NDArray[np.int64], sigma: Array | None = None, limit: int = 60
+) -> Fit:
+    """Fit with any linear map from coefficients to the effects of covariates at visits.
+
+    Parameters
+    ----------
+    moments : Moments
+    select : ndarray, shape (visits * covariates, coefficients)
+        Its product with the coefficients is the effect of each covariate at each visit, visit by visit.
+    place : ndarray of int, shape (visits, covariates)
+        Kept in the `Fit`.
+    sigma : ndarray, shape (visits, visits), optional
+        Where the search for the covariance begins.
+    """
+    visits = moments.observed.shape[1]
+    together = moments.observed.astype(float).T @ (moments.count[:, None] * moments.observed)
+    if (together < 2).any():
+        raise FitFailed("some pair of visits was seen together in fewer than two patients.")
     rows, columns = np.triu_indices(visits)
 
     def matrix(elements: Array) -> Array:
@@ -216,8 +235,8 @@ def fit_moments(moments: Moments, by_visit: ArrayLike, limit: int = 60) -> Fit:
         full[rows, columns] = full[columns, rows] = elements
         return full
 
-    sigma = _start(moments, together)
-    part = _evaluate(moments, sigma, select, place)
+    sigma = _start(moments, together) if sigma is None else sigma
+    part = _evaluate(moments, sigma, select)
     for iteration in range(1, limit + 1):
         steps = [h for h in (part.hessian, part.expected) if _positive(h)]
         if not steps:
@@ -228,7 +247,7 @@ def fit_moments(moments: Moments, by_visit: ArrayLike, limit: int = 60) -> Fit:
         for halving in range(30):
             trial = sigma + matrix(np.asarray(move, dtype=float)) / 2**halving
             if _positive(trial):
-                new = _evaluate(moments, trial, select, place)
+                new = _evaluate(moments, trial, select)
                 if new.loglik >= part.loglik - 1e-12 * abs(part.loglik):
                     break
         else:
@@ -252,7 +271,7 @@ def _start(moments: Moments, together: Array) -> Array:
     if any(np.linalg.matrix_rank(m) < len(m) for m in zz):
         raise FitFailed("the covariates are collinear at some visit; an arm or a stratum may be empty.")
     b = np.linalg.solve(zz, zy[:, :, None])[:, :, 0]
-    raw = _residual(moments, b).sum(axis=0) / together
+    raw = residuals(moments, b).sum(axis=0) / together
     scale = np.sqrt(np.maximum(np.diag(raw), 1e-8 * max(float(np.diag(raw).max()), 1e-300)))
     correlation = np.clip(raw / np.outer(scale, scale), -1, 1) * 0.95
     np.fill_diagonal(correlation, 1.0)
@@ -260,15 +279,22 @@ def _start(moments: Moments, together: Array) -> Array:
     return np.asarray(start if _positive(start) else np.diag(scale**2))
 
 
-def _residual(moments: Moments, b: Array) -> Array:
-    """Sums of products of residuals per pattern for coefficients b, shape (visits, covariates)."""
+def residuals(moments: Moments, b: Array) -> Array:
+    """Sums of products of residuals of each pattern, shape (patterns, visits, visits).
+
+    Parameters
+    ----------
+    moments : Moments
+    b : ndarray, shape (visits, covariates)
+        Effect of each covariate at each visit.
+    """
     cross = np.einsum("ta,pas->pts", b, moments.zy)
     seen = moments.observed[:, :, None] & moments.observed[:, None, :]
     full = moments.yy - cross - cross.transpose(0, 2, 1) + np.einsum("ta,pab,sb->pts", b, moments.zz, b)
     return np.where(seen, full, 0.0)
 
 
-def _evaluate(moments: Moments, sigma: Array, select: Array, place: NDArray[np.int64]) -> _Parts:
+def _evaluate(moments: Moments, sigma: Array, select: Array) -> _Parts:
     """Likelihood and derivatives by the elements of the upper triangle of sigma, row by row.
 
     With E_k the 0-1 matrix of element k and ordered index pairs (r, c) of its entries, ``tr(E_k W E_l H)`` is a sum of
@@ -306,8 +332,9 @@ def _evaluate(moments: Moments, sigma: Array, select: Array, place: NDArray[np.i
         raise FitFailed("the coefficients cannot all be estimated; the covariates are collinear.")
     phi = np.asarray(np.linalg.inv(information), dtype=float)
     beta = np.asarray(phi @ (select.T @ np.einsum("pts,pas->ta", w, moments.zy).ravel()), dtype=float)
-    b = beta[place]
-    residual = _residual(moments, b)
+    shape = (visits, moments.zz.shape[1])
+    b = (select @ beta).reshape(shape)
+    residual = residuals(moments, b)
     zr = moments.zy - np.einsum("pab,tb->pat", moments.zz, b)
     # W E_k W, shape (elements, patterns, visits, visits)
     left, right = (np.moveaxis(w[:, :, i], 2, 0) for i in (rows, columns))
@@ -315,7 +342,7 @@ def _evaluate(moments: Moments, sigma: Array, select: Array, place: NDArray[np.i
     wew = (outer + outer.swapaxes(-1, -2)) * (double / 2)[:, None, None, None]
     p = -project(wew)
 
-    by_place = phi[place[:, :, None, None], place]  # phi between coefficients of two visits and covariates
+    by_place = (select @ phi @ select.T).reshape(*shape, *shape)  # between effects of two visits and covariates
     leverage = w @ np.einsum("pab,tasb->pts", moments.zz, by_place) @ w
     wrw = w @ residual @ w
     quadratic = float(np.einsum("pts,pts->", w, residual))

@@ -8,8 +8,9 @@ import pytest
 
 from metabolism.cli import main
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
-from metabolism.trials.design import Arm, read_design
+from metabolism.trials.design import read_design
 from metabolism.trials.power import closed_form, figures, power_table, summary, varied
+from metabolism.trials.sections import Arm
 
 
 @pytest.fixture(scope="module")

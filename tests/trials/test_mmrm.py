@@ -163,7 +163,7 @@ def test_derivatives_agree_with_finite_differences():
     sigma = np.array([[1.3, 0.7], [0.7, 2.4]])
 
     def at(theta):
-        return _evaluate(moments, sigma + np.einsum("k,kts->ts", theta, basis), select, place)
+        return _evaluate(moments, sigma + np.einsum("k,kts->ts", theta, basis), select)
 
     here, step = at(np.zeros(3)), 1e-5
     for k in range(3):

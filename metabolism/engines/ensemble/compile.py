@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from metabolism.engines.ensemble.cache import _entry, _key, _log, _read, _write
+from metabolism.engines.ensemble.cache import _entry, _key, _log, _read, _write, shipped, source
 from metabolism.sbml import Equations
 
 #: How hard the compiler tries: machine code, and the passes before it.
@@ -113,7 +113,7 @@ def _load(equations: Equations) -> Kernel:
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=LEVELS[0], jit=True
     )
-    key = _key(equations, machine.triple, lanes)
+    key = _key(source(equations), machine.triple, lanes)
     place = _entry(key)
     found = _read(place, key) if place else None
     if found is None:
@@ -151,45 +151,20 @@ def _lanes(features: dict[str, bool]) -> int:
 def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, Any], bytes]:
     """Generate, optimise and compile: (what is needed to call the code, object code)."""
     import llvmlite.binding as llvm
-    from llvmlite import ir
 
-    from metabolism.engines.ensemble.code.cascade import part, split
-    from metabolism.engines.ensemble.code.kernel import ModelCode
-    from metabolism.engines.ensemble.code.newton import emit_newton
-    from metabolism.engines.ensemble.code.switches import switches
-    from metabolism.engines.ensemble.layout import NODES
-    from metabolism.engines.ensemble.loop.driver import Driver
-    from metabolism.engines.ensemble.loop.method import RODAS5P
-    from metabolism.engines.ensemble.loop.turns import emit_settle
+    # of all targets, only the browser's changes what is generated
+    native = not machine.triple.startswith("wasm")
+    made = shipped(source(equations), lanes) if native else None
+    if made is None:
+        from metabolism.engines.ensemble.generate import generate
 
-    module = ir.Module("metabolism")
-    module.triple = machine.triple
-    index = {s: i for i, s in enumerate(equations.states)}
-    turns = bool(switches(equations).guards)
-    found = None if turns else split(equations)
-    whole = ModelCode(equations, module, lanes, outputs=found is None)
-    tails = [emit_newton(whole), *([emit_settle(whole)] if turns else [])]
-    parts = []
-    if found is None:
-        tails.append(Driver(whole, RODAS5P).tail)
-        parts.append({"run": "run", "states": list(index.values()), "inputs": []})
-    else:
-        upper = ModelCode(part(equations, found.upper), module, lanes, label="upper_", outputs=False)
-        lower = ModelCode(part(equations, found.lower), module, lanes, found.upper, found.inputs, "lower_")
-        for code in (upper, lower):
-            tails.append(Driver(code, RODAS5P, records=code is upper).tail)
-            states, inputs = ([index[s] for s in names] for names in (code.states, code.inputs))
-            parts.append({"run": f"{code.label}run", "states": states, "inputs": inputs})
-    parsed = llvm.parse_assembly(str(module))
+        made = generate(equations, "" if native else machine.triple, lanes)
+    meta, text = made
+    parsed = llvm.parse_assembly(text)
+    parsed.triple = machine.triple
     options = llvm.PipelineTuningOptions(speed_level=LEVELS[1])
     # how far a loop is unrolled depends on the lanes, and then so does which products are fused with a sum
     options.loop_unrolling = False
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(parsed, passes)
-    derived = {
-        name: sorted(index[s.name] for s in expression.free_symbols if s.name in index)
-        for name, expression in equations.expanded.items()
-    }
-    meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
-    meta["held"] = len(whole.switches.held)
     return meta, machine.emit_object(parsed)

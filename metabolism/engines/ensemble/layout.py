@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from metabolism.types import Array
+
+Integers = NDArray[np.int64]
+
+Arrays = dict[str, Any]
 
 #: What ``run`` receives: addresses, counts and numbers, one 64-bit word each, in this order.
 FIELDS = (
@@ -97,7 +103,7 @@ WAITING = -1
 NODES = 4
 
 
-def context(fields: Sequence[str], arrays: Mapping[str, Any]) -> NDArray[np.int64]:
+def context(fields: Sequence[str], arrays: Arrays) -> Integers:
     """Write addresses, counts and numbers into one word each."""
     words = np.zeros(len(fields), np.int64)
     for place, name in enumerate(fields):
@@ -112,3 +118,13 @@ def context(fields: Sequence[str], arrays: Mapping[str, Any]) -> NDArray[np.int6
         else:
             words[place] = value
     return words
+
+
+def real(values: Any) -> Array:
+    """Numbers as the kernel reads them."""
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def whole(values: Iterable[int]) -> Integers:
+    """Indices as the kernel reads them."""
+    return np.array(list(values), dtype=np.int64)

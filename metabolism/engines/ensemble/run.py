@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metabolism.engines.contract import Failure, Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, Part
@@ -27,14 +26,15 @@ from metabolism.engines.ensemble.layout import (
     TOO_SMALL,
     TURNED,
     WAITING,
+    Arrays,
+    Integers,
     context,
+    real,
+    whole,
 )
 from metabolism.engines.ensemble.loop.record import width
 from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.types import Array
-
-Integers = NDArray[np.int64]
-
 
 Request = tuple[str, str] | tuple[str, str, float]
 
@@ -94,9 +94,6 @@ _PER_PATIENT = (
 
 #: The same, of a model that is anybody's.
 _MORE_PER_PATIENT = ("passed", "next_row", "horizon")
-
-
-Arrays = dict[str, Any]
 
 
 def check_requests(requests: Sequence[Request], known: Iterable[str]) -> None:
@@ -424,12 +421,12 @@ class Run:
             worst = int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))
             state = self.problem.equations.states[self.kernel.parts[n].states[worst]]
             small = stopped["status"][patient] == TOO_SMALL
+            unit, other = ("", "") if self.problem.equations.reading else (" h", "engine='roadrunner' or ")
             reason = "no step is small enough" if small else f"more than {stopped['steps'][patient] - 1} steps"
             if stopped["status"][patient] == ENDLESS:
                 reason = "its events or switches follow each other without end"
             message = (
-                f"the fast engine stopped at t = {time:.6g} h in '{state}' ({reason}); "
-                "try engine='roadrunner' or a looser rtol."
+                f"the fast engine stopped at t = {time:.6g}{unit} in '{state}' ({reason}); try {other}a looser rtol."
             )
             failures[patient] = Failure(time, state, message)
         return failures
@@ -462,13 +459,3 @@ def _watch(jobs: Sequence[Any], arrays: Arrays, tick: Tick | None) -> None:
             reported = done
     finally:
         arrays["halt"][0] = 1
-
-
-def real(values: Any) -> Array:
-    """Numbers as the kernel reads them."""
-    return np.ascontiguousarray(values, dtype=np.float64)
-
-
-def whole(values: Iterable[int]) -> Integers:
-    """Indices as the kernel reads them."""
-    return np.array(list(values), dtype=np.int64)
