@@ -44,6 +44,8 @@ SCATTER = 0.1
 ENOUGH, LIMIT = 4.0, 600
 #: Tolerances of the reference, relative and absolute: the first that CVODE can hold.
 REFERENCE = ((1e-12, 1e-16), (1e-11, 1e-14), (1e-10, 1e-13))
+#: A state that stays below this share of the largest one counts as empty.
+NOTHING = 1e-15
 COLUMNS = (
     *("id", "outcome", "states", "parameters", "events", "open_s", "first_s", "loaded_s", "rtol", "error", "ms"),
     *("their_rtol", "their_error", "their_ms", "ratio", "break_even", "timed", "load", "reason"),
@@ -167,7 +169,7 @@ def measure(path: Path) -> dict[str, Any]:
         else:
             raise failed
         size = np.abs(reference).max(axis=1, keepdims=True)
-        size = np.where(size > 0, size, 1.0)
+        size = np.maximum(size, NOTHING * size.max())
         tight = ours(few, 1e-10)
         apart = float(np.nan_to_num(np.abs(tight - reference) / size, nan=np.inf).max())
         if apart > ACCURACY:
@@ -206,7 +208,7 @@ def measure(path: Path) -> dict[str, Any]:
         row["break_even"] = int(np.ceil(max(start, 0.0) / gain)) if gain > 0 else ""
         row |= {"outcome": "measured", "timed": f"{count}/{timed}"}
     except (mb_error(), ValueError, RuntimeError, ArithmeticError) as error:
-        row["reason"] = " ".join(str(error).split())[:300]
+        row["reason"] = " ".join(str(error).split()).replace(str(path), path.name)[:300]
     row["load"] = os.getloadavg()[0]
     return row
 
@@ -270,8 +272,8 @@ def page(rows: Sequence[dict[str, str]]) -> str:
         f"scattered (log-SD {SCATTER:g}), over {UNTIL:g} of the file's own time units, every state at {POINTS} times, "
         "through `metabolism.ensemble(file).simulate(table)` on one core, against libRoadRunner's own loop over the "
         f"same members. Both at the loosest tolerance at which the largest error over {COMPARED} members is at most "
-        f"{ACCURACY:g} of the largest value of each state, against CVODE at {REFERENCE[0][0]:g}; libRoadRunner with the "
-        "faster of two absolute tolerances. CPU time, in turns; where members are slow fewer are timed (*timed*: "
+        f"{ACCURACY:g} of the largest value of each state, against CVODE at {REFERENCE[0][0]:g}; libRoadRunner with "
+        "the faster of two absolute tolerances. CPU time, in turns; where members are slow fewer are timed (*timed*: "
         "ours/theirs) and the time per member is taken from those. The machine was shared and busy: see *load*.",
         "",
         "## Distribution",
