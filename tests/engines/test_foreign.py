@@ -106,7 +106,8 @@ RIGHT = {
     "event that starts true": ("x = 0; x' = 0; E: at time >= 0, t0 = false: x = 2;", "x", 2 + 0 * t),
     "event that was true before": ("x = 1; x' = 0; E: at time >= 0: x = 2;", "x", 1 + 0 * t),
     "events by priority": (
-        "x = 0; x' = 0; A: at time >= 2, priority = 1: x = x + 1; B: at time >= 2, priority = 2: x = (x + 1)*10;",
+        "x = 0; x' = 0; A: at time >= 2, priority = 1, fromTrigger = false: x = x + 1;"
+        "B: at time >= 2, priority = 2, fromTrigger = false: x = (x + 1)*10;",
         "x",
         np.where(t < 2, 0, 11),
     ),
@@ -233,7 +234,7 @@ def test_what_is_not_covered_is_refused_by_name(change, words):
 
 
 def test_events_without_end_are_a_failure_with_its_reason():
-    equations = general_equations(model("x = 0; x' = 1; y = 0; A: at y < 0.5: y = 1; B: at y > 0.5: y = 0;"))
+    equations = general_equations(model("x = 0; x' = 1; y = 0; A: at y < 0.5, t0 = false: y = 1; B: at y > 0.5: y = 0;"))
     parameters, initial = start_values(equations)
     problem = Problem(
         equations,

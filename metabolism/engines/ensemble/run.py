@@ -66,6 +66,10 @@ MEMORY = 2**31
 _SPARE: list[Array] = []
 
 
+#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not stepped over.
+LOOKS = 50
+
+
 #: How often progress is reported [s].
 _REPORT = 0.1
 
@@ -315,6 +319,7 @@ class Run:
             "next_row": np.zeros(patients, np.int64),
             "horizon": course.horizon if course else np.full(patients, np.inf),
             "unit": float(min(1.0, problem.end - problem.start)),
+            "longest": float(problem.end - problem.start) / LOOKS,
             "rtol": float(problem.rtol * share),
             "atol": real(problem.atol[part.states] * share),
             "dose_scale": real(problem.dose_scale[:, own]),
