@@ -28,16 +28,14 @@ def run(ctx):
     windows = {t: trials.read_design(t).observation for t in ("mci186_16", "mci186_19", "e0761")}
     windows |= {"JETALS": trials.JETALS_RUN_IN}
     people = {name: trials.select(model, size, window, ctx.seed).people for name, window in windows.items()}
-    riluzole, edaravone, h0, slope = (
-        model.table[f"COHORT_{d}"].value for d in ("riluzole_effect", "edaravone_effect", "h0", "h_slope")
-    )
+    riluzole, edaravone = (model.table[f"COHORT_{d}_effect"].value for d in ("riluzole", "edaravone"))
     score_map = model.values["MN_gamma"], model.values["MN_n50"]
     months = np.arange(0, 18.01, 0.5) * trials.HOURS_PER_MONTH
-    start, k = (people["e0761"][c].to_numpy()[:, None] for c in ("motor_units", "MN_k"))
+    long = people["e0761"]
 
     def hazard(effect):
-        scores = trials.alsfrs_r(start * np.exp(-k * (1 - effect) * months), *score_map)
-        return trials.hazards(scores, months, h0, slope)
+        loss = long["MN_k"].to_numpy()[:, None] * (1 - effect) * months
+        return trials.mortality(long, loss, months, model.values)
 
     pooled, sixteen = known["pooled"].effect, trials.read_design("mci186_16").arms[1].loss_reduction
     arms = {"riluzole": riluzole, "edaravone (MCI186-19)": edaravone, "edaravone (MCI186-16)": sixteen}

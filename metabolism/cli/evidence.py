@@ -43,6 +43,8 @@ def _fit(arguments: Arguments) -> int:
     from metabolism import fit
 
     check_counts(arguments, starts=1, proposals=100, workers=1)
+    if arguments.definition in fit.arms_fits() or arguments.definition.endswith("arms.toml"):
+        return _fit_arms(arguments)
     definition = fit.read_definition(arguments.definition)
     objective = fit.Objective(chosen_model(arguments), definition, arguments.workers)
     folder = Path(arguments.out) / definition.id
@@ -60,6 +62,21 @@ def _fit(arguments: Arguments) -> int:
     print(f"tables and draws: {folder}")
     if arguments.adopt:
         print(f"{fit.adopt(folder)} values adopted; now run `make generated` and `metabolism qualify`.")
+    return 0
+
+
+def _fit_arms(arguments: Arguments) -> int:
+    """Fit the disease of virtual patients to placebo arms, write the folder, and print the report; return 0."""
+    from metabolism.fit import ARMS_TABLES, ArmsObjective, adopt, fit_arms, read_arms, write_arms
+
+    objective = ArmsObjective(chosen_model(arguments), read_arms(arguments.definition))
+    with progress_bar() as begin:
+        fit = fit_arms(objective, begin)
+    folder = write_arms(Path(arguments.out) / objective.definition.id, objective, fit)
+    arguments.payload = {"folder": str(folder), "report": (folder / "report.md").read_text(encoding="utf-8")}
+    print(arguments.payload["report"])
+    if arguments.adopt:
+        print(f"{adopt(folder, ARMS_TABLES)} values adopted; now run `make generated`.")
     return 0
 
 

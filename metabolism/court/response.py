@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metabolism.model import Model
-from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, hazards, large_sample_log_hr, read_design
+from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, large_sample_log_hr, mortality, read_design
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -51,13 +51,12 @@ class Response:
         from scipy.interpolate import RegularGridInterpolator
 
         values = model.values
-        self.slope = model.table["COHORT_h_slope"].value
-        h0 = model.table["COHORT_h0"].value
+        self.slope = values["MN_h_slope"]
         score_map = values["MN_gamma"], values["MN_n50"]
         wait = 12 * HOURS_PER_WEEK / HOURS_PER_MONTH
         start, k, onset = (jetals[c].to_numpy() for c in ("motor_units", "MN_k", "onset_months"))
         onset = onset + wait
-        long_start, long_k, long_onset = (e0761[c].to_numpy() for c in ("motor_units", "MN_k", "onset_months"))
+        long_k, long_onset = (e0761[c].to_numpy() for c in ("MN_k", "onset_months"))
         early = long_onset <= np.quantile(long_onset, read_design("e0761").early_share or 1.0)
         long_onset = long_onset + wait
         grid = np.arange(0, 182 * HOURS_PER_WEEK, 4 * HOURS_PER_WEEK)
@@ -66,7 +65,7 @@ class Response:
             return alsfrs_r(first[:, None] * np.exp(-rate[:, None] * kept * time), *score_map)
 
         def hazard(kept: Array) -> Array:
-            return hazards(score(long_start, long_k, kept, grid), grid, h0, self.slope)
+            return mortality(e0761, long_k[:, None] * kept * grid, grid, values)
 
         control = hazard(np.ones((len(long_k), 1)))
         moments = np.array(visits) * HOURS_PER_WEEK

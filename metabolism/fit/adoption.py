@@ -182,17 +182,23 @@ def _report(
     return "\n".join(text)
 
 
-def adopt(folder: Path) -> int:
+def adopt(folder: Path, tables: Sequence[str] = TABLES) -> int:
     """Put a written fit into the model: values, draws and tables; return how many rows of the table changed.
 
     The README of a checkout says anew how the adopted fits predicted studies they had not seen.
+
+    Parameters
+    ----------
+    folder : Path
+    tables : sequence of str
+        What belongs to the fit: `TABLES`, or those of a fit of placebo arms.
 
     Raises
     ------
     MetabolismError
         If the folder is not a complete fit.
     """
-    missing = [name for name in TABLES if not (folder / name).is_file()]
+    missing = [name for name in tables if not (folder / name).is_file()]
     if missing:
         raise MetabolismError(f"'{folder}' is not a complete fit: {', '.join(missing)} missing; run `metabolism fit`.")
     fitted = {row["parameterId"]: row for row in read_table(folder / "values.csv", _VALUES, more=True)}
@@ -205,7 +211,7 @@ def adopt(folder: Path) -> int:
     name = next(iter(fitted.values()))["source"].removeprefix("fit:")
     target = models_dir() / "fits" / name
     target.mkdir(parents=True, exist_ok=True)
-    for table in TABLES:
+    for table in tables:
         shutil.copyfile(folder / table, target / table)
     rewrite_table()
     readme = models_dir().parent / "README.md"

@@ -62,8 +62,6 @@ def start_values(
     assert system.reading is not None, "equations of a flat document carry no values"
     values = Values(system.reading, known, np.full(members, time), first=True)
     return tuple(  # type: ignore[return-value]
-        np.stack([np.broadcast_to(values[n], (members,)) for n in group], axis=1)
-        if group
-        else np.zeros((members, 0))
+        np.stack([np.broadcast_to(values[n], (members,)) for n in group], axis=1) if group else np.zeros((members, 0))
         for group in (system.parameters, system.states)
     )

@@ -271,7 +271,9 @@ class _Reading:
         math_of = reference.getStoichiometryMath() if self.level == 2 else None
         if math_of is not None and math_of.isSetMath():
             return ["*", sign, self.tree(math_of.getMath())]
-        value = reference.getStoichiometry() if reference.isSetStoichiometry() else (1.0 if self.level < 3 else math.nan)
+        value = (
+            reference.getStoichiometry() if reference.isSetStoichiometry() else (1.0 if self.level < 3 else math.nan)
+        )
         if key:
             self._place(key, value, None)
             self.units[key] = "dimensionless"

@@ -9,11 +9,14 @@ from .disease import (
     alsfrs_r,
     hazards,
     large_sample_log_hr,
+    mortality,
     motor_units,
     points_gained,
     rate_score,
+    vital_capacity,
 )
 from .effects import OWN_BASELINE, Scenario, direct_maximum, scenario_maximum, scenarios, with_scenario
+from .markers import DOMAINS, domain_scores, kings_stage, linear_score, tilts, trial_markers
 from .patients import (
     BODY,
     DISEASE,
@@ -33,7 +36,7 @@ from .pool import POOL_RTOL, STEP, Pool, bodies, make_pool
 from .power import CHOICES, closed_form, figures, power_table, wilson
 from .prognosis import Marker, Risk, risk_profile
 from .replicates import replicate
-from .screening import observe, randomise, screen, select
+from .screening import observe, observed_columns, randomise, screen, select
 from .sections import JETALS_RUN_IN, Accrual, Arm, Looks, RunIn, Withdrawal
 from .tables import course, difference_row, interval, percent, reweighted, subgroups, wide
 from .trial import Trial, simulate_trial
@@ -42,6 +45,7 @@ __all__ = [
     "BODY",
     "CHOICES",
     "DISEASE",
+    "DOMAINS",
     "HOURS_PER_MONTH",
     "HOURS_PER_WEEK",
     "JETALS_RUN_IN",
@@ -78,6 +82,7 @@ __all__ = [
     "crossing",
     "difference_row",
     "direct_maximum",
+    "domain_scores",
     "effective_size",
     "efficacy_bounds",
     "figures",
@@ -85,13 +90,17 @@ __all__ = [
     "hazards",
     "interval",
     "kaplan_meier",
+    "kings_stage",
     "large_sample_log_hr",
+    "linear_score",
     "make_pool",
     "mixed_model",
     "mmrm",
+    "mortality",
     "motor_units",
     "normals",
     "observe",
+    "observed_columns",
     "percent",
     "plausibility",
     "points_gained",
@@ -112,6 +121,9 @@ __all__ = [
     "stops_figure",
     "subgroups",
     "survival",
+    "tilts",
+    "trial_markers",
+    "vital_capacity",
     "wide",
     "wilson",
     "with_scenario",

@@ -55,6 +55,7 @@ STRATA = ("drop", "onset", "male", "riluzole", "genotype", "centre")
 
 _SECTIONS = {
     "observation": ("weeks", "onset_limit", "drop", "floor"),
+    "entry": ("mean", "sd", "low", "high"),
     "eligibility": RANGES,
     "randomisation": ("strata", "block", "control"),
     "visits": ("weeks", "window_days"),
@@ -81,6 +82,9 @@ class Design:
         Number randomised.
     observation : RunIn
         Period before randomisation, and how it selects.
+    entry : dict of str to float
+        Distribution of ALSFRS-R before selection, where it is not the cohort's: ``mean``, ``sd``, ``low``, ``high`` of
+        a truncated normal [points].
     eligibility : dict of str to (low, high)
         Further ranges, on columns of `RANGES`.
     strata : tuple of str
@@ -122,6 +126,7 @@ class Design:
     arms: tuple[Arm, ...]
     observation: RunIn
     visits: tuple[float, ...]
+    entry: Mapping[str, float] = dataclasses.field(default_factory=dict)
     eligibility: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     strata: tuple[str, ...] = ()
     block: int = 2
@@ -265,6 +270,7 @@ def parse_design(name: str, found: Mapping[str, Any]) -> Design:
             observation=RunIn(float(watch["weeks"]), float(watch["onset_limit"]), (drop[0], drop[1]), watch["floor"]),
             visits=tuple(float(w) for w in visits["weeks"]),
             window_days=float(visits.get("window_days", 0)),
+            entry={k: float(v) for k, v in get["entry"].items()},
             eligibility={k: (float(v[0]), float(v[1])) for k, v in get["eligibility"].items()},
             strata=chance.get("strata", ()),
             block=chance.get("block", 2),
@@ -314,6 +320,12 @@ def _validate(d: Design) -> None:
         f"a window of +/- {d.window_days:g} days does not fit visits {gap:g} weeks apart.",
     )
     watch = d.observation
+    least, most, spread = d.entry.get("low", 0.0), d.entry.get("high", 48.0), d.entry.get("sd", 1.0)
+    refuse(not 0 <= least < most <= 48, f"entry scores from {least:g} to {most:g} must rise within 0-48 points.")
+    refuse(not (math.isfinite(spread) and spread > 0), f"entry sd = {spread:g} must be above 0 points.")
+    mean = d.entry.get("mean", (least + most) / 2)
+    refuse(not least <= mean <= most, f"entry mean {mean:g} lies outside its limits {least:g} to {most:g}.")
+    refuse(watch.floor > most, f"the floor of {watch.floor} points excludes everybody: entry ends at {most:g}.")
     for column, (a, b) in d.eligibility.items():
         if column not in RANGES:
             raise UnknownName(f"eligibility column of design '{d.id}'", column, RANGES)

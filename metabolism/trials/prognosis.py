@@ -154,7 +154,7 @@ def at_screening(
     crowd, body : mapping of str to ndarray, shape (bodies,), and ndarray of int, shape (candidates,)
         Columns of all bodies, and which one each candidate has.
     cohort : mapping
-        Distributions of the loss rate (``k_median``, ``k_omega``, ``k_tau``).
+        Distributions of the loss rate (``k_median``, ``k_after``, ``k_omega``, ``k_tau``).
     rng : numpy Generator
         Used for a marker only.
     """
@@ -165,5 +165,5 @@ def at_screening(
         columns["risk_profile"] = risk_profile(risk, {**bodies, **drawn})
     if marker is not None:
         spread = float(np.hypot(cohort["k_omega"], cohort["k_tau"]))
-        columns |= marker.baseline(drawn["MN_k"], cohort["k_median"], spread, rng)
+        columns |= marker.baseline(drawn["MN_k"], cohort["k_median"] * cohort["k_after"], spread, rng)
     return columns

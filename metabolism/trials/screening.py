@@ -120,7 +120,7 @@ def screen(
     Parameters
     ----------
     factor : float
-        Trial-wide factor on the loss rates after randomisation and before.
+        Trial-wide factor on the loss rates after randomisation.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def screen(
     counts : dict of str to int
         Candidates left after each filter, in order.
     """
-    g = pool.generator
+    g = pool.generator.entering(design.entry)
     counts = dict.fromkeys(
         ["candidates", "onset within limit", "above the score floor", "in run-in window", *design.eligibility], 0
     )
@@ -139,7 +139,6 @@ def screen(
     while found < count:
         body = pool.usable[rng.integers(len(pool.usable), size=batch)]
         drawn = g.disease_columns(pool.latents[body], pool.riluzole[body], rng.standard_normal((batch, len(DISEASE))))
-        drawn["k_run_in"] *= factor
         drawn["MN_k"] *= factor
         drawn |= observed_columns(g.score_map, drawn, design.observation)
         drawn |= at_screening(design.asked_risk, design.marker, drawn, crowd, body, g.values, rng)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.trials.design import Design
-from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, hazards, rate_score
+from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, hazards, mortality, rate_score
 from metabolism.trials.pool import STEP, Columns, Pool
 from metabolism.trials.screening import randomise, screen
 from metabolism.types import Array
@@ -164,9 +164,10 @@ def follow(
         remaining = units[:, None] * np.exp(-k[:, None] * relative)
         return alsfrs_r(remaining, *g.score_map)
 
-    # death or full ventilation: the hazard follows the score, its integral reaches an exponential draw
+    # death or full ventilation: the hazard follows score and vital capacity, its integral reaches an exponential draw
     curve = score(loss)
-    death = _first_reach(hazards(curve, grid, g["h0"], g["h_slope"]), rng.standard_exponential(n))
+    risk = mortality(people, k[:, None] * loss, grid, g.model.values)
+    death = _first_reach(risk, rng.standard_exponential(n))
     left = np.full(n, np.inf)
     if design.drop_out > 0 and design.drop_out_slope == 0:
         left = rng.exponential(1 / design.drop_out, n) * HOURS_PER_MONTH
@@ -178,7 +179,7 @@ def follow(
     planned = np.array(design.visits) * HOURS_PER_WEEK
     when = planned + design.window_days * 24 * (2 * rng.random((n, len(planned))) - 1)
     true = score(_at(loss, when))
-    rated = rate_score(true, g["rater_sd"] * rng.standard_normal(true.shape))
+    rated = rate_score(true, people["rater_habit"][:, None] + g["rater_sd"] * rng.standard_normal(true.shape))
     missing = (when > stop[:, None]) | (rng.random(true.shape) < design.missing_visits)
     event = (death <= left) & (death <= end)
     ln_nfl = None

@@ -53,7 +53,11 @@ CELL = "compartment c = 2; species S in c; S = 3;"
 RIGHT = {
     "negative rates and states": ("x = 0; y = 1; x' = y; y' = -x;", "x", np.sin(t)),
     "reaction in a compartment": (f"{CELL} k = 0.5; J: S -> ; k*S*c;", "S", 3 * np.exp(-0.5 * t)),
-    "substance only": ("compartment c = 2; substanceOnly species S in c; S = 3; J: S -> ; 0.5*S;", "S", 3 * np.exp(-t / 2)),
+    "substance only": (
+        "compartment c = 2; substanceOnly species S in c; S = 3; J: S -> ; 0.5*S;",
+        "S",
+        3 * np.exp(-t / 2),
+    ),
     "assignment with the time": ("y := sin(time) + time^2;", "y", np.sin(t) + t**2),
     "no state at all": ("k = 3; y := 2*k;", "y", 6 + 0 * t),
     "initial assignment": ("k = 2; x = 3*k + 1; x' = -x;", "x", 7 * np.exp(-t)),
@@ -67,7 +71,11 @@ RIGHT = {
         "x",
         np.where(t < 1, t, np.where(t < 2, 1 + 3 * (t - 1), 4 + 5 * (t - 2))),
     ),
-    "piecewise in a rule of an output": ("x = 0; x' = 1; y := piecewise(x, x <= 4.2, -x);", "y", np.where(t <= 4.2, t, -t)),
+    "piecewise in a rule of an output": (
+        "x = 0; x' = 1; y := piecewise(x, x <= 4.2, -x);",
+        "y",
+        np.where(t <= 4.2, t, -t),
+    ),
     "floor": ("x = 0; x' = floor(time);", "x", np.floor(t) * (np.floor(t) - 1) / 2 + np.floor(t) * (t - np.floor(t))),
     "absolute value": ("x = -2; x' = 1; y = 0; y' = abs(x);", "y", 2 + np.sign(t - 2) * (t - 2) ** 2 / 2),
     "maximum": ("y = 0; y' = max(1, time);", "y", np.where(t < 1, t, 0.5 + t**2 / 2)),
@@ -89,12 +97,17 @@ RIGHT = {
     "event of a state": ("x = 1; x' = 1; E: at x >= 3: x = 0;", "x", np.where(t < 2, 1 + t, (t - 2) % 3)),
     "event on a parameter": ("k = 1; x = 0; x' = k; E: at time >= 4: k = 3;", "x", t + 2 * np.maximum(t - 4, 0)),
     "event with a delay": ("x = 0; x' = 0; E: at 1.5 after time >= 2: x = 7;", "x", np.where(t < 3.5, 0, 7)),
-    "event in a growing compartment": (f"{CELL} c' = 1; J: S -> ; 0*S; E: at time >= 4: S = 5;", "S", np.where(t < 4, 6 / (2 + t), 30 / (2 + t))),
+    "event in a growing compartment": (
+        f"{CELL} c' = 1; J: S -> ; 0*S; E: at time >= 4: S = 5;",
+        "S",
+        np.where(t < 4, 6 / (2 + t), 30 / (2 + t)),
+    ),
     "event that halves a compartment": (f"{CELL} J: S -> ; 0*S; E: at time >= 4: c = 1;", "S", np.where(t < 4, 3, 6)),
     "event that starts true": ("x = 0; x' = 0; E: at time >= 0, t0 = false: x = 2;", "x", 2 + 0 * t),
     "event that was true before": ("x = 1; x' = 0; E: at time >= 0: x = 2;", "x", 1 + 0 * t),
     "events by priority": (
-        "x = 0; x' = 0; A: at time >= 2, priority = 1: x = x + 1; B: at time >= 2, priority = 2: x = (x + 1)*10;",
+        "x = 0; x' = 0; A: at time >= 2, priority = 1, fromTrigger = false: x = x + 1;"
+        "B: at time >= 2, priority = 2, fromTrigger = false: x = (x + 1)*10;",
         "x",
         np.where(t < 2, 0, 11),
     ),
@@ -103,15 +116,31 @@ RIGHT = {
         "y",
         np.where(t < 2, 2, 1),
     ),
-    "delayed event with the trigger's values": ("x = 0; x' = 1; y = 0; E: at 2 after x >= 2: y = x;", "y", np.where(t < 4, 0, 2)),
+    "delayed event with the trigger's values": (
+        "x = 0; x' = 1; y = 0; E: at 2 after x >= 2: y = x;",
+        "y",
+        np.where(t < 4, 0, 2),
+    ),
     "delayed event with the values of its execution": (
         "x = 0; x' = 1; y = 0; E: at 2 after x >= 2, fromTrigger = false: y = x;",
         "y",
         np.where(t < 4, 0, 4),
     ),
-    "event that does not persist": ("x = 0; x' = 0; E: at 2 after (time >= 1 && time < 2.5), persistent = false: x = 1;", "x", 0 * t),
-    "event that persists": ("x = 0; x' = 0; E: at 2 after (time >= 1 && time < 2.5): x = 1;", "x", np.where(t < 3, 0, 1)),
-    "event set off by an event": ("x = 0; y = 0; x' = 0; A: at time >= 2: x = 1; B: at x > 0.5: y = 4;", "y", np.where(t < 2, 0, 4)),
+    "event that does not persist": (
+        "x = 0; x' = 0; E: at 2 after (time >= 1 && time < 2.5), persistent = false: x = 1;",
+        "x",
+        0 * t,
+    ),
+    "event that persists": (
+        "x = 0; x' = 0; E: at 2 after (time >= 1 && time < 2.5): x = 1;",
+        "x",
+        np.where(t < 3, 0, 1),
+    ),
+    "event set off by an event": (
+        "x = 0; y = 0; x' = 0; A: at time >= 2: x = 1; B: at x > 0.5: y = 4;",
+        "y",
+        np.where(t < 2, 0, 4),
+    ),
     "short window": ("x = 0; x' = 0; E: at time > 4.1 && time < 4.10001: x = 1;", "x", np.where(t < 4.1, 0, 1)),
 }
 
@@ -174,7 +203,17 @@ def test_endpoints_run_through_events():
     equations = general_equations(model("x = 0; v = 1; x' = v; A: at x >= 2: v = -1; B: at x <= 0, t0 = true: v = 1;"))
     parameters, initial = start_values(equations)
     problem = Problem(
-        equations, Plan(), 0.0, 12.0, np.array([0.0]), ("x",), parameters, initial, np.ones((1, 0)), 1e-9, np.full(2, 1e-12)
+        equations,
+        Plan(),
+        0.0,
+        12.0,
+        np.array([0.0]),
+        ("x",),
+        parameters,
+        initial,
+        np.ones((1, 0)),
+        1e-9,
+        np.full(2, 1e-12),
     )
     requests = [("auc", "x"), ("max", "x"), ("min", "x"), ("time_above", "x", 1.0), ("final", "x")]
     found = get_engine("fast").endpoints(problem, requests)
@@ -195,10 +234,20 @@ def test_what_is_not_covered_is_refused_by_name(change, words):
 
 
 def test_events_without_end_are_a_failure_with_its_reason():
-    equations = general_equations(model("x = 0; x' = 1; y = 0; A: at y < 0.5: y = 1; B: at y > 0.5: y = 0;"))
+    equations = general_equations(model("x = 0; x' = 1; y = 0; A: at y < 0.5, t0 = false: y = 1; B: at y > 0.5: y = 0;"))
     parameters, initial = start_values(equations)
     problem = Problem(
-        equations, Plan(), 0.0, 1.0, np.array([1.0]), ("x",), parameters, initial, np.ones((1, 0)), 1e-6, np.full(3, 1e-9)
+        equations,
+        Plan(),
+        0.0,
+        1.0,
+        np.array([1.0]),
+        ("x",),
+        parameters,
+        initial,
+        np.ones((1, 0)),
+        1e-6,
+        np.full(3, 1e-9),
     )
     failures = get_engine("fast").solve(problem).failures
     assert "without end" in failures[0].message

@@ -64,6 +64,10 @@ MEMORY = 2**31
 _SPARE: list[Array] = []
 
 
+#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not stepped over.
+LOOKS = 50
+
+
 #: How often progress is reported [s].
 _REPORT = 0.1
 
@@ -308,6 +312,7 @@ class Run:
             "next_row": np.zeros(patients, np.int64),
             "horizon": course.horizon if course else np.full(patients, np.inf),
             "unit": float(min(1.0, problem.end - problem.start)),
+            "longest": float(problem.end - problem.start) / LOOKS,
             "rtol": float(problem.rtol * share),
             "atol": real(problem.atol[part.states] * share),
             "dose_scale": real(problem.dose_scale[:, own]),
@@ -415,12 +420,12 @@ class Run:
             worst = int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))
             state = self.problem.equations.states[self.kernel.parts[n].states[worst]]
             small = stopped["status"][patient] == TOO_SMALL
+            unit, other = ("", "") if self.problem.equations.reading else (" h", "engine='roadrunner' or ")
             reason = "no step is small enough" if small else f"more than {stopped['steps'][patient] - 1} steps"
             if stopped["status"][patient] == ENDLESS:
                 reason = "its events or switches follow each other without end"
             message = (
-                f"the fast engine stopped at t = {time:.6g} h in '{state}' ({reason}); "
-                "try engine='roadrunner' or a looser rtol."
+                f"the fast engine stopped at t = {time:.6g}{unit} in '{state}' ({reason}); try {other}a looser rtol."
             )
             failures[patient] = Failure(time, state, message)
         return failures

@@ -69,7 +69,9 @@ def switches(equations: Equations) -> Switches:
     def live(e: Any) -> Any:
         if isinstance(e, (trees.Both, trees.Either, trees.Opposite)):
             return e.func(*(live(a) for a in e.args))
-        return e.func(*(locked(a) for a in e.args)) if isinstance(e, _JUMPS) else locked(e)
+        # a mode as well: each comparison by itself is harder to step over than a window that two of them make
+        still = locked(e)
+        return e.func(*(locked(a) for a in e.args)) if isinstance(e, _JUMPS) else still
 
     expanded = {name: locked(e) for name, e in equations.expanded.items()}
     rates = {name: locked(e) for name, e in rates.items()}
