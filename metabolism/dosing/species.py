@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from metabolism.engines import Plan
 from metabolism.errors import InvalidRegimen
 
+#: An empty schedule in words.
+NONE = "no doses"
+
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _DOSE = re.compile(rf"({_NUMBER})\s+(\w+)\s+at\s+({_NUMBER})(?:\s+every\s+({_NUMBER})\s+x\s+(\d+))?")
 _CHANGE = re.compile(rf"(\w+)\s*=\s*({_NUMBER})\s+from\s+({_NUMBER})(?:\s+to\s+({_NUMBER}))?")
@@ -48,7 +51,7 @@ class Schedule:
         """
         doses: list[tuple[float, str, float]] = []
         changes = []
-        for part in filter(None, map(str.strip, text.split(";"))):
+        for part in filter(None, map(str.strip, text.replace(NONE, "").split(";"))):
             if found := _DOSE.fullmatch(part):
                 amount, species, begin, every, count = found.groups()
                 steps = range(int(count or 1))
@@ -117,4 +120,4 @@ class Schedule:
             f"{name} = {value!r} from {begin!r}" + (f" to {end!r}" if end < math.inf else "")
             for begin, end, name, value in self.changes
         ]
-        return "; ".join(given)
+        return "; ".join(given) or NONE

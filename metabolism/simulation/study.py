@@ -143,6 +143,8 @@ class Study:
         if isinstance(model, FileModel):
             if engine == "roadrunner":
                 raise UsageError("a model from a file runs on engine 'fast' or 'scipy'; libRoadRunner checks it.")
+            if engine == "scipy" and system.events:
+                raise UsageError("it has events, which engine 'scipy' does not carry out; use engine='fast'.")
             if start == "rest" and model.not_at_rest:
                 raise UsageError("its rates or events run with time, so it has no resting state; use start='initial'.")
             model = sized(model, end) if start == "initial" and model.size is None else model
