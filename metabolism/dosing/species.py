@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from metabolism.engines import Plan
 from metabolism.errors import InvalidRegimen
 
-#: An empty schedule in words.
 NONE = "no doses"
-
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _DOSE = re.compile(rf"({_NUMBER})\s+(\w+)\s+at\s+({_NUMBER})(?:\s+every\s+({_NUMBER})\s+x\s+(\d+))?")
 _CHANGE = re.compile(rf"(\w+)\s*=\s*({_NUMBER})\s+from\s+({_NUMBER})(?:\s+to\s+({_NUMBER}))?")
@@ -116,8 +114,6 @@ class Schedule:
 
     def __str__(self) -> str:
         given = [f"{amount!r} {species} at {time!r}" for time, species, amount in self.doses]
-        given += [
-            f"{name} = {value!r} from {begin!r}" + (f" to {end!r}" if end < math.inf else "")
-            for begin, end, name, value in self.changes
-        ]
+        for begin, end, name, value in self.changes:
+            given.append(f"{name} = {value!r} from {begin!r}" + (f" to {end!r}" if end < math.inf else ""))
         return "; ".join(given) or NONE
