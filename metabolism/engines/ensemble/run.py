@@ -66,7 +66,8 @@ MEMORY = 2**31
 _SPARE: list[Array] = []
 
 
-#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not stepped over.
+#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not
+#: stepped over.
 LOOKS = 50
 
 
@@ -182,8 +183,8 @@ class Run:
     def _check(self, linked: bool) -> None:
         if linked and self.course:
             raise ModelError(
-                "this model has events or rates that jump, so its patients cannot share their steps; take differences of "
-                "whole runs for its sensitivities."
+                "this model has events or rates that jump, so its patients cannot share their steps; take differences "
+                "of whole runs for its sensitivities."
             )
 
     def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int, linked: bool = False) -> Solution:
