@@ -1,6 +1,6 @@
 from . import mmrm
 from .analysis import analyse, ancova, mixed_model, slopes, survival
-from .design import JETALS_RUN_IN, Arm, Design, RunIn, read_design
+from .design import ANALYSES, JETALS_RUN_IN, Arm, Design, RunIn, read_design
 from .disease import (
     HOURS_PER_MONTH,
     HOURS_PER_WEEK,
@@ -12,6 +12,9 @@ from .disease import (
     rate_score,
 )
 from .effects import OWN_BASELINE, Scenario, direct_maximum, scenario_maximum, scenarios, with_scenario
+from .imputation import impute
+from .joint import bayes_rate, joint_rate
+from .pairs import net_benefit, win_ratio
 from .patients import (
     BODY,
     DISEASE,
@@ -29,12 +32,14 @@ from .patients import (
 from .plots import course_figure, kaplan_meier
 from .pool import POOL_RTOL, STEP, Pool, bodies, make_pool
 from .power import closed_form, figures, power_table, wilson
+from .proportional import proportional
 from .replicates import replicate
 from .screening import observe, randomise, screen, select
 from .tables import course, difference_row, interval, percent, reweighted, subgroups, wide
 from .trial import Trial, simulate_trial
 
 __all__ = [
+    "ANALYSES",
     "BODY",
     "DISEASE",
     "HOURS_PER_MONTH",
@@ -57,6 +62,7 @@ __all__ = [
     "analyse",
     "ancova",
     "balance",
+    "bayes_rate",
     "bodies",
     "candidates",
     "closed_form",
@@ -67,19 +73,23 @@ __all__ = [
     "effective_size",
     "figures",
     "hazards",
+    "impute",
     "interval",
+    "joint_rate",
     "kaplan_meier",
     "large_sample_log_hr",
     "make_pool",
     "mixed_model",
     "mmrm",
     "motor_units",
+    "net_benefit",
     "normals",
     "observe",
     "percent",
     "plausibility",
     "points_gained",
     "power_table",
+    "proportional",
     "randomise",
     "rate_score",
     "read_design",
@@ -96,5 +106,6 @@ __all__ = [
     "survival",
     "wide",
     "wilson",
+    "win_ratio",
     "with_scenario",
 ]

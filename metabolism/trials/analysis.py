@@ -171,7 +171,8 @@ def log_rank(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float
     return z, float(2 * norm.sf(abs(z)))
 
 
-_ANALYSES = {
+#: Analyses by name; `metabolism.trials.design.ANALYSES` states the estimand of each.
+ANALYSED = {
     "mmrm": mixed_model,
     "ancova": ancova,
     "slope": slopes,
@@ -197,10 +198,10 @@ def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
     """
     row: dict[str, float | str] = {}
     for name in names:
-        if name not in _ANALYSES:
-            raise UnknownName("analysis", name, _ANALYSES)
+        if name not in ANALYSED:
+            raise UnknownName("analysis", name, ANALYSED)
         try:
-            estimates = _ANALYSES[name](trial)
+            estimates = ANALYSED[name](trial)
         except FitFailed as error:
             row[f"{name}:failed"] = str(error)
             continue

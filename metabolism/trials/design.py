@@ -17,14 +17,29 @@ from metabolism.errors import InvalidValue, MetabolismError, UnknownName
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.patients import PLAUSIBLE
 
-#: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what it compares.
+#: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what a positive value is.
 ANALYSES = {
-    "mmrm": ("hypothetical", "mean change at the last visit had nobody died or left [points]"),
-    "ancova": ("while alive", "mean change at the last visit seen [points]"),
-    "slope": ("while alive", "mean slope over the visits seen [points/month]"),
-    "responder": ("composite", "share that fell little, a death being a failure [fraction]"),
-    "cafs": ("composite", "mean rank of function and survival, a death ranking last [ranks]"),
-    "survival": ("treatment policy", "log hazard of death or full ventilation"),
+    "mmrm": ("hypothetical", "difference of mean change at the last visit had nobody died or left [points]"),
+    "proportional": ("hypothetical", "relative reduction of the mean decline had nobody died or left [fraction]"),
+    "ancova": ("while alive", "difference of mean change at the last visit seen [points]"),
+    "slope": ("while alive", "difference of mean slope over the visits seen [points/month]"),
+    "joint_rate": ("while alive", "difference of mean rate of decline, deaths informing it [points/month]"),
+    "jump_to_reference": ("treatment policy", "difference of mean change, leavers at once as control [points]"),
+    "copy_reference": ("treatment policy", "difference of mean change, leavers as control all along [points]"),
+    "copy_increments": (
+        "treatment policy",
+        "difference of mean change, leavers declining as control from then [points]",
+    ),
+    "responder": ("composite", "difference of share that fell little, a death being a failure [fraction]"),
+    "cafs": ("composite", "difference of mean rank of function and survival, a death ranking last [ranks]"),
+    "win_ratio": ("composite", "log ratio of wins to losses among all pairs, death before function"),
+    "win_ratio_stratified": (
+        "composite",
+        "log ratio of wins to losses among pairs of a stratum, death before function",
+    ),
+    "net_benefit": ("composite", "share of pairs won less share lost, death before function [fraction]"),
+    "bayes_rate": ("composite", "relative reduction of decline and hazard by one ratio, posterior mean [fraction]"),
+    "survival": ("treatment policy", "lower log hazard of death or full ventilation"),
 }
 
 

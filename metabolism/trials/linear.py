@@ -109,7 +109,6 @@ def linear(trial: Trial, outcome: Array) -> dict[str, Estimate]:
     return estimates
 
 
-
 def last_observed(change: Array) -> Array:
     """Last value of each row that is not NaN; NaN if there is none."""
     seen = np.isfinite(change)
