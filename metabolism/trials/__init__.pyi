@@ -1,5 +1,6 @@
 from . import mmrm
 from .analysis import analyse, ancova, mixed_model, slopes, survival
+from .decline import proportional
 from .design import ANALYSES, JETALS_RUN_IN, Arm, Design, RunIn, read_design
 from .disease import (
     HOURS_PER_MONTH,
@@ -32,7 +33,6 @@ from .patients import (
 from .plots import course_figure, kaplan_meier
 from .pool import POOL_RTOL, STEP, Pool, bodies, make_pool
 from .power import closed_form, figures, power_table, wilson
-from .proportional import proportional
 from .replicates import replicate
 from .screening import observe, randomise, screen, select
 from .tables import course, difference_row, interval, percent, reweighted, subgroups, wide

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.errors import FitFailed, UnknownName
+from metabolism.trials.decline import proportional
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.imputation import copy_increments, copy_reference, jump_to_reference
 from metabolism.trials.joint import bayes_rate, joint_rate
 from metabolism.trials.linear import accept_dead, covariates, last_observed, linear, wald
 from metabolism.trials.mmrm import Estimate, fit
 from metabolism.trials.pairs import cafs, net_benefit, win_ratio, win_ratio_stratified
-from metabolism.trials.proportional import proportional
 from metabolism.types import Array
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from scipy import integrate, stats
 import metabolism as mb
 from metabolism.errors import FitFailed, InvalidValue
 from metabolism.trials.analysis import ANALYSED, analyse, mixed_model
+from metabolism.trials.decline import fit_proportional, proportional
 from metabolism.trials.design import ANALYSES, read_design
 from metabolism.trials.imputation import IMPUTATIONS, impute, pooled
 from metabolism.trials.joint import PRIOR, Joint, bayes_rate, joint_rate, maximum, posterior
@@ -22,7 +23,6 @@ from metabolism.trials.linear import contrasts
 from metabolism.trials.mmrm import Moments
 from metabolism.trials.pairs import cafs, combined_scores, net_benefit, win_ratio, win_ratio_stratified
 from metabolism.trials.power import wilson
-from metabolism.trials.proportional import fit_proportional, proportional
 from metabolism.trials.trial import Trial
 
 HERE = Path(__file__).parent
