@@ -21,7 +21,7 @@ from metabolism.trials import ANALYSES, Arm, Design, make_pool, read_design, rep
 SEED, BODIES = 20, 256
 
 #: Trials of each design, and of the slower Bayesian analysis.
-TRIALS, FEWER = 400, 200
+TRIALS, FEWER = 325, 175
 
 #: Analyses that give the dead a score: those refused where many die.
 SCORED = ("mmrm", "proportional", "jump_to_reference", "copy_reference", "copy_increments")
