@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench docs page release clean
+.PHONY: run test check lint types quick generated bench bench-sbml conformance docs page release clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -36,11 +36,21 @@ generated: $(STAMP)
 	$(BIN)/metabolism check --rewrite
 	$(BIN)/metabolism fingerprint --json docs/fingerprints/als_methionine.json --force
 	$(BIN)/metabolism qualify --markdown docs/evidence || test $$? -eq 1
+	$(BIN)/metabolism evidence --card --out docs/model_card.md --force
 	$(BIN)/python docs/architecture.py
 
 # measure the fast engine against other tools and write docs/performance.md; WITH="amici desolve" adds those
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py $(foreach tool,$(WITH),--with $(tool))
+	$(BIN)/python benchmarks/page.py
+
+# ensembles of other models against libRoadRunner, over a folder of SBML files: make bench-sbml FILES=path/to/biomodels
+bench-sbml: $(STAMP)
+	nice $(BIN)/python benchmarks/bench_sbml.py $(FILES)
+
+# the SBML Test Suite through the fast engine, what is left of it: make conformance SUITE=path/to/sbml-test-suite
+conformance: $(STAMP)
+	nice $(BIN)/python benchmarks/conformance.py $(SUITE)
 
 # the site, without a single warning: docs/_build/html/index.html
 docs: $(STAMP)

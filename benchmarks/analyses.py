@@ -33,9 +33,9 @@ def designs() -> dict[str, tuple[Design, tuple[str, ...]]]:
     base = read_design("jetals").changed(arms=arms)
     died = base.changed(visits=(13.0, 26.0, 39.0, 52.0, 78.0), drop_out=0.01, strata=("onset",))
     return {
-        "JETALS": (base, tuple(ANALYSES)),
+        "JETALS": (base, tuple(a for a in ANALYSES if a != "nfl")),
         "JETALS with leavers": (base.changed(drop_out=0.06), (*SCORED, "ancova", "slope", "joint_rate")),
-        "78 weeks": (died, tuple(a for a in ANALYSES if a not in (*SCORED, "responder"))),
+        "78 weeks": (died, tuple(a for a in ANALYSES if a not in (*SCORED, "responder", "nfl"))),
     }
 
 

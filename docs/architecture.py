@@ -1,5 +1,7 @@
 """Draws the rooms and their order from the code; `python docs/architecture.py` writes ``docs/images/architecture.svg``.
 
+With ``--sizes`` it writes the table of lines and statements per room into the decision on rooms instead.
+
 Rows are the layers of the import contract in ``pyproject.toml``, words are first sentences of docstrings, and arrows
 are imports, except those that other arrows already imply.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
@@ -17,9 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "metabolism"
 TARGET = ROOT / "docs" / "images" / "architecture.svg"
+DECISION = ROOT / "docs" / "decisions" / "0008-rooms.md"
 #: Horizontal place of each room; everything else in the drawing follows from the code.
 PLACES = {
-    **{"cli": 2.5, "explorer": 2.0, "report": 0.5, "court": 0.0, "fit": 1.0, "sensitivity": 3.0},
+    **{"cli": 2.5, "explorer": 2.0, "report": 0.5, "court": 0.0, "fit": 1.0, "sensitivity": 3.0, "ensembles": 3.0},
     **{"trials": 0.0, "cases": 1.0, "exports": 2.0, "sweep": 3.0, "simulation": 1.5, "dosing": 1.5},
     **{"engines": 1.0, "model": 2.0, "sbml": 1.5},
 }
@@ -114,5 +118,34 @@ def drawing() -> str:
     return "\n".join([head, title, STYLE, *lines, *boxes, "</svg>", ""])
 
 
+def sizes() -> dict[str, tuple[int, int]]:
+    """Return lines and statements of each room, of the ground, and of all together."""
+    counted: dict[str, tuple[int, int]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text, parts = path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).parts
+        size = len(text.splitlines()), sum(isinstance(node, ast.stmt) for node in ast.walk(ast.parse(text)))
+        for room in (parts[0] if len(parts) > 1 else "ground", "all"):
+            lines, statements = counted.get(room, (0, 0))
+            counted[room] = lines + size[0], statements + size[1]
+    return dict(sorted(counted.items(), key=lambda item: (item[0] == "all", item[0])))
+
+
+def ceilings() -> dict[str, tuple[int, int]]:
+    """Return lines and statements that each room may have, as the decision on rooms says."""
+    rows = re.findall(r"^\| (\w+) \| ([\d,]+) \| ([\d,]+) \|$", DECISION.read_text(encoding="utf-8"), flags=re.M)
+    return {room: (int(lines.replace(",", "")), int(statements.replace(",", ""))) for room, lines, statements in rows}
+
+
+def write_sizes() -> None:
+    """Write today's sizes into the decision on rooms."""
+    rows = "".join(f"| {room} | {lines:,} | {statements:,} |\n" for room, (lines, statements) in sizes().items())
+    page = DECISION.read_text(encoding="utf-8")
+    head = "| room | lines | statements |\n|---|---|---|\n"
+    DECISION.write_text(re.sub(rf"{re.escape(head)}(\|.*\n)*", lambda _: head + rows, page), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    TARGET.write_text(drawing(), encoding="utf-8")
+    if sys.argv[1:] == ["--sizes"]:
+        write_sizes()
+    else:
+        TARGET.write_text(drawing(), encoding="utf-8")

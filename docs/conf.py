@@ -20,7 +20,7 @@ version = release = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "_generated/cycle.md", "**.ipynb_checkpoints"]
 html_theme = "pydata_sphinx_theme"
 html_title = "als-methionine"
 html_static_path = ["_static"]
@@ -31,7 +31,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
     # the trial and the flux map take the whole width
-    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "_generated/flux_map": []},
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "primer": [], "_generated/flux_map": []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }

@@ -8,25 +8,15 @@ from metabolism.model import equations
 from metabolism.plotting import COLOURS, new_figure
 from metabolism.report import case_claims, draw, tally
 
-ROWS = {
-    "C04a": "homocysteine, men of 40-42",
-    "C04b": "homocysteine, women of 40-42",
-    "C04c": "homocysteine, 65-67 years",
-    "C04d": "methionine",
-    "C04e": "cystathionine",
-    "C04f": "SAM",
-    "C04g": "SAH",
-    "C04h": "betaine",
-    "C04i": "choline",
-    "C04j": "methylmalonic acid",
-    "C04k": "red-cell folate",
-    "C04l": "pyridoxal phosphate",
-    "C04m": "cysteine",
-    "C04n": "holotranscobalamin",
-    "C05a": "transmethylation, fasting",
-    "C05b": "remethylation, fasting",
-    "C05c": "transsulfuration, fasting",
-}
+LEVELS = (
+    *("homocysteine, men of 40-42", "homocysteine, women of 40-42", "homocysteine, 65-67 years", "methionine"),
+    *("cystathionine", "SAM", "SAH", "betaine", "choline", "methylmalonic acid", "red-cell folate"),
+    *("pyridoxal phosphate", "cysteine", "holotranscobalamin"),
+)
+FLUXES = ("transmethylation, fasting", "remethylation, fasting", "transsulfuration, fasting")
+LETTERS = "abcdefghijklmn"
+#: Rows of the case files and what they read: levels are C04a to C04n, fluxes C05a to C05c.
+ROWS = {f"C0{n}{c}": text for n, some in ((4, LEVELS), (5, FLUXES)) for c, text in zip(LETTERS, some, strict=False)}
 
 
 @experiment(
@@ -46,9 +36,8 @@ def run(ctx):
         answer=(
             f"The reference rests: the largest scaled rate is {state.residual:.1e} per hour, all {len(eigenvalues)} "
             f"eigenvalues are negative ({eigenvalues[0]:.3g} to {eigenvalues[-1]:.2g} per hour), and a year of "
-            "integration moves no observable by more "
-            f"than {drift:.0e}. tHcy is {state.values['hcy_plasma']:.2f} uM.\n{tally(claims)} Most levels were put "
-            "in as the reference state: they describe, and predict nothing."
+            f"integration moves no observable by more than {drift:.0e}. tHcy is {state.values['hcy_plasma']:.2f} uM.\n"
+            f"{tally(claims)} Most levels were put in as the reference state: they describe, and predict nothing."
         ),
         claims=claims,
         results={"year_at_rest": still},

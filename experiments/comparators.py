@@ -12,10 +12,8 @@ from metabolism import Claim, Outcome, experiment, trials
 from metabolism.plotting import COLOURS, new_figure
 from metabolism.report import tally
 
-COLUMNS = {
-    "JETALS population, 16 weeks [points]": ("JETALS", 16),
-    "MCI186-19 population, 24 weeks [points]": ("mci186_19", 24),
-}
+JETALS, EDARAVONE = "JETALS population, 16 weeks [points]", "MCI186-19 population, 24 weeks [points]"
+COLUMNS = {JETALS: ("JETALS", 16), EDARAVONE: ("mci186_19", 24)}
 
 
 @experiment(
@@ -27,22 +25,17 @@ COLUMNS = {
 def run(ctx):
     ctx.data("published/numbers")
     model, known, size = ctx.model.with_set("als_patient"), trials.scenarios(), 400 if ctx.quick else 4000
-    windows = {
-        "JETALS": trials.JETALS_RUN_IN,
-        **{t: trials.read_design(t).observation for t in ("mci186_16", "mci186_19", "e0761")},
-    }
+    windows = {t: trials.read_design(t).observation for t in ("mci186_16", "mci186_19", "e0761")}
+    windows |= {"JETALS": trials.JETALS_RUN_IN}
     people = {name: trials.select(model, size, window, ctx.seed).people for name, window in windows.items()}
-    riluzole, edaravone, h0, slope = (
-        model.table[f"COHORT_{d}"].value for d in ("riluzole_effect", "edaravone_effect", "h0", "h_slope")
-    )
+    riluzole, edaravone = (model.table[f"COHORT_{d}_effect"].value for d in ("riluzole", "edaravone"))
     score_map = model.values["MN_gamma"], model.values["MN_n50"]
     months = np.arange(0, 18.01, 0.5) * trials.HOURS_PER_MONTH
-    start, k = (people["e0761"][c].to_numpy()[:, None] for c in ("motor_units", "MN_k"))
+    long = people["e0761"]
 
     def hazard(effect):
-        return trials.hazards(
-            trials.alsfrs_r(start * np.exp(-k * (1 - effect) * months), *score_map), months, h0, slope
-        )
+        loss = long["MN_k"].to_numpy()[:, None] * (1 - effect) * months
+        return trials.mortality(long, loss, months, model.values)
 
     pooled, sixteen = known["pooled"].effect, trials.read_design("mci186_16").arms[1].loss_reduction
     arms = {"riluzole": riluzole, "edaravone (MCI186-19)": edaravone, "edaravone (MCI186-16)": sixteen}
@@ -50,27 +43,21 @@ def run(ctx):
     arms |= {"methylcobalamin (pooled) and edaravone": 1 - (1 - pooled) * (1 - edaravone)}
     rows = []
     for name, effect in arms.items():
-        row = {"treatment": name, "reduction of the loss rate [fraction]": effect}
-        row |= {
-            c: trials.points_gained(people[trial], effect, weeks, score_map) for c, (trial, weeks) in COLUMNS.items()
-        }
-        rows.append(
-            row | {"hazard ratio over 18 months": float(np.exp(trials.large_sample_log_hr(hazard(0), hazard(effect))))}
-        )
-    table = pd.DataFrame(rows)
-    found = {t: trials.points_gained(people[t], edaravone, 24, score_map) for t in ("mci186_16", "mci186_19")}
+        points = [trials.points_gained(people[trial], effect, weeks, score_map) for trial, weeks in COLUMNS.values()]
+        rows.append((name, effect, *points, np.exp(trials.large_sample_log_hr(hazard(0), hazard(effect)))))
+    columns = ["treatment", "reduction of the loss rate [fraction]", *COLUMNS, "hazard ratio over 18 months"]
+    table = pd.DataFrame(rows, columns=columns)
+    expected = {t: trials.points_gained(people[t], edaravone, 24, score_map) for t in ("mci186_16", "mci186_19")}
     ratio = table["hazard ratio over 18 months"][0]
-    claims = [Claim.of("riluzole.hazard", ratio), *(Claim.of(f"{t}.difference", v) for t, v in found.items())]
-    claims = [
-        c if c.id == "hazard" else replace(c, id=f"edaravone_{t}") for c, t in zip(claims, ("", *found), strict=True)
-    ]
+    claims = [Claim.of("riluzole.hazard", ratio), *(Claim.of(f"{t}.difference", v) for t, v in expected.items())]
+    claims[1:] = [replace(c, id=f"edaravone_{t}") for c, t in zip(claims[1:], expected, strict=True)]
     return Outcome(
         answer=(
             f"Riluzole's hazard ratio of 0.84 corresponds to {100 * riluzole:.0f} % less loss of motor units (model: "
             f"{ratio:.2f} over 18 months) and to {table.iloc[0, 2]:.2f} points in a trial like JETALS, less than its "
             "standard error of 0.77.\n"
-            f"Edaravone at the effect of MCI186-19 would give {found['mci186_19']:.2f} points there and "
-            f"{found['mci186_16']:.2f} in MCI186-16, which observed 0.65 (SE 0.78). Pooled methylcobalamin stands "
+            f"Edaravone at the effect of MCI186-19 would give {expected['mci186_19']:.2f} points there and "
+            f"{expected['mci186_16']:.2f} in MCI186-16, which observed 0.65 (SE 0.78). Pooled methylcobalamin stands "
             f"for {100 * pooled:.0f} %, riluzole for {100 * riluzole:.0f} %, edaravone for "
             f"{100 * sixteen:.0f} or {100 * edaravone:.0f} % by trial. No head-to-head trial exists.\n{tally(claims)}"
         ),
@@ -96,9 +83,7 @@ def figures(outcome):
         for at, v in zip(y + shift, table[column], strict=True):
             axes.text(v + 0.04, at, f"{v:.2f}", va="center", fontsize=8.5)
     axes.set_yticks(y, table["treatment"], fontsize=9)
-    axes.set(
-        xlabel="difference of ALSFRS-R change from control [points]", xlim=(0, table[list(COLUMNS)[1]].max() * 1.12)
-    )
+    axes.set(xlabel="difference of ALSFRS-R change from control [points]", xlim=(0, table[EDARAVONE].max() * 1.12))
     axes.grid(axis="y", visible=False)
     axes.set_title("Dark: JETALS population, 16 weeks\npale: MCI186-19 population, 24 weeks", fontsize=10)
     return {"1_effects": figure}

@@ -36,7 +36,7 @@ def run(ctx):
     )
     shown = court.Facts.of(table.assign(scored=table["kind"].ne("none").map({True: "yes", False: "no"})), None, numbers)
     model = ctx.model.with_set("als_patient")
-    x = court.exposures(model, progress=ctx.progress("exposures", 4 * len(court.REGIMENS)))
+    x = court.exposures(model, tick=ctx.progress("exposures", 4 * len(court.REGIMENS)))
     size = 150 if ctx.quick else 3000
     people = [select(model, size, w, ctx.seed).people for w in (JETALS_RUN_IN, read_design("e0761").observation)]
     response = court.Response(model, *people)
@@ -51,10 +51,8 @@ def run(ctx):
 
     draws, seed, observed = 20_000, int(rng.integers(2**31)), 1.97
     by_hcy, total = (hearing.averaged(q, draws, np.random.default_rng(seed)) for q in ("d50_16_hcy", "jetals"))
-    deep = (
-        court.Hearing.of(facts, court.deeper(x, 0.20), response, fewer, ctx.seed).averaged("d50_16_hcy", draws, rng)
-        / observed
-    )
+    fallen = court.Hearing.of(facts, court.deeper(x, 0.20), response, fewer, ctx.seed)
+    deep = fallen.averaged("d50_16_hcy", draws, rng) / observed
     share = by_hcy / observed
     fall = 100 * (1 - x.homocysteine["50"][x.days <= 112].min())
     blind = facts
@@ -78,9 +76,8 @@ def run(ctx):
         ratio = np.exp(ahead[f"e0761_{name}"] + se * noise[2 + i])
         claims.append(Claim.of(f"e0761.{name}", np.median(ratio), _interval(ratio), "predicted without E0761"))
     falls = np.linspace(0.03, 0.55, 53)
-    curve = pd.DataFrame(
-        {"fall of tHcy [%]": 100 * falls, "elasticity needed": court.elasticity_needed(response, observed, falls)}
-    )
+    curve = pd.DataFrame({"fall of tHcy [%]": 100 * falls})
+    curve["elasticity needed"] = court.elasticity_needed(response, observed, falls)
     marks = numbers[numbers["id"].str.startswith("hcy_fall.")][["quantity", "value", "source"]]
     marks.loc[len(numbers)] = ["model: 50 mg in JETALS' patients, week 16", fall, "this run"]
     marks["elasticity needed"] = court.elasticity_needed(response, observed, marks["value"].to_numpy(dtype=float) / 100)
@@ -92,15 +89,7 @@ def run(ctx):
         "smallest P of E0761's contrasts, without E0761": smallest,
         **{f"{n}: hazard ratio without E0761": np.exp(ahead[n]) for n in E0761[2:]},
     }
-    summary = [
-        {
-            "quantity": q,
-            "median": np.median(v),
-            "low 2.5 %": np.quantile(v, 0.025),
-            "high 97.5 %": np.quantile(v, 0.975),
-        }
-        for q, v in quantities.items()
-    ]
+    summary = [(q, *np.quantile(v, [0.5, 0.025, 0.975])) for q, v in quantities.items()]
     kin, ends = hearing.families(), sensitivity.groupby("family")["posterior weight"].agg(["min", "max"]) * 100
     span = ", ".join(
         f"{f} {100 * kin[f]:.0f} % ({ends.loc[f, 'min']:.0f}-{ends.loc[f, 'max']:.0f})" for f in court.FAMILIES
@@ -119,8 +108,7 @@ def run(ctx):
         f"published 1.97 points, with a fall of 20 % at most {100 * np.quantile(deep, 0.975):.0f} %. To carry all of "
         "it, a fall of 9 / 20 / 40 % needs an elasticity of "
         f"{' / '.join(f'{e:.1f}' for e in court.elasticity_needed(response, observed, np.array([0.09, 0.2, 0.4])))}; "
-        "the "
-        "largest observed is 0.67, which would need a fall of "
+        "the largest observed is 0.67, which would need a fall of "
         f"{np.interp(-0.67, -curve['elasticity needed'], curve['fall of tHcy [%]']):.0f} %.\n"
         f"The experiment that would best tell the mechanisms apart is '{best['experiment']}' "
         f"({best['information [bit]']:.2f} bit of {best['uncertainty [bit]']:.2f}); repeating JETALS gives "
@@ -136,7 +124,7 @@ def run(ctx):
             "calibration": named,
             "reliability": reliability,
             "information": gains,
-            "quantities": pd.DataFrame(summary),
+            "quantities": pd.DataFrame(summary, columns=["quantity", "median", "low 2.5 %", "high 97.5 %"]),
             "elasticity_curve": curve,
             "published_falls": marks,
             "facts": table,
@@ -144,20 +132,8 @@ def run(ctx):
             "exposures": court.exposure_table(x),
         },
         cited=[
-            "Kaji2015",
-            "Kaji1998",
-            "Valentino2010",
-            "Zoccolella2008",
-            "Mu2022",
-            "Liu2021",
-            "Hemendinger2011",
-            "Akaike1993",
-            "Watanabe1994",
-            "Kaji2024",
-            "Trimarchi2002",
-            "HLT2005",
-            "Ubbink1994",
-            "ElianHoffer",
+            *("Kaji2015", "Kaji1998", "Valentino2010", "Zoccolella2008", "Mu2022", "Liu2021", "Hemendinger2011"),
+            *("Akaike1993", "Watanabe1994", "Kaji2024", "Trimarchi2002", "HLT2005", "Ubbink1994", "ElianHoffer"),
         ],
         notes=[
             "E0761 outcomes are scored here and fitted nowhere: no parameter of the model depends on them, except "
@@ -192,22 +168,14 @@ def figures(outcome):
     drawn = {"1_fact_by_mechanism": court.fact_figure(t["ranking"], t["fact_by_mechanism"])}
     drawn["2_doubts_alone_and_together"] = court.doubt_figure(t["sensitivity"])
     figure, axes = new_figure(width=7.6, height=4.8)
-    axes.plot(
-        t["elasticity_curve"]["fall of tHcy [%]"], t["elasticity_curve"]["elasticity needed"], color=COLOURS["orange"]
-    )
+    axes.plot("fall of tHcy [%]", "elasticity needed", color=COLOURS["orange"], data=t["elasticity_curve"], label="")
     axes.axhspan(0.01, 0.67, color=COLOURS["grey"], alpha=0.2, linewidth=0, label="observed in patients: 0 to 0.67")
     for _, row in t["published_falls"].iterrows():
-        axes.plot(
-            row["value"],
-            row["elasticity needed"],
-            "o",
-            color=COLOURS["blue" if row["source"] == "this run" else "black"],
-        )
+        colour = COLOURS["blue" if row["source"] == "this run" else "black"]
+        axes.plot(row["value"], row["elasticity needed"], "o", color=colour)
         place = (row["value"] + 1.2, row["elasticity needed"] + 0.3)
         axes.annotate(f"{row['value']:.1f} %: {row['quantity']}", place, fontsize=8)
-    axes.set_ylim(0, 24)
-    axes.set_xlim(0, 56)
-    axes.set_xlabel("fall of plasma homocysteine, there from the start [%]")
+    axes.set(ylim=(0, 24), xlim=(0, 56), xlabel="fall of plasma homocysteine, there from the start [%]")
     axes.set_ylabel("elasticity at which homocysteine\nalone gives 1.97 points")
     axes.legend(fontsize=9, loc="center right")
     drawn["3_elasticity_needed"] = figure
@@ -217,9 +185,8 @@ def figures(outcome):
     y = np.arange(len(gains))
     axes.barh(y + 0.2, gains["information [bit]"], height=0.38, color=COLOURS["blue"], label="about the mechanism")
     axes.barh(y - 0.2, gains["about the family [bit]"], height=0.38, color=COLOURS["amber"], label="about its family")
-    axes.set_yticks(
-        y, [f"{n} (n = {p})" for n, p in zip(gains["experiment"], gains["patients"], strict=True)], fontsize=8.5
-    )
+    names = [f"{n} (n = {p})" for n, p in zip(gains["experiment"], gains["patients"], strict=True)]
+    axes.set_yticks(y, names, fontsize=8.5)
     axes.set_xlabel(f"expected information [bit]; uncertainty now {gains.iloc[0]['uncertainty [bit]']:.2f} bit")
     axes.grid(axis="y", visible=False)
     axes.legend(fontsize=9, loc="lower right")

@@ -10,26 +10,13 @@ from metabolism.report import case_claims, tally
 NG_PER_ML = 1344.38  # of methylcobalamin, per uM
 DENSE = np.unique(np.concatenate([np.arange(0, 6, 0.02), np.arange(6, 48, 0.1), np.arange(48, 144.5, 0.5)]))
 DOSES = ("25 mg im", "50 mg im", "0.5 mg im", "0.5 mg iv")
-ROWS = {
-    "P01a": "25 mg IM: peak of methylcobalamin",
-    "P01b": "25 mg IM: area",
-    "P01c": "25 mg IM: half-life",
-    "P01d": "25 mg IM: unchanged in urine by 72 h",
-    "P02a": "50 mg IM: peak of methylcobalamin",
-    "P02b": "50 mg IM: area",
-    "P02c": "50 mg IM: half-life",
-    "P02d": "50 mg IM: unchanged in urine by 72 h",
-    "P03a": "25 mg IM: time of peak",
-    "P03b": "50 mg IM: time of peak",
-    "P04a": "0.5 mg IM: peak of total B12 above baseline",
-    "P04b": "0.5 mg IM: time of peak",
-    "P04c": "0.5 mg IM: area",
-    "P04d": "0.5 mg IM: half-life",
-    "P05a": "0.5 mg IV: first level of total B12 above baseline",
-    "P05b": "0.5 mg IV: area",
-    "P05c": "0.5 mg IV: half-life",
-    "P08a": "0.5 mg IM: transcobalamin saturation, 1 to 12 h",
-}
+READ = ("peak of methylcobalamin", "area", "half-life", "unchanged in urine by 72 h")
+ROWS = {f"P0{n}{c}": f"{25 * n} mg IM: {what}" for n in (1, 2) for c, what in zip("abcd", READ, strict=True)}
+ROWS |= {"P03a": "25 mg IM: time of peak", "P03b": "50 mg IM: time of peak"}
+ROWS |= {"P04a": "0.5 mg IM: peak of total B12 above baseline", "P04b": "0.5 mg IM: time of peak"}
+ROWS |= {"P04c": "0.5 mg IM: area", "P04d": "0.5 mg IM: half-life"}
+ROWS |= {"P05a": "0.5 mg IV: first level of total B12 above baseline", "P05b": "0.5 mg IV: area"}
+ROWS |= {"P05c": "0.5 mg IV: half-life", "P08a": "0.5 mg IM: transcobalamin saturation, 1 to 12 h"}
 
 
 @experiment(
@@ -66,22 +53,11 @@ def figures(outcome):
     """Semilogarithmic curves with the published peaks."""
     published = {c.id: c.published for c in outcome.claims}
     figure, axes = new_figure(1, 2, width=9.4, height=4.2)
-    for mg, colour, row, hour, sd in (
-        (25, "sky", "P01a", published["P03a"], 133),
-        (50, "blue", "P02a", published["P03b"], 309),
-    ):
+    for mg, colour, row, hour, sd in ((25, "sky", "P01a", "P03a", 133), (50, "blue", "P02a", "P03b", 309)):
         curve = outcome.results[f"dose_{mg}_mg_im"]["cbl_free"] * NG_PER_ML
         axes[0, 0].plot(curve["time"], curve, color=COLOURS[colour], label=f"model, {mg} mg IM")
-        axes[0, 0].errorbar(
-            [hour],
-            [published[row]],
-            yerr=[sd],
-            color=COLOURS[colour],
-            marker="D",
-            capsize=3,
-            linestyle="none",
-            label=f"label peak, {mg} mg (SD, n = 6)",
-        )
+        look = {"fmt": "D", "color": COLOURS[colour], "capsize": 3, "label": f"label peak, {mg} mg (SD, n = 6)"}
+        axes[0, 0].errorbar([published[hour]], [published[row]], yerr=[sd], **look)
     for route, colour, row, hour in (("IM", "green", "P04a", published["P04b"]), ("IV", "orange", "P05a", 0.05)):
         result = outcome.results[f"dose_0p5_mg_{route.lower()}"]
         curve = (result["cbl_plasma"] - float(result["cbl_plasma_pre_dose"][0])) * NG_PER_ML

@@ -17,32 +17,22 @@ EFFECTS = (0.25, 0.35, 0.425)
 def run(ctx):
     numbers = ctx.data("published/numbers").set_index("id")["value"]
     design, count = trials.read_design("jetals"), 100 if ctx.quick else 400
-    tick = ctx.progress("trials", count * (len(EFFECTS) + 1))
-    table = trials.power_table(
-        ctx.model.with_set("als_patient"),
-        design,
-        EFFECTS,
-        replicates=count,
-        seed=ctx.seed,
-        size=64 if ctx.quick else 256,
-        workers=ctx.workers,
-        progress=tick,
-    )
+    options = {"replicates": count, "seed": ctx.seed, "size": 64 if ctx.quick else 256, "workers": ctx.workers}
+    tick, model = ctx.progress("trials", count * (len(EFFECTS) + 1)), ctx.model.with_set("als_patient")
+    table = trials.power_table(model, design, EFFECTS, tick=tick, **options)
     closed = [trials.closed_form(-f * numbers["jetals.placebo_change"], numbers["jetals.se"]) for f in EFFECTS]
     table["closed form power, published SE"] = [*(c[0] for c in closed), np.nan]
     table["closed form type M"] = [*(c[1] for c in closed), np.nan]
     rows = table.iloc[: len(EFFECTS)]
-    shown = " / ".join(
-        f"{100 * r['power']:.0f} % ({100 * r['power 2.5 %']:.0f}-{100 * r['power 97.5 %']:.0f})"
-        for _, r in rows.iterrows()
-    )
+    spans = 100 * rows[["power", "power 2.5 %", "power 97.5 %"]].to_numpy()
+    shown = " / ".join(f"{power:.0f} % ({low:.0f}-{high:.0f})" for power, low, high in spans)
     return Outcome(
         answer=(
             f"At {' / '.join(f'{100 * e:g}' for e in EFFECTS)} % true slowing the JETALS design has {shown} power in "
             f"the model (brackets: Monte-Carlo error), and {' / '.join(f'{100 * c[0]:.0f}' for c in closed)} % with "
-            "the published standard error. "
-            f"A significant result then overstates the effect {' / '.join(f'{v:.2f}' for v in rows['type M'])} times "
-            f"in the model, {' / '.join(f'{c[1]:.2f}' for c in closed)} times by the closed form."
+            "the published standard error. A significant result then overstates the effect "
+            f"{' / '.join(f'{v:.2f}' for v in rows['type M'])} times in the model, "
+            f"{' / '.join(f'{c[1]:.2f}' for c in closed)} times by the closed form."
         ),
         tables={"power": table},
         notes=[
@@ -57,12 +47,7 @@ def figures(outcome):
     table = outcome.tables["power"]
     figure = trials.figures(table, "Power of the JETALS design")["power_curves"]
     axes, rows = figure.axes[0], table[table["closed form power, published SE"].notna()]
-    axes.plot(
-        rows["effect"].astype(float) * 100,
-        100 * rows["closed form power, published SE"],
-        color=COLOURS["orange"],
-        marker="D",
-        label="closed form, published SE 0.77",
-    )
+    look = {"color": COLOURS["orange"], "marker": "D", "label": "closed form, published SE 0.77"}
+    axes.plot(rows["effect"].astype(float) * 100, 100 * rows["closed form power, published SE"], **look)
     axes.legend(fontsize=8, loc="lower right")
     return {"1_power": figure}

@@ -33,23 +33,18 @@ def run(ctx):
         "MTHFR 677TT, folate doubled": carrier.with_values(FOLATE_DIET_rate=2 * folate),
     }
     level = {name: steady_state(changed).values["hcy_plasma"] for name, changed in states.items()}
-    ratio = {name: value / level["reference"] for name, value in level.items()}
-    table = pd.DataFrame(
-        [
-            {"lifetime status": n, "tHcy at rest [uM]": v, "relative to reference": ratio[n]}
-            | {f"rate ratio, elasticity {e}": ratio[n] ** b for e, b in ELASTICITIES.items()}
-            for n, v in level.items()
-        ]
-    )
-    tt = 100 * (ratio["MTHFR 677TT"] - 1)
+    table = pd.DataFrame({"lifetime status": level.keys(), "tHcy at rest [uM]": level.values()})
+    table["relative to reference"] = table["tHcy at rest [uM]"] / level["reference"]
+    for text, b in ELASTICITIES.items():
+        table[f"rate ratio, elasticity {text}"] = table["relative to reference"] ** b
+    tt = level["MTHFR 677TT"] / level["reference"]
     return Outcome(
         answer=(
             f"Between halved and doubled folate intake homocysteine spans {level['folate intake doubled']:.1f} to "
-            f"{level['folate intake halved']:.1f} uM; the TT genotype of MTHFR adds {tt:.0f} %. If risk followed "
-            "homocysteine with the largest elasticity seen in patients, 0.67, TT would raise it by "
-            f"{100 * (ratio['MTHFR 677TT'] ** 0.67 - 1):.0f} %; with 0.2 by "
-            f"{100 * (ratio['MTHFR 677TT'] ** 0.2 - 1):.0f} %.\nThis is a hypothesis and not a finding: Mendelian "
-            "randomisation of homocysteine, B12, folate and B6 found no causal relation with ALS or "
+            f"{level['folate intake halved']:.1f} uM; the TT genotype of MTHFR adds {100 * (tt - 1):.0f} %. If risk "
+            "followed homocysteine with the largest elasticity seen in patients, 0.67, TT would raise it by "
+            f"{100 * (tt**0.67 - 1):.0f} %; with 0.2 by {100 * (tt**0.2 - 1):.0f} %.\nThis is a hypothesis and not a "
+            "finding: Mendelian randomisation of homocysteine, B12, folate and B6 found no causal relation with ALS or "
             "neurodegeneration. The model cannot say that vitamins prevent ALS, and nothing here supports it."
         ),
         claims=case_claims(model, {"C09b": "Homocysteine of MTHFR 677TT above others, fasting and after methionine"}),
@@ -71,13 +66,8 @@ def figures(outcome):
     figure, axes = new_figure(width=7.8, height=4.0)
     y = np.arange(len(table))[::-1]
     for text, colour, marker, shift in zip(ELASTICITIES, ("blue", "orange"), "os", (0.1, -0.1), strict=True):
-        axes.plot(
-            table[f"rate ratio, elasticity {text}"],
-            y + shift,
-            marker,
-            color=COLOURS[colour],
-            label=f"elasticity {text}",
-        )
+        look = {"color": COLOURS[colour], "label": f"elasticity {text}"}
+        axes.plot(table[f"rate ratio, elasticity {text}"], y + shift, marker, **look)
     axes.axvline(1, color=COLOURS["grey"], linewidth=1, linestyle="--")
     labels = [f"{n}  ({v:.1f} µM)" for n, v in zip(table["lifetime status"], table["tHcy at rest [uM]"], strict=True)]
     axes.set_yticks(y, labels, fontsize=9)

@@ -58,74 +58,56 @@ def run(ctx):
     everything = Factors((*priors, *others))
     # quick keeps the disease and every sixth other parameter
     tried = Factors((*priors, *others[::6])) if ctx.quick else everything
-    request = {
-        "endpoints": [DIFFERENCE, FALL],
-        "own_baseline": OWN,
-        "closed": True,
-        "engine": ctx.engine,
-        "workers": ctx.workers,
-        "progress": ctx.progress,
-    }
+    request = {"endpoints": [DIFFERENCE, FALL], "own_baseline": OWN, "closed": True, "engine": ctx.engine}
+    request |= {"workers": ctx.workers, "progress": ctx.progress}
     swings = tornado(model, REGIMEN, factors=tried, ends=(0.05, 0.95), **request)
     size = swings["swing"].abs()
     share = size / size.groupby(swings["endpoint"]).transform("max")
-    ranked = {
-        e: list(swings[swings["endpoint"] == e].assign(s=share).sort_values("s", ascending=False)["factor"])
-        for e in (DIFFERENCE, FALL)
-    }
-    wanted = dict.fromkeys([*ranked[DIFFERENCE][: 6 if ctx.quick else 12], *ranked[FALL][: 2 if ctx.quick else 6]])
+    ranked = swings.assign(s=share).sort_values("s", ascending=False).groupby("endpoint")["factor"].agg(list)
+    wanted = {*ranked[DIFFERENCE][: 6 if ctx.quick else 12], *ranked[FALL][: 2 if ctx.quick else 6]}
+    request |= {"second_order": False, "n": 16 if ctx.quick else 256, "seed": ctx.seed}
     factors = Factors(tuple(f for f in everything if f.name in wanted))
-    found = sensitivity.sobol(
-        model, REGIMEN, factors=factors, second_order=False, n=16 if ctx.quick else 256, seed=ctx.seed, **request
-    )
-    return _outcome(ctx, model, swings, found, len(tried))
+    indices = sensitivity.sobol(model, REGIMEN, factors=factors, **request)
+    return _outcome(ctx, model, swings, indices, len(tried))
 
 
-def _outcome(ctx, model, swings, found, tried):
+def _outcome(ctx, model, swings, indices, tried):
     ctx.data("published/numbers")
-    differences = found.sweep.values()[:, 0]
-    ranges = found.factors.frame().rename(columns={"low": "range low", "high": "range high"})
-    top = found.ranking(DIFFERENCE).head(10).merge(ranges, on="factor")
+    differences = indices.sweep.values()[:, 0]
+    ranges = indices.factors.frame().rename(columns={"low": "range low", "high": "range high"})
+    ranking = indices.ranking(DIFFERENCE)
+    top = ranking.head(10).merge(ranges, on="factor")
     # the names carry the meaning for a reader who does not know the ids
     top.insert(2, "meaning", [model.table[n].name for n in top["factor"]])
-    inside = [model.table[n].module == "motor_neuron" for n in found.ranking(DIFFERENCE)["factor"]]
-    outside = found.ranking(DIFFERENCE)[~np.array(inside)]
-    falls = found.ranking(FALL)
+    inside = [model.table[n].module == "motor_neuron" for n in ranking["factor"]]
+    outside = ranking[~np.array(inside)].head(1).itertuples()
+    falls = indices.ranking(FALL)
     falls = falls[falls["value"] > 0.01].head(3)
     words = ", ".join(f"{r.factor} ({r.value:.2f}, 95 % {r.low:.2f} to {r.high:.2f})" for r in top.head(4).itertuples())
     low, middle, high = np.nanquantile(differences, [0.025, 0.5, 0.975])
-    most = (
-        f", of which {outside['factor'].iloc[0]} has the largest total share, {outside['value'].iloc[0]:.3f}"
-        if len(outside)
-        else ""
-    )
+    most = "".join(f", of which {r.factor} has the largest total share, {r.value:.3f}" for r in outside)
     claim = Claim.of("sensitivity.prior_median_difference", middle)
     answer = (
         f"By total share of the variance the treatment difference is driven by {words}; then "
         f"{', '.join(top['factor'][4:])}. {sum(inside[: len(top)])} of these {len(top)} describe the disease or the "
-        "assumed "
-        f"effect; the others are metabolism and pharmacokinetics{most}.\n"
+        f"assumed effect; the others are metabolism and pharmacokinetics{most}.\n"
         f"Under these priors the difference in one typical patient is {middle:.2f} points (95 % {low:.2f} to "
-        f"{high:.2f}); "
-        f"JETALS published {claim.published:.2f}. The fall of homocysteine is driven by {', '.join(falls['factor'])}.\n"
-        f"{found.converged(DIFFERENCE)} {found.runs:,} runs after {tried} parameters were tried alone; "
-        f"{len(found.failed)} failed."
+        f"{high:.2f}); JETALS published {claim.published:.2f}. The fall of homocysteine is driven by "
+        f"{', '.join(falls['factor'])}.\n"
+        f"{indices.converged(DIFFERENCE)} {indices.runs:,} runs after {tried} parameters were tried alone; "
+        f"{len(indices.failed)} failed."
     )
     return Outcome(
         answer=answer,
         claims=[claim],
         tables={
-            "top_ten": top,
-            "indices": found.table,
-            "convergence": found.convergence,
-            "one_at_a_time": swings,
-            "factors": found.factors.frame(),
-            "failed_runs": found.failed,
+            **{"top_ten": top, "indices": indices.table, "convergence": indices.convergence, "one_at_a_time": swings},
+            **{"factors": indices.factors.frame(), "failed_runs": indices.failed},
             "difference_sample": pd.DataFrame({"difference [points]": differences}),
         },
         cited=["Kaji2019"],
         notes=[
-            *found.notes,
+            *indices.notes,
             "Metabolism and pharmacokinetics vary between the 10 and 90 % points of their priors: beyond them some "
             "pairs of values have no reference state.",
             "Capacities are derived anew for every run, so each candidate rests at the reference state it was "
@@ -145,15 +127,9 @@ def figures(outcome):
     drawn = {}
     figure, axes = new_figure(width=7.6, height=4.6)
     y = np.arange(len(top))
-    axes.errorbar(
-        top["value"],
-        y,
-        xerr=[top["value"] - top["low"], top["high"] - top["value"]],
-        fmt="o",
-        color=COLOURS["blue"],
-        capsize=3,
-        label="total share (95 % interval)",
-    )
+    spread = [top["value"] - top["low"], top["high"] - top["value"]]
+    look = {"fmt": "o", "color": COLOURS["blue"], "capsize": 3, "label": "total share (95 % interval)"}
+    axes.errorbar(top["value"], y, xerr=spread, **look)
     axes.plot(first.loc[top["factor"]], y, "s", color=COLOURS["amber"], markersize=5, label="first-order share")
     axes.axvline(0, color=COLOURS["grey"], linewidth=1)
     axes.set_yticks(y, top["factor"])
@@ -165,10 +141,9 @@ def figures(outcome):
     figure, axes = new_figure(width=6.4, height=3.6)
     sample = outcome.tables["difference_sample"]["difference [points]"].dropna()
     axes.hist(sample, bins=40, color=COLOURS["sky"], edgecolor="white")
-    axes.axvline(outcome.claims[0].published, color=COLOURS["orange"], linewidth=2, label="JETALS")
-    axes.axvspan(
-        outcome.claims[0].low, outcome.claims[0].high, color=COLOURS["orange"], alpha=0.12, label="its 95 % interval"
-    )
+    claim, orange = outcome.claims[0], COLOURS["orange"]
+    axes.axvline(claim.published, color=orange, linewidth=2, label="JETALS")
+    axes.axvspan(claim.low, claim.high, color=orange, alpha=0.12, label="its 95 % interval")
     axes.set_xlabel("treatment difference of a typical patient under the priors [points]")
     axes.set_ylabel("runs")
     axes.legend(fontsize=9)

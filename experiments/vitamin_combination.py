@@ -34,21 +34,17 @@ ROWS = {
 def run(ctx):
     ctx.data("literature/homocysteine")
     model = ctx.model.with_set("als_patient")
-    people, score_map = (
-        select(model, 300 if ctx.quick else 3000, JETALS_RUN_IN, ctx.seed).people,
-        (model.values["MN_gamma"], model.values["MN_n50"]),
-    )
+    people = select(model, 300 if ctx.quick else 3000, JETALS_RUN_IN, ctx.seed).people
+    score_map = model.values["MN_gamma"], model.values["MN_n50"]
     tick, rows, runs = ctx.progress("arms", len(ARMS)), [], {}
+    options = {"outputs": ["hcy_plasma"], "times": np.arange(0, 2689, 24.0), "engine": ctx.engine}
     for name, regimen in ARMS.items():
-        runs[name] = simulate(
-            model, regimen, "16 weeks", outputs=["hcy_plasma"], times=np.arange(0, 2689, 24.0), engine=ctx.engine
-        )
+        runs[name] = simulate(model, regimen, "16 weeks", **options)
         hcy = runs[name]["hcy_plasma"].values
         row = {"arm": name, "tHcy at week 16 [uM]": hcy[-1], "change of tHcy [%]": 100 * (hcy[-1] / hcy[0] - 1)}
         for b in (0.2, 0.67):
-            row[f"ALSFRS-R through homocysteine, elasticity {b} [points]"] = points_gained(
-                people, 1 - ((hcy / hcy[0]) ** b).mean(), 16, score_map
-            )
+            gained = points_gained(people, 1 - ((hcy / hcy[0]) ** b).mean(), 16, score_map)
+            row[f"ALSFRS-R through homocysteine, elasticity {b} [points]"] = gained
         rows.append(row)
         tick(1)
     table = pd.DataFrame(rows).set_index("arm")
@@ -91,9 +87,8 @@ def figures(outcome):
     axes[0, 0].set_yticks(y, table["arm"], fontsize=9)
     axes[0, 0].set(xlim=(change.min() * 1.25, 0), xlabel="homocysteine, week 16 [% change]")
     for column, colour, shift in zip(table.columns[-2:], ("sky", "blue"), (0.19, -0.19), strict=True):
-        axes[0, 1].barh(
-            y + shift, table[column], height=0.36, color=COLOURS[colour], label="elasticity " + column.split()[4]
-        )
+        look = {"height": 0.36, "color": COLOURS[colour], "label": f"elasticity {column.split()[4]}"}
+        axes[0, 1].barh(y + shift, table[column], **look)
     axes[0, 1].axvspan(0.44, 3.5, color=COLOURS["grey"], alpha=0.15, linewidth=0, label="JETALS, 95 % interval")
     axes[0, 1].set_yticks(y, [])
     axes[0, 1].set(xlim=(0, 2), xlabel="ALSFRS-R gained in 16 weeks [points]")

@@ -25,18 +25,10 @@ RULES = {"allometric": 0.75, "body surface": 0.67, "per kg": 1.0}
     source="Oki2022",
 )
 def run(ctx):
-    studies = ctx.data("studies/studies")
-    published = studies[studies["study"] == "wobbler"]
-    result = simulate(
-        ctx.model,
-        "50 mg im every 3.5 d x 8",
-        "4 weeks",
-        outputs=["cbl_free"],
-        times=np.arange(0, 672.1, 0.5),
-        engine=ctx.engine,
-    )
-    week = result["cbl_free"].sel(time=slice(504, 672))
-    human = float(endpoints.area(week))  # uM h per week of 100 mg
+    published = ctx.data("studies/studies").query("study == 'wobbler'")
+    options = {"outputs": ["cbl_free"], "times": np.arange(0, 672.1, 0.5), "engine": ctx.engine}
+    result = simulate(ctx.model, "50 mg im every 3.5 d x 8", "4 weeks", **options)
+    human = float(endpoints.area(result["cbl_free"].sel(time=slice(504, 672))))  # uM h per week of 100 mg
     rows = []
     for (rule, power), dose in itertools.product(RULES.items(), DOSES):
         # exposure = dose / clearance; clearance per animal falls with weight to the power
@@ -51,10 +43,9 @@ def run(ctx):
     return Outcome(
         answer=(
             f"A mouse reaches the weekly exposure of 50 mg twice weekly at {same['allometric']:.1f} mg/kg/d if "
-            "clearance goes with body "
-            f"weight^0.75, at {same['body surface']:.1f} mg/kg/d by body surface, and at {same['per kg']:.2f} "
-            "mg/kg/d if it goes with weight.\n"
-            "The doses and outcomes of the study in wobbler mice could not be traced; nothing is said of them."
+            f"clearance goes with body weight^0.75, at {same['body surface']:.1f} mg/kg/d by body surface, and at "
+            f"{same['per kg']:.2f} mg/kg/d if it goes with weight.\nThe doses and outcomes of the study in wobbler "
+            "mice could not be traced; nothing is said of them."
         ),
         claims=[],
         results={"human_50mg": result},

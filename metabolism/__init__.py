@@ -8,51 +8,30 @@
 Public names are imported on first use, so that ``import metabolism`` stays fast.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 
-_PUBLIC = {
-    "draws": "model.uncertainty",
-    "load": "model.model",
-    "Model": "model.model",
-    "Dose": "dosing.events",
-    "Regimen": "dosing.regimen",
-    "simulate": "simulation.run",
-    "scan": "sweep.workers",
-    "Sweep": "sweep.store",
-    "steady_state": "simulation.rest",
-    "endpoints_of": "simulation.run",
-    "sensitivities": "simulation.run",
-    "steady_states": "simulation.run",
-    "Result": "simulation.result",
-    "run": "report.registry",
-    "experiment": "report.registry",
-    "Claim": "report.claims",
-    "Outcome": "report.registry",
-    "export": "exports.formats",
+#: What a user needs every day, by the room whose door offers it.
+_ROOMS = {
+    "model": "describe draws load Model",
+    "dosing": "Dose Regimen",
+    "simulation": "simulate steady_state endpoints_of sensitivities steady_states overlay Overlay Result",
+    "sweep": "scan Sweep",
+    "trials": "scenarios with_scenario",
+    "report": "run experiment Claim Outcome",
+    "exports": "export",
+    "ensembles": "ensemble",
 }
+_PUBLIC = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+#: Older names of rooms and their files, which notebooks use.
 _NAMESPACES = {
-    "sensitivity": "sensitivity",
-    "analysis": "trials.analysis",
-    "design": "trials.design",
-    "effects": "trials.effects",
-    "endpoints": "simulation.endpoints",
-    "factors": "sensitivity.factors",
-    "fisher_information": "sensitivity.fisher",
-    "identifiability": "sensitivity.identifiability",
-    "local_sensitivity": "sensitivity.local",
-    "mmrm": "trials.mmrm",
-    "patients": "trials",
-    "plotting": "plotting",
-    "population": "trials.screening",
-    "power": "trials.power",
-    "profile_likelihood": "fit.posterior",
-    "replicates": "trials.replicates",
-    "sensitivity_plots": "sensitivity.plots",
-    "slowing": "trials.pool",
-    "trial": "trials",
+    **{name: f"trials.{name}" for name in ("analysis", "design", "effects", "mmrm", "power", "replicates")},
+    **{"patients": "trials", "population": "trials.screening", "slowing": "trials.pool", "trial": "trials"},
+    **{"endpoints": "simulation.endpoints", "plotting": "plotting", "profile_likelihood": "fit.posterior"},
+    **{"sensitivity": "sensitivity", "factors": "sensitivity.factors", "fisher_information": "sensitivity.fisher"},
+    **{"identifiability": "sensitivity.identifiability", "local_sensitivity": "sensitivity.local"},
+    **{"sensitivity_plots": "sensitivity.plots"},
 }
 
 __all__ = [*sorted(_PUBLIC)]

@@ -46,10 +46,10 @@ def source(name: str) -> dict[str, Any]:
     entry = entries.get(path.name) or entries.get(path.stem)
     if entry is None:
         raise ProvenanceError(f"{path.name} has no entry in {path.parent.name}/SOURCE.toml.")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != entry["sha256"]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != entry["sha256"]:
         raise ProvenanceError(
-            f"{path.parent.name}/{path.name} has sha256 {found[:12]}..., SOURCE.toml says {entry['sha256'][:12]}...; "
+            f"{path.parent.name}/{path.name} has sha256 {digest[:12]}..., SOURCE.toml says {entry['sha256'][:12]}...; "
             "restore the file, or update the checksum with a reason."
         )
     return dict(entry)

@@ -4,9 +4,8 @@ Every error a user can cause derives from `MetabolismError`; the command line pr
 line and exits with `exit_code` (2 for wrong usage, 1 for a failure while working).
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -20,6 +19,30 @@ class UsageError(MetabolismError):
     """The request itself is wrong: nothing was run."""
 
     exit_code = 2
+
+
+@contextmanager
+def needs(extra: str, purpose: str) -> Iterator[None]:
+    """Say which extra brings the package that an import inside did not find.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> with needs("cluster", "a cluster"):
+    ...     import no_such_package
+    Traceback (most recent call last):
+        ...
+    metabolism.errors.UsageError: a cluster needs no_such_package: pip install 'als-methionine[cluster]'.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "metabolism").partition(".")[0] == "metabolism":
+            raise
+        raise UsageError(f"{purpose} needs {error.name}: pip install 'als-methionine[{extra}]'.") from None
 
 
 class UnknownName(UsageError):

@@ -1,7 +1,5 @@
 """Files and folders written whole or not at all, pieces of long work, and what a result says of its making."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -213,6 +211,14 @@ class Parts:
             self.folder / f"{name}.json", json.dumps({"sha256": self._digest(name, content), "content": content})
         )
 
+    def made(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return a piece, made and kept first where it is not there."""
+        piece = self.read(name)
+        if piece is None:
+            piece = make()
+            self.write(name, piece)
+        return piece
+
     def _digest(self, name: str, content: Any) -> str:
         return hashlib.sha256(json.dumps([self.request, name, content]).encode()).hexdigest()
 
@@ -241,10 +247,12 @@ def render(package: str, template: str, /, filters: Mapping[str, Any] | None = N
 def versions() -> dict[str, str]:
     """Return the versions of everything that can change a number."""
     import platform
-    from importlib.metadata import version
+    from importlib.metadata import distributions
 
+    # what an extra brings may be absent: then it changed no number
     names = ("als-methionine", "antimony", "libroadrunner", "python-libsbml", "numpy", "scipy", "sympy", "xarray")
-    return {"python": platform.python_version(), **{n: version(n) for n in names}}
+    found = {d.name: d.version for d in distributions() if d.name in names}
+    return {"python": platform.python_version(), **{n: found[n] for n in names if n in found}}
 
 
 def manifest_text(entries: Mapping[str, Any]) -> str:

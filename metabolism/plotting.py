@@ -19,50 +19,11 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's palette (jfly.uni-koeln.de/color), told apart in every form of colour blindness.
 COLOURS = {
-    "blue": "#0072B2",
-    "orange": "#D55E00",
-    "green": "#009E73",
-    "pink": "#CC79A7",
-    "sky": "#56B4E9",
-    "amber": "#E69F00",
-    "black": "#222222",
-    "grey": "#767676",
+    **{"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "pink": "#CC79A7"},
+    **{"sky": "#56B4E9", "amber": "#E69F00", "black": "#222222", "grey": "#767676"},
 }
 
-
-STYLE: Any = {
-    "figure.dpi": 110,
-    "savefig.dpi": 160,
-    "font.size": 12,
-    "axes.titlesize": 12,
-    "axes.labelsize": 12,
-    "legend.fontsize": 11,
-    "lines.linewidth": 2.0,
-    "lines.markersize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "svg.hashsalt": "als-methionine",
-    "svg.fonttype": "none",
-}
-
-
-def new_figure(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 4.0) -> tuple[Figure, Any]:
-    """Return a figure and its axes in the project style [inches]; nothing is shown on screen."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, axes if rows * columns > 1 else axes[0, 0]
+_STYLE = Path(__file__).with_name("metabolism.mplstyle")
 
 
 @contextmanager
@@ -70,19 +31,28 @@ def style() -> Iterator[None]:
     """Everything drawn inside has the project style, legends and lines included."""
     import matplotlib as mpl
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(fname=_STYLE):
         yield
+
+
+def new_figure(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 4.0) -> tuple[Figure, Any]:
+    """Return a figure and its axes in the project style [inches]; nothing is shown on screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, axes if rows * columns > 1 else axes[0, 0]
 
 
 def save_figure(figure: Figure | str, stem: Path) -> None:
     """Write ``stem.png`` and ``stem.svg``; a drawing that is SVG text already becomes ``stem.svg`` alone."""
-    import matplotlib as mpl
-
     if isinstance(figure, str):
         stem.with_suffix(".svg").write_text(figure, encoding="utf-8")
         return
-
-    with mpl.rc_context(STYLE):
+    with style():
         figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
 
@@ -132,15 +102,10 @@ def intervals(
         y = len(rows) - 1 - i
         axes.plot([low, high], [y, y], color=COLOURS[colour], linewidth=2.2, solid_capstyle="butt")
         axes.plot([value], [y], marker=marker, color=COLOURS[colour], markersize=8, markeredgecolor="white")
-        axes.annotate(
-            f"{value:.2f}  ({low:.2f} to {high:.2f})",
-            (value, y),
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8.5,
-            color=COLOURS["black"],
-        )
+        look: Any = {"textcoords": "offset points", "ha": "center", "fontsize": 8.5, "color": COLOURS["black"]}
+        # the line of no effect does not cross the words
+        look["bbox"] = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+        axes.annotate(f"{value:.2f}  ({low:.2f} to {high:.2f})", (value, y), xytext=(0, 9), **look)
     if reference is not None:
         axes.axvline(reference, color=COLOURS["grey"], linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), [r[0] for r in reversed(rows)])

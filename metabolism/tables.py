@@ -1,7 +1,5 @@
 """Tables as text, read strictly: every column is used, named as left out, or refused, and so is every cell."""
 
-from __future__ import annotations
-
 import csv
 import logging
 import re
@@ -20,7 +18,15 @@ _log = logging.getLogger("metabolism")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
-def read_table(path: str | Path, columns: Sequence[str], *, more: bool = False) -> list[dict[str, str]]:
+class Line(dict[str, str]):
+    """A row of text by column, and the number of the line it ends on."""
+
+    number = 0
+
+
+def read_table(
+    path: str | Path, columns: Sequence[str], *, known: Sequence[str] = (), more: bool = False
+) -> list[Line]:
     """Read a CSV file as rows of text.
 
     Parameters
@@ -28,8 +34,10 @@ def read_table(path: str | Path, columns: Sequence[str], *, more: bool = False) 
     path : str or Path
     columns : sequence of str
         Those that must be there.
+    known : sequence of str
+        Those that may be there, if others than `columns` may.
     more : bool
-        Others may be there too, and are read; but none that looks like a misspelt one of `columns`.
+        Any others may be there too, and are read; but none that looks like a misspelt one of these.
 
     Raises
     ------
@@ -41,8 +49,10 @@ def read_table(path: str | Path, columns: Sequence[str], *, more: bool = False) 
         with file.open(newline=None, encoding="utf-8-sig") as handle:
             reader = csv.reader(handle, strict=True)
             head = next(reader, [])
-            check_head(head, columns, f"'{file.name}'", more=more)
-            rows = []
+            if len(head) == 1 and head[0].count(";") > 1:
+                raise InvalidValue(f"'{file.name}': fields are separated by ';'; save the file with commas.")
+            check_head(head, known or columns, f"'{file.name}'", more=more)
+            rows: list[Line] = []
             for cells in reader:
                 if cells and len(cells) != len(head):
                     raise InvalidValue(
@@ -50,7 +60,8 @@ def read_table(path: str | Path, columns: Sequence[str], *, more: bool = False) 
                         "for a comma at its end, a decimal comma, or a text with a comma that needs quotation marks."
                     )
                 if cells:
-                    rows.append(dict(zip(head, cells, strict=True)))
+                    rows.append(Line(zip(head, cells, strict=True)))
+                    rows[-1].number = reader.line_num
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidValue(f"'{file}' cannot be read as CSV ({getattr(error, 'strerror', None) or error}).") from None
     missing = [c for c in columns if c not in head]

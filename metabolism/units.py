@@ -32,24 +32,18 @@ MODEL_UNITS = {
     "per_uM_per_h": "liter/micromole/hour",
 }
 
-
 #: Abbreviations of the field that pint does not know, or takes for something else.
 _WRITTEN = {"wk": "week", "wks": "week", "w": "week", "mo": "month", "mos": "month", "y": "year", "yrs": "year"}
-
 
 _NUMBER = re.compile(
     r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:nan|inf(?:inity)?)\b"
 )
 
-
 _NAME = r"[A-Za-zµμ%_]+(?:(?:\^|\*\*)-?[0-9])?"
-
 
 _UNIT = re.compile(rf"(?:1\s*/\s*)?{_NAME}(?:(?:\s*[*/·]\s*|\s+){_NAME})*")
 
-
 _FACTOR = re.compile(r"(?P<how>[*/·])?\s*(?P<name>[A-Za-zµμ%_]+)(?:(?:\^|\*\*)(?P<power>-?[0-9]))?")
-
 
 #: Factors of the units written most often, so that pint need not wake for them: times in hours, and masses over a molar
 #: mass in micromoles. A test holds every one against pint.

@@ -154,10 +154,35 @@ def test_a_journey_passes_the_rooms_that_the_page_names(journey, capsys):
     assert capsys.readouterr().out
 
 
-def test_the_drawing_of_the_rooms_is_that_of_the_code():
+@functools.cache
+def architecture_script():
     script = importlib.util.spec_from_file_location("architecture", ROOT / "docs" / "architecture.py")
     architecture = importlib.util.module_from_spec(script)
     script.loader.exec_module(architecture)
+    return architecture
+
+
+def test_no_room_outgrows_its_ceiling():
+    architecture = architecture_script()
+    ceilings, sizes = architecture.ceilings(), architecture.sizes()
+    assert {*ROOMS, "ground", "all"} == ceilings.keys() == sizes.keys()
+    grown = {room: (size, ceilings[room]) for room, size in sizes.items() if any(map(int.__gt__, size, ceilings[room]))}
+    assert grown == {}, "say in docs/decisions/0008-rooms.md for what; python docs/architecture.py --sizes"
+
+
+def test_no_file_is_longer_than_400_lines_unless_the_decision_says_why():
+    decision = architecture_script().DECISION.read_text(encoding="utf-8")
+    most = {name: int(lines) for name, lines in re.findall(r"^- `([\w/]+\.py)` \((\d+)\): ", decision, flags=re.M)}
+    paths = {str(p.relative_to(ROOT / "metabolism")): p for p in (ROOT / "metabolism").rglob("*.py")}
+    lines = {name: len(p.read_text(encoding="utf-8").splitlines()) for name, p in paths.items()}
+    assert {name: n for name, n in lines.items() if n > most.get(name, 400)} == {}
+    assert {name for name in most if lines.get(name, 0) <= 400} == set(), "these are short now: strike them out"
+    experiments = [p.read_text(encoding="utf-8").splitlines() for p in (ROOT / "experiments").glob("*.py")]
+    assert sum(map(len, experiments)) <= 100 * len(experiments) + 66, "a study has a hundred lines on average"
+
+
+def test_the_drawing_of_the_rooms_is_that_of_the_code():
+    architecture = architecture_script()
     drawn = architecture.TARGET.read_text(encoding="utf-8")
     assert drawn == architecture.drawing(), "python docs/architecture.py draws it afresh"
     assert {room for room in ROOMS if f">{room}</text>" not in drawn} == set()
@@ -220,6 +245,7 @@ def test_nothing_is_there_that_only_tests_use():
     words.update(re.findall(r"\w+", " ".join(p.read_text(encoding="utf-8") for p in pages if "_build" not in p.parts)))
     reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     there = collections.Counter(name for path in (ROOT / "metabolism").rglob("*.py") for name in defined(path))
-    # methods that sympy, argparse and http.server call by name, and those of values that the reference offers to users
-    called = {"fdiff", "_print_Symbol", "_check_value", "do_GET", "log_message", *re.findall(r"\.(\w+)\(", reference)}
+    # methods that sympy, argparse, http.server and notebooks call by name, and those that the reference offers to users
+    called = {"fdiff", "_eval_derivative", "_print_Symbol", "_check_value", "do_GET", "log_message"}
+    called |= {"_repr_html_", "_ipython_key_completions_", *re.findall(r"\.(\w+)\(", reference)}
     assert {name for name, count in there.items() if words[name] <= count} - called == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -164,6 +165,10 @@ def test_declared_versions_agree():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert project["version"] == settings["version"] == mb.__version__
     assert f"version: {project['version']}" in citation
+    for name in ("codemeta.json", ".zenodo.json"):
+        said = json.loads((ROOT / name).read_text(encoding="utf-8"))
+        assert said["version"] == project["version"]
+        assert set(said["keywords"]) == set(project["keywords"])
     assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
@@ -177,6 +182,17 @@ def test_constraints_pin_every_dependency_without_naming_an_index():
         name = re.split(r"[>=<\[ ]", requirement)[0].lower()
         assert name in {*pinned, "als-methionine"}, name
     assert "http" not in pins
+
+
+def test_the_core_needs_no_referee():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    core = {re.split(r"[>=<\[ ]", need)[0] for need in project["dependencies"]}
+    assert core.isdisjoint({"tellurium", "libroadrunner", "antimony"})
+    code = (
+        "import sys; sys.modules['antimony'] = sys.modules['roadrunner'] = None; import metabolism as mb;"
+        "print(len(mb.simulate(mb.load(), '1 mg im', 24).curves['time']) > 10)"
+    )
+    assert fresh(code) == {"True"}
 
 
 def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path):

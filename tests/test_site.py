@@ -126,6 +126,9 @@ def test_evidence_and_reference_are_there(site):
     text = (site / "_generated/court.html").read_text(encoding="utf-8")
     assert "Posterior weights by family" in text
     assert text.count("<img") >= 4
+    text = (site / "_generated/designs.html").read_text(encoding="utf-8")
+    assert text.count("<img") >= 7
+    assert "brackets: Monte-Carlo error" in text
     text = (site / "_generated/reference.html").read_text(encoding="utf-8")
     assert all(f".{name}" in text for name in mb.__all__)
     commands = re.sub(r"<[^>]+>", "", (site / "_generated/commands.html").read_text(encoding="utf-8"))

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.cases.rows import Member
-from metabolism.dosing import Regimen, Target
+from metabolism.cases.people import Member, Target
+from metabolism.dosing import Regimen
+from metabolism.engines import rest_many
 from metabolism.model import Model, equations
 from metabolism.simulation import Patients
 from metabolism.types import Array
@@ -19,18 +20,14 @@ from metabolism.units import label
 #: pair holds.
 TOLERANCE, ACCEPTED = (1e-9, 1e-5), (1e-6, 1e-3)
 
-
 #: Step of the finite difference on a log input, at rest and on treatment.
 _NUDGE = (1e-5, 1e-3)
-
 
 #: Largest change of a log input in one step.
 _STRIDE = 1.5
 
-
 #: An input whose lower bound is 0 is searched down to this fraction of its nominal value.
 _FLOOR = 1e-4
-
 
 #: Outputs just before time 0 of people at rest: (names, people) to shape (people, names).
 Measure = Callable[[Sequence[str], Patients], Array]
@@ -49,22 +46,8 @@ def match(
     a member's own targets are met by its own input. Newton's method on the logarithms of the inputs, damped by halving
     and kept within the bounds of ``parameters.csv`` (Dennis and Schnabel 1996, doi:10.1137/1.9781611971200, chapter 6).
 
-    Parameters
-    ----------
-    model : Model
-    patients : Patients
-        At rest; as many rows per group as there are members, one after the other.
-    targets : sequence of Target
-        Of the mean.
-    members : sequence of Member
-        One alone by default.
-    measure : callable, optional
-        Outputs of people just before time 0; needed by targets that are met on treatment.
-
-    Returns
-    -------
-    Patients
-        With new parameters and states; those that cannot meet the baseline fail with the nearest value found.
+    The patients are at rest, as many rows per group as there are members, one after the other. Targets that are met on
+    treatment need `measure`. Those that cannot meet the baseline come back as failures, with the nearest value found.
     """
     if not targets and not any(m.targets for m in members):
         return patients
@@ -140,19 +123,19 @@ class _Search:
         """Log of output over target at log inputs `u`, and the states of the members; NaN without rest."""
         p = self._inputs(u, groups)
         flat, start = p.reshape(-1, p.shape[2]), self.x[groups].reshape(-1, self.x.shape[2])
-        states, ok = _rest(self.model, flat, start)
+        states, _, ok = rest_many(self.system, flat, start, self.model.scale, self.model.not_at_rest)
         states[~ok] = np.nan
         values = self.system.evaluate(self.names, states, flat)
         treated = values
         if self.level and self.measure:
             lost = {int(i): "no rest" for i in np.flatnonzero(~ok)}
             treated = self.measure(self.names, Patients(flat, states, lost))
-        found = np.empty(u.shape)
+        means = np.empty(u.shape)
         for q, (target, _, weights) in enumerate(self.goals):
             column = (treated if target.treated else values)[:, self.names.index(target.output)]
-            found[:, q] = column.reshape(len(p), -1) @ weights
+            means[:, q] = column.reshape(len(p), -1) @ weights
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.log(found) - self.wanted, states.reshape(self.x[groups].shape)
+            return np.log(means) - self.wanted, states.reshape(self.x[groups].shape)
 
     def _step(self, active: NDArray[np.int_]) -> set[int]:
         """Take one damped step for each active group; return those that no longer get closer."""
@@ -206,10 +189,3 @@ def _direction(slopes: Array, residual: Array, u: Array, low: Array, high: Array
         free &= ~out
     move[~free] = 0.0
     return move
-
-
-def _rest(model: Model, parameters: Array, start: Array) -> tuple[Array, NDArray[np.bool_]]:
-    from metabolism.engines import rest_many
-
-    states, _, ok = rest_many(equations(model), parameters, start, model.scale, model.not_at_rest)
-    return states, ok

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from metabolism.cases.rows import ROLES, Row
 from metabolism.data import experiments_dir
 from metabolism.files import versions
 from metabolism.model import Model
+from metabolism.progress import Tick, unseen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,12 +56,8 @@ class Verdict:
     @property
     def view(self) -> str:
         """What the row is to the fits: fitted, cross-validated, or a check, tuned in view or not."""
-        words = {
-            "fit": "fitted",
-            "cross-validation": "fitted, cross-validated",
-            "check": "check, not seen before",
-            "check in view": "check, tuned in view",
-        }
+        words = {"fit": "fitted", "cross-validation": "fitted, cross-validated"}
+        words |= {"check": "check, not seen before", "check in view": "check, tuned in view"}
         return words.get(self.row.split, "fitted" if self.row.role == "calibration" else "check")
 
     @property
@@ -117,6 +114,11 @@ class Board:
         """Whether every must-pass case passes, and no case was refused."""
         return all(c.passed if c.must_pass else not c.refused for c in self.cases)
 
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Every row of every case."""
+        return [v for c in self.cases for v in c.verdicts]
+
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return (cases that pass, cases) for each role."""
         cases = {role: [c for c in self.cases if c.role == role] for role in ROLES}
@@ -124,11 +126,11 @@ class Board:
 
     def coverage(self) -> dict[str, tuple[int, int]]:
         """Return (published values inside the interval, rows with both) for each role that has any."""
-        found: dict[str, list[bool]] = {}
-        for verdict in (v for c in self.cases for v in c.verdicts):
+        covered: dict[str, list[bool]] = {}
+        for verdict in self.verdicts:
             if verdict.covered is not None:
-                found.setdefault(verdict.row.role, []).append(verdict.covered)
-        return {role: (sum(own), len(own)) for role, own in found.items()}
+                covered.setdefault(verdict.row.role, []).append(verdict.covered)
+        return {role: (sum(own), len(own)) for role, own in covered.items()}
 
     def as_json(self) -> dict[str, Any]:
         """Return the board as plain data; what is not finite (no value, an open band) becomes null."""
@@ -162,7 +164,7 @@ def qualify(
     *,
     draws: Mapping[str, ArrayLike] | pd.DataFrame | None = None,
     workers: int = 1,
-    progress: Callable[[int], None] | None = None,
+    tick: Tick = unseen,
 ) -> Board:
     """Run all rows and judge them.
 
@@ -177,22 +179,16 @@ def qualify(
         Parameter id to one value per draw [model units]; adds an interval to each row.
     workers : int
         Threads; the board does not depend on it.
-    progress : callable, optional
+    tick : callable, optional
         Called with the number of arms finished.
-
-    Returns
-    -------
-    Board
     """
-    made = predict(model, rows, workers=workers, progress=progress)
+    made = predict(model, rows, workers=workers, tick=tick)
     intervals: list[tuple[float, float] | None] = [None] * len(rows)
     if draws is not None:
-        drawn, sds = predict(model, rows, draws, workers=workers, progress=progress).values, shipped_sds()
+        drawn, sds = predict(model, rows, draws, workers=workers, tick=tick).values, shipped_sds()
         intervals = [interval(row, values, sds) for row, values in zip(rows, drawn, strict=True)]
-    refused: dict[str, str] = {}
-    for i, row in enumerate(rows):
-        if (i, 0) in made.refused:
-            refused.setdefault(row.case, made.failures[i, 0])
+    # of several refused rows of a case the first says why
+    refused = {rows[i].case: made.failures[i, k] for i, k in sorted(made.refused, reverse=True)}
     verdicts: dict[str, list[Verdict]] = {}
     for i, row in enumerate(rows):
         if row.case in refused:
@@ -200,29 +196,16 @@ def qualify(
         else:
             verdict = Verdict(row, float(made.values[i, 0]), made.failures.get((i, 0), ""), intervals[i])
         verdicts.setdefault(row.case, []).append(verdict)
-    about = {
-        "id": model.id,
-        "model_hash": model.structure_hash,
-        "parameter_hash": model.parameter_hash,
-        "sets": list(model.sets),
-        "changed": dict(model.changed),
-        "versions": versions(),
-    }
+    about: dict[str, Any] = {"id": model.id, "model_hash": model.structure_hash, "parameter_hash": model.parameter_hash}
+    about |= {"sets": list(model.sets), "changed": dict(model.changed), "versions": versions()}
     return Board(tuple(Case(key, tuple(v)) for key, v in verdicts.items()), about)
 
 
 def _row_json(verdict: Verdict) -> dict[str, Any]:
     row = verdict.row
-    entry: dict[str, Any] = {
-        "id": row.id,
-        "observed": _finite(row.observed),
-        "simulated": _finite(verdict.simulated),
-        "low": _finite(row.low),
-        "high": _finite(row.high),
-        "passed": verdict.passed,
-        "failure": verdict.failure or None,
-        "view": verdict.view,
-    }
+    numbers = {"observed": row.observed, "simulated": verdict.simulated, "low": row.low, "high": row.high}
+    entry: dict[str, Any] = {"id": row.id} | {key: _finite(value) for key, value in numbers.items()}
+    entry |= {"passed": verdict.passed, "failure": verdict.failure or None, "view": verdict.view}
     if verdict.interval:
         entry["interval"] = [_finite(v) for v in verdict.interval]
         entry["covered"] = verdict.covered

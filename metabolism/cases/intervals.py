@@ -8,10 +8,8 @@ the left-out residuals (`metabolism fit`), and written to ``models/fits/<id>/res
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,22 +17,19 @@ import numpy as np
 from metabolism.cases.rows import Row
 from metabolism.data import models_dir
 from metabolism.dosing import measured_as
+from metabolism.tables import Line, read_table
 from metabolism.types import Array
 
 #: Probability inside a predictive interval, and the shares of left-out rows that it should cover.
 INTERVAL, COVERAGE = 0.9, (0.8, 0.97)
 
-
 #: Normal quantile of the upper end of the interval.
 QUANTILE = 1.6448536269514722
-
 
 #: A class with fewer left-out rows takes the residual of all rows of its scale.
 FEW = 8
 
-
 _PERCENT = ("percent_change", "percent_difference", "increment_percent_change")
-
 
 _LINEAR = ("change", "difference", "interaction", "ordering", "remaining")
 
@@ -123,20 +118,9 @@ def sd_for(row: Row, sds: Mapping[str, tuple[int, float]]) -> float:
 
 
 def interval(row: Row, values: Array, sds: Mapping[str, tuple[int, float]]) -> tuple[float, float]:
-    """Predictive interval of a row from values over draws of the parameters [unit of the row].
+    """Predictive interval of a row [its unit] from one value per draw of the parameters.
 
-    Parameters
-    ----------
-    row : Row
-    values : ndarray
-        One per draw.
-    sds : mapping
-        Residual standard deviations by class, as `residual_sds` gives them.
-
-    Returns
-    -------
-    tuple of float
-        Of the parameters alone where no residual was estimated for such rows.
+    Where `residual_sds` estimated no residual for such rows, it is that of the parameters alone.
     """
     from scipy.stats import norm
 
@@ -151,20 +135,16 @@ def interval(row: Row, values: Array, sds: Mapping[str, tuple[int, float]]) -> t
     return float(from_scale(row, low)), float(from_scale(row, high))
 
 
-def _tables(name: str) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def _tables(name: str) -> Iterator[tuple[str, list[Line]]]:
     for path in sorted((models_dir() / "fits").glob(f"*/{name}")):
-        with Path(path).open(newline="", encoding="utf-8") as handle:
-            yield path.parent.name, list(csv.DictReader(handle))
+        yield path.parent.name, read_table(path, (), more=True)
 
 
 def shipped_sds() -> dict[str, tuple[int, float]]:
     """Residual SDs of the adopted fits; of a class in two of them, that from more rows."""
-    best: dict[str, tuple[int, float]] = {}
-    for _, table in _tables("residual_sd.csv"):
-        for line in table:
-            entry = (int(line["rows"]), float(line["sd"]))
-            best[line["class"]] = max(best.get(line["class"], (0, math.nan)), entry, key=lambda e: e[0])
-    return best
+    lines = [line for _, table in _tables("residual_sd.csv") for line in table]
+    lines.sort(key=lambda line: int(line["rows"]))
+    return {line["class"]: (int(line["rows"]), float(line["sd"])) for line in lines}
 
 
 def left_out_score() -> list[str]:
@@ -174,19 +154,10 @@ def left_out_score() -> list[str]:
 
 
 def score(name: str, table: Sequence[Mapping[Any, Any]]) -> str:
-    """Say how the left-out rows of a fit were predicted.
-
-    Parameters
-    ----------
-    name : str
-        Id of the fit.
-    table : sequence of mapping
-        Rows of ``left_out.csv``.
-    """
+    """Say how the left-out rows of a fit were predicted, from its id and the rows of ``left_out.csv``."""
     moved = [t for t in table if str(t["put_in"]) != "True"]
-    band = sum(str(t["in_band"]) == "True" for t in moved)
+    band, covered = (sum(str(t[k]) == "True" for t in moved) for k in ("in_band", "covered"))
     judged = [t for t in moved if str(t["covered"]) in ("True", "False")]
-    covered = sum(str(t["covered"]) == "True" for t in judged)
     studies = len({t["study"] for t in moved})
     rest = f" ({len(table) - len(moved)} more rest on no fitted parameter and are not counted)"
     return (

@@ -1,17 +1,14 @@
 """Runs one published SBML model to rest and through a change; called inside the sandbox for foreign files."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from metabolism.errors import MetabolismError
+from metabolism.errors import MetabolismError, needs
 from metabolism.sbml import checked_text, flatten
 
 #: Time to rest [h], and the largest relative rate that counts as rest [1/h].
 _SPAN, _REST = 5000.0, 1e-6
-
 
 #: Values of one job before and after its change, or why there are none.
 Answer = list[float] | str
@@ -25,7 +22,8 @@ def run_jobs(path: str, jobs: list[dict[str, Any]]) -> list[Answer]:
     ModelError
         For a file that `metabolism compare` refuses too.
     """
-    import roadrunner
+    with needs("referee", "a published model"):
+        import roadrunner
 
     text = checked_text(path)
     flatten(text)

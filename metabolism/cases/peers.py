@@ -15,22 +15,22 @@ from typing import Any
 
 import numpy as np
 
+from metabolism.cases.metrics import Reading
 from metabolism.cases.peer_worker import Answer
-from metabolism.cases.rows import Arm, Row
+from metabolism.cases.people import Arm
+from metabolism.cases.rows import Row
 from metabolism.data import experiments_dir
 from metabolism.dosing import Hold
 from metabolism.errors import OutputError, UnknownName
 from metabolism.model import Model, equations
 from metabolism.sbml import in_sandbox
-from metabolism.simulation import Reading, rest_patients
+from metabolism.simulation import rest_patients
 from metabolism.tables import read_table
 
 #: When a model is given up [s].
 _PATIENCE = 120
 
-
 _RELATIVE = ("percent_change", "fold", "percent_difference", "ratio", "ordering", "interaction")
-
 
 _LIVER = "liver"
 
@@ -142,7 +142,7 @@ def _find(names: list[str], table: dict[str, list[dict[str, str]]]) -> list[tupl
             files.append(beside[0])
         else:
             raise UnknownName("published model", name, table, "Give an SBML file, a folder, or one of these ids.")
-    found = []
+    chosen = []
     for file in files:
         key = next((k for k in table if k in file.stem), None)
         if key is None:
@@ -152,8 +152,8 @@ def _find(names: list[str], table: dict[str, list[dict[str, str]]]) -> list[tupl
             raise UnknownName(
                 "published model", file.stem, table, "Its ids must be in experiments/cases/peers/ids.csv."
             )
-        found.append((key, file))
-    return list(dict.fromkeys(found))
+        chosen.append((key, file))
+    return list(dict.fromkeys(chosen))
 
 
 def _run(model: Model, peer: Peer, path: Path, entries: list[dict[str, str]]) -> None:
@@ -172,14 +172,14 @@ def _run(model: Model, peer: Peer, path: Path, entries: list[dict[str, str]]) ->
             peer.missing[row.id] = str(reason)
     answers = _worker(path, jobs) if jobs else []
     for key, (row, places) in plans.items():
-        found = [answers[i] for i in places]
-        broken = next((a for a in found if isinstance(a, str)), None)
+        pairs = [answers[i] for i in places]
+        broken = next((a for a in pairs if isinstance(a, str)), None)
         if broken is not None:
             peer.missing[key] = broken
             continue
         readings = [
             Reading(np.array([before]), np.array([[after]]), np.zeros(0), np.zeros((1, 0)))
-            for before, after in map(_pair, found)
+            for before, after in map(_pair, pairs)
         ]
         value = float(row.metric.compute(readings)[0, 0] * row.factor)
         if _use(row, entries) == "flux" and not row.metric.unit:
@@ -260,12 +260,12 @@ def _translate(model: Model, hold: Hold, entries: list[dict[str, str]]) -> tuple
 def _activity_left(model: Model, name: str) -> float:
     """MTHFR activity that a genotype set leaves in our model at rest, relative to the reference."""
     system = equations(model)
-    found = []
+    activity = []
     for own in (model, model.with_set(name)):
         x, p = system.vectors(own.values)
         rested = rest_patients(own, p[None], x[None])
-        found.append(float(system.evaluate(["mthfr_activity"], rested.states, rested.parameters)[0, 0]))
-    return found[1] / found[0]
+        activity.append(float(system.evaluate(["mthfr_activity"], rested.states, rested.parameters)[0, 0]))
+    return activity[1] / activity[0]
 
 
 def _settings(text: str) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metabolism.cases.baseline import match
-from metabolism.cases.rows import Arm, Row
+from metabolism.cases.metrics import Reading
+from metabolism.cases.people import Arm
+from metabolism.cases.rows import Row
 from metabolism.dosing import Regimen, plan
 from metabolism.engines import Problem, get_engine, kernel
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model, equations
+from metabolism.progress import Tick, unseen
 from metabolism.sbml import Equations
-from metabolism.simulation import ATOL_FRACTION, Patients, Reading, rest_patients, verify_doses
+from metabolism.simulation import ATOL_FRACTION, Patients, rest_patients, verify_doses
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ def predict(
     *,
     workers: int = 1,
     rtol: float = 1e-7,
-    progress: Callable[[int], None] | None = None,
+    tick: Tick = unseen,
 ) -> Predictions:
     """Simulate every row for every candidate; arms and baselines that rows share are simulated once.
 
@@ -76,7 +79,7 @@ def predict(
         Threads that share the arms; the result does not depend on it.
     rtol : float
         Relative tolerance of the integrations.
-    progress : callable, optional
+    tick : callable, optional
         Called with the number of arms finished.
 
     Returns
@@ -116,8 +119,7 @@ def predict(
         all_ = run_arm(
             model, who, arm.treatment, sorted(outputs), np.array(sorted(times)), _repeated(overrides, size), rtol
         )
-        if progress:
-            progress(1)
+        tick(1)
         return _averaged(all_, np.array([m.share for m in arm.members]))
 
     with ThreadPoolExecutor(max(1, workers)) as pool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from metabolism.cases.intervals import judge, left_out_score, sd_for, share, shi
 from metabolism.data import experiments_dir
 from metabolism.model import untraceable
 from metabolism.plotting import COLOURS, new_figure
+from metabolism.tables import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def board_text(board: Board) -> str:
 
 
 def _failures(board: Board) -> dict[str, str]:
-    return {v.row.id: v.failure for c in board.cases for v in c.verdicts if v.failure and not v.refused}
+    return {v.row.id: v.failure for v in board.verdicts if v.failure and not v.refused}
 
 
 def _version1() -> dict[str, tuple[float, str]]:
@@ -53,15 +53,15 @@ def _version1() -> dict[str, tuple[float, str]]:
     path = experiments_dir().parent / "docs" / "evidence" / "version1.csv"
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as handle:
-        return {e["row"]: (float(e["predicted"] or "nan"), e["verdict"]) for e in csv.DictReader(handle)}
+    table = read_table(path, ("row", "predicted", "verdict"), more=True)
+    return {e["row"]: (float(e["predicted"] or "nan"), e["verdict"]) for e in table}
 
 
 class _Columns:
     """Which columns a board has: intervals if it was given draws, version 1 if that knows any of the rows."""
 
     def __init__(self, board: Board) -> None:
-        verdicts = [v for c in board.cases for v in c.verdicts]
+        verdicts = board.verdicts
         self.intervals = any(v.interval for v in verdicts)
         first = _version1()
         self.first: Mapping[str, tuple[float, str]] = {v.row.id: first[v.row.id] for v in verdicts if v.row.id in first}
@@ -85,7 +85,7 @@ class _Columns:
 
 def _causes(board: Board) -> dict[str, str]:
     """Cause of each failing shipped row; a user's own rows have none."""
-    failing = [v.row.id for c in board.cases for v in c.verdicts if not v.passed]
+    failing = [v.row.id for v in board.verdicts if not v.passed]
     return {row: known_misfits()[row] for row in failing if row in known_misfits()}
 
 
@@ -107,29 +107,15 @@ def board_markdown(board: Board) -> str:
     ]
     files: dict[str, list[list[str]]] = {}
     lost = untraceable()
-    for case in board.cases:
-        for v in case.verdicts:
-            row = v.row
-            cited = "; ".join(f"{s}, not traceable" if s in lost else s for s in row.sources)
-            cited += "; number from memory" if MEMORY in row.note else ""
-            line = [
-                row.id,
-                f"{row.study} ({cited})",
-                _done(v),
-                row.text["reading"],
-                *columns.cells(v),
-                f"{_word(v) if v.passed else f'**{_word(v)}**'}, {v.view}{', must pass' if row.must_pass else ''}",
-            ]
-            files.setdefault(row.file, []).append([cell.replace("|", "/") for cell in line])
+    for v in board.verdicts:
+        row = v.row
+        cited = "; ".join(f"{s}, not traceable" if s in lost else s for s in row.sources)
+        cited += "; number from memory" if MEMORY in row.note else ""
+        said = f"{_word(v) if v.passed else f'**{_word(v)}**'}, {v.view}{', must pass' if row.must_pass else ''}"
+        line = [row.id, f"{row.study} ({cited})", _done(v), row.text["reading"], *columns.cells(v), said]
+        files.setdefault(row.file, []).append(line)
     for name, lines in files.items():
-        text += [
-            "",
-            f"## {name.removesuffix('.csv').capitalize()}",
-            "",
-            _row(heads),
-            _row(["---"] * len(heads)),
-            *map(_row, lines),
-        ]
+        text += ["", f"## {name.removesuffix('.csv').capitalize()}", "", *_grid(heads, lines)]
     text += ["", "## Why rows fail", "", *(f"- {row}: {cause}" for row, cause in _causes(board).items())]
     refused = {c.id: c.verdicts[0].failure for c in board.cases if c.refused}
     for title, reasons in (("Refused cases", refused), ("Failed simulations", _failures(board))):
@@ -146,7 +132,7 @@ def peer_text(peers: Sequence[Peer], board: Board) -> str:
     ]
     text += [*_table(heads, lines), "", _ours(board)]
     for peer in peers:
-        text.append(_theirs(peer))
+        text += [_theirs(peer)]
         text += [f"    {count} rows: {reason}" for reason, count in Counter(peer.missing.values()).most_common(6)]
     return "\n".join(text)
 
@@ -166,31 +152,23 @@ def peer_markdown(peers: Sequence[Peer], board: Board) -> str:
         f"- {_ours(board)}",
         *(f"- {_theirs(peer)}" for peer in peers),
         "",
-        _row(heads),
-        _row(["---"] * len(heads)),
-        *(_row([c.replace("|", "/") for c in line]) for line in lines),
+        *_grid(heads, lines),
         "",
         "Why the other rows cannot be expressed:",
         "",
-        _row(["model", "reason", "rows"]),
-        _row(["---"] * 3),
     ]
-    for peer in peers:
-        text += [_row([peer.id, reason, str(n)]) for reason, n in Counter(peer.missing.values()).most_common()]
-    return "\n".join([*text, ""])
+    reasons = [[p.id, text, str(n)] for p in peers for text, n in Counter(p.missing.values()).most_common()]
+    return "\n".join([*text, *_grid(["model", "reason", "rows"], reasons), ""])
 
 
 def _peer_rows(peers: Sequence[Peer], board: Board) -> tuple[list[str], list[list[str]]]:
-    ours = {v.row.id: v for c in board.cases for v in c.verdicts}
+    ours = {v.row.id: v for v in board.verdicts}
     lines = []
     for key, verdict in ours.items():
         row = verdict.row
         if any(key in p.simulated for p in peers):
-            cells = [
-                key,
-                f"{number(row.low)} to {number(row.high)} {row.unit}",
-                f"{number(verdict.simulated)} {_word(verdict)}",
-            ]
+            band, own = f"{number(row.low)} to {number(row.high)} {row.unit}", number(verdict.simulated)
+            cells = [key, band, f"{own} {_word(verdict)}"]
             for p in peers:
                 has = key in p.simulated
                 cells.append(f"{number(p.simulated[key])} {'pass' if p.passes(row) else 'FAIL'}" if has else "-")
@@ -221,7 +199,7 @@ def _counts(board: Board) -> list[str]:
     text.append(f"must pass: {sum(c.passed for c in must)} of {len(must)}" + (f"; fail: {failed}" if failed else ""))
     if refused := [c.id for c in board.cases if c.refused]:
         text.append(f"refused: {len(refused)} of {len(board.cases)} cases: {', '.join(refused)}")
-    verdicts = [v for c in board.cases for v in c.verdicts]
+    verdicts = board.verdicts
     views = dict.fromkeys(v.view for v in verdicts)
     rows = {view: [v.passed for v in verdicts if v.view == view] for view in views}
     text.append("rows that pass: " + "; ".join(f"{view} {share(sum(own), len(own))}" for view, own in rows.items()))
@@ -232,14 +210,12 @@ def _counts(board: Board) -> list[str]:
         theirs = sum(word == "pass" for _, word in first.values())
         text.append(f"version 1: {theirs} of {len(first)} of these rows pass, and {ours} of the same in this one")
     for role, (covered, total) in board.coverage().items():
-        text.append(
-            f"90 % intervals: cover {share(covered, total)} published values of {role} rows{judge(covered, total)}"
-        )
+        cover = share(covered, total)
+        text.append(f"90 % intervals: cover {cover} published values of {role} rows{judge(covered, total)}")
     bare = [v.row.id for v in verdicts if v.interval and math.isnan(sd_for(v.row, shipped_sds()))]
     if bare:
-        text.append(
-            f"90 % intervals: of {share(len(bare), len(verdicts))} rows they hold the spread of parameters only"
-        )
+        few = share(len(bare), len(verdicts))
+        text.append(f"90 % intervals: of {few} rows they hold the spread of parameters only")
     return [*text, *left_out_score()]
 
 
@@ -265,8 +241,10 @@ def _short(text: str) -> str:
     return text if len(text) <= 34 else f"{text[:33]}…"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _grid(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table in Markdown."""
+    rows = [heads, ["---"] * len(heads), *lines]
+    return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
 
 
 def _table(heads: list[str], lines: list[list[str]]) -> list[str]:
@@ -299,7 +277,7 @@ def place(value: float, low: float, high: float) -> float:
 
 def board_figure(board: Board) -> Figure:
     """Draw every row: band, published value, simulated value with its interval if there is one."""
-    verdicts = [v for c in board.cases for v in c.verdicts]
+    verdicts = board.verdicts
     columns = 1 if len(verdicts) <= 30 else 2 if len(verdicts) <= 72 else 3
     length = math.ceil(len(verdicts) / columns)
     figure, axes = new_figure(1, columns, width=3.9 * columns, height=max(2.6, 1.3 + 0.21 * length))

@@ -1,7 +1,5 @@
 """The table of all commands, the parser made from it, and the function behind ``metabolism``."""
 
-from __future__ import annotations
-
 import argparse
 import codecs
 import os
@@ -12,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from metabolism.cli import course, evidence, look, release, studies
+from metabolism.cli import course, evidence, look, members, release, studies
 from metabolism.cli.shared import carry_out
 from metabolism.errors import MetabolismError, OutputError, UnknownName, UsageError
 
 #: What carries out each command; ``commands.toml`` says what it is called, takes and shows.
-ACTIONS = course.ACTIONS | evidence.ACTIONS | look.ACTIONS | release.ACTIONS | studies.ACTIONS
+ACTIONS = course.ACTIONS | evidence.ACTIONS | look.ACTIONS | members.ACTIONS | release.ACTIONS | studies.ACTIONS
 
 GREETING = """metabolism: one-carbon metabolism, methylcobalamin and ALSFRS-R, as an executable model.
 
@@ -36,6 +34,7 @@ _EXAMPLES = """examples:
   metabolism list parameters renal    every number that has to do with the kidney
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
   metabolism compare model.xml        a foreign SBML file beside ours
+  metabolism ensemble model.xml       thousands of members of a foreign SBML file
   metabolism qualify                  every study case: observed, simulated, verdict
   metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --endpoint hcy_change
   metabolism check                    every check of model, numbers and data

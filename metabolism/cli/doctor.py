@@ -1,7 +1,5 @@
 """`metabolism doctor`: is this installation sound, and if not, what to do about it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
@@ -14,6 +12,8 @@ from pathlib import Path
 from metabolism.errors import MetabolismError
 
 PYTHON = ((3, 11), (3, 13))
+
+_AGAIN = "pip install --force-reinstall -c constraints.txt"
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,7 @@ def examine(out: Path = Path("results"), referees: bool = False) -> list[Finding
         except Exception as error:
             # the doctor must finish whatever is broken
             text = " ".join(str(error).split()) or type(error).__name__
-            findings.append(
-                Finding("FAIL", subject, text, "reinstall: pip install --force-reinstall -c constraints.txt -e .")
-            )
+            findings.append(Finding("FAIL", subject, text, f"reinstall: {_AGAIN} -e ."))
     return findings
 
 
@@ -89,33 +87,23 @@ def _model() -> list[Finding]:
     from metabolism.model import equations, load
 
     system = equations(load())
-    counts = (
-        f"{len(system.states)} states, {len(system.computed)} rules and reactions, {len(system.parameters)} constants"
-    )
-    return [Finding("ok", "model", counts)]
+    counts = (len(system.states), len(system.computed), len(system.parameters))
+    return [Finding("ok", "model", "{} states, {} rules and reactions, {} constants".format(*counts))]
 
 
 def _solvers(engines: tuple[str, ...]) -> list[Finding]:
     from metabolism.model import load
     from metabolism.simulation import simulate
 
-    findings = []
-    levels = {}
+    findings, levels = [], {}
     for engine in engines:
         try:
             run = simulate(load(), "1 mg im", 24, outputs=["cbl_plasma"], engine=engine)
             levels[engine] = float(run.curves["cbl_plasma"][-1])
             findings.append(Finding("ok", f"solver {engine}", "one dose, one day: done, and the dose arrived"))
         except (MetabolismError, ImportError, OSError, RuntimeError) as error:
-            text = " ".join(str(error).split())
-            findings.append(
-                Finding(
-                    "FAIL",
-                    f"solver {engine}",
-                    text,
-                    "pip install --force-reinstall -c constraints.txt libroadrunner llvmlite scipy",
-                )
-            )
+            remedy = f"{_AGAIN} libroadrunner llvmlite scipy"
+            findings.append(Finding("FAIL", f"solver {engine}", " ".join(str(error).split()), remedy))
     if levels and max(levels.values()) > min(levels.values()) * (1 + 1e-5):
         text = ", ".join(f"{k} {v:.8g}" for k, v in levels.items())
         findings.append(Finding("FAIL", "solvers agree", text, "run `metabolism check` and report this"))
@@ -123,28 +111,17 @@ def _solvers(engines: tuple[str, ...]) -> list[Finding]:
 
 
 def _write_access(out: Path) -> list[Finding]:
-    target = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    place = out.absolute()
+    target = next(p for p in (place, *place.parents) if p.exists())
     try:
         with tempfile.TemporaryFile(dir=target):
             pass
     except OSError as error:
-        return [
-            Finding(
-                "FAIL",
-                "write access",
-                f"{out.absolute()}: {error.strerror}",
-                "run in a folder of your own, or give --out",
-            )
-        ]
+        remedy = "run in a folder of your own, or give --out"
+        return [Finding("FAIL", "write access", f"{place}: {error.strerror}", remedy)]
     free = shutil.disk_usage(target).free / 1e9
-    return [
-        Finding(
-            "ok" if free > 1 else "note",
-            "write access",
-            f"{out.absolute()}, {free:.0f} GB free",
-            "" if free > 1 else "results of large cohorts need more room",
-        )
-    ]
+    state, remedy = ("ok", "") if free > 1 else ("note", "results of large cohorts need more room")
+    return [Finding(state, "write access", f"{place}, {free:.0f} GB free", remedy)]
 
 
 def _fonts() -> list[Finding]:
@@ -153,9 +130,7 @@ def _fonts() -> list[Finding]:
     try:
         path = font_manager.findfont("DejaVu Sans", fallback_to_default=False)
     except ValueError:
-        return [
-            Finding("FAIL", "fonts", "matplotlib does not find DejaVu Sans", "pip install --force-reinstall matplotlib")
-        ]
+        return [Finding("FAIL", "fonts", "matplotlib does not find DejaVu Sans", f"{_AGAIN} matplotlib")]
     return [Finding("ok", "fonts", f"DejaVu Sans ({Path(path).parent.name})")]
 
 

@@ -1,7 +1,5 @@
 """The commands to look around with: list, show, run, new, report, explore, doctor, completion."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -26,37 +24,29 @@ def _sets() -> Listing:
     rows = []
     for chosen in map(read_set, set_names()):
         changes = ", ".join(f"{r['parameterId']} = {r['value']} {r['unit']}" for r in chosen.rows)
-        sources = {key for r in chosen.rows for key in r["source"].split(";")}
-        rows.append(
-            (chosen.name, changes.replace(" dimensionless", "") or "(the reference)", ", ".join(sorted(sources)))
-        )
+        sources = ", ".join(sorted({key for r in chosen.rows for key in r["source"].split(";")}))
+        rows.append((chosen.name, changes.replace(" dimensionless", "") or "(the reference)", sources))
     return ("set", "values", "sources"), rows
 
 
 def _parameters() -> Listing:
-    from metabolism.model import parameter_table
+    from metabolism.model import Parameter, parameter_table
     from metabolism.units import label
 
-    return ("parameter", "value", "what it is", "source", "grade"), [
-        (
-            p.id,
-            f"{p.value:.6g} {label(p.unit)}".strip(),
-            p.name,
-            p.source.replace(";", ", "),
-            p.confidence and f"grade {p.confidence}",
-        )
-        for p in parameter_table().values()
-    ]
+    def row(p: Parameter) -> tuple[str, ...]:
+        grade = p.confidence and f"grade {p.confidence}"
+        return p.id, f"{p.value:.6g} {label(p.unit)}".strip(), p.name, p.source.replace(";", ", "), grade
+
+    return ("parameter", "value", "what it is", "source", "grade"), [*map(row, parameter_table().values())]
 
 
 def _outputs() -> Listing:
-    from metabolism.model import equations, load, parameter_table, read_annotations
+    from metabolism.model import equations, load, titles
     from metabolism.units import label
 
-    system, table, notes = equations(load()), parameter_table(), read_annotations()
+    system, named = equations(load()), titles(load().table)
     return ("output", "unit", "what it is"), [
-        (n, label(system.units[n]) or "-", table[n].name if n in table else notes.get(n, {}).get("name", ""))
-        for n in [*system.states, *system.computed]
+        (n, label(system.units[n]) or "-", named.get(n, "")) for n in [*system.states, *system.computed]
     ]
 
 
@@ -114,16 +104,8 @@ def _run(arguments: Arguments) -> int:
 
     check_counts(arguments, workers=1, seed=0)
     with progress_bar() as progress:
-        outcome, folder = run(
-            arguments.name,
-            chosen_model(arguments),
-            out=arguments.out,
-            quick=arguments.quick,
-            seed=arguments.seed,
-            workers=arguments.workers,
-            progress=progress,
-            engine=arguments.engine,
-        )
+        options = {k: getattr(arguments, k) for k in ("out", "quick", "seed", "workers", "engine")}
+        outcome, folder = run(arguments.name, chosen_model(arguments), progress=progress, **options)
     print(outcome.answer)
     gaps = known_gaps()
     print()
@@ -151,10 +133,8 @@ def _report(arguments: Arguments) -> int:
     from metabolism.model import load
     from metabolism.report import experiment_names, get_experiment, known_gaps, resting_map, write_index
 
-    model = load()
-    drawing = resting_map(
-        model.with_set("als_patient"), model, "A person with ALS at rest, untreated", "the healthy reference at rest"
-    )
+    model, words = load(), ("A person with ALS at rest, untreated", "the healthy reference at rest")
+    drawing = resting_map(model.with_set("als_patient"), model, *words)
     questions = {name: get_experiment(name).question for name in experiment_names()}
     path = write_index(Path(arguments.out), questions, known_gaps(), [drawing])
     arguments.payload = {"report": str(path)}

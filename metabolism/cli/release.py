@@ -1,20 +1,20 @@
 """The commands around a release: check, export, fingerprint, compare, evidence."""
 
-from __future__ import annotations
-
 from metabolism.cli.shared import Arguments, chosen_model, in_force, working
 from metabolism.errors import UsageError
 from metabolism.files import check_target, write_text
 
 
 def _check(arguments: Arguments) -> int:
-    from metabolism.model import load, parameter_table, rewrite_table, write_build
+    from metabolism.engines import generate_ahead
+    from metabolism.model import equations, load, parameter_table, rewrite_table, write_build
     from metabolism.report import checks
 
     if arguments.rewrite:
         print(f"{rewrite_table()} derived values rewritten")
         load.cache_clear()
         write_build(parameter_table())
+        generate_ahead(equations(load()), write=True)
     failed = 0
     arguments.payload = []
     for check in checks():
@@ -34,15 +34,8 @@ def _export(arguments: Arguments) -> int:
 
     model = chosen_model(arguments)
     with working(f"writing {arguments.format}"):
-        path = export(
-            model,
-            arguments.path,
-            arguments.format,
-            regimen=arguments.regimen,
-            until=arguments.until,
-            start=arguments.start,
-            force=arguments.force,
-        )
+        options = {k: getattr(arguments, k) for k in ("regimen", "until", "start", "force")}
+        path = export(model, arguments.path, arguments.format, **options)
     arguments.payload = {"path": str(path), "format": arguments.format, "scenario": arguments.scenario}
     print(f"{arguments.format} written to {path}")
     print(f"scenario: {in_force(arguments, model)}")
@@ -89,18 +82,19 @@ def _compare(arguments: Arguments) -> int:
 
 
 def _evidence(arguments: Arguments) -> int:
-    from metabolism.report import evidence_text
+    from metabolism.report import evidence_text, model_card
 
     if arguments.out is None:
-        arguments.payload = {"markdown": evidence_text()}
+        arguments.payload = {"markdown": model_card() if arguments.card else evidence_text()}
         print(arguments.payload["markdown"])
         return 0
     target = check_target(arguments.out, arguments.force)
-    formats = {".md": "markdown", ".html": "html"}
+    formats = {".md": "markdown"} | ({} if arguments.card else {".html": "html"})
     if target.suffix not in formats:
-        raise UsageError(f"'{target}' must end in .md or .html.")
-    arguments.payload = {"path": str(write_text(target, evidence_text(formats[target.suffix], target.parent)))}
-    print(f"evidence written to {target}")
+        raise UsageError(f"'{target}' must end in {' or '.join(formats)}.")
+    text = model_card() if arguments.card else evidence_text(formats[target.suffix], target.parent)
+    arguments.payload = {"path": str(write_text(target, text))}
+    print(f"{'model card' if arguments.card else 'evidence'} written to {target}")
     return 0
 
 

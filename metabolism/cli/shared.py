@@ -10,7 +10,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from metabolism.errors import InvalidValue, UsageError
@@ -85,17 +85,9 @@ def in_force(arguments: Arguments, model: Model) -> str:
     return "none: no effect on motor neurons but through homocysteine (see --scenario)"
 
 
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """Give a progress bar on stderr, silent when stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        yield silent
-        return
-    try:
-        yield show
-    finally:
-        # a bar that did not reach its end leaves a line without one
-        sys.stderr.write("\r\x1b[K")
+def progress_bar() -> AbstractContextManager[Progress]:
+    """Give progress bars on stderr, silent when stderr is not a terminal."""
+    return show() if sys.stderr.isatty() else nullcontext(silent)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,18 +23,9 @@ _GLOBAL = ("sobol", "morris", "efast", "pawn", "delta", "prcc")
 
 def _study(arguments: Arguments, *less: str) -> dict[str, Any]:
     """Return the options of a study under the names of its fields, apart from some it does not take."""
-    study = {
-        "regimen": arguments.regimen,
-        "until": arguments.until,
-        "endpoints": arguments.endpoint,
-        "own_baseline": _pairs(arguments.own_baseline),
-        "engine": arguments.engine,
-        "closed": arguments.closed,
-        "store": arguments.store,
-        "workers": arguments.workers,
-        "cluster": arguments.cluster,
-        "progress": True,
-    }
+    fields = ("regimen", "until", "engine", "closed", "store", "workers", "cluster")
+    study = {"endpoints": arguments.endpoint, "own_baseline": _pairs(arguments.own_baseline), "progress": True}
+    study |= {name: getattr(arguments, name) for name in fields}
     return {name: value for name, value in study.items() if name not in less}
 
 
@@ -50,6 +42,9 @@ def _scan(arguments: Arguments) -> int:
     print_frame(_summary(table, sweep.endpoints, sweep.units), left=2)
     print(f"{len(sweep)} runs on engine '{sweep.manifest['study']['engine']}', {len(failed)} failed")
     print(f"scenario: {in_force(arguments, model)}")
+    for name in (n for n in sweep.endpoints if table[n].nunique() == 1):
+        healthy = "; nothing is lost without a patient: --set als_patient" if "alsfrs" in name else ""
+        print(f"{name} is the same in every run{healthy}")
     for _, row in failed.head(3).iterrows():
         print(f"  run {row['run']}: {row['failure']}")
     if arguments.csv:
@@ -100,13 +95,8 @@ def _global(arguments: Arguments, model: Model, factors: Factors | None) -> Any:
     print(f"\n{indices.runs} runs, {len(indices.failed)} failed, seed {indices.seed}")
     for note in indices.notes:
         print(f"note: {note}")
-    tables = {
-        "indices": indices.table,
-        "interactions": indices.interactions,
-        "convergence": indices.convergence,
-        "factors": indices.factors.frame(),
-        "failed": indices.failed,
-    }
+    tables = {"indices": indices.table, "interactions": indices.interactions, "convergence": indices.convergence}
+    tables |= {"factors": indices.factors.frame(), "failed": indices.failed}
     return {k: t for k, t in tables.items() if len(t)}, figures
 
 
@@ -153,13 +143,13 @@ _LOCAL = {"tornado": _tornado, "slopes": _slopes, "control": _control}
 
 
 def _samples(arguments: Arguments, model: Model) -> Any:
+    from metabolism.model import draws
+
     if arguments.design is not None:
         return Path(arguments.design)
     if arguments.cohort is not None:
         return _cohort(model, arguments.cohort, arguments.seed)
     if arguments.draws is not None:
-        from metabolism.model import draws
-
         return draws(model, arguments.draws)
     grid: dict[str, list[float]] = {}
     for text in arguments.grid:
@@ -241,7 +231,7 @@ def _summary(table: pd.DataFrame, endpoints: list[str], units: dict[str, str]) -
 def _trial_design(arguments: Arguments) -> int:
     """Carry the command out; the model is taken as patients' unless it already has a set for them."""
     from metabolism.plotting import save_figure
-    from metabolism.trials import figures, power_table, read_design
+    from metabolism.trials import CHOICES, figures, power_table, read_design
 
     check_counts(arguments, replicates=1, bodies=1, workers=1, seed=0)
     design = read_design(arguments.name)
@@ -253,46 +243,28 @@ def _trial_design(arguments: Arguments) -> int:
             f"--effect '{arguments.effect}': an effect is a share of the loss rate below 1; write e.g. 0.25,0.35 with "
             "decimal points, and commas between effects."
         )
+    # what stops early must show how often it shows what is not there
+    effects = [0.0, *effects] if design.looks is not None and 0 not in effects else effects
     prior = None
     if arguments.prior != "none":
         pair = _values("--prior", arguments.prior, number)
         if len(pair) != 2 or pair[1] <= 0:
             raise InvalidValue(f"--prior '{arguments.prior}' must read MEAN,SD with an SD above 0, or none.")
         prior = (pair[0], pair[1])
-    kinds: dict[str, Callable[[str], Any]] = {
-        "patients": int,
-        "weeks": number,
-        "run_in": _window,
-        "onset_limit": number,
-        "hcy_min": number,
-        "dose": str,
-        "interval": str,
-    }
-    choices = {
-        k: _values(f"--{k.replace('_', '-')}", v, kind) for k, kind in kinds.items() if (v := getattr(arguments, k))
-    }
-    rows = len(effects) + (prior is not None)
-    for values in choices.values():
-        rows *= len(values)
+    kinds: dict[str, Callable[[str], Any]] = {"patients": int, "run_in": _window, "dose": str, "interval": str}
+    kinds |= dict.fromkeys(("weeks", "onset_limit", "hcy_min"), number)
+    asked = {k: text for k in CHOICES if (text := getattr(arguments, k))}
+    choices = {k: _values(f"--{k.replace('_', '-')}", text, kinds[k]) for k, text in asked.items()}
+    rows = (len(effects) + (prior is not None)) * math.prod(map(len, choices.values()))
     folder = Path(arguments.out) / f"design_{design.id}"
     model = chosen_model(arguments)
     if "als_patient" not in model.sets:
         model = model.with_set("als_patient")
     with progress_bar() as begin:
         tick = begin(f"trials of {design.id}", rows * arguments.replicates)
-        table = power_table(
-            model,
-            design,
-            effects,
-            prior=prior,
-            choices=choices,
-            replicates=arguments.replicates,
-            seed=arguments.seed,
-            size=arguments.bodies,
-            folder=folder / "replicates",
-            workers=arguments.workers,
-            progress=tick,
-        )
+        options = {k: getattr(arguments, k) for k in ("replicates", "seed", "workers")}
+        options |= {"prior": prior, "choices": choices, "size": arguments.bodies, "folder": folder / "replicates"}
+        table = power_table(model, design, effects, tick=tick, **options)
     write_atomically(folder / "power.csv", lambda part: table.to_csv(part, index=False))
     for name, figure in figures(table, design.title).items():
         save_figure(figure, folder / name)

@@ -162,10 +162,8 @@ class Facts:
             else:
                 joint.append(i)
                 # the density of the smallest of m: m f(v) (1 - F(v))^(m - 1)
-                if row["comparisons"] > 1:
-                    total += np.log(row["comparisons"]) + (row["comparisons"] - 1) * log_ndtr(
-                        (mean - row["value"]) / row["se"]
-                    )
+                if (m := row["comparisons"]) > 1:
+                    total += np.log(m) + (m - 1) * log_ndtr((mean - row["value"]) / row["se"])
         total += self._above(bounds, predicted)
         if joint:
             se = self.table["se"].to_numpy(dtype=float)[joint]
@@ -326,10 +324,8 @@ def information(
     every = np.concatenate(list(white.values()), axis=1)
     if len(every) > 2:
         raise InvalidValue("an experiment may have one or two outcomes.")
-    grids = [
-        np.arange(low - 5, high + 5 + step, step)
-        for low, high in zip(every.min(axis=1), every.max(axis=1), strict=True)
-    ]
+    ends = zip(every.min(axis=1), every.max(axis=1), strict=True)
+    grids = [np.arange(low - 5, high + 5 + step, step) for low, high in ends]
     density = {}
     for m, z in white.items():
         kernels = [np.exp(-0.5 * (g[:, None] - row) ** 2) for g, row in zip(grids, z, strict=True)]

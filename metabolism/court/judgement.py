@@ -27,13 +27,9 @@ if TYPE_CHECKING:
 
 #: Families that a reader can tell apart, in order.
 FAMILIES = (
-    "no effect",
-    "homocysteine or methylation only",
-    "slower loss, direct",
-    "symptomatic gain",
+    *("no effect", "homocysteine or methylation only", "slower loss, direct", "symptomatic gain"),
     "symptomatic gain and slower loss",
 )
-
 
 #: Prior weights of no effect, of the seven single links together, and of the sums of two together.
 WEIGHTS = {
@@ -42,7 +38,6 @@ WEIGHTS = {
     "no sums": (1, 1, 0),
     "every mechanism alike": (1, 7, 15),
 }
-
 
 #: Possible experiments: name -> (patients in all, outcomes).
 MENU = {
@@ -105,14 +100,11 @@ class Hearing:
 
         Parameters
         ----------
-        facts : Facts
-        x : Exposures
-        response : Response
+        facts, x, response, priors : Facts, Exposures, Response, Priors
         count : int
             Draws of each mechanism.
         seed : int
             Of the draws; mechanism ``i`` depends on ``(seed, i)``.
-        priors : Priors, optional
         """
         rngs = [np.random.default_rng([seed, i]) for i in range(len(MECHANISMS))]
         drawn = {n: draw(n, count, rng, priors) for n, rng in zip(MECHANISMS, rngs, strict=True)}
@@ -123,9 +115,8 @@ class Hearing:
         """Hear the same draws on other facts, or with another chance of a false CMAP finding."""
         predicted = self.predicted
         if cmap_chance is not None:
-            predicted = {
-                n: p | {"kaji_cmap": cmap_event(p["cmap_25"], p["cmap_0.5"], cmap_chance)} for n, p in predicted.items()
-            }
+            events = {n: cmap_event(p["cmap_25"], p["cmap_0.5"], cmap_chance) for n, p in predicted.items()}
+            predicted = {n: p | {"kaji_cmap": events[n]} for n, p in predicted.items()}
         return Hearing(facts, predicted, {n: score(facts, p) for n, p in predicted.items()})
 
     def weights(self, shares: tuple[float, float, float] = (1, 1, 1)) -> dict[str, float]:
@@ -139,10 +130,9 @@ class Hearing:
 
     def averaged(self, quantity: str, count: int, rng: np.random.Generator) -> Array:
         """Draws of a predicted quantity from the posterior averaged over mechanisms."""
-        shares = {n: round(count * w) for n, w in self.weights().items()}
-        return np.concatenate(
-            [self.predicted[n][quantity][resample(self.scores[n].weights, k, rng)] for n, k in shares.items() if k]
-        )
+        shares = {n: k for n, w in self.weights().items() if (k := round(count * w))}
+        drawn = {n: resample(self.scores[n].weights, k, rng) for n, k in shares.items()}
+        return np.concatenate([self.predicted[n][quantity][places] for n, places in drawn.items()])
 
     def ranking(self) -> pd.DataFrame:
         """One row per mechanism, heaviest first: marginal likelihood, weights, and what it says of the two trials."""
@@ -171,21 +161,13 @@ class Hearing:
         """Log predictive density of each fact alone under each mechanism, also against no effect."""
         import pandas as pd
 
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for fact in shown.table.index:
             alone = {n: score(shown.only(fact), p).log_marginal for n, p in self.predicted.items()}
             scored = "yes" if fact in self.facts.table.index else "no"
-            rows += [
-                {
-                    "fact": fact,
-                    "mechanism": n,
-                    "log predictive density": own,
-                    "against no effect": own - alone["no effect"],
-                    "scored": scored,
-                }
-                for n, own in alone.items()
-            ]
-        return pd.DataFrame(rows)
+            rows += [(fact, n, own, own - alone["no effect"], scored) for n, own in alone.items()]
+        columns = ["fact", "mechanism", "log predictive density", "against no effect", "scored"]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def doubts(hearing: Hearing, other_priors: Mapping[str, Hearing], earlier: Facts) -> pd.DataFrame:
@@ -203,46 +185,35 @@ def doubts(hearing: Hearing, other_priors: Mapping[str, Hearing], earlier: Facts
     import pandas as pd
 
     facts = hearing.facts
-    early = ("e0761_early_50", "e0761_early_25")
+    se = facts.table["se"].astype(float).to_dict()
 
-    def selected(given: Facts) -> Facts:
-        for name in early:
-            given = given.changed(name, comparisons=6)
+    def early(given: Facts, **values: float) -> Facts:
+        for name in ("e0761_early_50", "e0761_early_25"):
+            given = given.changed(name, **values, **({} if values else {"se": se[name] / 1.5}))
         return given
 
-    sceptical = WEIGHTS["sceptical: no effect 0.8"]
-    no_cmap = facts.without("kaji_cmap")
+    base, sceptical = WEIGHTS["base"], WEIGHTS["sceptical: no effect 0.8"]
+    no_cmap, widened = facts.without("kaji_cmap"), 1.5 * se["jetals"]
+    six, neither = early(facts, comparisons=6), early(no_cmap, comparisons=6)
     variants = [(f"prior weights: {k}", hearing, v) for k, v in WEIGHTS.items()]
-    variants += [(f"prior: {k}", h, WEIGHTS["base"]) for k, h in other_priors.items()]
-    variants += [(f"without {f}", hearing.on(facts.without(f)), WEIGHTS["base"]) for f in facts.table.index]
-    variants += [(f"CMAP by chance {c:g}", hearing.on(facts, c), WEIGHTS["base"]) for c in (0.0, 0.1, 0.2, 0.3, 0.5)]
-    se = facts.table["se"].astype(float).to_dict()
-    jetals = 1.5 * se["jetals"]
-    unwidened = facts
-    for name in early:
-        unwidened = unwidened.changed(name, se=se[name] / 1.5)
+    variants += [(f"prior: {k}", h, base) for k, h in other_priors.items()]
+    variants += [(f"without {f}", hearing.on(facts.without(f)), base) for f in facts.table.index]
+    variants += [(f"CMAP by chance {c:g}", hearing.on(facts, c), base) for c in (0.0, 0.1, 0.2, 0.3, 0.5)]
+    together = "together: sceptical, no CMAP"
     variants += [
-        ("E0761 (all) as one derived hazard ratio", hearing.on(earlier), WEIGHTS["base"]),
-        ("E0761 (early) not widened", hearing.on(unwidened), WEIGHTS["base"]),
-        ("E0761 (early) best of six subgroups", hearing.on(selected(facts)), WEIGHTS["base"]),
-        ("JETALS SE times 1.5", hearing.on(facts.changed("jetals", se=jetals)), WEIGHTS["base"]),
-        ("together: CMAP 0.3, early of six", hearing.on(selected(facts), 0.3), WEIGHTS["base"]),
-        ("together: no CMAP, early of six", hearing.on(selected(no_cmap)), WEIGHTS["base"]),
-        ("together: sceptical, no CMAP", hearing.on(no_cmap), sceptical),
-        ("together: sceptical, no CMAP, early of six", hearing.on(selected(no_cmap)), sceptical),
-        (
-            "together: sceptical, no CMAP, early of six, JETALS SE times 1.5",
-            hearing.on(selected(no_cmap).changed("jetals", se=jetals)),
-            sceptical,
-        ),
+        ("E0761 (all) as one derived hazard ratio", hearing.on(earlier), base),
+        ("E0761 (early) not widened", hearing.on(early(facts)), base),
+        ("E0761 (early) best of six subgroups", hearing.on(six), base),
+        ("JETALS SE times 1.5", hearing.on(facts.changed("jetals", se=widened)), base),
+        ("together: CMAP 0.3, early of six", hearing.on(six, 0.3), base),
+        ("together: no CMAP, early of six", hearing.on(neither), base),
+        (together, hearing.on(no_cmap), sceptical),
+        (f"{together}, early of six", hearing.on(neither), sceptical),
     ]
-    return pd.DataFrame(
-        [
-            {"variant": name, "family": f, "posterior weight": w}
-            for name, heard, shares in variants
-            for f, w in heard.families(shares).items()
-        ]
-    )
+    last = hearing.on(neither.changed("jetals", se=widened))
+    variants += [(f"{together}, early of six, JETALS SE times 1.5", last, sceptical)]
+    rows = [(name, f, w) for name, heard, shares in variants for f, w in heard.families(shares).items()]
+    return pd.DataFrame(rows, columns=["variant", "family", "posterior weight"])
 
 
 def calibration(hearing: Hearing, truths: int, count: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -285,8 +256,7 @@ def calibration(hearing: Hearing, truths: int, count: int, seed: int) -> tuple[p
     table = pd.DataFrame(rows, columns=["true family", "family named", "mechanism named"])
     grouped = table.groupby("true family").agg(
         truths=("family named", "size"),
-        **{"family named [%]": ("family named", lambda v: 100 * v.mean())},
-        **{"mechanism named [%]": ("mechanism named", lambda v: 100 * v.mean())},
+        **{f"{k} named [%]": (f"{k} named", lambda v: 100 * v.mean()) for k in ("family", "mechanism")},
     )
     claimed = pd.DataFrame(claims, columns=["weight", "true"])
     claimed["claimed"] = pd.cut(claimed["weight"], [0, 0.05, 0.15, 0.3, 0.5, 0.7, 1], include_lowest=True).astype(str)
@@ -310,8 +280,7 @@ def elasticity_needed(response: Response, difference: float, falls: Array) -> Ar
     falls : ndarray
         Fractions by which homocysteine is lower throughout.
     """
-    reductions = np.linspace(0, 0.9, 91)
-    none = np.zeros_like(reductions)
+    reductions, none = np.linspace(0, 0.9, 91), np.zeros(91)
     gained = response.points("16", reductions, none, "early", 12 + none)
     needed = float(np.interp(difference, gained, reductions))
     return np.asarray(np.log(1 - needed) / np.log(1 - np.asarray(falls)))
@@ -329,9 +298,8 @@ def menu(hearing: Hearing, response: Response, count: int, rng: np.random.Genera
 
     Parameters
     ----------
-    hearing : Hearing
-    response : Response
-        Supplies the noise of ratings.
+    hearing, response : Hearing, Response
+        The second supplies the noise of ratings.
     count : int
         Posterior draws of each mechanism.
     rng : numpy Generator
@@ -350,17 +318,11 @@ def menu(hearing: Hearing, response: Response, count: int, rng: np.random.Genera
             f = family(n)
             pooled[f].append(values[rng.integers(count, size=max(1, round(2000 * weights[n] / kin[f])))])
         together = {f: np.concatenate(v) for f, v in pooled.items()}
-        rows.append(
-            {
-                "experiment": name,
-                "patients": patients,
-                "outcomes": ", ".join(outcomes),
-                "information [bit]": information(means, weights, noise) / np.log(2),
-                "about the family [bit]": information(together, kin, noise) / np.log(2),
-                "uncertainty [bit]": entropy,
-            }
-        )
-    return pd.DataFrame(rows).sort_values("information [bit]", ascending=False)
+        bits = [information(m, w, noise) / np.log(2) for m, w in ((means, weights), (together, kin))]
+        rows.append((name, patients, ", ".join(outcomes), *bits, entropy))
+    columns = ["information [bit]", "about the family [bit]", "uncertainty [bit]"]
+    table = pd.DataFrame(rows, columns=["experiment", "patients", "outcomes", *columns])
+    return table.sort_values("information [bit]", ascending=False)
 
 
 def _noise(patients: int, outcomes: tuple[str, ...], response: Response) -> Array:

@@ -5,7 +5,7 @@ Exposures come from the coupled model, one run per regimen; decline follows from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from metabolism.court.response import Response
 from metabolism.errors import UnknownName
 from metabolism.model import Model
+from metabolism.progress import Tick, unseen
 from metabolism.simulation import simulate
 from metabolism.trials import HOURS_PER_WEEK
 from metabolism.types import Array
@@ -29,9 +30,7 @@ PARTS = {
     "waning": "plasma path, wearing off with time on treatment",
 }
 
-
 DIRECT = ("plasma", "csf", "early", "waning")
-
 
 #: Sums of two: an indirect path with any other, and a gain of function with any direct path.
 MECHANISMS: dict[str, tuple[str, ...]] = (
@@ -48,7 +47,6 @@ MECHANISMS: dict[str, tuple[str, ...]] = (
     }
 )
 
-
 #: Regimens whose exposures the facts and the planned experiments ask for, by short name.
 REGIMENS = {
     "50": "50 mg im every 3.5 d x 32",
@@ -59,10 +57,8 @@ REGIMENS = {
     "cmap 0.5": "0.5 mg im daily x 14",
 }
 
-
 #: Windows over which an effect is averaged [weeks]; "steady" stands for long treatment.
 WINDOWS = {"4": (0.0, 4.0), "16": (0.0, 16.0), "24": (0.0, 24.0), "steady": (8.0, 16.0)}
-
 
 #: Range of the passive ratio of CSF to free plasma cobalamin: nothing measured, so tenfold.
 CSF_RATIO = (0.003, 0.03)
@@ -127,7 +123,7 @@ class Exposures:
     reference_csf: float
 
 
-def exposures(model: Model, weeks: float = 24.0, progress: Callable[[int], None] | None = None) -> Exposures:
+def exposures(model: Model, weeks: float = 24.0, tick: Tick = unseen) -> Exposures:
     """Run each regimen of `REGIMENS` once through the coupled model, with 8 weeks of wash-out.
 
     Parameters
@@ -145,7 +141,7 @@ def exposures(model: Model, weeks: float = 24.0, progress: Callable[[int], None]
     flow = model.values["CSF_Q"]
     shift = np.sqrt(2 / np.pi) * model.table["COHORT_hcy_omega"].value
     folate = model.values["FOLATE_DIET_rate"]
-    found: dict[str, dict[str, Array]] = {k: {} for k in ("hcy", "ratio", "plasma", "low", "high")}
+    courses: dict[str, dict[str, Array]] = {k: {} for k in ("hcy", "ratio", "plasma", "low", "high")}
 
     def lagged(excess: Array) -> Array:
         return np.asarray(lfilter([1 - decay], [1, -decay], excess))
@@ -156,38 +152,24 @@ def exposures(model: Model, weeks: float = 24.0, progress: Callable[[int], None]
         "CSF_PS": ratio * flow / (1 - ratio),
     }
     for name, regimen in REGIMENS.items():
-        run = simulate(
-            model,
-            regimen,
-            times[-1],
-            times=times,
-            patients=people,
-            tick=progress,
-            outputs=["hcy_plasma", "sam_liver", "sah_liver", "cbl_effect", "cbl_csf"],
-        )
+        outputs = ["hcy_plasma", "sam_liver", "sah_liver", "cbl_effect", "cbl_csf"]
+        run = simulate(model, regimen, times[-1], times=times, patients=people, tick=tick, outputs=outputs)
         csf = run["cbl_csf"].values
-        found["low"][name], found["high"][name] = (lagged(csf[i] - csf[i, 0])[keep] for i in (0, 3))
+        courses["low"][name], courses["high"][name] = (lagged(csf[i] - csf[i, 0])[keep] for i in (0, 3))
         hcy = run["hcy_plasma"].values
         methylation = run["sam_liver"].values / run["sah_liver"].values
         for label, i in ((name, 0), (f"{name} high tHcy", 1), (f"{name} low tHcy", 2)):
-            found["hcy"][label] = (hcy[i] / hcy[i, 0])[keep]
-            found["ratio"][label] = (methylation[i] / methylation[i, 0])[keep]
+            courses["hcy"][label] = (hcy[i] / hcy[i, 0])[keep]
+            courses["ratio"][label] = (methylation[i] / methylation[i, 0])[keep]
         site = run["cbl_effect"].values[0]
-        found["plasma"][name] = (site - site[0])[keep]
+        courses["plasma"][name] = (site - site[0])[keep]
     days = times[keep] / 24
     late = (days >= 56) & (days <= 112)
     share = (0.01 - CSF_RATIO[0]) / (CSF_RATIO[1] - CSF_RATIO[0])
-    csf_middle = (1 - share) * found["low"]["50"] + share * found["high"]["50"]
-    return Exposures(
-        days,
-        found["hcy"],
-        found["ratio"],
-        found["plasma"],
-        found["low"],
-        found["high"],
-        float(found["plasma"]["50"][late].mean()),
-        float(csf_middle[late].mean()),
-    )
+    csf_middle = (1 - share) * courses["low"]["50"] + share * courses["high"]["50"]
+    means = float(courses["plasma"]["50"][late].mean()), float(csf_middle[late].mean())
+    by_hcy, by_ratio, by_plasma, by_low, by_high = courses.values()
+    return Exposures(days, by_hcy, by_ratio, by_plasma, by_low, by_high, *means)
 
 
 def draw(mechanism: str, count: int, rng: np.random.Generator, priors: Priors | None = None) -> dict[str, Array]:
@@ -231,11 +213,12 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
     dict of str to ndarray, shape (draws,)
         Facts; ``d50_16`` and the like are differences from placebo [points] by regimen and week, ``d50_16_hcy`` the
         part that homocysteine alone would give, ``interaction`` the difference between patients of high and low tHcy
-        [points], ``ln_csf`` CSF cobalamin on 50 mg [ln µM], ``cmap_25`` and ``cmap_0.5`` CMAP rises [SD].
+        [points], ``ln_csf`` CSF cobalamin on 50 mg [ln µM], ``cmap_25`` and ``cmap_0.5`` CMAP rises [SD];
+        ``constant_16``, ``limited_16`` and the same ``_steady``: reduction of the loss rate on 50 mg that lasts, and
+        the one that is early only or wanes with half-life ``limit`` [months].
     """
     parts = MECHANISMS[mechanism]
-    count = len(p["beta"])
-    none = np.zeros(count)
+    none = np.zeros(len(p["beta"]))
     kind = "waning" if "waning" in parts else "early"
     limited = bool(set(parts) & {"early", "waning"})
     through_csf = "csf" in parts
@@ -254,10 +237,8 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
 
     def indirect(regimen: str, window: str) -> tuple[Array, Array]:
         inside = _inside(x.days, window)
-        return (
-            1 - _power(x.homocysteine[regimen][inside], p["beta"]),
-            1 - _power(1 / x.methylation[regimen][inside], p["methyl"]),
-        )
+        hcy, ratio = x.homocysteine[regimen][inside], x.methylation[regimen][inside]
+        return 1 - _power(hcy, p["beta"]), 1 - _power(1 / ratio, p["methyl"])
 
     def effect(regimen: str, window: str) -> tuple[Array, Array]:
         by_hcy, by_methylation = indirect(regimen, window)
@@ -273,15 +254,15 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
         return np.asarray(size * level / (level + p["gain_dose"] / 50 * x.reference_plasma))
 
     def difference(regimen: str, week: int) -> Array:
-        return response.points(str(week), *effect(regimen, str(week)), kind, p["limit"]) + gain(
-            regimen, week, p["gain"]
-        )
+        slowed = response.points(str(week), *effect(regimen, str(week)), kind, p["limit"])
+        return slowed + gain(regimen, week, p["gain"])
 
-    out = {
-        f"d{r}_{w}": difference(r, w)
-        for r, w in (("50", 4), ("50", 16), ("50", 24), ("25", 16), ("0.5", 16), ("folate", 16))
-    }
+    seen = (("50", 4), ("50", 16), ("50", 24), ("25", 16), ("0.5", 16), ("folate", 16))
+    out = {f"d{r}_{w}": difference(r, w) for r, w in seen}
     out["d50_16_hcy"] = response.points("16", indirect("50", "16")[0], none, kind, p["limit"])
+    for window in ("16", "steady"):
+        out[f"constant_{window}"], out[f"limited_{window}"] = effect("50", window)
+    out["limit"] = p["limit"]
     out["interaction"] = difference("50 high tHcy", 16) - difference("50 low tHcy", 16)
     for regimen in ("50", "25"):
         everyone, early = response.log_hr(*effect(regimen, "steady"), kind, p["limit"])
@@ -302,7 +283,7 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
         "kaji_cmap": cmap_event(out["cmap_25"], out["cmap_0.5"]),
         "elasticity": p["beta"],
         "mendelian": p["beta"],
-        "potency": np.log(half) if set(parts) & set(DIRECT) else np.full(count, np.nan),
+        "potency": np.log(half) if set(parts) & set(DIRECT) else none + np.nan,
         "ln_csf": np.log(low + (high - low) * _share(p["ratio"])),
         "dose_contrast": out["e0761_early_50"] - out["e0761_early_25"],
     }
@@ -337,16 +318,9 @@ def _saturation(low: Array, high: Array, ratio: Array, half: Array) -> Array:
 
 
 def cmap_event(high: Array, low: Array, chance: float = CMAP_FALSE_POSITIVE, patients: int = 12) -> Array:
-    """Probability that CMAP rises significantly on 25 mg and does not on 0.5 mg.
+    """Probability that CMAP rises significantly on 25 mg and does not on 0.5 mg, from the true rises [SD of change].
 
-    Parameters
-    ----------
-    high, low : ndarray
-        True rises at the two doses [SD of paired change].
-    chance : float
-        Probability of a significant rise without any effect, beyond the nominal level.
-    patients : int
-        In each group.
+    `chance` is the probability of a significant rise without any effect, beyond the nominal level.
     """
     from scipy.special import ndtr
 

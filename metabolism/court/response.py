@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metabolism.model import Model
-from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, hazards, large_sample_log_hr, read_design
+from metabolism.trials import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, large_sample_log_hr, mortality, read_design
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 #: Nodes of the response surfaces: constant and limited reduction of the loss rate, limit [months].
 _E = np.array([-0.15, 0.0, 0.2, 0.4, 0.65, 0.9])
-
 
 _LIMITS = {
     "early": np.array([4.0, 6, 8, 9, 10, 11, 12, 13, 14, 15, 18, 22, 28, 36]),
@@ -45,26 +44,20 @@ class Response:
     """
 
     def __init__(self, model: Model, jetals: pd.DataFrame, e0761: pd.DataFrame, visits: Sequence[float] = (4, 16, 24)):
-        """Prepare the grid.
+        """Prepare the grid for visits [weeks] from patients at randomisation (`metabolism.trials.select`).
 
-        Parameters
-        ----------
-        jetals, e0761 : DataFrame
-            Patients at randomisation, from `metabolism.trials.screening.select`, with ``onset_months`` at the start of
-            a 12-week observation.
-        visits : sequence of float
-            Visits [weeks].
+        Their ``onset_months`` are those at the start of a 12-week observation.
         """
         from scipy.interpolate import RegularGridInterpolator
 
         values = model.values
-        self.slope = model.table["COHORT_h_slope"].value
-        h0 = model.table["COHORT_h0"].value
+        self.slope = values["MN_h_slope"]
         score_map = values["MN_gamma"], values["MN_n50"]
         wait = 12 * HOURS_PER_WEEK / HOURS_PER_MONTH
         start, k, onset = (jetals[c].to_numpy() for c in ("motor_units", "MN_k", "onset_months"))
         onset = onset + wait
-        long_start, long_k, long_onset = (e0761[c].to_numpy() for c in ("motor_units", "MN_k", "onset_months"))
+        long_k, long_onset = (e0761[c].to_numpy() for c in ("MN_k", "onset_months"))
+        sick = {str(c): e0761[c].to_numpy() for c in e0761}
         early = long_onset <= np.quantile(long_onset, read_design("e0761").early_share or 1.0)
         long_onset = long_onset + wait
         grid = np.arange(0, 182 * HOURS_PER_WEEK, 4 * HOURS_PER_WEEK)
@@ -73,15 +66,14 @@ class Response:
             return alsfrs_r(first[:, None] * np.exp(-rate[:, None] * kept * time), *score_map)
 
         def hazard(kept: Array) -> Array:
-            return hazards(score(long_start, long_k, kept, grid), grid, h0, self.slope)
+            return mortality(sick, long_k[:, None] * kept * grid, grid, values)
 
         control = hazard(np.ones((len(long_k), 1)))
         moments = np.array(visits) * HOURS_PER_WEEK
         untreated = score(start, k, np.ones((len(k), 1)), moments).mean(axis=0)
-        self.placebo = dict(
-            zip(map(str, visits), (untreated - alsfrs_r(start, *score_map).mean()).tolist(), strict=True)
-        )
-        true = score(start, k, np.ones((len(k), 1)), moments) - alsfrs_r(start, *score_map)[:, None]
+        first = alsfrs_r(start, *score_map)
+        self.placebo = dict(zip(map(str, visits), (untreated - first.mean()).tolist(), strict=True))
+        true = score(start, k, np.ones((len(k), 1)), moments) - first[:, None]
         noise = model.table["COHORT_rater_sd"].value ** 2
         self.covariance = np.atleast_2d(np.cov(true.T)) + noise * (1 + np.eye(len(visits)))
         self._points: dict[str, RegularGridInterpolator] = {}
@@ -109,11 +101,9 @@ class Response:
     def _at(
         self, table: Mapping[str, RegularGridInterpolator], constant: Array, limited: Array, kind: str, limit: Array
     ) -> Array:
-        edge = np.log(_LIMITS[kind][[0, -1]])
-        place = np.stack(
-            [np.clip(constant, _E[0], _E[-1]), np.clip(limited, _E[0], _E[-1]), np.clip(np.log(limit), *edge)], axis=1
-        )
-        return np.asarray(table[kind](place))
+        edges = (_E[[0, -1]], _E[[0, -1]], np.log(_LIMITS[kind][[0, -1]]))
+        place = [np.clip(v, *edge) for v, edge in zip((constant, limited, np.log(limit)), edges, strict=True)]
+        return np.asarray(table[kind](np.stack(place, axis=1)))
 
     def points(self, visit: str, constant: Array, limited: Array, kind: str, limit: Array) -> Array:
         """Difference of ALSFRS-R change from placebo at a visit [points]; see `predictions`."""

@@ -1,21 +1,22 @@
 from .events import Dose, Hold
 from .formulary import measured_as, substance, substances
-from .regimen import Regimen, named, plan, read_population
+from .regimen import Regimen
+from .schedule import named, plan
+from .species import Schedule
 from .tables import read_events
-from .words import Target, enzymes, read_match
+from .words import WEIGHT, enzymes
 
 __all__ = [
+    "WEIGHT",
     "Dose",
     "Hold",
     "Regimen",
-    "Target",
+    "Schedule",
     "enzymes",
     "measured_as",
     "named",
     "plan",
     "read_events",
-    "read_match",
-    "read_population",
     "substance",
     "substances",
 ]

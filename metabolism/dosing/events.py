@@ -1,7 +1,5 @@
 """What happens to a patient: a dose, or a parameter changed for a while."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -14,7 +12,6 @@ EXAMPLE = (
     "write e.g. '50 mg im every 3.5 d x 32', '400 ug folic acid oral daily for 12 weeks', '0.4 mg/d folic acid', "
     "'fasting from -12 h for 36 h' or 'enzyme CBS x 0.02 lifelong'"
 )
-
 
 #: Times that differ by less than this share are one time.
 SAME_TIME = 1e-12
@@ -64,9 +61,8 @@ class Dose:
         # checked here and not only in Regimen.of(), so that no hand-made dose reaches an engine unchecked
         chosen = substance(self.substance)
         object.__setattr__(self, "substance", chosen.name)
-        if self.route not in chosen.routes:
-            routes = ", ".join(chosen.routes)
-            raise InvalidRegimen(f"{chosen.name} cannot be given '{self.route}'; its routes are {routes}.")
+        if self.route not in (routes := chosen.routes):
+            raise InvalidRegimen(f"{chosen.name} cannot be given '{self.route}'; its routes are {', '.join(routes)}.")
         if not (math.isfinite(self.amount) and self.amount > 0):
             raise InvalidRegimen(f"the amount of a dose must be finite and above 0 umol, not {self.amount}; {EXAMPLE}.")
         if not math.isfinite(self.time):
@@ -83,12 +79,7 @@ class Dose:
 
 
 def series(first: Dose, every: float, count: int | None) -> tuple[Dose, ...]:
-    """Repeat a dose `count` times, or until the end of the run if `count` is None.
-
-    Raises
-    ------
-    InvalidRegimen
-    """
+    """Repeat a dose `count` times, or until the end of the run if `count` is None."""
     given: object = count
     if count is not None and not (isinstance(given, Integral) and 1 <= count <= 100_000):
         raise InvalidRegimen(f"a dose can be given 1 to 100000 times, a whole number, not {count!r}; {EXAMPLE}.")
@@ -100,12 +91,7 @@ def series(first: Dose, every: float, count: int | None) -> tuple[Dose, ...]:
 
 
 def read_amount(amount: float | str, chosen: Substance) -> float:
-    """Return the amount of a dose [µmol] from a number [µmol] or a text with a mass or amount unit.
-
-    Raises
-    ------
-    InvalidRegimen, UnitMismatch
-    """
+    """Return the amount of a dose [µmol] from a number [µmol] or a text with a mass or amount unit."""
     try:
         value = magnitude(amount, "umol", f"amount of {chosen.name}", chosen.molar_mass)
     except UnitMismatch as error:
@@ -160,9 +146,9 @@ class Hold:
         if not (math.isfinite(self.value) and self.value >= 0):
             raise InvalidValue(f"{self.parameter} {self.how} {self.value}: the value must be finite and not negative.")
         if not self.start < self.end or self.how not in ("=", "x", "+"):
+            span = f"{self.start:g} to {self.end:g} h"
             raise InvalidValue(
-                f"the change of {self.parameter} from {self.start:g} to {self.end:g} h must last longer than 0 h, and "
-                "read '=', 'x' or '+'."
+                f"the change of {self.parameter} from {span} must last longer than 0 h, and read '=', 'x' or '+'."
             )
         object.__setattr__(self, "start", clean(self.start))
         object.__setattr__(self, "end", clean(self.end))

@@ -1,9 +1,5 @@
 """Substances that can be dosed: names, molar masses, and where each route puts them."""
 
-from __future__ import annotations
-
-import math
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 
@@ -47,22 +43,13 @@ _COLUMNS = (
 @cache
 def substances() -> dict[str, Substance]:
     """Return all substances of ``models/substances.csv`` by name."""
-    rows = read_table(models_dir() / "substances.csv", _COLUMNS)
-    found: dict[str, Substance] = {}
-    for name in dict.fromkeys(r["substance"] for r in rows):
-        own = [r for r in rows if r["substance"] == name]
-        routes: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
-        for r in own:
-            largest = float(r["max_amount_umol"]) if r["max_amount_umol"] else math.inf
-            routes[r["route"]].append((largest, r["target"], r["rate_parameter"]))
-        found[name] = Substance(
-            name,
-            tuple(filter(None, own[0]["aliases"].split(";"))),
-            float(own[0]["molar_mass"]),
-            own[0]["source"],
-            {route: tuple(sorted(entries)) for route, entries in routes.items()},
-        )
-    return found
+    known: dict[str, Substance] = {}
+    for row in read_table(models_dir() / "substances.csv", _COLUMNS):
+        aliases, mass = tuple(filter(None, row["aliases"].split(";"))), float(row["molar_mass"])
+        own = known.setdefault(row["substance"], Substance(row["substance"], aliases, mass, row["source"], {}))
+        entry = (float(row["max_amount_umol"] or "inf"), row["target"], row["rate_parameter"])
+        own.routes[row["route"]] = tuple(sorted([*own.routes.get(row["route"], ()), entry]))
+    return known
 
 
 @cache
@@ -73,8 +60,7 @@ def substance(name: str) -> Substance:
     ------
     UnknownName
     """
-    known = substances()
-    names = {alias: s for s in known.values() for alias in (s.name, *s.aliases)}
+    names = {alias: s for s in substances().values() for alias in (s.name, *s.aliases)}
     key = " ".join(name.casefold().split())
     if key not in names:
         raise UnknownName("substance", name, names, "List them with `metabolism list substances`.")
@@ -83,13 +69,8 @@ def substance(name: str) -> Substance:
 
 #: What an output measures, by the begin of its name; cobalamin is weighed as the form the model is about.
 _MEASURES = {
-    "hcy": "homocysteine",
-    "met": "methionine",
-    "folate": "folic acid",
-    "cbl": "methylcobalamin",
-    "holo": "methylcobalamin",
-    "betaine": "betaine",
-    "choline": "choline",
+    **{"hcy": "homocysteine", "met": "methionine", "folate": "folic acid", "betaine": "betaine", "choline": "choline"},
+    **{"cbl": "methylcobalamin", "holo": "methylcobalamin"},
 }
 
 

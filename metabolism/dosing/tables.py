@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metabolism.dosing.events import Dose, read_amount, series
 from metabolism.dosing.formulary import Substance, substance
-from metabolism.dosing.words import alike, runs
+from metabolism.dosing.wording import alike, runs
 from metabolism.errors import InvalidRegimen, UnknownName
 from metabolism.tables import read_table
 from metabolism.units import magnitude, number
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Columns that are read; the last two are ours and name what a number in CMT would leave open.
 COLUMNS = ("ID", "TIME", "AMT", "EVID", "II", "ADDL", "SS", "RATE", "CMT", "SUBSTANCE", "ROUTE")
-
 
 #: Columns of observations, which a regimen has no use for.
 OBSERVED = ("DV", "MDV", "CENS", "LIMIT", "BLQ", "LLOQ")
@@ -74,16 +73,9 @@ def read_events(
         chosen = substance(cells.get("SUBSTANCE") or name)
         duration = value["AMT"] / value["RATE"] if value["RATE"] else 0.0
         said = f"{value['AMT']:.15g} {amount}"
-        first = Dose(
-            magnitude(f"{value['TIME']!r} {time}", "h"),
-            read_amount(said, chosen),
-            chosen.name,
-            _route(cells, chosen, routes or {}, where),
-            magnitude(f"{duration!r} {time}", "h"),
-            0.0,
-            said,
-        )
-        gap = magnitude(f"{value['II']!r} {time}", "h")
+        start, length, gap = (magnitude(f"{span!r} {time}", "h") for span in (value["TIME"], duration, value["II"]))
+        route = _route(cells, chosen, routes or {}, where)
+        first = Dose(start, read_amount(said, chosen), chosen.name, route, length, 0.0, said)
         doses[cells.get("ID") or "1"] += series(first, gap, int(value["ADDL"]) + 1)
     return {patient: tuple(own) for patient, own in doses.items()}
 
@@ -123,19 +115,10 @@ def _route(cells: Mapping[str, str], chosen: Substance, routes: Mapping[Any, str
 
 
 def write_events(doses: Iterable[Dose], amount: str = "mg", patient: int = 1) -> pd.DataFrame:
-    """Write doses as an event table: one row for each run of equal, equally spaced doses.
-
-    Parameters
-    ----------
-    doses : iterable of Dose
-    amount : str
-        Unit of AMT, and per hour of RATE: a mass or an amount. ``umol`` fits the exported models.
-    patient : int
-        ID.
-    """
+    """Write doses as `Regimen.to_events` says: one row for each run of equal, equally spaced doses."""
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
+    rows = []
     for group in alike(doses):
         one = group[0]
         chosen = substance(one.substance)
@@ -143,20 +126,7 @@ def write_events(doses: Iterable[Dose], amount: str = "mg", patient: int = 1) ->
         for first, gap, count in runs([dose.time for dose in group]):
             if one.every:
                 raise InvalidRegimen("doses repeated without end have no ADDL; cut the regimen with until() first.")
-            rows.append(
-                {
-                    "ID": patient,
-                    "TIME": first,
-                    "AMT": size,
-                    "EVID": 1,
-                    "II": gap,
-                    "ADDL": count - 1,
-                    "SS": 0,
-                    "RATE": size / one.duration if one.duration else 0.0,
-                    "CMT": chosen.target(one.route, one.amount)[0],
-                    "SUBSTANCE": chosen.name,
-                    "ROUTE": one.route,
-                }
-            )
+            rate, target = size / one.duration if one.duration else 0.0, chosen.target(one.route, one.amount)[0]
+            rows.append((patient, first, size, 1, gap, count - 1, 0, rate, target, chosen.name, one.route))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.sort_values("TIME", kind="stable", ignore_index=True)

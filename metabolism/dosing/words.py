@@ -1,117 +1,71 @@
-"""The grammar of regimens: from words to doses and changes of parameters, and back without loss."""
-
-from __future__ import annotations
+"""The grammar of regimens: from words to doses and changes of parameters."""
 
 import math
 import re
-from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
-from itertools import groupby, zip_longest
-from typing import Any
+from itertools import zip_longest
 
 from metabolism.data import models_dir
-from metabolism.dosing.events import EXAMPLE, SUPPLY, Dose, Hold, clean, read_amount, series
-from metabolism.dosing.formulary import measured_as, substance
-from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName, UsageError
-from metabolism.model import MODEL_KINDS, ParameterTable, parameter_table, read_set
+from metabolism.dosing.events import EXAMPLE, SUPPLY, Dose, Hold, read_amount, series
+from metabolism.dosing.formulary import substance
+from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
+from metabolism.model import MODEL_KINDS, parameter_table, read_set
 from metabolism.tables import read_table
 from metabolism.units import magnitude, number
 
 _ROUTES = {
-    "im": "im",
-    "intramuscular": "im",
-    "intramuscularly": "im",
-    "sc": "sc",
-    "subcutaneous": "sc",
-    "subcutaneously": "sc",
-    "iv": "iv",
-    "intravenous": "iv",
-    "intravenously": "iv",
-    "oral": "oral",
-    "orally": "oral",
-    "po": "oral",
-    "by mouth": "oral",
-    "intrathecal": "intrathecal",
-    "intrathecally": "intrathecal",
+    name: route
+    for route, names in {
+        "im": ("im", "intramuscular", "intramuscularly"),
+        "sc": ("sc", "subcutaneous", "subcutaneously"),
+        "iv": ("iv", "intravenous", "intravenously"),
+        "oral": ("oral", "orally", "po", "by mouth"),
+        "intrathecal": ("intrathecal", "intrathecally"),
+    }.items()
+    for name in names
 }
-
 
 #: Intervals [h] by the words and abbreviations of prescriptions.
 _INTERVALS = {
-    "daily": 24.0,
-    "once daily": 24.0,
-    "twice daily": 12.0,
-    "three times daily": 8.0,
-    "four times daily": 6.0,
-    "weekly": 168.0,
-    "once weekly": 168.0,
-    "twice weekly": 84.0,
-    "three times weekly": 56.0,
-    "monthly": 730.5,
-    "qd": 24.0,
-    "qod": 48.0,
-    "bid": 12.0,
-    "tid": 8.0,
-    "qid": 6.0,
-    "qw": 168.0,
-    "biw": 84.0,
-    "tiw": 56.0,
+    **{"daily": 24.0, "once daily": 24.0, "twice daily": 12.0, "three times daily": 8.0, "four times daily": 6.0},
+    **{"weekly": 168.0, "once weekly": 168.0, "twice weekly": 84.0, "three times weekly": 56.0, "monthly": 730.5},
+    **{"qd": 24.0, "qod": 48.0, "bid": 12.0, "tid": 8.0, "qid": 6.0, "qw": 168.0, "biw": 84.0, "tiw": 56.0},
 }
-
 
 _KEYS = "|".join(("over|every|x(?![a-z])|from|for|until|at|lifelong|q(?=[0-9])", *sorted(_INTERVALS, key=len)[::-1]))
 
-
-_CLAUSE = re.compile(rf"(?:^|(?<=\s))(?P<key>{_KEYS})(?![a-z])", re.IGNORECASE)
-
+CLAUSE = re.compile(rf"(?:^|(?<=\s))(?P<key>{_KEYS})(?![a-z])", re.IGNORECASE)
 
 #: What may follow a change of a parameter.
-_LASTING = re.compile(r"\s+(?=(?:from|for|until|lifelong)\b)", re.IGNORECASE)
+LASTING = re.compile(r"\s+(?=(?:from|for|until|lifelong)\b)", re.IGNORECASE)
 
-
-_DOSE = re.compile(
+DOSE = re.compile(
     r"(?P<quantity>(?:\S*[0-9]\S*?|nan|inf)\s*[a-zµμ]+)(?P<kg>/kg)?(?:\s+(?P<substance>.+?))??"
     rf"(?:\s+(?P<route>{'|'.join(sorted(_ROUTES, key=len, reverse=True))}))?",
     re.IGNORECASE,
 )
 
-
 _ENZYME = re.compile(r"enzyme\s+(?P<name>.+?)\s+x\s+(?P<factor>\S+)", re.IGNORECASE)
-
 
 _GAS = re.compile(r"(?:nitrous oxide|n2o)\s+(?P<fraction>\S+(?:\s*%)?)", re.IGNORECASE)
 
-
 _VALUE = re.compile(r"(?P<name>[A-Za-z]\w*)\s*(?P<how>=|\+|\sx\s)\s*(?P<value>.+)")
-
 
 _RATE = re.compile(
     r"(?:fortification\s+)?(?P<amount>\S*[0-9]\S*?\s*[a-zµμ]+)(?P<kg>/kg)?/(?P<per>d|day|h|hour)\s+(?P<name>.+)",
     re.IGNORECASE,
 )
 
-
 NITROUS_OXIDE = "N2O_inspired"
-
 
 #: Body weight when none is given [kg].
 WEIGHT = 70.0
 
 
 def read(text: str, weight: float = WEIGHT) -> tuple[tuple[Dose, ...], tuple[Hold, ...]]:
-    """Read doses and changes of parameters; `metabolism.dosing.Regimen.parse` describes the words.
-
-    Parameters
-    ----------
-    weight : float
-        Body weight for amounts per kg [kg].
-
-    Raises
-    ------
-    InvalidRegimen, InvalidValue, UnknownName, UnitMismatch
-    """
+    """Read doses and changes of parameters; `metabolism.dosing.Regimen.parse` describes the words and the weight."""
     doses: list[Dose] = []
     holds: list[Hold] = []
     for part in _parts(text):
@@ -145,14 +99,9 @@ def _parts(text: str) -> list[str]:
     return parts
 
 
-@cache
-def _inputs_of(table: ParameterTable) -> frozenset[str]:
-    return frozenset(p.id for p in table.values() if p.kind in MODEL_KINDS - {"initial"})
-
-
-def _inputs() -> frozenset[str]:
+def _inputs() -> set[str]:
     """Parameters that may be changed while a patient is treated: all but initial values."""
-    return _inputs_of(parameter_table())
+    return {p.id for p in parameter_table().values() if p.kind in MODEL_KINDS - {"initial"}}
 
 
 # --- doses -----------------------------------------------------------------------------------------------------------
@@ -164,9 +113,9 @@ def _read_doses(part: str, weight: float) -> list[Dose]:
     model: Dose | None = None
     begin: float | None = 0.0
     for stretch in re.split(r",?\s+then\s+", part):
-        first = _CLAUSE.search(stretch)
+        first = CLAUSE.search(stretch)
         body, tail = (stretch[: first.start()], stretch[first.start() :]) if first else (stretch, "")
-        clauses = _clauses(tail, part)
+        clauses = clauses_of(tail, part)
         model = _read_dose(body.strip(), model, part, weight)
         if begin is None:
             raise InvalidRegimen(f"'{part}' does not say when what follows 'then' begins; add 'for 4 weeks' or 'x 8'.")
@@ -179,7 +128,7 @@ def _read_dose(body: str, before: Dose | None, part: str, weight: float) -> Dose
     """Read amount, substance and route; what is left out is as in the stretch before."""
     if before and not body:
         return replace(before, duration=0.0)
-    match = _DOSE.fullmatch(body)
+    match = DOSE.fullmatch(body)
     if not match or not (match["route"] or before):
         raise InvalidRegimen(f"cannot read '{part}'; {EXAMPLE}.")
     name = match["substance"] or (before.substance if before else "methylcobalamin")
@@ -192,10 +141,10 @@ def _read_dose(body: str, before: Dose | None, part: str, weight: float) -> Dose
     return Dose(0.0, read_amount(match["quantity"], chosen) * (weight if match["kg"] else 1.0), chosen.name, route)
 
 
-def _clauses(tail: str, part: str) -> dict[str, str]:
+def clauses_of(tail: str, part: str) -> dict[str, str]:
     """Split the end of a part into its clauses, in any order: key to what follows it."""
     clauses: dict[str, str] = {}
-    keys = list(_CLAUSE.finditer(tail))
+    keys = list(CLAUSE.finditer(tail))
     for match, following in zip_longest(keys, keys[1:]):
         key = match["key"].casefold()
         value = tail[match.end() : following.start() if following else len(tail)].strip()
@@ -283,11 +232,11 @@ def enzymes() -> dict[str, tuple[str, ...]]:
 
 def _read_changes(part: str, weight: float) -> list[Hold] | None:
     """Read one part as changes of parameters; None if it reads like doses."""
-    body, *tail = _LASTING.split(part, maxsplit=1)
+    body, *tail = LASTING.split(part, maxsplit=1)
     changes = _changes(body.strip(), part, weight)
     if changes is None:
         return None
-    start, end = _when(_clauses(tail[0] if tail else "", part), part)
+    start, end = _when(clauses_of(tail[0] if tail else "", part), part)
     return [replace(change, start=start, end=end, said=part) for change in changes]
 
 
@@ -348,179 +297,3 @@ def _supply(match: re.Match[str], part: str, weight: float) -> Hold:
     except UnitMismatch as error:
         raise UnitMismatch(f"{error} A supply is a mass or an amount per day, e.g. '0.4 mg/d folic acid'.") from None
     return Hold(SUPPLY[chosen.name], "+", amount / hours)
-
-
-# --- back into words -------------------------------------------------------------------------------------------------
-
-
-def write(doses: Iterable[Dose], holds: Iterable[Hold]) -> str:
-    """Write doses and changes in words that read back the same: those they were made from where these still hold."""
-    parts: list[tuple[float, str]] = []
-    for said, group in _grouped(doses, lambda d: d.said).items():
-        if _reads(said, group):
-            parts.append((group[0].time, said))
-        else:
-            for kind in alike(group):
-                parts += _write_doses(kind)
-    texts = [text for _, text in sorted(parts)]
-    # the order of changes counts
-    changes = [list(group) for _, group in groupby(holds, lambda h: (h.said, h.start, h.end))]
-    for change in changes:
-        body = _LASTING.split(change[0].said, maxsplit=1)[0]
-        wordings = (change[0].said, body and body + _lasting(change[0]))
-        texts += next(([text] for text in wordings if _reads(text, holds=change)), map(_write_hold, change))
-    return ("; " if changes else " + ").join(texts) or "no treatment"
-
-
-def _grouped(doses: Iterable[Dose], key: Callable[[Dose], Hashable]) -> dict[Any, list[Dose]]:
-    groups: dict[Any, list[Dose]] = defaultdict(list)
-    for dose in doses:
-        groups[key(dose)].append(dose)
-    return groups
-
-
-def _reads(text: str, doses: Sequence[Dose] = (), holds: Sequence[Hold] = ()) -> bool:
-    """Whether a text reads back as exactly these."""
-    if not text:
-        return False
-    back = read(text)
-    return sorted(back[0]) == sorted(doses) and list(back[1]) == list(holds)
-
-
-def alike(doses: Iterable[Dose]) -> list[list[Dose]]:
-    """Group doses that differ in time alone."""
-    return list(_grouped(doses, lambda d: replace(d, time=0.0)).values())
-
-
-def runs(times: Sequence[float]) -> list[tuple[float, float, int]]:
-    """Split times [h] into runs of equal spacing that read back exactly: (first, gap, count); gap 0 for one."""
-    runs_, i = [], 0
-    while i < len(times):
-        gap = clean(times[i + 1] - times[i]) if i + 1 < len(times) else 0.0
-        count = 1
-        while gap > 0 and i + count < len(times) and clean(times[i] + count * gap) == times[i + count]:
-            count += 1
-        runs_.append((times[i], gap if count > 1 else 0.0, count))
-        i += count
-    return runs_
-
-
-def _write_doses(doses: Sequence[Dose]) -> list[tuple[float, str]]:
-    """Write equal doses by runs of equal spacing, each with its start [h]."""
-    one, parts = doses[0], []
-    head = f"{quantity(one)} {one.substance} {one.route}" + (f" over {one.duration!r} h" if one.duration else "")
-    for first, gap, count in [(d.time, d.every, 0) for d in doses] if one.every else runs([d.time for d in doses]):
-        often = f" every {_time(gap)}" + (f" x {count}" if count else "") if gap else ""
-        parts.append((first, head + often + (f" from {_time(first)}" if first else "")))
-    return parts
-
-
-def respelled(said: str, amount: str | None, every: str | None, count: int) -> str:
-    """Return the words of one series with another amount, interval and count; empty if they cannot be put so."""
-    first = _CLAUSE.search(said)
-    body = _DOSE.fullmatch(said[: first.start()].strip()) if first else None
-    if not first or not body or " then " in said:
-        return ""
-    clauses = _clauses(said[first.start() :], said)
-    last = "kg" if body["kg"] else "quantity"
-    head = f"{amount or said[: body.end(last)]} {said[body.end(last) : first.start()]}"
-    over, begin = (f" {key} {clauses[key]}" if key in clauses else "" for key in ("over", "from"))
-    return " ".join(f"{head}{over} every {every or clauses.get('every', '')} x {count}{begin}".split())
-
-
-def quantity(dose: Dose) -> str:
-    """Return the amount of a dose as it was typed, or in the mass unit that is exact, or in umol."""
-    chosen = substance(dose.substance)
-    texts = [match.group() for match in re.finditer(r"[0-9.]+(?:e[-+]?[0-9]+)?\s*[a-zµμ]+", dose.said)]
-    for unit, size in (("mg", 1e3), ("g", 1e6), ("ug", 1.0)):
-        mass = dose.amount * chosen.molar_mass / size
-        texts += [f"{mass:.12g} {unit}"] if 0.1 <= mass < 1000 else []
-    for text in texts:
-        try:
-            if read_amount(text, chosen) == dose.amount:
-                return text
-        except UsageError:
-            continue
-    return f"{dose.amount!r} umol"
-
-
-def _time(hours: float) -> str:
-    """Write a time [h] in days or hours, whichever is shorter and exact."""
-    texts = (f"{hours / 24:.12g} d", f"{hours!r} h".replace(".0 h", " h"))
-    return min((text for text in texts if magnitude(text, "h") == hours), key=len)
-
-
-def _lasting(hold: Hold) -> str:
-    if hold.start == -math.inf:
-        return " lifelong" if hold.end == math.inf else f" until {_time(hold.end)}"
-    end = f" until {_time(hold.end)}" if hold.end < math.inf else ""
-    return (f" from {_time(hold.start)}" if hold.start or end else "") + end
-
-
-def _write_hold(hold: Hold) -> str:
-    unit = "dimensionless" if hold.how == "x" else parameter_table()[hold.parameter].unit
-    return f"{hold.parameter} {hold.how} {hold.value!r} {unit}" + _lasting(hold)
-
-
-# --- baselines of studies --------------------------------------------------------------------------------------------
-
-
-_MATCH = re.compile(
-    r"(?P<output>\w+)\s*=\s*(?P<value>\S+\s+\S+)\s+by\s+(?P<parameter>\w+)(?P<treated>\s+on\s+treatment)?"
-)
-
-
-@dataclass(frozen=True)
-class Target:
-    """One value of a study's baseline to be met: an output [its unit], and the input adjusted for it.
-
-    Attributes
-    ----------
-    treated : bool
-        Met just before time 0, under what is done before; at rest without it otherwise.
-    """
-
-    output: str
-    value: float
-    parameter: str
-    text: str
-    treated: bool = False
-
-
-def read_match(text: str, units: dict[str, str], known: Collection[str]) -> tuple[Target, ...]:
-    """Read a baseline such as ``hcy_plasma = 12 uM by HCY_CLEARANCE_CL; cbl_plasma = 93 pg/mL by CBL_DIET_rate``.
-
-    Parameters
-    ----------
-    text : str
-    units : dict of str to str
-        Unit of every output.
-    known : collection of str
-        Parameters that may be adjusted.
-
-    Raises
-    ------
-    InvalidValue, UnknownName, UnitMismatch
-    """
-    targets: list[Target] = []
-    for part in filter(None, (p.strip() for p in text.split(";"))):
-        match = _MATCH.fullmatch(part)
-        if not match:
-            raise InvalidValue(
-                f"cannot read the baseline '{part}'; write e.g. 'hcy_plasma = 12 uM by FOLATE_DIET_rate'."
-            )
-        output, parameter = match["output"], match["parameter"]
-        if output not in units:
-            raise UnknownName("output", output, units, "List them with `metabolism list outputs`.")
-        if parameter not in known:
-            raise UnknownName("parameter", parameter, known, "List them with `metabolism list parameters`.")
-        weighed = measured_as(output)
-        value = magnitude(match["value"], units[output], output, weighed.molar_mass if weighed else None)
-        if value <= 0:
-            raise InvalidValue(f"the baseline {output} = {match['value']} must be above 0.")
-        targets.append(Target(output, value, parameter, f"{output} = {match['value']}", bool(match["treated"])))
-    for kind, names in (("output", [t.output for t in targets]), ("input", [t.parameter for t in targets])):
-        twice = next((n for n in names if names.count(n) > 1), None)
-        if twice:
-            raise InvalidValue(f"the baseline '{text}' uses the {kind} '{twice}' twice; each {kind} meets one value.")
-    return tuple(targets)

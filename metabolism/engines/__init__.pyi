@@ -3,10 +3,12 @@ from .ensemble.code.cascade import dependence, part, split
 from .ensemble.code.kernel import ModelCode
 from .ensemble.compile import Kernel, kernel
 from .ensemble.engine import FastEngine, rest_many
+from .ensemble.generate import generate_ahead
 from .ensemble.loop.method import RODAS5P
 from .ensemble.run import Run, check_requests
 from .ensemble.slopes import Direction, slopes
 from .ensemble.wasm import wasm_module
+from .foreign import Foreign, load_foreign, typical
 
 __all__ = [
     "RODAS5P",
@@ -14,6 +16,7 @@ __all__ = [
     "Engine",
     "Failure",
     "FastEngine",
+    "Foreign",
     "Kernel",
     "ModelCode",
     "Plan",
@@ -24,11 +27,14 @@ __all__ = [
     "check_engine",
     "check_requests",
     "dependence",
+    "generate_ahead",
     "get_engine",
     "kernel",
+    "load_foreign",
     "part",
     "rest_many",
     "slopes",
     "split",
+    "typical",
     "wasm_module",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from metabolism.engines.contract import Problem, Solution
 from metabolism.engines.one_by_one import solve_one_by_one
-from metabolism.errors import SolverFailed
+from metabolism.errors import SolverFailed, needs
 from metabolism.types import Array
 
 
@@ -21,7 +21,8 @@ def _loaded(sbml: str) -> Any:
     # CVODE's own logger writes to stderr for every failed step; failures are reported by us instead
     os.environ.setdefault("SUNLOGGER_ERROR_FILENAME", os.devnull)
     os.environ.setdefault("SUNLOGGER_WARNING_FILENAME", os.devnull)
-    import roadrunner
+    with needs("referee", "engine='roadrunner'"):
+        import roadrunner
 
     roadrunner.Logger.setLevel(roadrunner.Logger.LOG_CRITICAL)
     runner = roadrunner.RoadRunner(sbml)

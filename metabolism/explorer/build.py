@@ -60,6 +60,10 @@ def _packed(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 @cache
 def page() -> str:
     """Return the whole page as HTML.
@@ -71,6 +75,8 @@ def page() -> str:
     """
     shown, code = contents()
     joined((*ENGINE, *PAGE))
+    library = {name: shown[name] for name in ("show", "sbml")}
+    shown = {name: value for name, value in shown.items() if name not in library}
     warning = TEXTS["warning"]
     scripts = {
         "d3": source("vendor/d3.min.js"),
@@ -91,7 +97,8 @@ def page() -> str:
         "no_simd": escape(TEXTS["no_simd"]),
         "style": source("style.css"),
         "mapstyle": source("map.css"),
-        "contents": _packed(json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()),
+        "contents": _packed(_json(shown)),
+        "library": _packed(_json(library)),
         "module": _packed(code),
     }
     html = re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], source("index.html"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 from metabolism.dosing import Regimen
-from metabolism.errors import OutputError, UnknownName, UsageError
+from metabolism.errors import UnknownName, UsageError, needs
 from metabolism.exports.omex import archive_parts, parameters_csv, write_archive
 from metabolism.exports.page import model_report
 from metabolism.exports.petab import write_petab
@@ -42,19 +43,14 @@ def _code(language: str) -> Callable[[_Request], str]:
     return render
 
 
-def _level(name: str) -> Callable[[_Request], str]:
-    return lambda request: request.sbml(name)
-
-
 #: Formats that are one text file, by the function that gives the text.
 _TEXTS: dict[str, Callable[[_Request], str]] = {
-    **{name: _level(name) for name in LEVELS},
+    **{name: methodcaller("sbml", name) for name in LEVELS},
     "antimony": lambda request: antimony_from_sbml(request.sbml()),
     **{name: _code(name) for name in ("python", "julia", "r", "latex", "markdown")},
     "report": lambda request: model_report(request.model),
     "parameters": lambda request: parameters_csv(request.model),
 }
-
 
 #: What each format is, in the words of the help text.
 FORMATS = {
@@ -101,10 +97,6 @@ def export(
     force : bool
         Overwrite an existing file.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     UnknownName
@@ -122,7 +114,7 @@ def export(
         raise UsageError(f"the format '{format}' holds no regimen; leave it out, or use sbml or omex.")
     target = Path(path) if format == "petab" else check_target(path, force)
     request = _Request(model, regimen, until, start)
-    try:
+    with needs("exports", f"the format '{format}'"):
         if format == "petab":
             with complete_folder(target, replace=force) as folder:
                 write_petab(model, folder)
@@ -133,7 +125,3 @@ def export(
             parts = archive_parts(model, regimen, until)
             return write_atomically(target, lambda part: write_archive(part, parts))
         return write_text(target, _TEXTS[format](request))
-    except ModuleNotFoundError as error:
-        raise OutputError(
-            f"the format '{format}' needs the package '{error.name}': pip install 'als-methionine[exports]'."
-        ) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -20,8 +21,8 @@ from xml.sax.saxutils import escape, quoteattr
 from metabolism.data import models_dir
 from metabolism.dosing import Regimen
 from metabolism.exports.sbml import described, from_zero, sbml_text
-from metabolism.model import COLUMNS, Model, equations, model_settings, read_annotations
-from metabolism.plotting import COLOURS, axis_label, new_figure, save_figure
+from metabolism.model import COLUMNS, Model, model_settings, titles
+from metabolism.plotting import save_figure
 from metabolism.simulation import DEFAULT_OUTPUTS, simulate
 from metabolism.units import label
 
@@ -123,16 +124,14 @@ def sedml_text(model: Model, end: float) -> str:
     end : float
         End of the time course [h].
     """
-    titles = {p.id: p.name for p in model.table.values()} | {
-        key: row["name"] for key, row in read_annotations().items() if row["name"]
-    }
+    named = titles(model.table)
     names = ("time", *DEFAULT_OUTPUTS)
-    generators = "".join(_data_generator(model, name, titles.get(name, name)) for name in names)
+    generators = "".join(_data_generator(model, name, named.get(name, name)) for name in names)
     columns = "".join(
         f'      <dataSet id="column_{name}" label="{name}" dataReference="data_{name}"/>\n' for name in names
     )
     plots = "".join(
-        f"""    <plot2D id="plot_{name}" name={quoteattr(titles.get(name, name))}>
+        f"""    <plot2D id="plot_{name}" name={quoteattr(named.get(name, name))}>
       <listOfCurves>
         <curve id="curve_{name}" logX="false" logY="false" xDataReference="data_time" yDataReference="data_{name}"/>
       </listOfCurves>
@@ -171,12 +170,11 @@ def sedml_text(model: Model, end: float) -> str:
 
 
 def _data_generator(model: Model, name: str, title: str) -> str:
-    system = equations(model)
     if name == "time":
         # a target or a model reference on time is what tools stumble over
         where = 'symbol="urn:sedml:symbol:time"'
     else:
-        species = name in system.states and name not in system.rate_rules
+        species = re.search(rf'<species [^>]*\bid="{name}"', model.sbml)
         element = "listOfSpecies/sbml:species" if species else "listOfParameters/sbml:parameter"
         where = f"target=\"/sbml:sbml/sbml:model/sbml:{element}[@id='{name}']\""
     return f"""    <dataGenerator id="data_{name}" name={quoteattr(title)}>
@@ -232,18 +230,8 @@ def _curves_csv(result: Result) -> str:
 
 
 def _figure(result: Result) -> bytes:
-    names = {key: row["name"] for key, row in read_annotations().items() if row["name"]}
-    figure, axes = new_figure(2, 2, width=9.4, height=6.0)
-    panels = ("hcy_plasma", "cbl_plasma", "mma_plasma", "alsfrs_r")
-    for ax, name in zip(axes.ravel(), panels, strict=True):
-        curve = result[name]
-        ax.plot(curve["time"] / 24, curve, color=COLOURS["blue"])
-        ax.set_xlabel("time [d]")
-        unit = "points" if name == "alsfrs_r" else curve.attrs["units"]
-        ax.set_ylabel(axis_label(names.get(name, curve.attrs["long_name"]), unit))
-    axes[0, 1].set_yscale("log")
     with tempfile.TemporaryDirectory() as folder:
-        save_figure(figure, Path(folder) / "curves")
+        save_figure(result.plot(("hcy_plasma", "cbl_plasma", "mma_plasma", "alsfrs_r")), Path(folder) / "curves")
         return (Path(folder) / "curves.png").read_bytes()
 
 

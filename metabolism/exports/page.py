@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from metabolism.files import render
-from metabolism.model import Model, citations, equations, model_settings, read_annotations
+from metabolism.model import Model, Parameter, citations, equations, model_settings, read_annotations
+from metabolism.sbml import Reaction
 from metabolism.simulation import steady_state
 from metabolism.units import label
 
@@ -25,6 +27,25 @@ def model_report(model: Model) -> str:
     names = {p.id: p.name for p in model.table.values()} | {k: r["name"] for k, r in notes.items() if r["name"]}
     rows = [p for p in model.table.values() if p.kind not in ("population",)]
     grades = Counter(p.confidence or "none" for p in rows)
+
+    def unit(name: str) -> str:
+        return label(name) or "1"
+
+    def state(s: str) -> tuple[Any, ...]:
+        place = system.volume.get(s, "whole body (amount)" if s not in system.rate_rules else "–")
+        return s, names.get(s, s), place, rest[s], unit(system.units[s]), _change(system, s)
+
+    def reaction(r: Reaction) -> tuple[Any, ...]:
+        known = notes.get(r.id, {}).get("identifiers", "").replace(";", "; ")
+        equation = f"{_side(r.stoichiometry, -1)} → {_side(r.stoichiometry, 1)}"
+        return r.id, names.get(r.id, r.id), equation, _math(r.rate), rest[r.id], known
+
+    def parameter(p: Parameter) -> tuple[Any, ...]:
+        number = p.id, p.name, values.get(p.id, p.value), unit(p.unit), p.kind
+        return *number, p.source.replace(";", "; "), p.locator, p.confidence, p.derivation, p.note
+
+    rules = ((k, names.get(k, k), _math(e), rest[k], unit(system.units[k])) for k, e in system.rules.items())
+    heads = "id name value unit kind source locator confidence derivation note"
     return render(
         "metabolism.exports",
         "model_report.html",
@@ -33,55 +54,16 @@ def model_report(model: Model) -> str:
         changed=dict(model.changed),
         counts=f"{len(system.states)} states, {len(system.reactions)} reactions, {len(system.parameters)} constants",
         tally=", ".join(f"{grade}: {count}" for grade, count in sorted(grades.items())) + ".",
-        states=[
-            {
-                "id": s,
-                "name": names.get(s, s),
-                "place": system.volume.get(s, "whole body (amount)" if s not in system.rate_rules else "–"),
-                "value": rest[s],
-                "unit": label(system.units[s]) or "1",
-                "change": _change(system, s),
-            }
-            for s in system.states
-        ],
-        reactions=[
-            {
-                "id": r.id,
-                "name": names.get(r.id, r.id),
-                "equation": f"{_side(r.stoichiometry, -1)} → {_side(r.stoichiometry, 1)}",
-                "rate": _math(r.rate),
-                "flux": rest[r.id],
-                "identifiers": notes.get(r.id, {}).get("identifiers", "").replace(";", "; "),
-            }
-            for r in system.reactions.values()
-        ],
-        rules=[
-            {
-                "id": k,
-                "name": names.get(k, k),
-                "formula": _math(e),
-                "value": rest[k],
-                "unit": label(system.units[k]) or "1",
-            }
-            for k, e in system.rules.items()
-        ],
-        parameters=[
-            {
-                "id": p.id,
-                "name": p.name,
-                "value": values.get(p.id, p.value),
-                "unit": label(p.unit) or "1",
-                "kind": p.kind,
-                "source": p.source.replace(";", "; "),
-                "locator": p.locator,
-                "confidence": p.confidence,
-                "derivation": p.derivation,
-                "note": p.note,
-            }
-            for p in rows
-        ],
+        states=_table("id name place value unit change", map(state, system.states)),
+        reactions=_table("id name equation rate flux identifiers", map(reaction, system.reactions.values())),
+        rules=_table("id name formula value unit", rules),
+        parameters=_table(heads, map(parameter, rows)),
         references=citations(k for p in rows for k in p.keys),
     )
+
+
+def _table(heads: str, rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    return [dict(zip(heads.split(), row, strict=True)) for row in rows]
 
 
 def _side(terms: Any, sign: int) -> str:

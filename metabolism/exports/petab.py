@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,45 +29,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-DATA = "literature/pharmacokinetics"
-
+DATA, MEASUREMENTS = "literature/pharmacokinetics", "published/measurements"
 
 MODULE = "methylcobalamin_pk"
-
-
-_LABEL, _OLD, _DAILY = "Rozebalamin label 16.1.1", "Mecobalamin 0.5 mg crossover", "Mecobalamin 10-dose IV study"
-
-
-#: Read just before the next dose, 24 h after the last one [h].
-_BEFORE = 0.01
-
-
-#: (experiment, regimen, observable, time [h] or analyte that gives it, study, dose [mg], route, analyte, row time)
-_TARGETS: tuple[tuple[str, str, str, float | str, str, float, str, str, str], ...] = (
-    ("im_25mg", "25 mg im", "free_rise", "tmax (median)", _LABEL, 25, "IM", "plasma MeCbl Cmax", ""),
-    ("im_25mg", "25 mg im", "free_area", 144.0, _LABEL, 25, "IM", "AUC0-inf", ""),
-    ("im_50mg", "50 mg im", "free_rise", "tmax (median)", _LABEL, 50, "IM", "plasma MeCbl Cmax", ""),
-    ("im_50mg", "50 mg im", "free_area", 144.0, _LABEL, 50, "IM", "AUC0-inf", ""),
-    ("im_0p5mg", "0.5 mg im", "total_rise", "tmax", _OLD, 0.5, "IM", "delta Cmax total B12", ""),
-    ("im_0p5mg", "0.5 mg im", "total_area", 144.0, _OLD, 0.5, "IM", "delta AUC total B12", ""),
-    ("iv_0p5mg", "0.5 mg iv", "total_rise", 0.05, _OLD, 0.5, "IV", "delta Cmax total B12", ""),
-    ("iv_0p5mg", "0.5 mg iv", "total_area", 144.0, _OLD, 0.5, "IV", "delta AUC total B12", ""),
-    *(
-        (
-            "iv_0p5mg_daily",
-            "0.5 mg iv daily x 3",
-            "total",
-            24.0 * i - _BEFORE,
-            _DAILY,
-            0.5,
-            "IV",
-            "total B12 trough",
-            f"24 h after dose {i}",
-        )
-        for i in (1, 2, 3)
-    ),
-)
-
+_PRIOR = "objectivePriorParameters"
 
 #: Observable formulas [ng/mL or ng h/mL]; `mass` is the molar mass, 1 uM = mass ng/mL.
 _FORMULAS = {
@@ -76,7 +42,6 @@ _FORMULAS = {
     "total_area": "mass * area_total",
     "total": "mass * cbl_plasma",
 }
-
 
 _NAMES = {
     "free_rise": "plasma methylcobalamin above rest [ng/mL]",
@@ -102,39 +67,23 @@ class Target:
 
 
 def targets() -> list[Target]:
-    """Return the published values of the PEtab problems, read from the literature table with its checksum."""
-    data = read_data(DATA)
-    found = []
-    for experiment, regimen, observable, time, study, dose, route, analyte, when in _TARGETS:
-        row = _row(data, study, dose, route, analyte, when)
-        at = time if isinstance(time, float) else float(_row(data, study, dose, route, time, "")["value"])
-        error = _standard_error(row)
-        assumed = error is None
-        if error is None:
-            other = _row(data, study, dose, "IM", analyte, when)
-            scale = _standard_error(other)
-            if scale is None:
-                raise ModelError(f"no spread is published for {study}, {analyte}; it cannot be a measurement.")
-            error = scale / float(other["value"]) * float(row["value"])
-        found.append(
-            Target(experiment, regimen, observable, at, float(row["value"]), error, str(row["reference"]), assumed)
-        )
-    return found
+    """Return the published values of the PEtab problems: rows of the literature table, read with its checksum."""
+    rows = {str(row["id"]): row for row in read_data(DATA).to_dict("records")}
+    values = []
+    for asked in read_data(MEASUREMENTS).astype(object).fillna("").to_dict("records"):
+        row, like = rows[asked["number"]], rows[asked["error_of"] or asked["number"]]
+        spread = _standard_error(like)
+        if spread is None:
+            raise ModelError(f"no spread is published for {asked['number']} of {DATA}; it cannot be a measurement.")
+        value, time = float(row["value"]), asked["time"]
+        hours = float(rows[time]["value"] if time in rows else time)
+        error = spread / float(like["value"]) * value if like is not row else spread
+        what = asked["experiment"], asked["regimen"], asked["observable"]
+        values.append(Target(*what, hours, value, error, str(row["reference"]), like is not row))
+    return values
 
 
-def _row(data: pd.DataFrame, study: str, dose: float, route: str, analyte: str, when: str) -> dict[str, Any]:
-    chosen = data[(data["study"] == study) & (data["route"] == route) & (data["analyte"] == analyte)]
-    chosen = chosen[chosen["dose"].astype(float) == dose]
-    if when:
-        chosen = chosen[chosen["time"] == when]
-    if len(chosen) != 1:
-        raise ModelError(
-            f"{DATA} has {len(chosen)} rows for {study}, {dose:g} mg {route}, {analyte} {when}; one is needed."
-        )
-    return {str(k): v for k, v in chosen.iloc[0].items()}
-
-
-def _standard_error(row: dict[str, Any]) -> float | None:
+def _standard_error(row: Mapping[Any, Any]) -> float | None:
     text = str(row["spread"])
     if match := re.fullmatch(r"SD ([0-9.]+)", text):
         return float(match.group(1)) / math.sqrt(float(row["n"]))
@@ -144,13 +93,9 @@ def _standard_error(row: dict[str, Any]) -> float | None:
 
 
 def predictions(model: Model) -> pd.DataFrame:
-    """Return every measurement beside what `simulate` gives, with its share of the log-likelihood.
+    """Return every measurement beside what `simulate` gives, with its share of the log-likelihood (normal).
 
-    Returns
-    -------
-    DataFrame
-        Columns experiment, observable, time [h], measurement and simulation [ng/mL or ng h/mL], error, version
-        (1 or 2) and log_likelihood (normal).
+    Times are in hours, measurement, simulation and error in ng/mL or ng h/mL; version is 1 or 2.
     """
     import pandas as pd
 
@@ -172,19 +117,11 @@ def predictions(model: Model) -> pd.DataFrame:
             value = float(curve.sel(time=target.time)) - (base if target.observable.endswith("rise") else 0.0)
         value *= mass
         misfit = (target.value - value) / target.error
-        rows.append(
-            {
-                "experiment": target.experiment,
-                "observable": target.observable,
-                "time": target.time,
-                "measurement": target.value,
-                "simulation": value,
-                "error": target.error,
-                "version": 1 if _single(target) else 2,
-                "log_likelihood": -0.5 * (np.log(2 * np.pi * target.error**2) + misfit**2),
-            }
-        )
-    return pd.DataFrame(rows)
+        likely = -0.5 * (np.log(2 * np.pi * target.error**2) + misfit**2)
+        where, version = (target.experiment, target.observable, target.time), 1 if _single(target) else 2
+        rows.append((*where, target.value, value, target.error, version, likely))
+    columns = ["experiment", "observable", "time", "measurement", "simulation", "error", "version", "log_likelihood"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _run(model: Model, regimen: str) -> Any:
@@ -207,21 +144,15 @@ def _sbml(model: Model) -> str:
     rest = steady_state(model).values
     for analyte in ("cbl_free", "cbl_plasma"):
         add_parameter(content, f"{analyte}_at_rest", rest[analyte], "uM", f"{analyte} before the dose")
-    add_parameter(
-        content, "mass", substance("methylcobalamin").molar_mass, "dimensionless", "ng/mL per uM methylcobalamin"
-    )
+    mass = substance("methylcobalamin").molar_mass
+    add_parameter(content, "mass", mass, "dimensionless", "ng/mL per uM methylcobalamin")
     unit = content.createUnitDefinition()
     unit.setId("uM_h")
-    for kind, exponent, scale, multiplier in (
-        (libsbml.UNIT_KIND_MOLE, 1, -6, 1.0),
-        (libsbml.UNIT_KIND_LITRE, -1, 0, 1.0),
-        (libsbml.UNIT_KIND_SECOND, 1, 0, 3600.0),
-    ):
+    for kind, *size in (("MOLE", 1, -6, 1.0), ("LITRE", -1, 0, 1.0), ("SECOND", 1, 0, 3600.0)):
         part = unit.createUnit()
-        part.setKind(kind)
-        part.setExponent(exponent)
-        part.setScale(scale)
-        part.setMultiplier(multiplier)
+        part.setKind(getattr(libsbml, f"UNIT_KIND_{kind}"))
+        for name, value in zip(("Exponent", "Scale", "Multiplier"), size, strict=True):
+            getattr(part, f"set{name}")(value)
     for area, analyte in (("area_free", "cbl_free"), ("area_total", "cbl_plasma")):
         add_parameter(content, area, 0.0, "uM_h", f"area under {analyte} above rest", constant=False)
         rule = content.createRateRule()
@@ -232,10 +163,9 @@ def _sbml(model: Model) -> str:
         element = content.getSpecies(species)
         start = content.createInitialAssignment()
         start.setSymbol(species)
-        if element.getHasOnlySubstanceUnits():
-            start.setMath(libsbml.parseL3Formula(f"dose_{species}"))
-        else:
-            start.setMath(libsbml.parseL3Formula(f"{species}_at_rest + dose_{species} / {element.getCompartment()}"))
+        risen = f"{species}_at_rest + dose_{species} / {element.getCompartment()}"
+        formula = f"dose_{species}" if element.getHasOnlySubstanceUnits() else risen
+        start.setMath(libsbml.parseL3Formula(formula))
     text: str = libsbml.writeSBMLToString(document)
     return text
 
@@ -260,28 +190,21 @@ def write_petab(model: Model, folder: Path) -> None:
     from petab import v2
 
     text, published = _sbml(model), targets()
-    for place, tables, head in (
-        (
-            folder,
-            _version_1(model, published),
-            "format_version: 1\nparameter_file: {parameters}\nproblems:\n- sbml_files",
-        ),
-        (
-            folder / "v2",
-            _version_2(model, published),
-            f"format_version: 2.0.0\nparameter_files: [{{parameters}}]\nmodel_files:\n  {model.id}:\n"
-            "    location: model.xml\n    language: sbml\nexperiment_files",
-        ),
+    first = "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- sbml_files: [model.xml]\n"
+    second = (
+        f"format_version: 2.0.0\nparameter_files: [parameters.tsv]\nmodel_files:\n  {model.id}:\n"
+        "    location: model.xml\n    language: sbml\nexperiment_files: [experiments.tsv]\n"
+    )
+    for place, tables, head, indent in (
+        (folder, _version_1(model, published), first, "  "),
+        (folder / "v2", _version_2(model, published), second, ""),
     ):
         place.mkdir(exist_ok=True)
         (place / "model.xml").write_text(text, encoding="utf-8")
         for name, frame in tables.items():
             frame.to_csv(place / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
-        indent = "" if place.name == "v2" else "  "
-        first = "experiments.tsv" if place.name == "v2" else "model.xml"
         files = "".join(f"{indent}{name}_files: [{name}s.tsv]\n" for name in ("condition", "observable", "measurement"))
-        yaml = f"{head.format(parameters='parameters.tsv')}: [{first}]\n{files}"
-        (place / "problem.yaml").write_text(yaml, encoding="utf-8")
+        (place / "problem.yaml").write_text(head + files, encoding="utf-8")
     with warnings.catch_warnings():
         # the library reads tables in a way that pandas is about to drop
         warnings.simplefilter("ignore")
@@ -313,55 +236,32 @@ def _estimated(model: Model) -> list[Parameter]:
 def _version_1(model: Model, published: list[Target]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    parameters = [
-        {
-            "parameterId": p.id,
-            "parameterName": p.name,
-            "lowerBound": p.lower,
-            "upperBound": p.upper,
-            "nominalValue": model.values[p.id],
-            "parameterScale": "log10",
-            "estimate": 1,
-            "objectivePriorType": "logNormal",
-            "objectivePriorParameters": p.prior_parameters,
-        }
-        for p in _estimated(model)
-    ]
+    parameters = pd.DataFrame(
+        [(p.id, p.name, p.lower, p.upper, model.values[p.id], p.prior_parameters) for p in _estimated(model)],
+        columns=["parameterId", "parameterName", "lowerBound", "upperBound", "nominalValue", _PRIOR],
+    )
+    fixed: Any = {"parameterScale": "log10", "estimate": 1, "objectivePriorType": "logNormal"}
+    parameters = parameters.assign(**fixed, **{_PRIOR: parameters.pop(_PRIOR)})
     doses = _single_doses()
-    columns = sorted({target for steps in doses.values() for _, target, _ in steps})
-    conditions = [
-        {"conditionId": key, **{f"dose_{c}": sum(a for _, t, a in steps if t == c) for c in columns}}
-        for key, steps in doses.items()
-    ]
+    given = sorted({target for steps in doses.values() for _, target, _ in steps})
+    conditions = pd.DataFrame({"conditionId": list(doses)})
+    for c in given:
+        conditions[f"dose_{c}"] = [sum(a for _, t, a in steps if t == c) for steps in doses.values()]
     single = [t for t in published if _single(t)]
-    observables = [
-        {
-            "observableId": f"observed_{key}",
-            "observableName": _NAMES[key],
-            "observableFormula": _FORMULAS[key],
-            "noiseFormula": f"noiseParameter1_observed_{key}",
-            "noiseDistribution": "normal",
-        }
-        for key in sorted({t.observable for t in single})
-    ]
-    measurements = [
-        {
-            "observableId": f"observed_{t.observable}",
-            "simulationConditionId": t.experiment,
-            "time": t.time,
-            "measurement": t.value,
-            "noiseParameters": t.error,
-        }
-        # sorted: pyPESTO pairs conditions in order of appearance with conditions in order of name
-        for t in sorted(single, key=lambda t: t.experiment)
-    ]
-    tables: dict[str, list[dict[str, Any]]] = {
-        "parameters": parameters,
-        "conditions": conditions,
-        "observables": observables,
-        "measurements": measurements,
-    }
-    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
+    keys = sorted({t.observable for t in single})
+    observables = pd.DataFrame({"observableId": [f"observed_{k}" for k in keys]})
+    observables["observableName"] = [_NAMES[k] for k in keys]
+    observables["observableFormula"] = [_FORMULAS[k] for k in keys]
+    observables["noiseFormula"] = [f"noiseParameter1_observed_{k}" for k in keys]
+    observables["noiseDistribution"] = "normal"
+    # sorted: pyPESTO pairs conditions in order of appearance with conditions in order of name
+    ordered = sorted(single, key=lambda t: t.experiment)
+    measurements = pd.DataFrame(
+        [(f"observed_{t.observable}", t.experiment, t.time, t.value, t.error) for t in ordered],
+        columns=["observableId", "simulationConditionId", "time", "measurement", "noiseParameters"],
+    )
+    tables = {"parameters": parameters, "conditions": conditions}
+    return tables | {"observables": observables, "measurements": measurements}
 
 
 def _version_2(model: Model, published: list[Target]) -> dict[str, pd.DataFrame]:
@@ -386,13 +286,8 @@ def _version_2(model: Model, published: list[Target]) -> dict[str, pd.DataFrame]
         noise, formula, name = f"noise_{key}", _FORMULAS[key], _NAMES[key]
         problem.add_observable(f"observed_{key}", formula, noise, "normal", noise_placeholders=[noise], name=name)
     for t in published:
-        problem.add_measurement(
-            f"observed_{t.observable}",
-            experiment_id=t.experiment,
-            time=t.time,
-            measurement=t.value,
-            noise_parameters=t.error,
-        )
+        values = {"experiment_id": t.experiment, "time": t.time, "measurement": t.value, "noise_parameters": t.error}
+        problem.add_measurement(f"observed_{t.observable}", **values)
     names = ("parameter", "condition", "experiment", "observable", "measurement")
     frames = {f"{name}s": getattr(problem, f"{name}_tables")[0].to_df() for name in names}
     return {name: frame.reset_index() if frame.index.name else frame for name, frame in frames.items()}

@@ -24,7 +24,6 @@ from metabolism.units import magnitude
 #: SBML level and version by the name of the export format.
 LEVELS = {"sbml": (3, 2), "sbml-l3v1": (3, 1), "sbml-l2v4": (2, 4)}
 
-
 #: No second dose of a single-dose series: longer than any run [h].
 _NEVER = 1e9
 

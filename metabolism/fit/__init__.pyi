@@ -1,9 +1,16 @@
 from .adoption import adopt, fit_problems, write_fit
+from .arms import ARMS_TABLES, ArmsFit, fit_arms, write_arms
+from .definition import Definition, read_definition, shipped_fits
 from .left_out import LeftOut, leave_out
-from .objective import Definition, Fit, Objective, least_squares, read_definition, relaxed, shipped_fits
+from .moments import Arms, ArmsObjective, arms_fits, read_arms
+from .objective import Fit, Objective, least_squares, relaxed
 from .posterior import Profile, Sample, profile, profiles, sample
 
 __all__ = [
+    "ARMS_TABLES",
+    "Arms",
+    "ArmsFit",
+    "ArmsObjective",
     "Definition",
     "Fit",
     "LeftOut",
@@ -11,14 +18,18 @@ __all__ = [
     "Profile",
     "Sample",
     "adopt",
+    "arms_fits",
+    "fit_arms",
     "fit_problems",
     "least_squares",
     "leave_out",
     "profile",
     "profiles",
+    "read_arms",
     "read_definition",
     "relaxed",
     "sample",
     "shipped_fits",
+    "write_arms",
     "write_fit",
 ]

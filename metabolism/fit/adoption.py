@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from metabolism.fit.left_out import LeftOut
 from metabolism.fit.objective import NEAR, Fit, Objective
 from metabolism.fit.posterior import Profile, Sample
 from metabolism.model import parameter_table, rewrite_table, write_rows
+from metabolism.tables import read_table
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 #: Between these the README says how unseen studies were predicted.
 _MARKS = ("<!-- left-out studies: written by `metabolism fit --adopt` -->", "<!-- end of left-out studies -->")
 
+_VALUES = ("parameterId", "value", "source")
 
 #: Tables of a fit, by file name.
 TABLES = (
@@ -45,7 +46,7 @@ def write_fit(
     folder: Path,
     objective: Objective,
     fit: Fit,
-    found: Sequence[Profile],
+    walls: Sequence[Profile],
     sample: Sample,
     left: LeftOut,
     free: Fit | None = None,
@@ -58,10 +59,7 @@ def write_fit(
     Parameters
     ----------
     folder : Path
-    objective : Objective
-    fit : Fit
-    found : sequence of Profile
-    sample : Sample
+    objective, fit, walls, sample : Objective, Fit, sequence of Profile, Sample
     left : LeftOut
         Studies predicted by fits that had not seen them.
     free : Fit, optional
@@ -70,39 +68,24 @@ def write_fit(
     import pandas as pd
 
     names, table = list(objective.names), objective.model.table
-    verdicts = {p.parameter: p.verdict for p in found}
+    verdicts = {p.parameter: p.verdict for p in walls}
     logs = np.log(sample.draws[names].to_numpy())
     covariance = np.atleast_2d(np.cov(logs.T))
     low, high = np.exp(np.quantile(logs, [0.025, 0.975], axis=0))
-    values = pd.DataFrame(
-        {
-            "parameterId": names,
-            "value": np.exp(fit.x),
-            "unit": [table[n].unit for n in names],
-            "se_log": np.sqrt(np.diag(covariance)),
-            "low95": low,
-            "high95": high,
-            "prior_median": np.exp(objective.centre),
-            "prior_sd_log": objective.sd,
-            "at_bound": [bool(b) for b in _near_bound(objective, fit)],
-            "verdict": [verdicts.get(n, "no profile") for n in names],
-            "source": f"fit:{fit.definition.id}",
-        }
-    )
+    near = np.minimum(fit.x - objective.low, objective.high - fit.x) < NEAR * (objective.high - objective.low)
+    columns = {"parameterId": names, "value": np.exp(fit.x), "unit": [table[n].unit for n in names]}
+    columns |= {"se_log": np.sqrt(np.diag(covariance)), "low95": low, "high95": high}
+    columns |= {"prior_median": np.exp(objective.centre), "prior_sd_log": objective.sd, "at_bound": near.tolist()}
+    columns |= {"verdict": [verdicts.get(n, "no profile") for n in names], "source": f"fit:{fit.definition.id}"}
+    values = pd.DataFrame(columns)
     spread = pd.DataFrame(covariance, columns=names)
     spread.insert(0, "parameterId", names)
-    lines = [(p.parameter, v, r) for p in found for v, r in zip(p.values, p.rise, strict=True)]
+    lines = [(p.parameter, v, r) for p in walls for v, r in zip(p.values, p.rise, strict=True)]
     residuals = _compared(objective, fit)
     folder.mkdir(parents=True, exist_ok=True)
-    frames = {
-        "values": values,
-        "covariance": spread,
-        "residuals": residuals,
-        "profiles": pd.DataFrame(lines, columns=["parameterId", "value", "rise"]),
-        "posterior": sample.draws,
-        "left_out": left.rows,
-        "residual_sd": left.sds,
-    }
+    risen = pd.DataFrame(lines, columns=["parameterId", "value", "rise"])
+    frames = {"values": values, "covariance": spread, "residuals": residuals, "profiles": risen}
+    frames |= {"posterior": sample.draws, "left_out": left.rows, "residual_sd": left.sds}
     for name, frame in frames.items():
         write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_text(folder / "report.md", _report(objective, fit, values, covariance, residuals, sample, left, free))
@@ -114,27 +97,14 @@ def _compared(objective: Objective, fit: Fit) -> pd.DataFrame:
     import pandas as pd
 
     predicted = objective.predictions(fit.x[None]).values[:, 0]
-    return pd.DataFrame(
-        {
-            "row": [r.id for r in objective.rows],
-            "observed": [r.observed for r in objective.rows],
-            "predicted": predicted,
-            "low": [r.low for r in objective.rows],
-            "high": [r.high for r in objective.rows],
-            "unit": [r.unit for r in objective.rows],
-            "residual_sd": objective.data_residuals(predicted[:, None])[0],
-        }
-    )
+    rows = [(r.id, r.observed, v, r.low, r.high, r.unit) for r, v in zip(objective.rows, predicted, strict=True)]
+    table = pd.DataFrame(rows, columns=["row", "observed", "predicted", "low", "high", "unit"])
+    return table.assign(residual_sd=objective.data_residuals(predicted[:, None])[0])
 
 
 def _outside(compared: pd.DataFrame) -> str:
     inside = (compared["predicted"] >= compared["low"]) & (compared["predicted"] <= compared["high"])
     return ", ".join(compared.loc[~inside, "row"]) or "none"
-
-
-def _near_bound(objective: Objective, fit: Fit) -> Any:
-    width = objective.high - objective.low
-    return np.minimum(fit.x - objective.low, objective.high - fit.x) < NEAR * width
 
 
 def _report(
@@ -212,35 +182,36 @@ def _report(
     return "\n".join(text)
 
 
-def adopt(folder: Path) -> int:
+def adopt(folder: Path, tables: Sequence[str] = TABLES) -> int:
     """Put a written fit into the model: values, draws and tables; return how many rows of the table changed.
 
     The README of a checkout says anew how the adopted fits predicted studies they had not seen.
+
+    Parameters
+    ----------
+    folder : Path
+    tables : sequence of str
+        What belongs to the fit: `TABLES`, or those of a fit of placebo arms.
 
     Raises
     ------
     MetabolismError
         If the folder is not a complete fit.
     """
-    missing = [name for name in TABLES if not (folder / name).is_file()]
+    missing = [name for name in tables if not (folder / name).is_file()]
     if missing:
         raise MetabolismError(f"'{folder}' is not a complete fit: {', '.join(missing)} missing; run `metabolism fit`.")
-    with (folder / "values.csv").open(newline="", encoding="utf-8") as handle:
-        fitted = {row["parameterId"]: row for row in csv.DictReader(handle)}
-    path = models_dir() / "parameters.csv"
-    with path.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+    fitted = {row["parameterId"]: row for row in read_table(folder / "values.csv", _VALUES, more=True)}
+    rows = read_table(models_dir() / "parameters.csv", ("parameterId", "nominalValue", "source"), more=True)
     for row in rows:
-        if row["parameterId"] in fitted:
-            found = fitted[row["parameterId"]]
+        if own := fitted.get(row["parameterId"]):
             prior = [k for k in row["source"].split(";") if not k.startswith("fit:") and k != "derived"]
-            row["nominalValue"] = repr(float(found["value"]))
-            row["source"] = ";".join([found["source"], *prior])
+            row["nominalValue"], row["source"] = repr(float(own["value"])), ";".join([own["source"], *prior])
     write_rows(rows)
     name = next(iter(fitted.values()))["source"].removeprefix("fit:")
     target = models_dir() / "fits" / name
     target.mkdir(parents=True, exist_ok=True)
-    for table in TABLES:
+    for table in tables:
         shutil.copyfile(folder / table, target / table)
     rewrite_table()
     readme = models_dir().parent / "README.md"
@@ -256,18 +227,11 @@ def with_coverage(page: str) -> str:
 
 
 def fitted_values(name: str) -> dict[str, float]:
-    """Return the values of an adopted fit by parameter id [table units].
-
-    Raises
-    ------
-    MetabolismError
-        If there is no such fit.
-    """
+    """Return the values of an adopted fit by parameter id [table units]."""
     path = models_dir() / "fits" / name / "values.csv"
     if not path.is_file():
         raise MetabolismError(f"there is no fit '{name}' in models/fits.")
-    with path.open(newline="", encoding="utf-8") as handle:
-        return {row["parameterId"]: float(row["value"]) for row in csv.DictReader(handle)}
+    return {row["parameterId"]: float(row["value"]) for row in read_table(path, _VALUES, more=True)}
 
 
 def fit_problems() -> list[str]:

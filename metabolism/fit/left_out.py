@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ import numpy as np
 
 from metabolism.cases import QUANTILE, class_of, from_scale, residual_sds, scale_of, sd_for, to_scale
 from metabolism.files import Parts
-from metabolism.fit.objective import Fit, Objective, Progress, minimise
+from metabolism.fit.objective import Fit, Objective, minimise
+from metabolism.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +46,7 @@ class LeftOut:
     sds: pd.DataFrame
 
 
-def leave_out(
-    objective: Objective, fit: Fit, folder: Path, progress: Progress | None = None, limit: int = 4
-) -> LeftOut:
+def leave_out(objective: Objective, fit: Fit, folder: Path, progress: Progress = silent, limit: int = 4) -> LeftOut:
     """Predict every cross-validated study by a fit without it; finished studies are kept and not repeated.
 
     Studies of the split ``fit`` stay in; where a file states no split, every study is left out once.
@@ -72,16 +72,11 @@ def leave_out(
         if row.split != "fit":
             studies.setdefault(row.publication, []).append(i)
     parts = Parts(folder, [objective.request, fit.x.tolist(), limit])
-    tick = progress("left-out studies", len(studies)) if progress else None
+    tick = progress("left-out studies", len(studies))
     pieces: dict[str, dict[str, Any]] = {}
     for number, (study, rows) in enumerate(studies.items()):
-        piece = parts.read(f"study_{number}")
-        if piece is None:
-            piece = _without(objective, fit, rows, limit)
-            parts.write(f"study_{number}", piece)
-        pieces[study] = piece
-        if tick:
-            tick(1)
+        pieces[study] = parts.made(f"study_{number}", partial(_without, objective, fit, rows, limit))
+        tick(1)
     return _judged(objective, studies, pieces)
 
 
@@ -134,25 +129,12 @@ def _judged(objective: Objective, studies: Mapping[str, list[int]], pieces: Mapp
     covered = [
         str(bool(abs(e) <= h)) if np.isfinite(e) and np.isfinite(h) else "" for e, h in zip(errors, half, strict=True)
     ]
-    frame = pd.DataFrame(
-        {
-            "study": names,
-            "row": [r.id for r in rows],
-            "observed": [r.observed for r in rows],
-            "predicted": predicted,
-            "low": [r.low for r in rows],
-            "high": [r.high for r in rows],
-            "unit": [r.unit for r in rows],
-            "put_in": put_in,
-            "in_band": [bool(r.low <= v <= r.high) for r, v in zip(rows, predicted, strict=True)],
-            "class": classes,
-            "sd_parameters": spread,
-            "sd_residual": sds,
-            "low90": low,
-            "high90": high,
-            "covered": covered,
-            "step_left": [pieces[study]["step"] for study in names],
-        }
-    )
+    said = [(r.id, r.observed, v, r.low, r.high, r.unit) for r, v in zip(rows, predicted, strict=True)]
+    frame = pd.DataFrame(said, columns=["row", "observed", "predicted", "low", "high", "unit"])
+    frame.insert(0, "study", names)
+    frame["put_in"] = put_in
+    frame["in_band"] = [bool(r.low <= v <= r.high) for r, v in zip(rows, predicted, strict=True)]
+    judged: Any = {"class": classes, "sd_parameters": spread, "sd_residual": sds, "low90": low, "high90": high}
+    frame = frame.assign(**judged, covered=covered, step_left=[pieces[study]["step"] for study in names])
     table = [(name, count, sd) for name, (count, sd) in sorted(residual_sds(classes, errors, spread).items())]
     return LeftOut(frame, pd.DataFrame(table, columns=["class", "rows", "sd"]))

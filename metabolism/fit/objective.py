@@ -14,11 +14,8 @@ as precise. Likelihood, profiles and draws leave the constraints out: they are r
 from __future__ import annotations
 
 import math
-import re
-import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,128 +23,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.cases import Predictions, Row, predict, read_cases
-from metabolism.data import experiments_dir, models_dir
-from metabolism.errors import InvalidValue, ModelError, UnknownName
+from metabolism.data import experiments_dir
+from metabolism.errors import InvalidValue
 from metabolism.files import Parts
+from metabolism.fit.definition import STARTS, Definition
 from metabolism.model import MODEL_KINDS, Model, closure
+from metabolism.progress import Progress, silent
 from metabolism.types import Array
-
-Progress = Callable[[str, int], Callable[[int], None]]
-
 
 #: Step of the finite-difference Jacobian on the log scale; residuals are smooth to far below it.
 STEP = 0.01
 
-
 #: Residual of a row that could not be simulated [standard deviations].
 FAILED = 6.0
-
 
 #: How much stiffer a must-pass row is outside its band, and the share of the band kept clear of its edges.
 STIFF, CLEAR = 25.0, 0.02
 
-
-#: Largest number of starts: the Sobol sample and the present table.
-STARTS = 65
-
-
 #: A fitted value this near a bound, relative to the log range, counts as a bound hit.
 NEAR = 0.01
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What to fit: see ``models/fits/*/fit.toml``.
-
-    Attributes
-    ----------
-    cases : tuple of str
-        Case files of ``experiments/cases``.
-    role : str
-        Only rows of this role enter the residuals.
-    parameters : tuple of str
-        Rows of ``parameters.csv`` with a log-normal prior.
-    band_sd : float
-        Standard deviations that half an acceptance band stands for.
-    """
-
-    id: str
-    title: str
-    cases: tuple[str, ...]
-    role: str
-    starts: int
-    seed: int
-    draws: int
-    band_sd: float
-    parameters: tuple[str, ...]
-
-
-def shipped_fits() -> list[str]:
-    """Ids of the fits whose definitions are in ``models/fits``."""
-    return sorted(path.parent.name for path in (models_dir() / "fits").glob("*/fit.toml"))
-
-
-def read_definition(which: str | Path) -> Definition:
-    """Read a fit definition: the id of a shipped fit, or a file.
-
-    Raises
-    ------
-    ModelError
-        If there is no such definition, or an entry is missing, unknown, of the wrong kind or out of its range.
-    """
-    shipped = shipped_fits()
-    file = models_dir() / "fits" / str(which) / "fit.toml" if str(which) in shipped else Path(which)
-    try:
-        with file.open("rb") as handle:
-            entries = tomllib.load(handle)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"'{which}' is no fit definition ({error}); give {' or '.join(shipped)}, or a file like "
-            "models/fits/*/fit.toml."
-        ) from None
-    for name in (*_ENTRIES, *entries):
-        if name not in entries:
-            raise ModelError(f"'{which}': '{name}' is missing; a fit has {', '.join(_ENTRIES)}.")
-        if name not in _ENTRIES:
-            raise ModelError(f"'{which}': {UnknownName('entry', name, _ENTRIES)}")
-        allowed, remedy = _ENTRIES[name]
-        if not allowed(entries[name]):
-            raise ModelError(f"'{which}': {name} = {entries[name]!r}; {remedy}.")
-    known = [path.name for path in sorted((experiments_dir() / "cases").glob("*.csv"))]
-    for name in entries["cases"]:
-        if name not in known:
-            raise ModelError(f"'{which}': {UnknownName('case file', name, known, f'Known: {chr(44).join(known)}.')}")
-    entries["cases"], entries["parameters"] = tuple(entries["cases"]), tuple(entries["parameters"])
-    return Definition(**entries)
-
-
-def _whole(low: int, high: int) -> tuple[Callable[[Any], bool], str]:
-    return lambda v: type(v) is int and low <= v <= high, f"write a whole number from {low} to {high}"
-
-
-def _names(kind: str) -> tuple[Callable[[Any], bool], str]:
-    def allowed(value: Any) -> bool:
-        texts = isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
-        return texts and len(set(value)) == len(value)
-
-    return allowed, f"write a list of {kind} in quotation marks, each once"
-
-
-#: What each entry of a definition may be, and what to write.
-_ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "id": (
-        lambda v: isinstance(v, str) and re.fullmatch(r"\w[\w-]*", v, re.ASCII) is not None,
-        "write letters, digits, _ and -: it names a folder",
-    ),
-    "title": (lambda v: isinstance(v, str), "write a text"),
-    "cases": _names("files of experiments/cases"),
-    "role": (lambda v: v in ("calibration", "check"), "write 'calibration' or 'check'"),
-    "starts": _whole(1, STARTS),
-    "seed": _whole(0, 2**32 - 1),
-    "draws": _whole(1, 100_000),
-    "band_sd": (lambda v: type(v) in (int, float) and 0 < v < math.inf, "write a number above 0"),
-    "parameters": _names("ids of models/parameters.csv"),
-}
 
 
 class Objective:
@@ -177,15 +71,13 @@ class Objective:
         files = [experiments_dir() / "cases" / name for name in definition.cases]
         self.rows: list[Row] = [r for r in read_cases(model, files) if r.role == definition.role]
         if len(self.rows) <= len(self.names):
-            raise InvalidValue(
-                f"fit '{definition.id}' has {len(self.names)} parameters and {len(self.rows)} rows; fit fewer."
-            )
+            counts = f"{len(self.names)} parameters and {len(self.rows)} rows"
+            raise InvalidValue(f"fit '{definition.id}' has {counts}; fit fewer.")
         rows = [model.table[name] for name in self.names]
         for row in rows:
             if row.prior != "log-normal" or not row.lower > 0:
-                raise InvalidValue(
-                    f"'{row.id}' cannot be fitted: it needs a log-normal prior and a lower bound above 0."
-                )
+                needs = "it needs a log-normal prior and a lower bound above 0"
+                raise InvalidValue(f"'{row.id}' cannot be fitted: {needs}.")
         priors = np.array([[float(x) for x in row.prior_parameters.split(";")] for row in rows])
         self.centre, self.sd = priors[:, 0], priors[:, 1]
         self.low, self.high = (np.log([getattr(row, side) for row in rows]) for side in ("lower", "upper"))
@@ -198,36 +90,25 @@ class Objective:
         d = self.definition
         priors = [a.tolist() for a in (self.centre, self.sd, self.low, self.high)]
         data = [dict(row.text) for row in self.rows]
-        return [
-            self.model.structure_hash,
-            self.model.parameter_hash,
-            d.id,
-            d.parameters,
-            d.band_sd,
-            d.seed,
-            priors,
-            data,
-        ]
+        hashes = [self.model.structure_hash, self.model.parameter_hash]
+        return [*hashes, d.id, d.parameters, d.band_sd, d.seed, priors, data]
 
     @cached_property
     def scales(self) -> list[tuple[bool, float, float]]:
         """Per row: whether it is compared on a log scale, the target and one standard deviation."""
-        found = []
+        scales = []
         for row in self.rows:
             wide = row.low > 0 and row.high / row.low >= 3
             turn = math.log if wide else float
             if not math.isfinite(row.high - row.low):
-                edge = turn(row.low if math.isfinite(row.low) else row.high)
-                found.append((wide, edge, (math.log(2) if wide else abs(edge) or 1.0) / self.definition.band_sd))
-                continue
-            low, high = turn(row.low), turn(row.high)
-            target = (
-                turn(row.observed)
-                if row.low < row.observed < row.high and (row.observed > 0 or not wide)
-                else (low + high) / 2
-            )
-            found.append((wide, target, (high - low) / 2 / self.definition.band_sd))
-        return found
+                target = turn(row.low if math.isfinite(row.low) else row.high)
+                half = math.log(2) if wide else abs(target) or 1.0
+            else:
+                low, high = turn(row.low), turn(row.high)
+                inside = row.low < row.observed < row.high and (row.observed > 0 or not wide)
+                target, half = turn(row.observed) if inside else (low + high) / 2, (high - low) / 2
+            scales.append((wide, target, half / self.definition.band_sd))
+        return scales
 
     def columns(self, x: Array) -> dict[str, Array]:
         """Model values of candidates: shape (candidates, parameters) of logs -> one array per parameter or state.
@@ -251,30 +132,27 @@ class Objective:
         values = np.full((len(self.rows), len(x)), np.nan)
         if not possible.any():
             return Predictions(self.rows, values, {})
-        found = predict(
-            self.model, self.rows, {k: v[possible] for k, v in columns.items()}, workers=self.workers, rtol=1e-6
-        )
-        values[:, possible] = found.values
+        some = {k: v[possible] for k, v in columns.items()}
+        made = predict(self.model, self.rows, some, workers=self.workers, rtol=1e-6)
+        values[:, possible] = made.values
         places = np.flatnonzero(possible)
-        return Predictions(self.rows, values, {(i, int(places[k])): text for (i, k), text in found.failures.items()})
+        return Predictions(self.rows, values, {(i, int(places[k])): text for (i, k), text in made.failures.items()})
 
     def distances(self, values: Array) -> Array:
         """Signed distance of predicted values from their targets: (rows, candidates) -> (candidates, rows) [SD]."""
-        found = np.empty(values.T.shape)
+        away = np.empty(values.T.shape)
         for i, (wide, target, sd) in enumerate(self.scales):
             with np.errstate(invalid="ignore", divide="ignore"):
                 value = np.log(np.maximum(values[i], 1e-300)) if wide else values[i]
-            found[:, i] = (value - target) / sd
-        return np.clip(np.nan_to_num(found, nan=FAILED), -4 * FAILED, 4 * FAILED)
+            away[:, i] = (value - target) / sd
+        return np.clip(np.nan_to_num(away, nan=FAILED), -4 * FAILED, 4 * FAILED)
 
     def data_residuals(self, values: Array) -> Array:
         """Residuals of predicted values: (rows, candidates) -> (candidates, rows) [standard deviations]."""
-        failed = np.isnan(values.T)
-        above = np.array([math.isinf(row.high) for row in self.rows], dtype=bool)
-        below = np.array([math.isinf(row.low) for row in self.rows], dtype=bool)
-        found = self.distances(values)
-        found = np.where(above & ~failed, np.minimum(found, 0), found)
-        return np.where(below & ~failed, np.maximum(found, 0), found)
+        worked, away = ~np.isnan(values.T), self.distances(values)
+        above, below = (np.isinf([getattr(row, side) for row in self.rows]) for side in ("high", "low"))
+        away = np.where(above & worked, np.minimum(away, 0), away)
+        return np.where(below & worked, np.maximum(away, 0), away)
 
     def residuals(self, x: Array) -> Array:
         """Residuals of data, then of priors: (candidates, parameters) -> (candidates, rows + parameters)."""
@@ -295,8 +173,8 @@ class Objective:
         """Residuals as in `residuals`, and after them those of the constraints, one per must-pass row."""
         values = self.predictions(x).values
         places, low, high = self.walls
-        found = self.distances(values)[:, places]
-        walls = STIFF * (np.maximum(found - high, 0) + np.minimum(found - low, 0))
+        away = self.distances(values)[:, places]
+        walls = STIFF * (np.maximum(away - high, 0) + np.minimum(away - low, 0))
         return np.hstack([self._residuals(x, values), walls])
 
     def one(self, x: Array) -> Array:
@@ -346,7 +224,7 @@ class Fit:
 
 
 def least_squares(
-    objective: Objective, folder: Path, progress: Progress | None = None, starts: int | None = None, limit: int = 25
+    objective: Objective, folder: Path, progress: Progress = silent, starts: int | None = None, limit: int = 25
 ) -> Fit:
     """Fit from several starts; finished starts are kept in `folder` and not repeated.
 
@@ -377,21 +255,20 @@ def least_squares(
     uniform = qmc.Sobol(len(d.parameters), rng=np.random.default_rng(d.seed)).random_base2(6)
     spread = objective.centre + 0.5 * objective.sd * norm.ppf(np.clip(uniform, 1e-6, 1 - 1e-6))
     points = [np.clip(p, objective.low + 1e-9, objective.high - 1e-9) for p in [table, *spread[: count - 1]]]
-    tick = progress(f"fit {d.id}", count) if progress else None
-    found = []
+    tick = progress(f"fit {d.id}", count)
+
+    def start(point: Array) -> dict[str, Any]:
+        x, cost = minimise(objective, point, limit)
+        return {"cost": cost, "x": x.tolist()}
+
+    tried = []
     for number, point in enumerate(points):
-        entry = parts.read(f"start_{number}")
-        if entry is None:
-            x, cost = minimise(objective, point, limit)
-            entry = {"cost": cost, "x": x.tolist()}
-            parts.write(f"start_{number}", entry)
-        found.append(entry)
-        if tick:
-            tick(1)
-    best = min(found, key=lambda e: float(e["cost"]))
+        tried.append(parts.made(f"start_{number}", partial(start, point)))
+        tick(1)
+    best = min(tried, key=lambda e: float(e["cost"]))
     x = np.array(best["x"])
     free = len(objective.one(x)) - len(objective.walls[0])
-    return Fit(d, x, best["cost"], objective.one(x)[:free], objective.jacobian(x)[:free], found)
+    return Fit(d, x, best["cost"], objective.one(x)[:free], objective.jacobian(x)[:free], tried)
 
 
 def relaxed(objective: Objective, fit: Fit, limit: int = 25) -> Fit:
@@ -409,26 +286,10 @@ def minimise(
     fixed: int | None = None,
     ftol: float = 1e-4,
 ) -> tuple[Array, float]:
-    """Least squares from a point over some of the constrained residuals.
+    """Least squares from a point (logs) over some of the constrained residuals, in at most `limit` points tried.
 
-    Parameters
-    ----------
-    objective : Objective
-    point : ndarray, shape (parameters,)
-        Where to begin, logs.
-    limit : int
-        Largest number of points tried.
-    rows : ndarray, optional
-        Residuals that count; all by default.
-    fixed : int, optional
-        Parameter that stays where it is.
-    ftol : float
-        Relative gain of a step that is not worth another.
-
-    Returns
-    -------
-    tuple
-        The best point, and half its sum of squares.
+    Of the residuals `rows` count, all by default; the parameter `fixed` stays where it is; a step that gains less than
+    the share `ftol` is the last. Returns the best point, and half its sum of squares.
     """
     from scipy.optimize import least_squares
 
@@ -446,15 +307,7 @@ def minimise(
     def jacobian(z: Array) -> Array:
         return objective.jacobian(whole(z))[kept][:, free]
 
-    solved = least_squares(
-        residuals,
-        point[free],
-        jac=jacobian,
-        bounds=(objective.low[free], objective.high[free]),
-        x_scale=objective.sd[free],
-        ftol=ftol,
-        xtol=1e-4,
-        gtol=1e-6,
-        max_nfev=limit,
-    )
+    bounds = objective.low[free], objective.high[free]
+    ends: Any = {"ftol": ftol, "xtol": 1e-4, "gtol": 1e-6, "max_nfev": limit}
+    solved = least_squares(residuals, point[free], jac=jacobian, bounds=bounds, x_scale=objective.sd[free], **ends)
     return whole(np.asarray(solved.x)), float(solved.cost)

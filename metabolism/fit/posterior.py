@@ -13,6 +13,7 @@ import numpy as np
 from metabolism.errors import InvalidValue, SolverFailed, UnknownName
 from metabolism.files import Parts
 from metabolism.fit.objective import Fit, Objective, minimise
+from metabolism.progress import Tick, unseen
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -22,20 +23,14 @@ if TYPE_CHECKING:
 #: 95 % point of chi-square with one degree of freedom: how far a profile must rise to bound a parameter.
 THRESHOLD = 3.841
 
-
 #: Places of a profile, in prior standard deviations from the fit.
 PLACES = (-2.5, -1.75, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, 1.75, 2.5)
-
 
 #: Degrees of freedom and inflation of the proposals: heavier tails than the target, or weights run away.
 FREEDOM, INFLATION = 7, 1.2
 
-
 #: Rounds of proposals; each is placed by all draws before it.
 ROUNDS = 8
-
-
-Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +58,7 @@ class Profile:
         return "one-sided: lower bound" if below else "one-sided: upper bound" if above else "not identified"
 
 
-def profiles(
-    objective: Objective, fit: Fit, rounds: int = 4, tick: Tick | None = None, limit: int = 4
-) -> list[Profile]:
+def profiles(objective: Objective, fit: Fit, rounds: int = 4, tick: Tick = unseen, limit: int = 4) -> list[Profile]:
     """Profile every parameter of a fit.
 
     All points of all profiles, the fitted value among them, are re-fitted side by side by Gauss-Newton steps whose
@@ -116,8 +109,7 @@ def profiles(
             cost = float((moved[n][keep] ** 2).sum())
             if cost < best[n]:
                 x[n], r[n], best[n] = trial[n], moved[n], cost
-        if tick:
-            tick(1)
+        tick(1)
     lines = []
     for i, name in enumerate(objective.names):
         points = sorted((v, n) for n, (j, v) in enumerate(places) if j == i)
@@ -130,8 +122,7 @@ def profiles(
                 best[n] = min(best[n], 2 * minimise(objective, x[n], limit, keep, i)[1])
         costs = best[[n for _, n in points]]
         lines.append(Profile(name, np.exp([v for v, _ in points]), costs - costs.min()))
-    if tick:
-        tick(1)
+    tick(1)
     return lines
 
 
@@ -163,7 +154,7 @@ def sample(
     count: int,
     proposals: int = 2000,
     seed: int = 1,
-    tick: Tick | None = None,
+    tick: Tick = unseen,
     folder: Path | None = None,
 ) -> Sample:
     """Draw from the posterior by adaptive multiple importance sampling around the fit.
@@ -194,11 +185,8 @@ def sample(
     x, logs, weights = np.empty((0, len(centre))), np.empty(0), np.empty(0)
     used: list[Any] = []
     sizes = [len(part) for part in np.array_split(np.arange(proposals), ROUNDS)]
-    parts = (
-        None
-        if folder is None
-        else Parts(folder, [objective.request, centre.tolist(), covariance.tolist(), sizes, seed])
-    )
+    request = [objective.request, centre.tolist(), covariance.tolist(), sizes, seed]
+    parts = None if folder is None else Parts(folder, request)
     for number, size in enumerate(sizes):
         proposal = multivariate_t(centre, covariance * (FREEDOM - 2) / FREEDOM, df=FREEDOM, seed=rng)
         tried = np.atleast_2d(proposal.rvs(size))
@@ -207,7 +195,7 @@ def sample(
             kept = _log_posterior(objective, tried, tick).tolist()
             if parts:
                 parts.write(f"round_{number}", kept)
-        elif tick:
+        else:
             tick(size)
         x, logs = np.vstack([x, tried]), np.append(logs, kept)
         used.append(proposal)
@@ -222,9 +210,8 @@ def sample(
         centre = centre + trust * (moved - centre)
         covariance = (1 - trust) * covariance + trust * INFLATION * spread
     if _effective(weights) < 10:
-        raise SolverFailed(
-            f"the posterior cannot be sampled around the fit: {_effective(weights):.1f} effective draws."
-        )
+        few = f"{_effective(weights):.1f} effective draws"
+        raise SolverFailed(f"the posterior cannot be sampled around the fit: {few}.")
     # systematic resampling
     place = (rng.random() + np.arange(count)) / count
     chosen = np.searchsorted(np.cumsum(weights), place).clip(0, len(x) - 1)
@@ -232,16 +219,14 @@ def sample(
     return Sample(draws, _effective(weights), len(x), pareto_k(weights))
 
 
-def _log_posterior(objective: Objective, x: Array, tick: Tick | None) -> Array:
+def _log_posterior(objective: Objective, x: Array, tick: Tick) -> Array:
     """Log posterior density of candidates up to a constant; minus infinity outside the bounds."""
     logs = np.full(len(x), -np.inf)
     inside = ((x >= objective.low) & (x <= objective.high)).all(axis=1)
     for part in np.array_split(np.flatnonzero(inside), max(1, math.ceil(inside.sum() / 64))):
         logs[part] = -0.5 * (objective.residuals(x[part]) ** 2).sum(axis=1)
-        if tick:
-            tick(len(part))
-    if tick:
-        tick(int((~inside).sum()))
+        tick(len(part))
+    tick(int((~inside).sum()))
     return logs
 
 
@@ -300,7 +285,7 @@ def profile(
     own = list(names).index(parameter)
     free = [i for i in range(len(x)) if i != own]
     base = float((residuals(x) ** 2).sum())
-    found = [(x[own], base)]
+    course = [(x[own], base)]
     for bound in (a[own], b[own]):
         here = np.log(x)
         for value in np.linspace(np.log(x[own]), np.log(bound), points + 1)[1:]:
@@ -313,9 +298,8 @@ def profile(
                     return np.asarray(residuals(np.exp(full)))
 
                 limits = (np.log(a[free]) - 1e-12, np.log(b[free]) + 1e-12)
-                solved = least_squares(
-                    others, np.clip(here[free], *limits), bounds=limits, xtol=1e-12, ftol=1e-12, gtol=1e-12
-                )
+                ends: Any = dict.fromkeys(("xtol", "ftol", "gtol"), 1e-12)
+                solved = least_squares(others, np.clip(here[free], *limits), bounds=limits, **ends)
                 here[free], cost = solved.x, 2 * float(solved.cost)
             else:
                 cost = float((residuals(np.exp(here)) ** 2).sum())
@@ -324,8 +308,8 @@ def profile(
                     f"the profile of '{parameter}' falls {base - cost:.2g} below the fit at {np.exp(value):.4g}: "
                     "the fit was no minimum; fit again from there."
                 )
-            found.append((float(np.exp(value)), cost))
+            course.append((float(np.exp(value)), cost))
             if cost > base + 3 * THRESHOLD:
                 break
-    values, costs = (np.array(column) for column in zip(*sorted(found), strict=True))
+    values, costs = (np.array(column) for column in zip(*sorted(course), strict=True))
     return Profile(parameter, values, np.maximum(costs - costs.min(), 0.0))

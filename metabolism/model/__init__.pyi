@@ -9,6 +9,7 @@ from .build import (
     sbml_from_antimony,
     write_build,
 )
+from .catalogue import titles
 from .explain import describe
 from .model import Model, equations, load
 from .parameters import (
@@ -62,6 +63,7 @@ __all__ = [
     "sbml_from_antimony",
     "set_names",
     "stale_rows",
+    "titles",
     "untraceable",
     "write_build",
     "write_identity",

@@ -4,8 +4,6 @@ Identifiers of compartments, species, reactions and rules stand in ``models/anno
 annotated by kind, in one mapping, and carry the publications of ``models/parameters.csv``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape
@@ -57,25 +55,18 @@ def read_annotations() -> dict[str, dict[str, str]]:
 
 
 def annotate(sbml: str, table: ParameterTable, settings: Mapping[str, Any]) -> str:
-    """Write names, SBO terms, identifiers, sources, notes and history into a bare SBML document.
+    """Write names, SBO terms, identifiers, sources, notes and history into the SBML that Antimony writes.
 
-    Parameters
-    ----------
-    sbml : str
-        SBML Level 3 as Antimony writes it.
-    settings : mapping
-        Contents of ``models/model.toml``.
-
-    Raises
-    ------
-    ModelError
-        For a row of a table that is no symbol of the equations.
+    `settings` is ``models/model.toml``. A row of a table that is no symbol of the equations is a ModelError.
     """
     import libsbml
 
     document = libsbml.readSBMLFromString(sbml)
     model = document.getModel()
-    _describe_model(model, settings)
+    model.setName(settings["title"])
+    model.setNotes(_notes(settings))
+    model.setMetaId(f"meta_{settings['id']}")
+    write_identity(model, settings)
     publications = publication_ids()
     for p in table.values():
         element = model.getElementBySId(p.id)
@@ -120,13 +111,6 @@ def _identify(element: Any, pairs: list[tuple[str, str]]) -> None:
         term.setBiologicalQualifierType(qualifier)
         term.addResource(REGISTRY + uri)
         element.addCVTerm(term)
-
-
-def _describe_model(model: Any, settings: Mapping[str, Any]) -> None:
-    model.setName(settings["title"])
-    model.setNotes(_notes(settings))
-    model.setMetaId(f"meta_{settings['id']}")
-    write_identity(model, settings)
 
 
 def write_identity(model: Any, settings: Mapping[str, Any]) -> None:

@@ -3,15 +3,13 @@
 This is the only module that touches antimony and the `.ant` files.
 """
 
-from __future__ import annotations
-
 import hashlib
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from metabolism.data import models_dir
-from metabolism.errors import ModelError
+from metabolism.errors import ModelError, needs
 from metabolism.files import write_text
 from metabolism.model.annotations import annotate
 from metabolism.model.parameters import ParameterTable
@@ -85,7 +83,8 @@ def sbml_from_antimony(text: str) -> str:
     >>> 'id="decay"' in sbml_from_antimony("model decay; S = 10; k = 0.5; J: S -> ; k*S; end")
     True
     """
-    import antimony
+    with needs("referee", "Antimony text"):
+        import antimony
 
     antimony.clearPreviousLoads()
     status = antimony.loadAntimonyString(text)
@@ -99,7 +98,8 @@ def sbml_from_antimony(text: str) -> str:
 
 def antimony_from_sbml(sbml: str) -> str:
     """Translate SBML back to Antimony."""
-    import antimony
+    with needs("referee", "Antimony text"):
+        import antimony
 
     antimony.clearPreviousLoads()
     if antimony.loadSBMLString(sbml) < 0:

@@ -87,11 +87,9 @@ def _state(model: Model, name: str, formulas: dict[str, Formula]) -> str:
     lines = _row(model, name, indent="")
     lines[0] = f"{lines[0]}  ({kind})"
     if name in formulas:
-        lines += [f"  d{name}/dt = {formulas[name].text}", "", *_parameters(model, formulas[name])]
-        return "\n".join(lines)
+        return "\n".join([*lines, f"  d{name}/dt = {formulas[name].text}", "", *_parameters(model, formulas[name])])
     for key, formula in formulas.items():
-        coefficient = formula.stoichiometry.get(name, 0)
-        if coefficient:
+        if coefficient := formula.stoichiometry.get(name, 0):
             lines.append(f"  {'made by' if coefficient > 0 else 'used by'} {key}")
     note = read_annotations().get(name, {})
     if note.get("identifiers"):

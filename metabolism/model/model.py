@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from metabolism.errors import SetConflict, UnknownName
+from metabolism.model import catalogue
 from metabolism.model.build import built_sbml, model_settings
-from metabolism.model.parameters import ParameterTable, check_value, parameter_table, read_set
-from metabolism.sbml import Equations, read_equations
+from metabolism.model.parameters import Parameter, ParameterTable, check_value, parameter_table, read_set
+from metabolism.model.sources import citations
+from metabolism.sbml import Equations, KineticModel, read_equations
 from metabolism.types import Array
+from metabolism.units import label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(KineticModel):
     """An immutable model: one structure (SBML text) and one set of values.
 
     Attributes
@@ -54,26 +59,83 @@ class Model:
         """Nominal values with all changes applied [table units]."""
         return {**{k: p.value for k, p in self.table.symbols.items()}, **self.changed}
 
+    def __getitem__(self, name: str) -> Parameter:
+        """Return the row of a number, at its value in this model."""
+        row = self.table[name]
+        return replace(row, value=self.changed.get(name, row.value))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.table)
+
     @property
-    def resting(self) -> tuple[str, ...]:
-        """States that come to rest, in solver order; the others accumulate or are lost."""
-        return tuple(s for s in equations(self).states if s not in self.not_at_rest)
+    def parameters(self) -> pd.DataFrame:
+        """Every number of the table, at its value in this model: name, unit, bounds, source; by id."""
+        return catalogue.parameters(self.table, self.values)
+
+    @property
+    def species(self) -> pd.DataFrame:
+        """Every state at its initial value in this model, as in `parameters`."""
+        return self.parameters.loc[list(equations(self).states)]
+
+    @property
+    def outputs(self) -> pd.DataFrame:
+        """Everything that can be asked of a run, by id: states, rules and reactions."""
+        return catalogue.outputs(equations(self), self.table)
+
+    def search(self, text: str) -> pd.DataFrame:
+        """Return all that has every word of a text in its id, name, source or note.
+
+        Raises
+        ------
+        UsageError
+            If nothing has.
+
+        Examples
+        --------
+        >>> "hcy_plasma" in load().search("homocysteine").index
+        True
+        """
+        notes = {p.id: f"{p.locator} {p.note}" for p in self.table.values()}
+        return catalogue.search(text, (self.parameters, self.outputs), notes)
+
+    def diff(self, other: Model | None = None) -> pd.DataFrame:
+        """Return the numbers in which this model differs from another, by default from the nominal one.
+
+        Returns
+        -------
+        DataFrame
+            ``this``, ``other`` and ``unit``, by id.
+
+        Examples
+        --------
+        >>> load().with_values(GFR_rel=0.5).diff()["this"].to_dict()
+        {'GFR_rel': 0.5}
+        """
+        import pandas as pd
+
+        own, others = self.values, (other or replace(self, changed={})).values
+        names = [n for n in own if own[n] != others.get(n)]
+        rows = [(own[n], others.get(n), label(self.table[n].unit)) for n in names]
+        return pd.DataFrame(rows, index=pd.Index(names, name="id"), columns=["this", "other", "unit"])
+
+    def citations(self, *names: str) -> dict[str, str]:
+        """Return the works that some numbers rest on, or all of them, by BibTeX key.
+
+        Examples
+        --------
+        >>> list(load().citations("HCY_GUT_ka", "MS_liver_Km_hcy"))
+        ['Guttormsen1993', 'Reed2008']
+        """
+        return citations(key for name in names or self.table for key in self.table[name].keys)
 
     @property
     def scale(self) -> Array:
         """Physiological size of each state, in solver order [state unit]."""
         return np.array([self.table[s].scale for s in equations(self).states])
 
-    @property
-    def structure_hash(self) -> str:
-        """SHA-256 of the SBML text at nominal values: the same for every patient."""
-        return hashlib.sha256(self.sbml.encode()).hexdigest()
-
-    @property
-    def parameter_hash(self) -> str:
-        """SHA-256 of all values of this model."""
-        text = "\n".join(f"{k}={v!r}" for k, v in sorted(self.values.items()))
-        return hashlib.sha256(text.encode()).hexdigest()
+    def title(self, name: str) -> str:
+        """Name of a quantity for people; its id where it has none."""
+        return self.table[name].name if name in self.table else name
 
     def with_set(self, name: str) -> Model:
         """Return a new model with a named parameter set applied.
@@ -103,7 +165,7 @@ class Model:
             set_ids=MappingProxyType({**self.set_ids, **dict.fromkeys(overrides.values, f"set '{name}'")}),
         )
 
-    def with_values(self, values: Mapping[str, float | str] | None = None, **named: float | str) -> Model:
+    def with_values(self, values: Mapping[str, Any] | None = None, **named: Any) -> Self:
         """Return a new model with some values changed.
 
         Parameters
@@ -123,6 +185,12 @@ class Model:
                 raise UnknownName("parameter", key, known, "List them with `metabolism list parameters`.")
             checked[key] = check_value(self.table[key], value)
         return replace(self, changed=MappingProxyType({**self.changed, **checked}))
+
+    def _repr_html_(self) -> str:
+        system, changed = equations(self), self.diff()
+        head = f"{self.id}{''.join(f' + {name}' for name in self.sets)}: {len(system.states)} states, "
+        head += f"{len(system.computed)} rules and reactions, {len(system.parameters)} constants"
+        return f"<p>{head}</p>{changed.to_html(float_format='{:.4g}'.format) if len(changed) else ''}"
 
 
 def _restore(*parts: Any) -> Model:
@@ -153,7 +221,7 @@ def load(name: str = "als_methionine") -> Model:
     return Model(name, built_sbml(table), table, tuple(settings["not_at_rest"]))
 
 
-def equations(model: Model) -> Equations:
+def equations(model: KineticModel) -> Equations:
     """Return the equations of a model (read once per structure).
 
     >>> "hcy_plasma" in equations(load()).states

@@ -4,8 +4,6 @@
 first). `models/sets/*.csv` hold overrides such as ``als_patient``. Nothing else in the package reads them.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import math
@@ -97,6 +95,9 @@ class ParameterTable(Mapping[str, Parameter]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"<ParameterTable: {len(self)} rows; `Model.parameters` shows them>"
 
     # one table is one object, so that what is compiled from it can be kept
     __hash__ = object.__hash__

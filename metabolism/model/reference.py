@@ -5,15 +5,13 @@ expression are parameters, initial values, or reactions (their flux at the refer
 second form solves for the row's own parameter, in which the rate law must be linear.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from metabolism.data import models_dir
 from metabolism.errors import ModelError
-from metabolism.model.build import build_sbml
+from metabolism.model.build import built_sbml
 from metabolism.model.parameters import COLUMNS, ParameterTable, parameter_table, write_rows
 from metabolism.sbml import Equations, read_equations
 from metabolism.tables import read_table
@@ -22,21 +20,10 @@ _FLUX = re.compile(r"^flux\((\w+)\)\s*=\s*(.+)$")
 
 
 class Closure:
-    """The derivations of a parameter table, compiled once.
-
-    Parameters
-    ----------
-    table : ParameterTable
-        Supplies the formulas and the values that are not derived.
-
-    Raises
-    ------
-    ModelError
-        If a formula cannot be read, or is not linear in its parameter.
-    """
+    """The derivations of a parameter table, compiled once; ModelError for one that cannot be read or solved."""
 
     def __init__(self, table: ParameterTable) -> None:
-        equations = read_equations(build_sbml(table))
+        equations = read_equations(built_sbml(table))
         self.nominal = {p.id: p.value for p in table.values()}
         self.steps = [(p.id, _step(p.id, p.derivation, equations, table)) for p in table.values() if p.derivation]
 
@@ -48,22 +35,10 @@ class Closure:
     def values(
         self, changed: Mapping[str, float] | None = None, tolerance: float = 3e-15, passes: int = 60
     ) -> dict[str, float]:
-        """Evaluate every derivation until nothing changes.
+        """Evaluate every derivation until nothing changes: the value of each derived row [its unit].
 
-        Parameters
-        ----------
-        changed : mapping of str to float, optional
-            Values to use in place of the table's [table units], reference quantities included.
-
-        Returns
-        -------
-        dict of str to float
-            Value of each derived row [its unit]; a row in `changed` keeps the value given.
-
-        Raises
-        ------
-        ModelError
-            If the values do not settle.
+        `changed` values stand in place of the table's [table units], reference quantities included; a row among them
+        keeps the value given. ModelError if the values do not settle.
         """
         values = {**self.nominal, **(changed or {})}
         steps = [(key, step) for key, step in self.steps if key not in (changed or {})]
@@ -129,13 +104,11 @@ def stale_rows(table: ParameterTable, rtol: float = 1e-12) -> list[str]:
 
 def rewrite_table() -> int:
     """Write freshly derived values into ``models/parameters.csv``; return how many rows changed."""
-    fresh = Closure(parameter_table()).values()
+    fresh, stored = Closure(parameter_table()).values(), parameter_table()
+    moved = {k for k, v in fresh.items() if abs(v - stored[k].value) > 1e-13 * abs(v)}
     rows = read_table(models_dir() / "parameters.csv", COLUMNS)
-    changed = 0
     for row in rows:
-        value = fresh.get(row["parameterId"])
-        if value is not None and abs(value - float(row["nominalValue"])) > 1e-13 * abs(value):
-            row["nominalValue"] = repr(value)
-            changed += 1
+        if row["parameterId"] in moved:
+            row["nominalValue"] = repr(fresh[row["parameterId"]])
     write_rows(rows)
-    return changed
+    return len(moved)

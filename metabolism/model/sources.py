@@ -49,12 +49,12 @@ def reference_problems(entries: Mapping[str, Entry]) -> list[str]:
     """List entries that can neither be traced nor say so (``traceable = {no}``), or that say it although they can."""
     problems = []
     for key, entry in entries.items():
-        found = [i for i in IDENTIFIERS if entry.fields.get(i, "").strip()]
+        given = [i for i in IDENTIFIERS if entry.fields.get(i, "").strip()]
         marked = entry.fields.get("traceable") == "no"
-        if not found and not marked:
+        if not given and not marked:
             problems.append(f"reference '{key}' has no doi, pmid or url; add one, or mark it traceable = {{no}}")
-        if found and marked:
-            problems.append(f"reference '{key}' is marked traceable = {{no}} and has a {found[0]}; remove one")
+        if given and marked:
+            problems.append(f"reference '{key}' is marked traceable = {{no}} and has a {given[0]}; remove one")
     return problems
 
 
@@ -81,8 +81,8 @@ def citation(key: str) -> str:
     fields = entry.fields
     parts = [authors or key, fields.get("year", ""), fields.get("title", "") or fields.get("note", "")]
     parts.append(" ".join(x for x in (fields.get("journal", ""), fields.get("volume", "")) if x))
-    found = next((i for i in IDENTIFIERS if i in fields), "")
-    parts.append(f"{'' if found == 'url' else found + ':'}{fields[found]}" if found else "Not traceable")
+    kind = next((i for i in IDENTIFIERS if i in fields), "")
+    parts.append(f"{'' if kind == 'url' else kind + ':'}{fields[kind]}" if kind else "Not traceable")
     return ". ".join(p.strip("{} .") for p in parts if p) + "."
 
 

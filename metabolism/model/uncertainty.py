@@ -58,9 +58,8 @@ def draws(model: Model, count: int) -> pd.DataFrame:
     if sample is None:
         raise OutputError(f"there is no posterior sample models/fits/*/{FILE}; make one with `metabolism fit`.")
     if not 2 <= count <= len(sample):
-        raise InvalidValue(
-            f"{count} draws cannot be taken: the sample holds {len(sample)}; ask for 2 to {len(sample)}."
-        )
+        most = len(sample)
+        raise InvalidValue(f"{count} draws cannot be taken: the sample holds {most}; ask for 2 to {most}.")
     chosen = sample.iloc[np.linspace(0, len(sample) - 1, count).round().astype(int)]
     closed = closure(model.table)
     kept = model.table.symbols.keys() - set(model.resting)

@@ -1,19 +1,10 @@
+from .annotated import coverage_problems, description_problems, row_problems, source_annotation_problems
 from .claims import Claim, case_claims, tally
-from .evidence import evidence_text
-from .fluxmap import draw, geometry, layout, mean_fluxes, resting_map
-from .inspection import (
-    build_path,
-    checks,
-    coverage_problems,
-    description_problems,
-    fragment_problems,
-    grade_problems,
-    resting_problems,
-    row_problems,
-    source_annotation_problems,
-    source_problems,
-)
+from .evidence import evidence_text, model_card
+from .fluxmap import draw, geometry, mean_fluxes, resting_map
+from .inspection import build_path, checks, fragment_problems, grade_problems, resting_problems, source_problems
 from .pages import number, read_manifest, verdict, write_index
+from .positions import layout
 from .registry import (
     Context,
     Experiment,
@@ -47,6 +38,7 @@ __all__ = [
     "known_gaps",
     "layout",
     "mean_fluxes",
+    "model_card",
     "new_experiment",
     "number",
     "read_manifest",

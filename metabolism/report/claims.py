@@ -69,20 +69,12 @@ class Claim:
         if row not in rows:
             raise UnknownName("published number", row, rows)
         number = rows[row]
-        low, high = (number["low"], number["high"]) if interval is None else interval
-        return cls(
-            row.partition(".")[2],
-            str(number["quantity"]),
-            float(predicted),
-            float(number["value"]),
-            float(low),
-            float(high),
-            str(number["unit"]),
-            str(number["source"]),
-            "; ".join(part for part in (str(number["note"]), note) if part),
-            interval is not None,
-            str(number["kind"]),
-        )
+        band = (number["low"], number["high"]) if interval is None else interval
+        guess, value, low, high = map(float, (predicted, number["value"], *band))
+        quantity, unit, source, own, kind = (str(number[k]) for k in ("quantity", "unit", "source", "note", "kind"))
+        said = "; ".join(filter(None, (own, note)))
+        name = row.partition(".")[2]
+        return cls(name, quantity, guess, value, low, high, unit, source, said, interval is not None, kind)
 
     @property
     def holds(self) -> bool:
@@ -110,21 +102,8 @@ def case_claims(model: Model, statements: Mapping[str, str]) -> list[Claim]:
             raise UnknownName("row of the case files", name, rows)
     chosen = [rows[name] for name in statements]
     values = predict(model, chosen).values[:, 0]
-    return [
-        Claim(
-            r.id,
-            statements[r.id],
-            float(v),
-            r.observed,
-            r.low,
-            r.high,
-            r.unit,
-            r.sources[0],
-            r.note,
-            role="check" if r.role == "check" else "calibration",
-        )
-        for r, v in zip(chosen, values, strict=True)
-    ]
+    said = [(float(v), r.observed, r.low, r.high, r.unit, r.sources[0]) for r, v in zip(chosen, values, strict=True)]
+    return [Claim(r.id, statements[r.id], *s, r.note, role=r.role) for r, s in zip(chosen, said, strict=True)]
 
 
 def tally(claims: Sequence[Claim]) -> str:
@@ -135,8 +114,7 @@ def tally(claims: Sequence[Claim]) -> str:
     >>> tally([Claim("a", "", 1, 1, 0, 2, "", ""), Claim("b", "", 1, 1, 0, 2, "", "", role="input")])
     'Of 1 check 1 holds; of 1 figure that the model was made with (fitted or put in) 1 holds.'
     """
-    checks = [c.holds for c in claims if c.role == "check"]
-    made = [c.holds for c in claims if c.role != "check"]
+    checks, made = ([c.holds for c in claims if (c.role == "check") == own] for own in (True, False))
 
     def part(flags: list[bool], what: str) -> str:
         some = "" if len(flags) == 1 else "s"

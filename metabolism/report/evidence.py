@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from metabolism.data import experiments_dir
 from metabolism.errors import OutputError, ProvenanceError
@@ -25,7 +26,6 @@ from metabolism.fit import read_definition, shipped_fits
 from metabolism.model import equations, load, model_settings
 
 EMPTY = "not shown"
-
 
 _SCORES = ("insufficient", "partial", "adequate", "extensive", "comprehensive")
 
@@ -49,13 +49,7 @@ class Section:
 
 
 def repository() -> Path:
-    """Return the root of the checkout.
-
-    Raises
-    ------
-    OutputError
-        If this is an installed package without its tests and documents.
-    """
+    """Return the root of the checkout; an installed package has neither tests nor documents to link."""
     root = experiments_dir().parent
     if not (root / "tests").is_dir() or not (root / "docs").is_dir():
         raise OutputError("the evidence file links tests and documents; run it in a checkout of the repository.")
@@ -63,13 +57,7 @@ def repository() -> Path:
 
 
 def evidence_sections() -> list[Section]:
-    """Return every framework with its lines, facts filled in and links checked.
-
-    Raises
-    ------
-    ProvenanceError
-        If a line claims something without a link, or a link does not resolve.
-    """
+    """Return every framework with its lines, facts filled in and links checked."""
     raw = tomllib.loads((files("metabolism.report") / "templates" / "evidence.toml").read_text(encoding="utf-8"))
     known = _facts(repository())
     sections, problems = [], []
@@ -80,11 +68,7 @@ def evidence_sections() -> list[Section]:
             if text and not links:
                 problems.append(f"'{line['item']}' claims something without a link")
             problems += [f"'{line['item']}': {p}" for link in links if (p := link_problem(link))]
-            if "score" in line:
-                score = int(line["score"])
-                item = f"{line['item']} ({score}, {_SCORES[score]})"
-            else:
-                item = line["item"]
+            item = line["item"] + (f" ({line['score']}, {_SCORES[line['score']]})" if "score" in line else "")
             lines.append(Line(item, text or EMPTY, links if text else ()))
         sections.append(Section(section["title"], section["source"], tuple(lines)))
     if problems:
@@ -111,10 +95,7 @@ def _functions(path: Path) -> frozenset[str]:
 
 def _fill(text: str, known: dict[str, str]) -> str:
     """Put facts in place of their names; a line that needs a fact which is not there is not shown."""
-    names = set(re.findall(r"\{(\w+)\}", text))
-    if names - known.keys():
-        return ""
-    return re.sub(r"\{(\w+)\}", lambda m: known[m.group(1)], text)
+    return text.format_map(known) if set(re.findall(r"\{(\w+)\}", text)) <= known.keys() else ""
 
 
 def _facts(root: Path) -> dict[str, str]:
@@ -137,9 +118,9 @@ def _facts(root: Path) -> dict[str, str]:
     board = root / "docs" / "evidence" / "qualification.md"
     if board.is_file():
         text = board.read_text(encoding="utf-8")
-        for key, label in (("calibration", "calibration"), ("check", "check"), ("must", "must pass")):
-            if match := re.search(rf"^- ({label}: .+)$", text, flags=re.M):
-                facts[f"board_{key}"] = match.group(1)
+        lines = re.findall(r"^- ((calibration|check|must) ?(?:pass)?: .+)$", text, flags=re.M)
+        facts |= {f"board_{key}": line for line, key in lines}
+        facts["left_out"] = "\n".join(re.findall(r"^- left-out studies.+$", text, flags=re.M))
     if fits := shipped_fits():
         facts["fitted"] = str(sum(len(read_definition(name).parameters) for name in fits))
     fingerprint = root / "docs" / "fingerprints" / f"{model.id}.json"
@@ -147,6 +128,22 @@ def _facts(root: Path) -> dict[str, str]:
         theorems = json.loads(fingerprint.read_text(encoding="utf-8"))["theorems"]
         facts["theorem"] = f"{max(v for v in theorems.values() if not isinstance(v, bool)):.0e}"
     return facts
+
+
+def model_card() -> str:
+    """Return the model card as Markdown: purpose, data, scores seen and unseen, limits; numbers from the repository.
+
+    Raises
+    ------
+    ProvenanceError
+        If a fact of the page is not there, the board for one.
+    """
+    page = (files("metabolism.report") / "templates" / "card.md").read_text(encoding="utf-8")
+    settings = {key: str(value) for key, value in model_settings().items() if isinstance(value, str)}
+    text = _fill(page, _facts(repository()) | settings)
+    if not text:
+        raise ProvenanceError("the model card needs the board: first `metabolism qualify --markdown docs/evidence`.")
+    return text
 
 
 def evidence_text(format: str = "markdown", folder: Path | None = None) -> str:
@@ -167,29 +164,20 @@ def evidence_text(format: str = "markdown", folder: Path | None = None) -> str:
         "Written by `metabolism evidence`. Each line names the tests (file::test) or files (with the start of their "
         f"SHA-256) that support it. {empty} of {total} lines are not shown.",
     ]
+
+    def support_of(line: Line) -> list[tuple[str, str]]:
+        return [(_label(link, root), (base / link.split("::")[0]).as_posix()) for link in line.links]
+
     if format == "html":
-
-        def support_of(line: Line) -> list[tuple[str, str]]:
-            return [(_label(link, root), (base / link.split("::")[0]).as_posix()) for link in line.links]
-
         head = [line.replace("`", "") for line in head]
-        return render(
-            "metabolism.report", "evidence.html", head=head, sections=sections, support_of=support_of, empty=EMPTY
-        )
+        fill: dict[str, Any] = {"head": head, "sections": sections, "support_of": support_of, "empty": EMPTY}
+        return render("metabolism.report", "evidence.html", **fill)
     parts = ["# Evidence", "", *(f"{line}\n" for line in head)]
     for section in sections:
-        parts += [
-            f"## {section.title}",
-            "",
-            section.source,
-            "",
-            "| heading | what is shown | support |",
-            "|---|---|---|",
-        ]
+        parts += [f"## {section.title}", "", section.source, ""]
+        parts += ["| heading | what is shown | support |", "|---|---|---|"]
         for line in section.lines:
-            support = "<br>".join(
-                f"[{_label(link, root)}]({(base / link.split('::')[0]).as_posix()})" for link in line.links
-            )
+            support = "<br>".join(f"[{label}]({address})" for label, address in support_of(line))
             parts.append(f"| {line.item} | {line.text.replace('|', '/')} | {support or '–'} |")
         parts.append("")
     return "\n".join(parts)

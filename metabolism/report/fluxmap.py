@@ -7,17 +7,12 @@ report, the explorer and the site can all embed it.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from html import escape
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from metabolism.data import models_dir
-from metabolism.errors import ModelError
 from metabolism.plotting import COLOURS
+from metabolism.report.positions import Layout, Node, Point, Route, course, drawn, heading, kept, layout
 from metabolism.units import label as unit_label
 
 if TYPE_CHECKING:
@@ -34,9 +29,7 @@ STEPS = (
     (math.inf, COLOURS["orange"], "more than twice, or new"),
 )
 
-
 WIDEST, NARROWEST, PER_DECADE = 10.0, 1.2, 2.6
-
 
 #: A flux below this share of the largest in its network counts as none.
 NOTHING = 1e-9
@@ -115,8 +108,8 @@ def draw(
         tx, ty = region.get("label_at", (x + 10, y + h - 8))
         parts.append(f'<text x="{tx}" y="{ty}" class="r">{escape(region["label"])}</text>')
     for path in plan.influences:
-        points = _course(plan, path)
-        parts.append(f'<path d="{_d(points)}" class="i"/>{_tip(points, 3, "#9a9a9a")}')
+        points = course(plan, path)
+        parts.append(f'<path d="{drawn(points)}" class="i"/>{_tip(points, 3, "#9a9a9a")}')
     for route in plan.routes.values():
         if route.reaction in values:
             parts.append(_arrow(plan, route, values, reference, scale[route.network]))
@@ -141,11 +134,11 @@ def resting_map(model: Model, reference: Model, title: str, against: str) -> str
 
 def _scales(plan: Layout, values: Mapping[str, float], reference: Mapping[str, float] | None) -> dict[str, float]:
     """Largest flux of each network, in the values and the reference [µmol/h]."""
-    found = dict.fromkeys(plan.networks, 0.0)
+    largest = dict.fromkeys(plan.networks, 0.0)
     for source in (values, reference or {}):
         for key, route in plan.routes.items():
-            found[route.network] = max(found[route.network], abs(source.get(key, 0.0)))
-    return found
+            largest[route.network] = max(largest[route.network], abs(source.get(key, 0.0)))
+    return largest
 
 
 def _width(value: float, largest: float) -> float:
@@ -155,75 +148,9 @@ def _width(value: float, largest: float) -> float:
     return max(NARROWEST, WIDEST + PER_DECADE * math.log10(abs(value) / largest))
 
 
-def _place(plan: Layout, step: str | Point) -> Point:
-    return plan.nodes[step].at if isinstance(step, str) else step
-
-
-def _course(plan: Layout, path: Sequence[str | Point]) -> list[Point]:
-    """Points along a path, from the rim of its first node to the rim of its last."""
-    corners = [_place(plan, s) for s in path]
-    if len(corners) == 3:
-        # one point on the way: a curve through it
-        (x0, y0), (xm, ym), (x2, y2) = corners
-        xc, yc = 2 * xm - (x0 + x2) / 2, 2 * ym - (y0 + y2) / 2
-        steps = [i / 20 for i in range(21)]
-        points = [
-            (
-                (1 - t) ** 2 * x0 + 2 * t * (1 - t) * xc + t * t * x2,
-                (1 - t) ** 2 * y0 + 2 * t * (1 - t) * yc + t * t * y2,
-            )
-            for t in steps
-        ]
-    else:
-        points = _straight(corners)
-    for end, outwards in ((path[0], False), (path[-1], True)):
-        if isinstance(end, str):
-            node = plan.nodes[end]
-            ordered = points[::-1] if outwards else points
-            ordered = _leave(node, ordered)
-            points = ordered[::-1] if outwards else ordered
-    return points
-
-
-def _straight(corners: Sequence[Point]) -> list[Point]:
-    points: list[Point] = []
-    for (x0, y0), (x1, y1) in pairwise(corners):
-        count = max(2, int(math.dist((x0, y0), (x1, y1)) / 6))
-        points += [(x0 + (x1 - x0) * i / count, y0 + (y1 - y0) * i / count) for i in range(count)]
-    return [*points, corners[-1]]
-
-
-def _leave(node: Node, points: list[Point]) -> list[Point]:
-    (x, y), (w, h) = node.at, node.half
-    outside = [i for i, (px, py) in enumerate(points) if ((px - x) / (w + 3)) ** 4 + ((py - y) / (h + 3)) ** 4 > 1]
-    return points[outside[0] :] if outside and len(points) - outside[0] > 1 else points
-
-
-def _kept(points: Sequence[Point]) -> list[Point]:
-    """Points of a course without those inside a straight line."""
-    kept = [points[0]]
-    for before, here, after in zip(points, points[1:], points[2:], strict=False):
-        bend = (here[0] - before[0]) * (after[1] - here[1]) - (here[1] - before[1]) * (after[0] - here[0])
-        if abs(bend) > 1e-6:
-            kept.append(here)
-    return [*kept, points[-1]]
-
-
-def _d(points: Sequence[Point]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in _kept(points))
-
-
-def _heading(points: Sequence[Point], size: float) -> Point:
-    """Direction of a course over its last `size` pixels."""
-    end = points[-1]
-    back = next((p for p in reversed(points) if math.dist(p, end) >= size), points[0])
-    length = math.dist(back, end) or 1.0
-    return (end[0] - back[0]) / length, (end[1] - back[1]) / length
-
-
 def _tip(points: Sequence[Point], width: float, colour: str) -> str:
     size = 6 + 1.1 * width
-    (xe, ye), (ux, uy) = points[-1], _heading(points, size)
+    (xe, ye), (ux, uy) = points[-1], heading(points, size)
     bx, by, half = xe - size * ux, ye - size * uy, 3 + 0.62 * width
     corners = [(xe, ye), (bx - half * uy, by + half * ux), (bx + half * uy, by - half * ux)]
     return f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in corners)}" fill="{colour}"/>'
@@ -239,17 +166,17 @@ def _arrow(
     text = f"{route.reaction}: {value:.3g} µmol/h" + (f", {words}" if words else "")
     parts = [f'<g data-reaction="{route.reaction}"><title>{escape(text)}</title>']
     for i, path in enumerate(route.paths):
-        points = _course(plan, path)
+        points = course(plan, path)
         if value < 0:
             points.reverse()
         thin = width if i == 0 else max(NARROWEST, 0.6 * width)
         size = 6 + 1.1 * thin
         # the line stops inside its own arrowhead, so that a wide one does not blunt the tip, and not before it
-        (xe, ye), (ux, uy) = points[-1], _heading(points, size)
+        (xe, ye), (ux, uy) = points[-1], heading(points, size)
         short = [p for p in points if math.dist(p, points[-1]) > size] or points[:1]
         line = [*short, (xe - 0.6 * size * ux, ye - 0.6 * size * uy)]
         dash = ' stroke-dasharray="2 4"' if still else ""
-        parts.append(f'<path d="{_d(line)}" fill="none" stroke="{colour}" stroke-width="{thin:.1f}"{dash}/>')
+        parts.append(f'<path d="{drawn(line)}" fill="none" stroke="{colour}" stroke-width="{thin:.1f}"{dash}/>')
         parts.append(_tip(points, thin, colour))
     if route.label and route.at:
         parts.append(f'<text x="{route.at[0]}" y="{route.at[1]}" class="e">{escape(route.label)}</text>')
@@ -317,20 +244,16 @@ def _head(plan: Layout, title: str, against: str, compared: bool) -> str:
 
 def _legend(plan: Layout, scale: Mapping[str, float], against: str, compared: bool) -> str:
     y = plan.size[1] + 18
-    parts = [
-        f'<text x="20" y="{y}" class="r">Arrow width: flux, each network on its own logarithmic scale; '
-        "widest arrow [µmol/h]:</text>"
-    ]
+    said = "Arrow width: flux, each network on its own logarithmic scale; widest arrow [µmol/h]:"
     text = "; ".join(f"{name} {_short(scale[key])}" for key, name in plan.networks.items())
-    parts.append(f'<text x="20" y="{y + 22}" class="r">{escape(text)}</text>')
+    parts = [f'<text x="20" y="{at}" class="r">{escape(t)}</text>' for at, t in ((y, said), (y + 22, text))]
     for i, share in enumerate((1, 0.1, 0.01, 0.001)):
         x, w = 20 + 150 * i, _width(share, 1.0)
         parts.append(f'<path d="M{x} {y + 46}H{x + 40}" stroke="{COLOURS["grey"]}" stroke-width="{w:.1f}"/>')
         words = "widest" if share == 1 else f"1/{round(1 / share)} of it"
         parts.append(f'<text x="{x + 48}" y="{y + 51}" class="r">{words}</text>')
-    parts.append(
-        f'<path d="M620 {y + 46}H660" class="i"/><text x="668" y="{y + 51}" class="r">influence, no flux</text>'
-    )
+    parts.append(f'<path d="M620 {y + 46}H660" class="i"/>')
+    parts.append(f'<text x="668" y="{y + 51}" class="r">influence, no flux</text>')
     if compared:
         parts.append(f'<text x="20" y="{y + 82}" class="r">Colour, against {escape(against)}:</text>')
         for i, (_, colour, words) in enumerate(STEPS):
@@ -340,154 +263,24 @@ def _legend(plan: Layout, scale: Mapping[str, float], against: str, compared: bo
     return "".join(parts)
 
 
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Node:
-    """A place on the map: a species, or (status) a quantity that no reaction changes."""
-
-    id: str
-    at: Point
-    label: str
-    status: bool = False
-    key: bool = False
-
-    @property
-    def half(self) -> Point:
-        """Half width and half height of its pill [px]."""
-        return max(38.0, 4.4 * len(self.label) + 9), 19.0
-
-
-@dataclass(frozen=True)
-class Route:
-    """The drawn course of one reaction: one polyline of node ids and points per pair it converts."""
-
-    reaction: str
-    network: str
-    paths: tuple[tuple[str | Point, ...], ...]
-    label: str = ""
-    at: Point | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """Everything of ``models/flux_map.toml``.
-
-    Attributes
-    ----------
-    size : tuple of float
-        Width and height of the canvas [px].
-    regions : list of dict
-        Boxes with label.
-    networks : dict of str to str
-        Label of each group of reactions that shares one width scale.
-    """
-
-    size: Point
-    regions: list[dict[str, Any]]
-    nodes: dict[str, Node]
-    routes: dict[str, Route]
-    networks: dict[str, str]
-    influences: list[tuple[str | Point, ...]]
-
-
-def _path(text: str, nodes: Mapping[str, Node]) -> tuple[str | Point, ...]:
-    steps: list[str | Point] = []
-    for word in (w.strip() for w in text.split(">")):
-        if word in nodes:
-            steps.append(word)
-            continue
-        x, comma, y = word.partition(",")
-        if not comma:
-            raise ModelError(f"flux_map.toml: '{word}' in '{text}' is neither a node nor a point x,y.")
-        steps.append((float(x), float(y)))
-    return tuple(steps)
-
-
-@cache
-def layout() -> Layout:
-    """Read ``models/flux_map.toml``.
-
-    Raises
-    ------
-    ModelError
-        If the file is no TOML, or a path names something that is neither a node nor a point.
-    """
-    with (models_dir() / "flux_map.toml").open("rb") as handle:
-        try:
-            raw = tomllib.load(handle)
-        except tomllib.TOMLDecodeError as error:
-            raise ModelError(f"flux_map.toml cannot be read: {error}.") from None
-    nodes = {
-        k: Node(k, (n["at"][0], n["at"][1]), n["label"], n.get("status", False), n.get("key", False))
-        for k, n in raw["nodes"].items()
-    }
-    routes = {}
-    for network, group in raw["networks"].items():
-        for key, entry in group["routes"].items():
-            at = entry.get("at")
-            paths = tuple(_path(p, nodes) for p in entry["path"])
-            routes[key] = Route(key, network, paths, entry.get("label", ""), tuple(at) if at else None)
-    return Layout(
-        (raw["canvas"]["width"], raw["canvas"]["height"]),
-        list(raw["regions"].values()),
-        nodes,
-        routes,
-        {k: g["label"] for k, g in raw["networks"].items()},
-        [_path(p, nodes) for p in raw["influences"].values()],
-    )
-
-
 def geometry() -> dict[str, Any]:
     """Return everything another drawer of the map needs as plain numbers and words: courses, boxes, scales, colours."""
     plan = layout()
 
-    def course(path: Sequence[str | Point]) -> list[float]:
-        return [round(v, 1) for point in _kept(_course(plan, path)) for v in point]
+    def rounded(path: Sequence[str | Point]) -> list[float]:
+        return [round(v, 1) for point in kept(course(plan, path)) for v in point]
 
+    node_parts, route_parts = ("id", "at", "half", "label", "status", "key"), ("network", "label", "at")
     return {
         "size": plan.size,
         "regions": plan.regions,
         "networks": plan.networks,
-        "nodes": [
-            {"id": n.id, "at": n.at, "half": n.half, "label": n.label, "status": n.status, "key": n.key}
-            for n in plan.nodes.values()
-        ],
+        "nodes": [{k: getattr(n, k) for k in node_parts} for n in plan.nodes.values()],
         "routes": [
-            {
-                "id": r.reaction,
-                "network": r.network,
-                "label": r.label,
-                "at": r.at,
-                "paths": [course(p) for p in r.paths],
-            }
+            {"id": r.reaction, **{k: getattr(r, k) for k in route_parts}, "paths": [*map(rounded, r.paths)]}
             for r in plan.routes.values()
         ],
-        "influences": [course(path) for path in plan.influences],
+        "influences": [rounded(path) for path in plan.influences],
         "steps": [[limit if math.isfinite(limit) else None, colour, words] for limit, colour, words in STEPS],
         "widths": {"widest": WIDEST, "narrowest": NARROWEST, "decade": PER_DECADE, "nothing": NOTHING},
     }
-
-
-def layout_problems(model: Model) -> list[str]:
-    """List what the layout lacks for a model: reactions and states without a place, ends that contradict a reaction."""
-    from metabolism.model import equations
-
-    system, plan = equations(model), layout()
-    remedy = "add it to models/flux_map.toml"
-    problems = [f"reaction {r} has no place: {remedy}" for r in system.reactions if r not in plan.routes]
-    problems += [f"{s} has no place: {remedy}" for s in system.states if s not in plan.nodes]
-    problems += [f"route {r}: the model has no such reaction" for r in plan.routes if r not in system.reactions]
-    known = {*system.states, *system.rules}
-    problems += [f"node {n}: the model has no such species or quantity" for n in plan.nodes if n not in known]
-    for key in plan.routes.keys() & system.reactions.keys():
-        change = system.reactions[key].stoichiometry
-        for path in plan.routes[key].paths:
-            ends = ((path[0], -1, "starts at"), (path[-1], 1, "ends at"))
-            problems += [
-                f"route {key} {words} {end}, which the reaction does not {'use' if sign < 0 else 'make'}"
-                for end, sign, words in ends
-                if isinstance(end, str) and sign * change.get(end, 0) <= 0
-            ]
-    return problems

@@ -7,12 +7,15 @@ import json
 import logging
 import math
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metabolism.data import experiments_dir
 from metabolism.errors import MetabolismError, OutputError
 from metabolism.files import render, write_text
 
@@ -24,14 +27,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("metabolism")
 
-
-#: Rows of a table that are printed; the file has all of them.
-SHOWN_ROWS = 20
-
+#: A table of more rows or columns is raw: a report links its file and does not print it.
+SHOWN_ROWS, SHOWN_COLUMNS = 20, 8
 
 #: What can be said of a claim. Numbers that were fitted or put in agree by construction and are counted apart.
 WORDS = ("holds", "by construction", "finding", "known gap", "fails")
-
 
 #: A number counts as changed when it moved by more than this share.
 CHANGED = 1e-6
@@ -47,16 +47,9 @@ class Cell:
 
 
 def write_report(folder: Path, gaps: Mapping[str, str], previous: Path | None = None) -> Path:
-    """Write ``report.html`` into the folder of a finished run.
+    """Write ``report.html`` into the folder of a finished run: manifest, tables and figures in one file.
 
-    Parameters
-    ----------
-    folder : Path
-        Holds ``manifest.json``, ``tables/*.csv`` and ``figures/*``, which are embedded.
-    gaps : mapping of str to str
-        Claims known to fail, with the reason printed beside them.
-    previous : Path, optional
-        The run to mark differences from.
+    `gaps` are claims known to fail, with the reason printed beside them; differences are marked from `previous`.
     """
     run = read_run(folder, gaps, previous)
     return write_text(folder / "report.html", _render("report.html", run=run))
@@ -83,21 +76,16 @@ def write_index(out: Path, questions: Mapping[str, str], gaps: Mapping[str, str]
     for name in sorted({*questions, *_experiments(out)}):
         finished = finished_runs(out / name)
         if finished:
-            runs.append(read_run(finished[-1], gaps, previous_run(finished[-1])))
+            run = read_run(finished[-1], gaps, previous_run(finished[-1]))
+            runs.append(run | {"base": f"{name}/{finished[-1].name}/"})
         else:
             waiting[name] = questions[name]
     if not runs:
         raise OutputError(f"there is no finished run in '{out}'; run one with `metabolism run jetals`, or give --out.")
-    html = _render(
-        "index.html",
-        runs=runs,
-        waiting=waiting,
-        maps=maps,
-        version=runs[-1]["manifest"]["versions"]["als-methionine"],
-        words=WORDS,
-        counts={w: sum(c["verdict"] == w for r in runs for c in r["claims"]) for w in WORDS},
-    )
-    return write_text(out / "index.html", html)
+    version = runs[-1]["manifest"]["versions"]["als-methionine"]
+    counts = {w: sum(c["verdict"] == w for r in runs for c in r["claims"]) for w in WORDS}
+    fill = {"runs": runs, "waiting": waiting, "maps": maps, "version": version, "words": WORDS, "counts": counts}
+    return write_text(out / "index.html", _render("index.html", **fill))
 
 
 def finished_runs(folder: Path) -> list[Path]:
@@ -154,24 +142,24 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
     before = read_manifest(previous) if previous else None
     tables = []
     for path in sorted((folder / "tables").glob("*.csv")):
-        table = pd.read_csv(path)
         old = None
-        try:
-            if previous:
-                old = pd.read_csv(previous / "tables" / path.name)
-        except (OSError, ValueError):
-            # not there, or damaged: nothing to compare with
-            pass
-        tables.append(_table(path.stem, table, old))
+        # not there, or damaged: nothing to compare with
+        with suppress(OSError, ValueError):
+            old = pd.read_csv(previous / "tables" / path.name) if previous else None
+        tables.append(_table(path.stem, pd.read_csv(path), old))
+    with (experiments_dir() / "captions.toml").open("rb") as handle:
+        captions = tomllib.load(handle).get(manifest["experiment"], {})
     # in the order the experiment gave them, not of the alphabet
     order = {name: i for i, name in enumerate(manifest.get("tables", []))}
     tables.sort(key=lambda t: order.get(t["name"], len(order)))
     return {
         "id": manifest["experiment"],
+        "base": "",
         "manifest": manifest,
         "claims": [_claim(manifest["experiment"], key, c, gaps, before) for key, c in manifest["claims"].items()],
-        "figures": [_figure(p) for p in sorted((folder / "figures").glob("*.svg"))],
-        "tables": tables,
+        "figures": [_figure(p, captions.get(p.stem)) for p in sorted((folder / "figures").glob("*.svg"))],
+        "tables": [t for t in tables if not t["raw"]],
+        "raw": [t for t in tables if t["raw"]],
         "changes": _changes(manifest, before) if before else [],
         "previous": before["created"] if before else "",
     }
@@ -221,15 +209,10 @@ def _table(name: str, table: pd.DataFrame, old: pd.DataFrame | None) -> dict[str
             cells.append(Cell(text, not isinstance(value, str), before))
         rows.append(cells)
     changed = sum(bool(c.before) for r in rows for c in r)
-    note = "" if old is None else (f"{changed} values changed" if comparable else "its shape changed")
-    return {
-        "name": name,
-        "title": _title(name),
-        "columns": list(table.columns),
-        "rows": rows,
-        "length": len(table),
-        "note": "" if note.startswith("0 ") else note,
-    }
+    note = f"{changed} values changed" if changed else "its shape changed" if old is not None and not comparable else ""
+    about: dict[str, Any] = {"name": name, "title": _title(name), "columns": list(table.columns)}
+    about["raw"] = len(table) > SHOWN_ROWS or len(table.columns) > SHOWN_COLUMNS
+    return about | {"rows": rows, "length": len(table), "note": note}
 
 
 def _differs(new: Any, old: Any) -> bool:
@@ -244,17 +227,9 @@ def _differs(new: Any, old: Any) -> bool:
 
 def _changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     """List what could explain a difference: everything a manifest records of the two runs."""
-    lines = []
-    for key, words in (
-        ("model_hash", "the equations"),
-        ("parameter_hash", "the parameter values"),
-        ("seed", "the seed"),
-        ("changed", "values set by the user"),
-        ("sets", "parameter sets"),
-        ("engine", "the engine"),
-    ):
-        if new.get(key) != old.get(key):
-            lines.append(f"{words} changed")
+    said = {"model_hash": "the equations", "parameter_hash": "the parameter values", "seed": "the seed"}
+    said |= {"changed": "values set by the user", "sets": "parameter sets", "engine": "the engine"}
+    lines = [f"{words} changed" for key, words in said.items() if new.get(key) != old.get(key)]
     for group, words in (("data_sha256", "data"), ("versions", "version of")):
         a, b = new.get(group, {}), old.get(group, {})
         lines += [
@@ -265,16 +240,15 @@ def _changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _figure(path: Path) -> dict[str, str]:
+def _figure(path: Path, caption: str | None) -> dict[str, str]:
     """Return one figure: its PNG embedded, or, if it was drawn as SVG alone, the drawing itself."""
-    png = path.with_suffix(".png")
-    title = _title(path.stem)
-    if png.is_file():
-        data = base64.b64encode(png.read_bytes()).decode()
-        html = f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
-    else:
+    png, title = path.with_suffix(".png"), _title(path.stem)
+    if not png.is_file():
         html = f'<div class="scroll">{path.read_text(encoding="utf-8")}</div>'
-    return {"name": path.stem, "title": title, "html": html}
+    else:
+        data = base64.b64encode(png.read_bytes()).decode()
+        html = f'<img alt="{escape(caption or title)}" src="data:image/png;base64,{data}">'
+    return {"name": path.stem, "title": title, "caption": caption or f"{title}.", "html": html}
 
 
 def _render(template: str, **values: Any) -> str:

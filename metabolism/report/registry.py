@@ -70,6 +70,10 @@ class Context:
         return read_data(name)
 
 
+#: What answers the question of an experiment.
+Answer = Callable[[Context], Outcome]
+
+
 @dataclass(frozen=True, eq=False)
 class Experiment:
     """A registered experiment: its question, and the functions that answer and draw it."""
@@ -78,19 +82,17 @@ class Experiment:
     title: str
     question: str
     source: str
-    answer: Callable[[Context], Outcome]
+    answer: Answer
     figures: Callable[[Outcome], dict[str, Figure | str]] | None
 
 
 _PENDING: list[dict[str, Any]] = []
 
 
-def experiment(
-    title: str, question: str, source: str
-) -> Callable[[Callable[[Context], Outcome]], Callable[[Context], Outcome]]:
+def experiment(title: str, question: str, source: str) -> Callable[[Answer], Answer]:
     """Register the function below as the experiment of its file; the id is the file name."""
 
-    def register(function: Callable[[Context], Outcome]) -> Callable[[Context], Outcome]:
+    def register(function: Answer) -> Answer:
         _PENDING.append({"title": title, "question": question, "source": source, "answer": function})
         return function
 
@@ -206,24 +208,14 @@ def run(
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S_%fZ")
     with complete_folder(base / stamp) as folder:
         context = Context(model or load(), quick, seed, workers, progress, engine)
-        begun = datetime.now(UTC)
+        begun, used = datetime.now(UTC), context.model
         outcome = chosen.answer(context)
         manifest = {
-            "experiment": name,
-            "title": chosen.title,
-            "question": chosen.question,
-            "answer": outcome.answer,
-            "notes": outcome.notes,
-            "tables": list(outcome.tables),
-            "quick": quick,
-            "seed": seed,
-            "workers": workers,
-            "engine": engine,
-            "model": context.model.id,
-            "model_hash": context.model.structure_hash,
-            "parameter_hash": context.model.parameter_hash,
-            "changed": dict(context.model.changed),
-            "sets": list(context.model.sets),
+            **{"experiment": name, "title": chosen.title, "question": chosen.question, "answer": outcome.answer},
+            **{"notes": outcome.notes, "tables": list(outcome.tables)},
+            **{"quick": quick, "seed": seed, "workers": workers, "engine": engine},
+            **{"model": used.id, "model_hash": used.structure_hash, "parameter_hash": used.parameter_hash},
+            **{"changed": dict(used.changed), "sets": list(used.sets)},
             "data_sha256": context.used_data,
             "runs": {key: result.manifest for key, result in outcome.results.items()},
             "claims": {c.id: {**asdict(c), "holds": c.holds} for c in outcome.claims},

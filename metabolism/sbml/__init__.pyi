@@ -1,28 +1,38 @@
+from . import trees
 from .compare import file_fingerprint, side_by_side
 from .control import Control, control_at
 from .equations import Equations, Expressions, Formula, Reaction, read_equations, read_formulas
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
 from .foreign import checked_text, flatten
+from .general import general_equations, start_values
+from .kinetic import FileModel, KineticModel
+from .reading import read_document
 from .referee import replay
 from .resting import RESIDUAL, RUNAWAY, rest, search
-from .sandbox import in_sandbox, serve
+from .sandbox import MEGABYTES, SECONDS, in_sandbox, serve
 
 __all__ = [
+    "MEGABYTES",
     "REGIMEN",
     "RESIDUAL",
     "RUNAWAY",
+    "SECONDS",
     "UNTIL",
     "Control",
     "Equations",
     "Expressions",
+    "FileModel",
     "Formula",
+    "KineticModel",
     "Reaction",
     "checked_text",
     "control_at",
     "differences",
     "file_fingerprint",
     "flatten",
+    "general_equations",
     "in_sandbox",
+    "read_document",
     "read_equations",
     "read_fingerprint",
     "read_formulas",
@@ -32,4 +42,6 @@ __all__ = [
     "search",
     "serve",
     "side_by_side",
+    "start_values",
+    "trees",
 ]

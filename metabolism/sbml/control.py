@@ -17,7 +17,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
 from metabolism.errors import SolverFailed, UnknownName
 from metabolism.sbml.equations import Equations
@@ -274,6 +273,8 @@ class _Slopes:
     """Compiled symbolic derivatives of all rates with respect to states and parameters."""
 
     def __init__(self, system: Equations) -> None:
+        import sympy as sp
+
         self.system = system
         laws = {r: system.expanded[r] for r in system.reactions}
         for state, rate in system.rate_rules.items():
@@ -323,6 +324,8 @@ class _Slopes:
 
     def output(self, name: str, x: Array, p: Array) -> tuple[dict[str, float], dict[str, float]]:
         """Slopes of one rule or reaction by state and by parameter."""
+        import sympy as sp
+
         values = {
             sp.Symbol(k): v
             for names, vector in ((self.system.states, x), (self.system.parameters, p))

@@ -7,6 +7,7 @@ amount for a ``hasOnlySubstanceUnits`` species, and the value itself for a param
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -56,6 +57,8 @@ class Equations:
         Compartment id of each concentration species (absent for amounts and rate-rule states).
     given : Expressions, optional
         Used in place of those of the document.
+    reading : mapping, optional
+        What `read_document` found, for anybody's SBML: then `sbml` is its JSON, and values may be negative.
     """
 
     sbml: str = field(repr=False)
@@ -64,7 +67,8 @@ class Equations:
     computed: tuple[str, ...]
     units: dict[str, str]
     volume: dict[str, str]
-    given: Expressions | None = field(default=None, repr=False)
+    given: Expressions | _Later | None = field(default=None, repr=False)
+    reading: Mapping[str, Any] | None = field(default=None, repr=False)
     _compiled: dict[Any, Callable[[Any, Any], list[Any]]] = field(default_factory=dict, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -72,9 +76,19 @@ class Equations:
         return read_equations, (self.sbml,)
 
     @cached_property
-    def _math(self) -> Expressions:
+    def _math(self) -> Expressions | _Later:
         # read when first asked for: names are enough to run compiled code, and sympy is slow to wake
         return self.given or _read_math(self.sbml)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Events, as `read_document` gives them."""
+        return list(self.reading["events"]) if self.reading else []
+
+    @property
+    def time(self) -> str | None:
+        """The state that is the time, if there is one."""
+        return self.reading["time"] if self.reading else None
 
     @property
     def rules(self) -> dict[str, Any]:
@@ -249,7 +263,11 @@ class Equations:
 def _compile(arguments: list[Any], expressions: list[Any], modules: str = "math") -> Callable[[Any, Any], list[Any]]:
     import sympy as sp
 
-    function: Callable[[Any, Any], list[Any]] = sp.lambdify(arguments, expressions, modules=modules, cse=True)
+    from metabolism.sbml.trees import NUMBERS
+
+    function: Callable[[Any, Any], list[Any]] = sp.lambdify(
+        arguments, expressions, modules=[NUMBERS, modules], cse=True
+    )
     return function
 
 
@@ -270,6 +288,8 @@ def read_equations(sbml: str) -> Equations:
     ModelError
         If the document uses a construct this reading does not cover (events, algebraic rules, functions).
     """
+    if sbml.startswith("{"):
+        return _general(sbml)
     model = _outline(sbml)
     states, volume, units = [], {}, {}
     for species in model["listOfSpecies"]:
@@ -288,6 +308,44 @@ def read_equations(sbml: str) -> Equations:
     constants += [e["id"] for e in model["listOfCompartments"]]
     computed = [name for name, assigned in changing.items() if assigned] + reactions
     return Equations(sbml, tuple(states), tuple(constants), tuple(computed), units, volume)
+
+
+def _general(text: str) -> Equations:
+    """Equations of a reading (`read_document`) as JSON: anybody's SBML."""
+    reading = json.loads(text)
+    given = _Later(reading)
+    computed = (*reading["rules"], *reading["reactions"])
+    names = (tuple(reading[name]) for name in ("states", "parameters"))
+    return Equations(text, *names, computed, reading["units"], reading["volume"], given, reading)
+
+
+class _Later:
+    """The expressions of a reading, made when they are first asked for."""
+
+    def __init__(self, reading: Mapping[str, Any]) -> None:
+        self.reading = reading
+
+    @cached_property
+    def rules(self) -> dict[str, Any]:
+        return self._expressions("rules")
+
+    @cached_property
+    def rate_rules(self) -> dict[str, Any]:
+        return self._expressions("rates")
+
+    @cached_property
+    def reactions(self) -> dict[str, Reaction]:
+        from metabolism.sbml.trees import expression
+
+        return {
+            key: Reaction(key, r["net"], expression(r["rate"], self.reading["time"]))
+            for key, r in self.reading["reactions"].items()
+        }
+
+    def _expressions(self, name: str) -> dict[str, Any]:
+        from metabolism.sbml.trees import expression
+
+        return {key: expression(tree, self.reading["time"]) for key, tree in self.reading[name].items()}
 
 
 #: Parts of a document that this reading does not cover.

@@ -15,6 +15,11 @@ from metabolism.errors import ModelError
 LARGEST = 50_000_000
 
 
+#: Packages that leave the mathematics alone whatever the file says of them; libsbml carries the extended MathML of
+#: Level 3 Version 2 as one.
+_HARMLESS = {"l3v2extendedmath", "layout", "render", "groups"}
+
+
 #: Deepest nesting of elements; MathML of real models stays below 100.
 DEEPEST = 400
 
@@ -76,13 +81,13 @@ def checked_text(path: str | Path) -> str:
         raise ModelError(f"'{file}' is not UTF-8, which SBML requires.") from None
 
 
-def flatten(sbml: str) -> tuple[str, list[str]]:
-    """Return the model without functions, local parameters, initial assignments and boundary species, and remarks.
+def opened(sbml: str) -> tuple[Any, list[str]]:
+    """Return the document of an SBML text of Level 2 or 3, and remarks; what no reading of ours covers is refused.
 
     Raises
     ------
     ModelError
-        For an unreadable document, an unsupported level or construct, or a quantity without a value.
+        For an unreadable or invalid document, and for a level, package or construct that is not covered, by name.
     """
     import libsbml
 
@@ -93,33 +98,45 @@ def flatten(sbml: str) -> tuple[str, list[str]]:
         raise ModelError(
             f"libsbml cannot read it: line {fatal[0].getLine()}: {' '.join(fatal[0].getMessage().split())}"
         )
-    level, version = document.getLevel(), document.getVersion()
     content = document.getModel()
     if content is None:
         raise ModelError("the file holds no model.")
-    if level == 1:
+    if document.getLevel() == 1:
         raise ModelError("SBML Level 1 is not read; convert it to Level 2 or 3, e.g. with the converter of libsbml.")
+    for i in range(document.getNumPlugins()):
+        package = document.getPlugin(i).getPackageName()
+        if package not in _HARMLESS and document.getPackageRequired(package):
+            raise ModelError(f"it needs the SBML package '{package}', which is not covered; flatten it first.")
+    algebraic = sum(r.isAlgebraic() for r in content.getListOfRules())
+    if algebraic:
+        raise ModelError(f"it has {algebraic} algebraic rules, which are not covered.")
+    for reaction in content.getListOfReactions():
+        if reaction.isSetFast() and reaction.getFast():
+            raise ModelError(f"reaction '{reaction.getId()}' is fast (at equilibrium at once), which is not covered.")
     remarks = _remarks(document, content)
+    if content.getNumConstraints():
+        remarks.append(f"{content.getNumConstraints()} constraints left out")
+    return document, remarks
+
+
+def flatten(sbml: str) -> tuple[str, list[str]]:
+    """Return the model without functions, local parameters, initial assignments and boundary species, and remarks.
+
+    Raises
+    ------
+    ModelError
+        For an unreadable document, an unsupported level or construct, or a quantity without a value.
+    """
+    import libsbml
+
+    document, remarks = opened(sbml)
+    content = document.getModel()
     _refuse(content)
-    if level == 3:
-        for i in range(document.getNumPlugins()):
-            package = document.getPlugin(i).getPackageName()
-            # libsbml carries the extended MathML of Level 3 Version 2 as a package of its own
-            if package != "l3v2extendedmath" and document.getPackageRequired(package):
-                raise ModelError(f"it needs the SBML package '{package}', which is not covered; flatten it first.")
-    else:
+    if document.getLevel() < 3:
+        remarks.append(f"read from Level {document.getLevel()} Version {document.getVersion()}")
         document.setLevelAndVersion(3, 2, False)
         content = document.getModel()
-        remarks.append(f"read from Level {level} Version {version}")
-    for name, count in (
-        ("algebraic rules", sum(r.isAlgebraic() for r in content.getListOfRules())),
-        ("constraints", content.getNumConstraints()),
-    ):
-        if count and name == "algebraic rules":
-            raise ModelError(f"it has {count} algebraic rules, which are not covered.")
-        if count:
-            remarks.append(f"{count} {name} left out")
-            content.getListOfConstraints().clear()
+    content.getListOfConstraints().clear()
     for option in ("promoteLocalParameters", "expandFunctionDefinitions", "expandInitialAssignments"):
         properties = libsbml.ConversionProperties()
         properties.addOption(option, True)
@@ -143,10 +160,7 @@ def flatten(sbml: str) -> tuple[str, list[str]]:
 
 
 def _refuse(content: Any) -> None:
-    """Refuse by name what would otherwise be read as something else."""
-    for reaction in content.getListOfReactions():
-        if reaction.isSetFast() and reaction.getFast():
-            raise ModelError(f"reaction '{reaction.getId()}' is fast (at equilibrium at once), which is not covered.")
+    """Refuse events that would otherwise be read as something else."""
     for event in content.getListOfEvents():
         for assignment in event.getListOfEventAssignments():
             if content.getCompartment(assignment.getVariable()) is not None:

@@ -1,5 +1,5 @@
 from . import plots
-from .factors import Factor, Factors, choose, from_cohort
+from .factors import Factor, Factors, choose, from_cohort, vary
 from .fisher import expected_information, information
 from .identifiability import disease, pharmacokinetics
 from .local import control, curves, reference_control, slopes, tornado
@@ -33,4 +33,5 @@ __all__ = [
     "sobol",
     "tornado",
     "tornado_figure",
+    "vary",
 ]

@@ -6,14 +6,16 @@ has to know the distributions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabolism.errors import InvalidValue, UnknownName
+from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.model import MODEL_KINDS, Model, Parameter
+from metabolism.sbml import KineticModel
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -39,9 +41,10 @@ class Factor:
     low, high : float
         Range [unit].
     shape : str
-        ``"uniform"``, ``"log-uniform"``, ``"log-normal"`` (truncated to the range) or ``"empirical"``.
+        ``"uniform"``, ``"log-uniform"``, ``"normal"``, ``"log-normal"`` (both truncated to the range) or
+        ``"empirical"``.
     centre, sd : float
-        Of the logarithm, for a log-normal.
+        Of a normal, or of the logarithm of a log-normal.
     source : str
         Where the distribution comes from.
     part : tuple of float
@@ -64,7 +67,7 @@ class Factor:
             raise InvalidValue(f"'{self.name}' has no finite bounds ({self.low:g} to {self.high:g}); give a range.")
         if self.low >= self.high:
             raise InvalidValue(f"the bounds of '{self.name}' are inverted or equal: {self.low:g} to {self.high:g}.")
-        if self.low < 0 or (self.low == 0 and self.shape.startswith("log")):
+        if self.low <= 0 and self.shape.startswith("log"):
             raise InvalidValue(f"the lower bound of '{self.name}' is {self.low:g}; it must be above 0.")
 
     def quantile(self, u: Array) -> Array:
@@ -82,9 +85,10 @@ class Factor:
             return np.asarray(np.quantile(self.sample, u))
         from scipy.stats import norm
 
-        a, b = ((np.log(v) - self.centre) / self.sd for v in (self.low, self.high))
+        log, back = (np.log, np.exp) if self.shape == "log-normal" else (np.asarray, np.asarray)
+        a, b = ((log(v) - self.centre) / self.sd for v in (self.low, self.high))
         z = norm.ppf(norm.cdf(a) + u * (norm.cdf(b) - norm.cdf(a)))
-        return np.asarray(np.clip(np.exp(self.centre + self.sd * z), self.low, self.high))
+        return np.asarray(np.clip(back(self.centre + self.sd * z), self.low, self.high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +160,74 @@ class Factors:
 
         rows = [(f.name, f.unit, f.shape, *f.quantile(np.array([0.0, 1.0])), f.source) for f in self.items]
         return pd.DataFrame(rows, columns=["factor", "unit", "shape", "low", "high", "source"])
+
+
+#: Normal distributions given in words are cut this many standard deviations from their centre.
+TAIL = 4.0
+
+_WORDS = re.compile(r"(lognormal|normal|loguniform|uniform)\(([^()]*)\)")
+
+
+def vary(model: KineticModel, given: Mapping[str, str | tuple[float, float]]) -> Factors:
+    """Say in words what varies, and how: for any model.
+
+    Parameters
+    ----------
+    model : KineticModel
+    given : mapping of str to str or (low, high)
+        Parameter, or initial value of a model from a file, to ``"lognormal(median, sd)"`` with the standard deviation
+        of the logarithm, ``"lognormal(sd)"`` about the present value, ``"normal(mean, sd)"``, ``"uniform(low, high)"``,
+        ``"loguniform(low, high)"``, or a pair for a uniform [model units]. Normals are cut at 4 standard deviations.
+
+    Raises
+    ------
+    UnknownName, InvalidValue
+
+    Examples
+    --------
+    >>> from metabolism.model import load
+    >>> vary(load(), {"GFR_rel": "lognormal(1, 0.3)"}).frame()[["low", "high"]].round(3).to_numpy().tolist()
+    [[0.301, 3.32]]
+    """
+    return Factors(tuple(_worded(model, name, how) for name, how in given.items()))
+
+
+def _worded(model: KineticModel, name: str, how: str | tuple[float, float]) -> Factor:
+    if name not in model.values:
+        raise UnknownName("parameter", name, model.values, model.lists.format("parameters"))
+    text = f"uniform({how[0]!r}, {how[1]!r})" if isinstance(how, tuple) else how.replace(" ", "")
+    words, unit = _WORDS.fullmatch(text), model.units.get(name, "")
+    try:
+        kind, numbers = words[1], [float(v) for v in words[2].split(",")]  # type: ignore[index]
+        if kind == "lognormal" and len(numbers) == 1:
+            numbers = [model.values[name], *numbers]
+        first, second = numbers
+    except (TypeError, ValueError):
+        raise InvalidValue(
+            f"{name}={how} cannot be read; write {name}=lognormal(1,0.3), lognormal(0.3), normal(1,0.1), uniform(0,2) "
+            "or loguniform(0.1,10)."
+        ) from None
+    if kind.endswith("uniform"):
+        return Factor(name, unit, first, second, kind.replace("loguniform", "log-uniform"), source=text)
+    if not second > 0 or (kind == "lognormal" and not first > 0):
+        raise InvalidValue(
+            f"{name}={text} has no size: a standard deviation, and the median of a log-normal, is above 0."
+        )
+    if kind == "normal":
+        return Factor(name, unit, first - TAIL * second, first + TAIL * second, kind, first, second, text)
+    spread = float(np.exp(TAIL * second))
+    return Factor(name, unit, first / spread, first * spread, "log-normal", float(np.log(first)), second, text)
+
+
+def as_factors(model: KineticModel, given: Factors | Mapping[str, Any] | Sequence[str] | None) -> Factors:
+    """Return factors as they are, from words (`vary`), or from the table of our own model (`choose`)."""
+    if isinstance(given, Factors):
+        return given
+    if isinstance(given, Mapping):
+        return vary(model, given)
+    if not isinstance(model, Model):
+        raise UsageError("a file says no distributions: say what varies and how, e.g. {'k1': 'lognormal(0.3)'}.")
+    return choose(model, given)
 
 
 def choose(
@@ -269,6 +341,8 @@ def _factor(p: Parameter, model: Model, given: tuple[float, float] | None, sprea
     if given is not None:
         if len(given) != 2:
             raise InvalidValue(f"the range of '{p.id}' needs two numbers, low and high.")
+        if given[0] < 0:
+            raise InvalidValue(f"the lower bound of '{p.id}' is {given[0]:g}; it must be 0 or above 0.")
         return Factor(p.id, p.unit, float(given[0]), float(given[1]))
     if spread is not None:
         if value <= 0:

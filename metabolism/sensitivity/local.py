@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabolism.dosing import Regimen
+from metabolism.dosing import Regimen, Schedule
 from metabolism.errors import InvalidValue, SolverFailed
 from metabolism.model import Model, equations
-from metabolism.sbml import Control, control_at
-from metabolism.sensitivity.factors import Factors, choose
+from metabolism.sbml import Control, KineticModel, control_at
+from metabolism.sensitivity.factors import Factors, as_factors
 from metabolism.simulation import Study, make_study, sensitivities, steady_state
 from metabolism.sweep import Table, scan
 
@@ -27,9 +27,9 @@ THEOREM = 1e-6
 
 
 def slopes(
-    model: Model,
+    model: KineticModel,
     parameters: Sequence[str],
-    regimen: Regimen | str | None = None,
+    regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
     endpoints: Sequence[str] | None = None,
@@ -89,9 +89,9 @@ def slopes(
 
 
 def curves(
-    model: Model,
+    model: KineticModel,
     parameters: Sequence[str],
-    regimen: Regimen | str | None = None,
+    regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
     outputs: Sequence[str],
@@ -116,7 +116,7 @@ def curves(
 
 
 def reference_control(
-    model: Model, *, parameters: Sequence[str] | None = None, outputs: Sequence[str] | None = None
+    model: KineticModel, *, parameters: Sequence[str] | None = None, outputs: Sequence[str] | None = None
 ) -> dict[str, pd.DataFrame]:
     """Metabolic control analysis of the resting state, its theorems checked.
 
@@ -155,11 +155,11 @@ def reference_control(
 
 
 def tornado(
-    model: Model,
-    regimen: Regimen | str | None = None,
+    model: KineticModel,
+    regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
-    factors: Factors | Sequence[str] | None = None,
+    factors: Factors | Mapping[str, Any] | Sequence[str] | None = None,
     endpoints: Sequence[str] | None = None,
     ends: tuple[float, float] = ENDS,
     **options: Any,
@@ -185,9 +185,8 @@ def tornado(
 
     if not 0 <= ends[0] < ends[1] <= 1:
         raise InvalidValue(f"ends = {ends} must be two increasing probabilities.")
-    if not isinstance(factors, Factors):
-        factors = choose(model, factors)
-    base = np.array([model.values.get(n, model.table[n].value) for n in factors.names])
+    factors = as_factors(model, factors)
+    base = np.array([_present(model, n) for n in factors.names])
     rows = np.tile(base, (2 * len(factors) + 1, 1))
     tried = np.array([factor.quantile(np.array(ends)) for factor in factors])
     for i, pair in enumerate(tried):
@@ -203,12 +202,16 @@ def tornado(
     return pd.concat(parts, ignore_index=True)
 
 
+def _present(model: KineticModel, name: str) -> float:
+    return model.values[name] if name in model.values or not isinstance(model, Model) else model.table[name].value
+
+
 def screen(study: Study, count: int) -> Factors:
     """Return the parameters that move the endpoints of a study most, one at a time.
 
     Each endpoint counts its swings relative to its largest; a parameter is ranked by its best endpoint.
     """
-    everything = choose(study.model)
+    everything = as_factors(study.model, None)
     options = {k: getattr(study, k) for k in ("own_baseline", "start", "engine", "rtol")}
     endpoints = [e.text for e in study.endpoints]
     swings = tornado(study.model, study.regimen, study.until, factors=everything, endpoints=endpoints, **options)
@@ -222,7 +225,7 @@ def screen(study: Study, count: int) -> Factors:
     return Factors(tuple(f for f in everything if f.name in top), dependence=dependence)
 
 
-def control(model: Model) -> Control:
+def control(model: KineticModel) -> Control:
     """Return the control coefficients of a model at its own resting state.
 
     Raises

@@ -5,17 +5,17 @@ Runs go through `metabolism.sweep.scan`: they can be stored, resumed and sent to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.dosing import Regimen
+from metabolism.dosing import Regimen, Schedule
 from metabolism.errors import InvalidValue, SolverFailed, UnknownName, UsageError
-from metabolism.model import Model
-from metabolism.sensitivity.factors import Factors, choose
+from metabolism.sbml import KineticModel
+from metabolism.sensitivity.factors import Factors, as_factors
 from metabolism.sensitivity.local import screen
 from metabolism.sensitivity.methods import METHODS, Estimate, Method
 from metabolism.simulation import Study, make_study
@@ -121,12 +121,12 @@ class Indices:
 
 def indices(
     method: str,
-    model: Model,
-    regimen: Regimen | str | None = None,
+    model: KineticModel,
+    regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
     n: int | None = None,
-    factors: Factors | Sequence[str] | None = None,
+    factors: Factors | Mapping[str, Any] | Sequence[str] | None = None,
     endpoints: Sequence[str] | None = None,
     seed: int = 1,
     confidence: float = 0.95,
@@ -146,9 +146,9 @@ def indices(
         As in `metabolism.scan`.
     n : int, optional
         Base sample; its meaning and default are those of the method.
-    factors : Factors or sequence of str, optional
-        From `choose` or `from_cohort`, or parameter ids; by default the 10 that move the endpoints most when each
-        parameter of the table is moved through its prior alone.
+    factors : Factors, mapping or sequence of str, optional
+        From `choose` or `from_cohort`, words as `vary` takes, or parameter ids; by default the 10 that move the
+        endpoints most when each parameter of the table is moved through its prior alone.
     seed : int
         Of the sample and of the resampling behind intervals.
     confidence : float
@@ -171,10 +171,7 @@ def indices(
     if seed < 0 or not 0 < confidence < 1:
         raise InvalidValue(f"seed = {seed} must be 0 or more, and confidence = {confidence} between 0 and 1.")
     study = make_study(model, regimen, until, endpoints, **options)
-    if factors is None:
-        factors = screen(study, DEFAULT_FACTORS)
-    elif not isinstance(factors, Factors):
-        factors = choose(model, factors)
+    factors = screen(study, DEFAULT_FACTORS) if factors is None else as_factors(model, factors)
     sample = _Sample.of(method, factors, n, seed, confidence)
     _probe(study, factors.names, sample.values)
     rows, running = Table(factors.names, sample.values), {"workers": workers, "cluster": cluster, "progress": progress}
@@ -182,7 +179,7 @@ def indices(
     return sample.indices(sweep.values(), sweep.endpoints, sweep.failures, units=sweep.units, sweep=sweep)
 
 
-def sobol(model: Model, *treatment: Any, second_order: bool = True, **options: Any) -> Indices:
+def sobol(model: KineticModel, *treatment: Any, second_order: bool = True, **options: Any) -> Indices:
     """Shares of the variance of an endpoint by factor: first order, total, and pairs; arguments as in `indices`.
 
     Needs n (2 k + 2) runs for k factors, or n (k + 2) without `second_order`, n a power of 2, 256 by default (Saltelli
@@ -191,7 +188,7 @@ def sobol(model: Model, *treatment: Any, second_order: bool = True, **options: A
     return indices("sobol" if second_order else "sobol_first", model, *treatment, **options)
 
 
-def morris(model: Model, *treatment: Any, **options: Any) -> Indices:
+def morris(model: KineticModel, *treatment: Any, **options: Any) -> Indices:
     """Elementary effects: mean size ``mu_star`` and spread ``sigma``, for screening; arguments as in `indices`.
 
     Needs n (k + 1) runs for k factors and n trajectories, 20 by default (Morris 1991,
@@ -201,7 +198,7 @@ def morris(model: Model, *treatment: Any, **options: Any) -> Indices:
     return indices("morris", model, *treatment, **options)
 
 
-def efast(model: Model, *treatment: Any, **options: Any) -> Indices:
+def efast(model: KineticModel, *treatment: Any, **options: Any) -> Indices:
     """First-order and total shares of the variance by extended Fourier amplitudes; arguments as in `indices`.
 
     Needs 4 n k runs: n points, 129 by default, on each of 4 search curves per factor, whose scatter gives the interval
@@ -210,7 +207,7 @@ def efast(model: Model, *treatment: Any, **options: Any) -> Indices:
     return indices("efast", model, *treatment, **options)
 
 
-def pawn(model: Model, *treatment: Any, **options: Any) -> Indices:
+def pawn(model: KineticModel, *treatment: Any, **options: Any) -> Indices:
     """How far fixing a factor moves the cumulative distribution of an endpoint; arguments as in `indices`.
 
     Needs n runs, 1,024 by default, of any sample (Pianosi and Wagener 2018, doi:10.1016/j.envsoft.2018.07.019).
@@ -218,7 +215,7 @@ def pawn(model: Model, *treatment: Any, **options: Any) -> Indices:
     return indices("pawn", model, *treatment, **options)
 
 
-def delta(model: Model, *treatment: Any, **options: Any) -> Indices:
+def delta(model: KineticModel, *treatment: Any, **options: Any) -> Indices:
     """How far fixing a factor moves the density of an endpoint (Borgonovo's delta); arguments as in `indices`.
 
     Needs n runs, 1,024 by default, of any sample (Plischke et al. 2013, doi:10.1016/j.ejor.2012.11.047).
@@ -226,7 +223,7 @@ def delta(model: Model, *treatment: Any, **options: Any) -> Indices:
     return indices("delta", model, *treatment, **options)
 
 
-def prcc(model: Model, *treatment: Any, **options: Any) -> Indices:
+def prcc(model: KineticModel, *treatment: Any, **options: Any) -> Indices:
     """Rank correlation of a factor and an endpoint with the other factors held; arguments as in `indices`.
 
     Sign and monotone strength from n runs, 512 by default, of any sample (Marino et al. 2008,
@@ -260,8 +257,8 @@ def of_function(
 
     >>> from metabolism.sensitivity import Factor, Factors, of_function
     >>> square = Factors((Factor("x", "", 0.0, 1.0), Factor("y", "", 0.0, 1.0)))
-    >>> found = of_function("sobol_first", lambda u: u[:, 0] + 2 * u[:, 1], square, n=1024)
-    >>> found.ranking()[["factor", "value"]].round(2).to_numpy().tolist()
+    >>> indices = of_function("sobol_first", lambda u: u[:, 0] + 2 * u[:, 1], square, n=1024)
+    >>> indices.ranking()[["factor", "value"]].round(2).to_numpy().tolist()
     [['y', 0.8], ['x', 0.2]]
     """
     import pandas as pd

@@ -29,13 +29,13 @@ NAMES = {
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-def bars(found: Indices, endpoint: str | None = None, count: int = 12) -> Figure:
+def bars(indices: Indices, endpoint: str | None = None, count: int = 12) -> Figure:
     """Draw the most influential factors of an endpoint with their intervals; Sobol and eFAST show S1 beside ST."""
-    top = found.ranking(endpoint).head(count)
+    top = indices.ranking(endpoint).head(count)
     name = str(top["endpoint"].iloc[0])
     figure, axes = new_figure(width=7.2, height=1.4 + 0.34 * len(top))
-    table = found.table[found.table["endpoint"] == name].set_index(["index", "factor"])
-    shown = [found.main, "S1"] if found.main == "ST" else [found.main]
+    table = indices.table[indices.table["endpoint"] == name].set_index(["index", "factor"])
+    shown = [indices.main, "S1"] if indices.main == "ST" else [indices.main]
     for i, (index, colour) in enumerate(zip(shown, ("blue", "amber"), strict=False)):
         part = table.loc[index].loc[top["factor"]]
         y = np.arange(len(top))[::-1] + (0.16 if len(shown) > 1 else 0.0) * (1 - 2 * i)
@@ -43,21 +43,21 @@ def bars(found: Indices, endpoint: str | None = None, count: int = 12) -> Figure
         axes.errorbar(part["value"], y, xerr=_errors(part), **look)
     axes.axvline(0, color=COLOURS["grey"], linewidth=1)
     axes.set_yticks(range(len(top)), list(top["factor"])[::-1])
-    unit = found.units.get(name, "") if found.main == "mu_star" else ""
-    alone = axis_label(NAMES[found.main], unit)
-    axes.set_xlabel(f"index with {found.confidence:.0%} interval" if len(shown) > 1 else alone)
-    axes.set_title(f"{name}: {found.runs:,} runs, {len(found.failed)} failed", fontsize=10)
+    unit = indices.units.get(name, "") if indices.main == "mu_star" else ""
+    alone = axis_label(NAMES[indices.main], unit)
+    axes.set_xlabel(f"index with {indices.confidence:.0%} interval" if len(shown) > 1 else alone)
+    axes.set_title(f"{name}: {indices.runs:,} runs, {len(indices.failed)} failed", fontsize=10)
     axes.grid(axis="y", visible=False)
     if len(shown) > 1:
         axes.legend(loc="lower right", fontsize=8.5)
     return figure
 
 
-def convergence(found: Indices, endpoint: str | None = None, count: int = 5) -> Figure:
+def convergence(indices: Indices, endpoint: str | None = None, count: int = 5) -> Figure:
     """Draw the main index against the sample size, for the most influential factors."""
-    top = found.ranking(endpoint).head(count)
+    top = indices.ranking(endpoint).head(count)
     name = str(top["endpoint"].iloc[0])
-    course = found.convergence[found.convergence["endpoint"] == name]
+    course = indices.convergence[indices.convergence["endpoint"] == name]
     figure, axes = new_figure(width=6.4, height=3.8)
     sizes = sorted(course["n"].unique())
     for i, factor in enumerate(top["factor"]):
@@ -69,30 +69,33 @@ def convergence(found: Indices, endpoint: str | None = None, count: int = 5) -> 
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{s:,}" for s in sizes])
     axes.minorticks_off()
-    axes.set_xlabel("base sample size n")
-    axes.set_ylabel(NAMES[found.main])
+    axes.set(xlabel="base sample size n", ylabel=NAMES[indices.main])
     axes.set_title(name, fontsize=10)
     axes.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
-def heat(found: Indices, count: int = 15) -> Figure:
+def heat(indices: Indices, count: int = 15) -> Figure:
     """Draw the main index of every endpoint as a map, factors by their best endpoint."""
-    part = found.table[found.table["index"] == found.main]
-    table = part.pivot(index="factor", columns="endpoint", values="value")
-    table = table[list(dict.fromkeys(part["endpoint"]))]
-    scaled = table / table.abs().max() if found.main == "mu_star" else table
-    order = scaled.abs().max(axis=1).sort_values(ascending=False).index[:count]
-    label = NAMES[found.main] + (", relative to the largest" if found.main == "mu_star" else "")
-    return _map(scaled.loc[order], label, signed=found.main == "PRCC")
+    table = _by_endpoint(indices.table[indices.table["index"] == indices.main], "factor", "value")
+    scaled = table / table.abs().max() if indices.main == "mu_star" else table
+    label = NAMES[indices.main] + (", relative to the largest" if indices.main == "mu_star" else "")
+    return _map(scaled.loc[_largest(scaled, count)], label, signed=indices.main == "PRCC")
 
 
-def slope_map(found: pd.DataFrame, count: int = 15) -> Figure:
+def slope_map(slopes: pd.DataFrame, count: int = 15) -> Figure:
     """Draw the elasticities of `metabolism.sensitivity.local.slopes` as a map."""
-    table = found.pivot(index="parameter", columns="endpoint", values="elasticity")
-    table = table[list(dict.fromkeys(found["endpoint"]))]
-    order = table.abs().max(axis=1).sort_values(ascending=False).index[:count]
-    return _map(table.loc[order], "elasticity d ln endpoint / d ln parameter", signed=True)
+    table = _by_endpoint(slopes, "parameter", "elasticity")
+    return _map(table.loc[_largest(table, count)], "elasticity d ln endpoint / d ln parameter", signed=True)
+
+
+def _by_endpoint(table: pd.DataFrame, rows: str, values: str) -> pd.DataFrame:
+    """One column per endpoint, in the order asked."""
+    return table.pivot(index=rows, columns="endpoint", values=values)[list(dict.fromkeys(table["endpoint"]))]
+
+
+def _largest(table: pd.DataFrame, count: int) -> Any:
+    return table.abs().max(axis=1).sort_values(ascending=False).index[:count]
 
 
 def curve_map(curve: xr.DataArray, count: int = 12) -> Figure:
@@ -112,12 +115,12 @@ def curve_map(curve: xr.DataArray, count: int = 12) -> Figure:
     return figure
 
 
-def tornado_figure(found: pd.DataFrame, endpoint: str, count: int = 12) -> Figure:
+def tornado_figure(swings: pd.DataFrame, endpoint: str, count: int = 12) -> Figure:
     """Draw the swings of one endpoint, largest on top (`metabolism.sensitivity.local.tornado`)."""
-    known = list(dict.fromkeys(found["endpoint"]))
+    known = list(dict.fromkeys(swings["endpoint"]))
     if endpoint not in known:
         raise UnknownName("endpoint", endpoint, known)
-    part = found[(found["endpoint"] == endpoint) & found["swing"].notna()].head(count).iloc[::-1]
+    part = swings[(swings["endpoint"] == endpoint) & swings["swing"].notna()].head(count).iloc[::-1]
     base = float(part["base"].iloc[0])
     figure, axes = new_figure(width=7.2, height=1.4 + 0.34 * len(part))
     y, ends = np.arange(len(part)), part[["factor", "low", "high"]].itertuples(index=False)

@@ -57,6 +57,20 @@ def panel_times(start: float, changes: Sequence[float], end: float) -> Array:
     return np.unique(np.concatenate(pieces))
 
 
+#: Equal steps of a run whose clock is not known.
+STEPS = 200
+
+
+def plain_times(start: float, changes: Sequence[float], end: float) -> Array:
+    """Return `STEPS` equal steps, and around every change the point just before it and its own.
+
+    >>> plain_times(0.0, [0.25], 100.0)[[0, 1, 2, 3, -1]]
+    array([  0.  ,   0.25,   0.25,   0.5 , 100.  ])
+    """
+    inner = np.array([t for t in changes if start < t < end])
+    return np.unique(np.concatenate([np.linspace(start, end, STEPS + 1), inner, np.nextafter(inner, -np.inf)]))
+
+
 def _offsets(gap: float, longest: float) -> Array:
     """Points of the panels of one stretch, without its end [h]."""
     knots = [0.0]
@@ -103,6 +117,28 @@ class Curve:
         for c in reversed(powers[:-1]):
             total = total * s + c
         return np.asarray(total)
+
+    def at(self, times: Array) -> Array:
+        """Values at any times of the span [h], right after what happens then; between samples along a straight line."""
+        place = np.clip(np.searchsorted(self.times, times, "right") - 1, 0, len(self.times) - 2)
+        share = (times - self.times[place]) / (self.times[place + 1] - self.times[place])
+        line = self.values[..., place] * (1 - share) + self.values[..., place + 1] * share
+        if not len(self._first):
+            return np.asarray(line)
+        panel = np.maximum(np.searchsorted(self._first, place, "right") - 1, 0)
+        s = (times - self.times[self._first[panel]]) / self._width[panel] * NODES
+        total = np.zeros_like(line)
+        for c in reversed(self._powers):
+            total = total * s + c[..., panel]
+        return np.where((place >= self._first[panel]) & (place < self._first[panel] + NODES), total, line)
+
+    def between(self, begin: float, end: float) -> Curve:
+        """Return the curves over a part of the span [h]; at its end stands the value just before what happens then."""
+        inside = (self.times >= begin) & (self.times < end)
+        times = np.concatenate([[] if begin in self.times else [begin], self.times[inside], [end]])
+        last = self.at(np.array([np.nextafter(end, -np.inf)]))
+        values = np.concatenate([self.at(times[:-1]), last], axis=-1)
+        return Curve(times, values, bool(len(self._first)))
 
     def mirrored(self) -> Curve:
         """Return the curves with their sign changed."""

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName, UsageError
-from metabolism.sbml import Equations
-from metabolism.simulation.curves import PANELS, Curve, area_of
+from metabolism.sbml import KineticModel
+from metabolism.simulation.curves import PANELS, Curve
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ KINDS = {
     "max": Kind(("max",)),
     "min": Kind(("min",)),
     "mean": Kind(("auc",), lambda span, area: area / span),
-    "auc": Kind(("auc",), unit="{} h"),
-    "time_above": Kind(("time_above",), unit="h"),
+    "auc": Kind(("auc",), unit="{} {time}"),
+    "time_above": Kind(("time_above",), unit="{time}"),
 }
 
 
@@ -189,12 +188,8 @@ def nca(curve: xr.DataArray, dose: float | None = None, interval: float = 0.9) -
     InvalidValue
         If the dose or the interval cannot be.
     """
-    import pandas as pd
-
     if dose is not None and not (math.isfinite(dose) and dose > 0):
         raise InvalidValue(f"dose = {dose} must be finite and above 0 umol.")
-    if not 0 < interval < 1:
-        raise InvalidValue(f"interval = {interval} must lie between 0 and 1, e.g. 0.9.")
     course = _curve(curve)
     y = np.atleast_2d(course.values)
     slope = np.atleast_1d(terminal_slope(course.times, course.values))
@@ -202,26 +197,34 @@ def nca(curve: xr.DataArray, dose: float | None = None, interval: float = 0.9) -
     with np.errstate(invalid="ignore"):
         whole = last + np.maximum(y[:, -1], 0) / slope
     unit = str(curve.attrs.get("units", ""))
-    rows: dict[str, tuple[str, Array]] = {
-        "Cmax": (unit, np.atleast_1d(highest)),
-        "Tmax": ("h", np.atleast_1d(when)),
-        "AUClast": (f"{unit} h".strip(), last),
-        "AUCinf": (f"{unit} h".strip(), whole),
-        "lambda_z": ("1/h", slope),
-        "half_life": ("h", math.log(2) / slope),
-    }
+    rows = [
+        ("Cmax", unit, highest),
+        ("Tmax", "h", when),
+        ("AUClast", f"{unit} h".strip(), last),
+        ("AUCinf", f"{unit} h".strip(), whole),
+        ("lambda_z", "1/h", slope),
+        ("half_life", "h", math.log(2) / slope),
+    ]
     if dose is not None:
-        rows |= {"CL_F": ("L/h", dose / whole), "Vz_F": ("L", dose / whole / slope)}
-    tail = (1 - interval) / 2
-    table = []
-    for name, (own, values) in rows.items():
-        good = values[np.isfinite(values)]
+        rows += [("CL_F", "L/h", dose / whole), ("Vz_F", "L", dose / whole / slope)]
+    return summary(rows, interval)
+
+
+def summary(rows: Iterable[tuple[str, str, Array]], interval: float) -> pd.DataFrame:
+    """Return numbers of one or many patients as a table: rows of name, unit and values -> as `nca`."""
+    import pandas as pd
+
+    if not 0 < interval < 1:
+        raise InvalidValue(f"interval = {interval} must lie between 0 and 1, e.g. 0.9.")
+    tail, made = (1 - interval) / 2, []
+    for name, unit, values in rows:
+        good = np.atleast_1d(values)[np.isfinite(np.atleast_1d(values))]
         low, middle, high = np.quantile(good, [tail, 0.5, 1 - tail]) if len(good) else [math.nan] * 3
-        spread = (low, high) if len(y) > 1 else (math.nan, math.nan)
-        table.append(
-            {"endpoint": name, "unit": own, "median": middle, "low": spread[0], "high": spread[1], "n": len(good)}
+        spread = (low, high) if np.size(values) > 1 else (math.nan, math.nan)
+        made.append(
+            {"endpoint": name, "unit": unit, "median": middle, "low": spread[0], "high": spread[1], "n": len(good)}
         )
-    return pd.DataFrame(table).set_index("endpoint")
+    return pd.DataFrame(made).set_index("endpoint")
 
 
 def half_life_of(t: Array, y: Array) -> Array:
@@ -365,9 +368,10 @@ class Endpoint:
         """Ids of the outputs it needs."""
         return (self.output, self.over) if self.over else (self.output,)
 
-    def unit(self, system: Equations) -> str:
+    def unit(self, model: KineticModel) -> str:
         """Return the unit of the number."""
-        return KINDS[self.kind].unit.format("dimensionless" if self.over else system.units[self.output])
+        own = "dimensionless" if self.over else model.units.get(self.output, "")
+        return KINDS[self.kind].unit.format(own, time=model.time_unit).strip()
 
     @property
     def parts(self) -> list[Part]:
@@ -388,174 +392,3 @@ class Endpoint:
         """Return the derivative of the number from those of its parts, by the chain rule."""
         moved = {part: parts[part] + 1j * _TINY * slopes[part] for part in self.parts}
         return np.asarray(self.value(moved, span).imag / _TINY)
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """One arm as a metric sees it.
-
-    Attributes
-    ----------
-    baseline : ndarray, shape (patients,)
-        The observable just before time 0 [row unit].
-    values : ndarray, shape (patients, readings)
-        At the reading times, just before a dose at the same time [row unit].
-    times, curve : ndarray, shape (times,), (patients, times)
-        Over the reading window, just after doses [h], [row unit].
-    """
-
-    baseline: Array
-    values: Array
-    times: Array
-    curve: Array
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a number is computed, and what it needs.
-
-    Attributes
-    ----------
-    compute : callable
-        From the readings of the arms to shape (patients, readings).
-    needs : {"times", "window"}
-        Reading times, or a window ``a to b``.
-    arms : int
-        How many arms the metric compares; 0 for two or more.
-    unit : str
-        Unit of the result in terms of the observable: ``""`` the row's unit, else this unit.
-    """
-
-    compute: Callable[[list[Reading]], Array]
-    needs: str
-    arms: int
-    unit: str
-    says: str
-
-
-def _increment(reading: Reading) -> Array:
-    return np.asarray(reading.curve - reading.baseline[:, None])
-
-
-def _time_of_peak(arms: list[Reading]) -> Array:
-    """Vertex of the parabola through the largest value and its neighbours; the end of the window if it lies there."""
-    times, curve = arms[0].times, arms[0].curve
-    top = curve.argmax(axis=1)
-    inner = np.clip(top, 1, len(times) - 2)
-    t, y = times[inner[:, None] + [-1, 0, 1]], np.take_along_axis(curve, inner[:, None] + [-1, 0, 1], axis=1)
-    rise, fall = (np.diff(y, axis=1) / np.diff(t, axis=1)).T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        vertex = (t[:, 0] + t[:, 1]) / 2 + rise * (t[:, 2] - t[:, 0]) / 2 / (rise - fall)
-    return np.asarray(np.where((top == inner) & (rise > fall), vertex, times[top]))[:, None]
-
-
-def _half_life(arms: list[Reading]) -> Array:
-    found = half_life_of(arms[0].times, _increment(arms[0]))
-    return np.asarray(np.where(found > 0, found, np.nan))[:, None]
-
-
-def _remaining(arms: list[Reading]) -> Array:
-    """Share of the largest increment in the window that is left at its end [%]."""
-    rise = _increment(arms[0])
-    return np.asarray(100 * rise[:, -1:] / rise.max(axis=1, keepdims=True))
-
-
-def _ordering(arms: list[Reading]) -> Array:
-    """Smallest ratio of an arm to the next one: above 1 when they fall in the order written."""
-    ratios = [a.values / b.values for a, b in pairwise(arms)]
-    return np.asarray(np.min(ratios, axis=0))
-
-
-def _area_to_infinity(arms: list[Reading]) -> Array:
-    rise = _increment(arms[0])
-    slope = terminal_slope(arms[0].times, rise)
-    return np.asarray(area_of(arms[0].times, rise) + np.maximum(rise[:, -1], 0) / slope)[:, None]
-
-
-def _increment_percent_change(arms: list[Reading]) -> Array:
-    """NaN where the other arm has no increment to speak of."""
-    own, other = (a.values - a.baseline[:, None] for a in arms)
-    other = np.where(np.abs(other) > 1e-6 * np.abs(arms[1].baseline[:, None]), other, np.nan)
-    return np.asarray(100 * (own / other - 1))
-
-
-#: What a case row may read off its arms, by name.
-METRICS: dict[str, Metric] = {
-    "value": Metric(lambda a: a[0].values, "times", 1, "", "the observable at the reading time"),
-    "change": Metric(
-        lambda a: a[0].values - a[0].baseline[:, None], "times", 1, "", "value minus the value just before time 0"
-    ),
-    "percent_change": Metric(
-        lambda a: 100 * (a[0].values / a[0].baseline[:, None] - 1),
-        "times",
-        1,
-        "%",
-        "change in % of the value before time 0",
-    ),
-    "fold": Metric(
-        lambda a: a[0].values / a[0].baseline[:, None],
-        "times",
-        1,
-        "dimensionless",
-        "value over the value before time 0",
-    ),
-    "peak": Metric(lambda a: a[0].curve.max(axis=1)[:, None], "window", 1, "", "largest value in the window"),
-    "peak_increment": Metric(
-        lambda a: _increment(a[0]).max(axis=1)[:, None],
-        "window",
-        1,
-        "",
-        "largest value in the window minus the value before time 0",
-    ),
-    "time_of_peak": Metric(
-        _time_of_peak, "window", 1, "h", "time of the largest value in the window, by a parabola through its neighbours"
-    ),
-    "half_life": Metric(
-        _half_life, "window", 1, "h", "half-life of one exponential through the increment over baseline in the window"
-    ),
-    "area": Metric(
-        lambda a: area_of(a[0].times, _increment(a[0]))[:, None],
-        "window",
-        1,
-        "x h",
-        "area of the increment over baseline in the window, linear up and logarithmic down",
-    ),
-    "area_to_infinity": Metric(
-        _area_to_infinity, "window", 1, "x h", "area in the window plus the last increment over the terminal slope"
-    ),
-    "remaining": Metric(
-        _remaining,
-        "window",
-        1,
-        "%",
-        "not yet back to baseline: share of the largest increment left at the end of the window",
-    ),
-    "difference": Metric(lambda a: a[0].values - a[1].values, "times", 2, "", "value minus that of the other arm"),
-    "percent_difference": Metric(
-        lambda a: 100 * (a[0].values / a[1].values - 1), "times", 2, "%", "difference in % of the other arm"
-    ),
-    "ratio": Metric(
-        lambda a: a[0].values / a[1].values, "times", 2, "dimensionless", "value over that of the other arm"
-    ),
-    "increment_percent_change": Metric(
-        _increment_percent_change,
-        "times",
-        2,
-        "%",
-        "change in % of an increment: value minus the value before time 0, against the same of the other arm",
-    ),
-    "interaction": Metric(
-        lambda a: (a[0].values - a[1].values) / (a[2].values - a[3].values),
-        "times",
-        4,
-        "dimensionless",
-        "(arm - first other) / (second other - third other): how much larger one difference is than another",
-    ),
-    "ordering": Metric(
-        _ordering,
-        "times",
-        0,
-        "dimensionless",
-        "smallest ratio of each arm to the next: above 1 if they fall in this order",
-    ),
-}

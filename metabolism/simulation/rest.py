@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.errors import SolverFailed
-from metabolism.model import Model, equations
-from metabolism.sbml import rest
+from metabolism.model import equations
+from metabolism.sbml import KineticModel, rest
 from metabolism.types import Array
 
 
@@ -31,7 +31,7 @@ class Patients:
 
 
 def rest_patients(
-    model: Model,
+    model: KineticModel,
     parameters: Array,
     start: Array,
     failures: dict[int, str] | None = None,
@@ -43,7 +43,7 @@ def rest_patients(
 
     Parameters
     ----------
-    model : Model
+    model : KineticModel
     parameters, start : ndarray, shape (patients, parameters), (patients, states)
     failures : dict, optional
         Patients that have failed before; they are left out.
@@ -101,12 +101,12 @@ class SteadyState:
         return bool(np.all(np.real(self.eigenvalues) < 0))
 
 
-def steady_state(model: Model) -> SteadyState:
+def steady_state(model: KineticModel) -> SteadyState:
     """Find the resting state of a model.
 
     Parameters
     ----------
-    model : Model
+    model : KineticModel
         States listed in ``model.not_at_rest`` (accumulators, motor units) are held.
 
     Raises

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metabolism.dosing import Regimen
+from metabolism.dosing import Regimen, Schedule
 from metabolism.engines import Failure, Problem, Solution, get_engine
 from metabolism.errors import InvalidValue, SolverFailed, UsageError
 from metabolism.files import manifest_text
-from metabolism.model import Model
-from metabolism.sbml import RESIDUAL
+from metabolism.model import equations
+from metabolism.sbml import RESIDUAL, KineticModel
 from metabolism.simulation.curves import PANELS
 from metabolism.simulation.endpoints import Endpoint, Part
 from metabolism.simulation.result import Result
 from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick, amounts_asked, verify_doses
+from metabolism.simulation.views import Plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,15 +28,16 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    model: Model,
-    regimen: Regimen | str | None = None,
+    model: KineticModel,
+    regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
-    outputs: Sequence[str] | None = None,
+    outputs: str | Sequence[str] | None = None,
     times: ArrayLike | None = None,
+    add: ArrayLike = (),
     patients: Columns | None = None,
     own_baseline: Mapping[str, str] | None = None,
-    start: str = "rest",
+    start: str | None = None,
     dose_scale: ArrayLike | None = None,
     engine: str = "auto",
     rtol: float | None = None,
@@ -46,25 +48,29 @@ def simulate(
 
     Parameters
     ----------
-    model : Model
+    model : KineticModel
     regimen : Regimen or str, optional
         Doses and exposures, e.g. ``"50 mg im every 3.5 d x 32"``; none by default.
     until : float or str
         End of the run [h], or text with a unit.
-    outputs : sequence of str, optional
+    outputs : str or sequence of str, optional
         Ids of species, derived quantities, reactions or parameters.
     times : array_like, optional
         Output times [h], each after any dose at the same time. By default panels of points that begin anew at every
         dose, with the value just before it one rounding step earlier, so that `metabolism.endpoints` reads off the
         curve what the solver's dense output says; a curve at times of your own is read as samples.
+    add : array_like, optional
+        More times [h] at which a value is to be exact, besides the default ones; between its points a curve is read
+        by `Result.curve` to about 1e-4, and where a carrier of cobalamin empties to 1e-2.
     patients : mapping or DataFrame, optional
         Parameter id to one value per patient [model units]. Other columns are left out of a DataFrame, unless one is
         nearly a parameter, and refused in a mapping. ``patients=mb.draws(model, 200)`` runs draws of the fitted
         parameters: one person under uncertain parameters, not a population; `Result.band` gives the interval.
     own_baseline : mapping of str to str, optional
         Parameters to set to a resting value of the same patient, e.g. ``{"MN_hcy_ref": "hcy_plasma"}``.
-    start : {"rest", "initial"}
-        Start each patient at its own resting state, or at the table's initial values.
+    start : {"rest", "initial"}, optional
+        Start each patient at its own resting state (our model unless told otherwise), or at the initial values (a
+        model from a file).
     dose_scale : array_like, shape (patients, boluses), optional
         Factor on each merged bolus: 0 for a missed dose.
     engine : str
@@ -89,8 +95,9 @@ def simulate(
     """
     engine = "fast" if engine == "auto" else engine
     study = Study.of(model, regimen, until, own_baseline=own_baseline, start=start, engine=engine, rtol=rtol)
+    outputs = [outputs] if isinstance(outputs, str) else outputs
     problem, failures = study.lay_out(
-        patients, outputs=outputs or DEFAULT_OUTPUTS, times=times, dose_scale=dose_scale, workers=workers
+        patients, outputs=outputs or _usual(model), times=times, add=add, dose_scale=dose_scale, workers=workers
     )
     solution = get_engine(engine).solve(problem, tick, workers)
     verify_doses(problem, solution)
@@ -102,12 +109,25 @@ def simulate(
     curves = {name: solution.values[pick, :, i] for i, name in enumerate(problem.outputs)}
     return Result(
         lambda: _dataset(model, problem, solution, failures, manifest, times is None),
-        {"time": problem.times, **curves},
+        Plain(
+            {"time": problem.times, **curves},
+            {name: model.units.get(name, "") for name in problem.outputs},
+            manifest,
+            times is None and model.bounded,
+        ),
     )
 
 
+def _usual(model: KineticModel) -> tuple[str, ...]:
+    """What is reported when nothing else is asked for: of a model from a file, every state."""
+    if model.bounded:
+        return DEFAULT_OUTPUTS
+    system = equations(model)
+    return tuple(s for s in system.states if s != system.time)
+
+
 def _dataset(
-    model: Model,
+    model: KineticModel,
     problem: Problem,
     solution: Solution,
     failures: Mapping[int, Failure],
@@ -116,14 +136,13 @@ def _dataset(
 ) -> Any:
     import xarray as xr
 
-    many, jumps = manifest["patients"] is not None, problem.bolus_times
+    many, jumps, clock = manifest["patients"] is not None, problem.bolus_times, model.time_unit
     pick: Any = slice(None) if many else 0
     lead = ("patient",) if many else ()
     values = solution.values
     data: dict[str, Any] = {}
     for i, output in enumerate(problem.outputs):
-        name = model.table[output].name if output in model.table else output
-        attrs = {"units": problem.equations.units[output], "long_name": name}
+        attrs = {"units": model.units.get(output, ""), "long_name": model.title(output)}
         data[output] = ((*lead, "time"), values[:, :, i][pick], attrs)
         if jumps:
             data[f"{output}_pre_dose"] = ((*lead, "dose_time"), solution.pre_dose[:, :, i][pick], attrs)
@@ -131,31 +150,33 @@ def _dataset(
     # netCDF cannot hold an empty dimension: without doses there is no ledger
     for name, amounts in (("asked", asked), ("delivered", solution.delivered)) if targets else ():
         ledger = np.stack([amounts[target] for target in targets], axis=1)
-        data[name] = ((*lead, "target"), ledger[pick], {"units": "umol"})
-    coordinates: dict[str, Any] = {"time": ("time", problem.times, {"units": "h"} | (PANELS if panels else {}))}
+        data[name] = ((*lead, "target"), ledger[pick], {"units": model.amount_unit})
+    coordinates: dict[str, Any] = {
+        "time": ("time", problem.times, {"units": clock} | (PANELS if panels and model.bounded else {}))
+    }
     if targets:
         coordinates["target"] = ("target", np.array(targets, dtype="U64"))
     if jumps:
-        coordinates["dose_time"] = ("dose_time", np.array(jumps), {"units": "h"})
+        coordinates["dose_time"] = ("dose_time", np.array(jumps), {"units": clock})
     attributes = {"manifest": manifest_text(manifest)}
     if many:
         reached = [failures[i].time if i in failures else np.nan for i in range(len(values))]
         data["failed"] = ("patient", np.isfinite(reached).astype("i1"))
-        data["failure_time"] = ("patient", np.array(reached), {"units": "h"})
+        data["failure_time"] = ("patient", np.array(reached), {"units": clock})
         coordinates["patient"] = ("patient", np.arange(len(values)))
         attributes["failures"] = manifest_text({str(i): f.message for i, f in sorted(failures.items())})
     return xr.Dataset(data, coordinates, attributes)
 
 
 def endpoints_of(
-    model: Model,
+    model: KineticModel,
     endpoints: Mapping[str, str | Part],
-    regimen: Regimen | str | None = None,
+    regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
     patients: Columns,
     own_baseline: Mapping[str, str] | None = None,
-    start: str = "rest",
+    start: str | None = None,
     dose_scale: ArrayLike | None = None,
     rtol: float | None = None,
     workers: int = 1,
@@ -209,9 +230,9 @@ def _named(endpoints: Mapping[str, str | Part]) -> list[Endpoint]:
 
 
 def sensitivities(
-    model: Model,
+    model: KineticModel,
     parameters: Sequence[str],
-    regimen: Regimen | str | None = None,
+    regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
     endpoints: Mapping[str, str | Part] | None = None,
@@ -219,7 +240,7 @@ def sensitivities(
     times: ArrayLike | None = None,
     patients: Columns | None = None,
     own_baseline: Mapping[str, str] | None = None,
-    start: str = "rest",
+    start: str | None = None,
     rtol: float | None = None,
     workers: int = 1,
 ) -> xr.Dataset:
@@ -256,7 +277,7 @@ def sensitivities(
         raise UsageError("ask for endpoints, or for outputs and times, not for both at once.")
     wanted = [] if endpoints is None else _named(endpoints)
     study = Study.of(model, regimen, until, wanted, own_baseline=own_baseline, start=start, rtol=rtol)
-    columns = () if wanted else tuple(outputs or DEFAULT_OUTPUTS)
+    columns = () if wanted else tuple(outputs or _usual(model))
     problem, values, slopes, failures = study.slopes(
         parameters, patients, outputs=columns, times=times, workers=workers
     )
@@ -264,7 +285,7 @@ def sensitivities(
         raise SolverFailed(failures[0].message)
     pick: Any = 0 if patients is None else slice(None)
     lead, last = () if patients is None else ("patient",), () if wanted else ("time",)
-    units = [e.unit(problem.equations) for e in wanted] or [problem.equations.units[o] for o in columns]
+    units = [e.unit(model) for e in wanted] or [model.units.get(o, "") for o in columns]
     data: dict[str, Any] = {}
     for i, (name, unit) in enumerate(zip(endpoints or columns, units, strict=True)):
         data[name] = ((*lead, *last), values[pick, ..., i], {"units": unit})
@@ -272,17 +293,17 @@ def sensitivities(
         data[f"d_{name}"] = ((*lead, "parameter", *last), slope, {"units": f"{unit} per unit of the parameter"})
     coordinates: dict[str, Any] = {"parameter": ("parameter", list(parameters))}
     if not wanted:
-        coordinates["time"] = ("time", problem.times, {"units": "h"})
+        coordinates["time"] = ("time", problem.times, {"units": model.time_unit})
     manifest = {**study.identity(), "patients": None if patients is None else len(values)}
     return xr.Dataset(data, coordinates, {"manifest": manifest_text(manifest)})
 
 
-def steady_states(model: Model, patients: Columns, outputs: Sequence[str] | None = None) -> pd.DataFrame:
+def steady_states(model: KineticModel, patients: Columns, outputs: Sequence[str] | None = None) -> pd.DataFrame:
     """Find the resting states of many patients.
 
     Parameters
     ----------
-    model : Model
+    model : KineticModel
     patients : mapping or DataFrame
         As in `metabolism.simulate`.
     outputs : sequence of str, optional
@@ -301,7 +322,7 @@ def steady_states(model: Model, patients: Columns, outputs: Sequence[str] | None
     """
     import pandas as pd
 
-    study = Study.of(model, None, 1.0)
+    study = Study.of(model, None, 1.0, start="rest")
     problem, failures = study.lay_out(patients, outputs=outputs or (), times=[0.0])
     system, reasons = problem.equations, {i: failure.message for i, failure in failures.items()}
     names, floor = list(outputs or system.states), 1e-3 * model.scale
@@ -313,13 +334,15 @@ def steady_states(model: Model, patients: Columns, outputs: Sequence[str] | None
         residuals[i] = (np.abs(system.f(x, problem.parameters[i])) / np.maximum(np.abs(x), floor))[keep].max()
         # NaN fails too
         if not residuals[i] < RESIDUAL:
-            reasons[i] = f"the residual {residuals[i]:.1e} per hour is above {RESIDUAL:.0e}"
+            reasons[i] = (
+                f"the residual {residuals[i]:.1e} per {model.time_unit or 'unit of time'} is above {RESIDUAL:.0e}"
+            )
     values[list(reasons)] = np.nan
     frame = pd.DataFrame(values, columns=names)
     frame["residual"], frame["failed"] = residuals, [i in reasons for i in range(len(frame))]
     frame["reason"] = [reasons.get(i, "") for i in range(len(frame))]
     frame.attrs |= {
-        "units": {n: system.units[n] for n in names},
+        "units": {n: model.units.get(n, "") for n in names},
         "manifest": {**study.identity(), "patients": len(frame)},
     }
     return frame

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metabolism.dosing import Regimen, plan
+from metabolism.dosing import Regimen, Schedule, plan
 from metabolism.engines import Failure, Plan, Problem, Solution, check_engine, get_engine
 from metabolism.errors import InvalidValue, MetabolismError, ModelError, UnknownName, UsageError
 from metabolism.files import versions
 from metabolism.model import Model, closure, equations
-from metabolism.sbml import Equations
-from metabolism.simulation.curves import Curve, panel_times
+from metabolism.sbml import Equations, FileModel, KineticModel
+from metabolism.simulation.curves import Curve, panel_times, plain_times
 from metabolism.simulation.endpoints import NAMED, PARTS, Endpoint, Part
+from metabolism.simulation.files import sized
 from metabolism.simulation.rest import rest_patients
 from metabolism.tables import check_head, column
 from metabolism.types import Array
@@ -56,6 +57,10 @@ ATOL_FRACTION = 1e-2
 DEFAULT_RTOL = {"roadrunner": 1e-8, "scipy": 1e-8, "fast": 1e-6}
 
 
+#: Length of a run for which the panels of stored curves were made [h].
+USUAL = 16 * 168.0
+
+
 #: Largest size of the curves of a run at times that were not chosen by hand [bytes].
 MEMORY = 2**32
 
@@ -77,10 +82,10 @@ class Study:
 
     Attributes
     ----------
-    model : Model
-    regimen : Regimen
+    model : KineticModel
+    regimen : Regimen or Schedule
     until : float
-        End of each run [h].
+        End of each run [time unit of the model].
     endpoints : tuple of Endpoint
         The numbers wanted of each run; none for curves.
     own_baseline : mapping of str to str
@@ -92,8 +97,8 @@ class Study:
         Derive capacities anew for every row of a sweep, so that its reference state rests.
     """
 
-    model: Model
-    regimen: Regimen
+    model: KineticModel
+    regimen: Regimen | Schedule
     until: float
     endpoints: tuple[Endpoint, ...] = ()
     own_baseline: Mapping[str, str] = field(default_factory=dict)
@@ -105,13 +110,13 @@ class Study:
     @classmethod
     def of(
         cls,
-        model: Model,
-        regimen: Regimen | str | None = None,
+        model: KineticModel,
+        regimen: Regimen | Schedule | str | None = None,
         until: float | str = "16 weeks",
         endpoints: Sequence[Endpoint] = (),
         *,
         own_baseline: Mapping[str, str] | None = None,
-        start: str = "rest",
+        start: str | None = None,
         engine: str = "fast",
         rtol: float | None = None,
         closed: bool = False,
@@ -131,9 +136,16 @@ class Study:
         """
         system, own = equations(model), dict(own_baseline or {})
         check_engine(engine)
-        end = magnitude(until, "h", "until")
+        end = magnitude(until, model.time_unit or "dimensionless", "until")
         if end <= 0:
-            raise InvalidValue(f"until = {until} must be after 0 h.")
+            raise InvalidValue(f"until = {until} must be after 0 {model.time_unit}.")
+        start = start or model.start
+        if isinstance(model, FileModel):
+            if engine == "roadrunner":
+                raise UsageError("a model from a file runs on engine 'fast' or 'scipy'; libRoadRunner checks it.")
+            if start == "rest" and model.not_at_rest:
+                raise UsageError("its rates or events run with time, so it has no resting state; use start='initial'.")
+            model = sized(model, end) if start == "initial" and model.size is None else model
         rtol = DEFAULT_RTOL[engine] if rtol is None else rtol
         if not 1e-13 < rtol < 1e-2:
             raise InvalidValue(f"rtol = {rtol} must lie between 1e-13 and 1e-2.")
@@ -142,8 +154,14 @@ class Study:
         for name in own:
             if name not in system.parameters:
                 raise UnknownName("parameter", name, system.parameters)
-        check_outputs([*own.values(), *(o for e in endpoints for o in e.outputs)], system)
-        schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
+        check_outputs([*own.values(), *(o for e in endpoints for o in e.outputs)], model)
+        schedule: Regimen | Schedule
+        if isinstance(regimen, Schedule) or isinstance(model, FileModel):
+            schedule = Schedule.of(regimen)  # type: ignore[arg-type]
+        elif not isinstance(regimen, (Regimen, str, type(None))):
+            raise UsageError(f"regimen = {regimen!r} must be text such as '50 mg im every 3.5 d x 32', or a Regimen.")
+        else:
+            schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
         study = cls(model, schedule, end, tuple(endpoints), own, start, engine, rtol, closed)
         for target in study.plan.asked:
             if target not in system.states:
@@ -156,14 +174,14 @@ class Study:
     @property
     def plan(self) -> Plan:
         """What the regimen does within the run."""
-        return plan(self.regimen, self.regimen.start, self.until)
+        return _steps(self.regimen, self.until)
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides a number, for the manifest of a result or a store."""
-        system, model = equations(self.model), self.model
+        model = self.model
         wanted = {
             "endpoints": [e.text for e in self.endpoints],
-            "units": [e.unit(system) for e in self.endpoints],
+            "units": [e.unit(model) for e in self.endpoints],
             "closed": self.closed,
         }
         return {
@@ -173,12 +191,13 @@ class Study:
             "sets": list(model.sets),
             "changed": dict(model.changed),
             "regimen": str(self.regimen),
-            "until_h": self.until,
+            "until_h" if model.bounded else "until": self.until,
+            **({} if model.bounded else {"time_unit": model.time_unit, "amount_unit": model.amount_unit}),
             "own_baseline": dict(self.own_baseline),
             "start": self.start,
             "engine": self.engine,
             "rtol": self.rtol,
-            "atol": f"rtol x {ATOL_FRACTION} x scale of each state (parameters.csv)",
+            "atol": f"rtol x {ATOL_FRACTION} x scale of each state" + (" (parameters.csv)" if model.bounded else ""),
             "event_semantics": EVENT_SEMANTICS,
             "versions": code_versions(),
             **(wanted if self.endpoints else {}),
@@ -190,6 +209,7 @@ class Study:
         *,
         outputs: Sequence[str] = (),
         times: ArrayLike | None = None,
+        add: ArrayLike = (),
         dose_scale: ArrayLike | None = None,
         workers: int = 1,
     ) -> tuple[Problem, dict[int, Failure]]:
@@ -201,6 +221,8 @@ class Study:
         outputs : sequence of str
         times : array_like, optional
             [h]; by default the points of panels.
+        add : array_like
+            Further points of panels [h].
         dose_scale : array_like, optional
         workers : int
             Threads of the search for rest.
@@ -216,27 +238,26 @@ class Study:
         UnknownName, InvalidValue
         """
         model, system, steps, begin = self.model, equations(self.model), self.plan, self.regimen.start
-        check_outputs(outputs, system)
-        states0, constants0 = system.vectors(model.values)
-        resting = set(model.resting) if self.start == "rest" else set()
-        table = {} if patients is None else _patient_table(patients, system, resting)
+        check_outputs(outputs, model)
+        resting = set(model.resting) if self.start == "rest" and model.bounded else set()
+        table = {} if patients is None else _patient_table(patients, system, resting, model.bounded)
         count = len(next(iter(table.values()))) if table else 1
+        asked = steps.snapped(np.append([] if times is None else np.asarray(times, dtype=float), add))
+        if (times is not None and asked.size == 0) or not ((asked >= begin) & (asked <= self.until)).all():
+            raise InvalidValue(f"times must be finite and lie between {begin:g} and {self.until:g} {model.time_unit}.")
         if times is None:
-            grid = panel_times(begin, steps.boundaries, self.until)
+            grid = (panel_times if model.bounded else plain_times)(
+                begin, [*steps.boundaries, *asked.tolist()], self.until
+            )
         else:
-            grid = np.unique(steps.snapped(np.asarray(times, dtype=float)))
-            if grid.size == 0 or not np.isfinite(grid).all() or grid[0] < begin or grid[-1] > self.until:
-                raise InvalidValue(f"times must be finite and lie between {begin:g} and {self.until:g} h.")
+            grid = np.unique(asked)
         size = 8 * count * len(grid) * len(outputs)
         if times is None and size > MEMORY:
             raise InvalidValue(
                 f"the curves of {count} patients at {len(grid)} times would take {size / 2**30:.0f} GiB: "
                 "give times=..., ask for fewer outputs, or for numbers with endpoints_of, which keeps no curves."
             )
-        parameters, initial = np.tile(constants0, (count, 1)), np.tile(states0, (count, 1))
-        for name, values in table.items():
-            array, names = (parameters, system.parameters) if name in system.parameters else (initial, system.states)
-            array[:, names.index(name)] = values
+        parameters, initial = model.starts(table, count)
         failures: dict[int, Failure] = {}
         if self.start == "rest":
             lasting = steps.lasting(system.parameters, parameters)
@@ -294,10 +315,15 @@ class Study:
         arms = [(1.0, problem, list(range(len(self.endpoints))))]
         versus = [i for i, e in enumerate(self.endpoints) if e.versus]
         if versus:
-            untreated = plan(self.regimen.background, problem.start, self.until)
+            untreated = _steps(self.regimen.background, self.until)
             scale = np.ones((len(problem.initial), 0))
             arms.append((-1.0, replace(problem, plan=untreated, dose_scale=scale), versus))
         return arms
+
+    def _panels(self, arm: Problem) -> Array:
+        """Panels as fine for any length of the run as ours are for 16 weeks."""
+        clock = 1.0 if self.model.bounded else (arm.end - arm.start) / USUAL
+        return panel_times(arm.start / clock, [t / clock for t in arm.plan.boundaries], arm.end / clock) * clock
 
     def _parts_of(self, wanted: Sequence[int]) -> tuple[list[Part], list[Part]]:
         """What is read before anything happens, and what while it does."""
@@ -319,7 +345,7 @@ class Study:
             parts |= {p: solution.values[:, 0, i] for i, p in enumerate(running)}
         else:
             outputs = tuple(dict.fromkeys(p[1] for p in running))
-            arm = replace(arm, outputs=outputs, times=panel_times(arm.start, arm.plan.boundaries, arm.end))
+            arm = replace(arm, outputs=outputs, times=self._panels(arm))
             solution = get_engine(self.engine).solve(arm, tick, workers)
             curves = {o: Curve(arm.times, solution.values[:, :, i], True) for i, o in enumerate(outputs)}
             parts |= {p: PARTS[p[0]](curves[p[1]], *(p[2:] or (0.0,))) for p in running}
@@ -355,7 +381,9 @@ class Study:
 
         asked: ArrayLike | None = [self.until] if self.endpoints else times
         problem, failures = self.lay_out(patients, outputs=outputs, times=asked, workers=workers)
-        directions = [self._direction(problem, name, failures) for name in parameters]
+        known = {*problem.equations.parameters, *problem.equations.states}
+        given = {} if patients is None else {str(k): column(patients[k], str(k)) for k in patients if k in known}
+        directions = [self._direction(problem, name, failures, given) for name in parameters]
         if not self.endpoints:
             solution, derivatives = slopes(problem, directions, None, workers)
             verify_doses(problem, solution)
@@ -378,7 +406,9 @@ class Study:
         values[list(failures)] = derivatives[list(failures)] = np.nan
         return problem, values, derivatives, failures
 
-    def _direction(self, problem: Problem, name: str, failures: Collection[int]) -> Direction:
+    def _direction(
+        self, problem: Problem, name: str, failures: Collection[int], given: Mapping[str, Array]
+    ) -> Direction:
         """How parameters and start of every patient move with one parameter."""
         from metabolism.engines import Direction
 
@@ -396,6 +426,12 @@ class Study:
         parameters, initial = np.zeros_like(problem.parameters), np.zeros_like(problem.initial)
         parameters[:, column] = 1.0
         step = NUDGE * np.abs(nominal)
+        if isinstance(self.model, FileModel):
+            # what the file computes at the start moves, too
+            up, down = (self.model.starts({**given, name: nominal + s}, len(nominal)) for s in (step, -step))
+            parameters, initial = ((a - b) / (2 * step[:, None]) for a, b in zip(up, down, strict=True))
+            if self.start == "rest":
+                raise UsageError("sensitivities of a model from a file start at its initial values.")
         keep = np.array([system.states.index(s) for s in self.model.resting])
         loaded = problem.loaded
         # a change for life has a share of the own value
@@ -413,9 +449,18 @@ class Study:
     def inputs(self) -> set[str]:
         """Return the ids a sweep may vary: parameters, states that do not come to rest, reference quantities."""
         system = equations(self.model)
-        held = system.states if self.start == "initial" else self.model.not_at_rest
-        references = {p.id for p in self.model.table.of(kind="reference") if self.closed}
-        return {*system.parameters, *held, *references}
+        held = system.states if self.start == "initial" or not self.model.bounded else self.model.not_at_rest
+        return {*system.parameters, *held, *(self._references if self.closed else ())}
+
+    @property
+    def _own(self) -> Model:
+        if not isinstance(self.model, Model):
+            raise UsageError("closed=True derives capacities of our own model; a model from a file has none.")
+        return self.model
+
+    @property
+    def _references(self) -> set[str]:
+        return {p.id for p in self._own.table.of(kind="reference")}
 
     def run(self, columns: Sequence[str], rows: Array) -> tuple[Array, list[str]]:
         """Run some rows of a sweep.
@@ -450,8 +495,7 @@ class Study:
 
     def _closed(self, columns: Sequence[str], rows: Array, reasons: dict[int, str]) -> dict[str, Array]:
         """Derive the values of each run; where none can be derived, say so and run the model as it is."""
-        references = {p.id for p in self.model.table.of(kind="reference")}
-        known, derive, nominal = self.inputs() - references, closure(self.model.table), self.model.values
+        known, derive, nominal = self.inputs() - self._references, closure(self._own.table), self.model.values
         records = []
         for row, values in enumerate(rows.tolist()):
             try:
@@ -490,9 +534,13 @@ def _before(
     return {p: first[:, i, None] for i, p in enumerate(parts)}, {p: moved[:, :, i] for i, p in enumerate(parts)}
 
 
+def _steps(regimen: Regimen | Schedule, end: float) -> Plan:
+    return regimen.plan(end) if isinstance(regimen, Schedule) else plan(regimen, regimen.start, end)
+
+
 def make_study(
-    model: Model,
-    regimen: Regimen | str | None,
+    model: KineticModel,
+    regimen: Regimen | Schedule | str | None,
     until: float | str,
     endpoints: Sequence[str] | None,
     closed: bool = False,
@@ -502,7 +550,7 @@ def make_study(
 
     Parameters
     ----------
-    model : Model
+    model : KineticModel
     regimen : Regimen or str, optional
     until : float or str
         End of each run [h], or text with a unit.
@@ -517,6 +565,8 @@ def make_study(
     UsageError
         For any request that cannot be carried out, before anything runs.
     """
+    if endpoints is None and not model.bounded:
+        raise UsageError("say which endpoints are wanted, e.g. endpoints=['final(S1)', 'max(S2)'].")
     wanted = tuple(Endpoint.parse(e) for e in (NAMED if endpoints is None else endpoints))
     if not wanted:
         raise InvalidValue("ask for at least one endpoint.")
@@ -527,7 +577,7 @@ def make_study(
     return Study.of(model, regimen, until, wanted, closed=closed, **options)
 
 
-def _patient_table(patients: Columns, system: Equations, resting: Collection[str]) -> dict[str, Array]:
+def _patient_table(patients: Columns, system: Equations, resting: Collection[str], bounded: bool) -> dict[str, Array]:
     known = {*system.parameters, *system.states}
     names = [str(c) for c in patients]
     if not isinstance(patients, Mapping):
@@ -542,8 +592,9 @@ def _patient_table(patients: Columns, system: Equations, resting: Collection[str
                 f"patients['{name}'] would be lost: that state comes to rest before the run; use start='initial'."
             )
         table[name] = column(given[name], name)
-        if not (np.isfinite(table[name]) & (table[name] >= 0)).all():
-            raise InvalidValue(f"patients['{name}'] has values that are negative or not finite.")
+        if not (np.isfinite(table[name]) & (table[name] >= (0 if bounded else -np.inf))).all():
+            sign = "negative or " if bounded else ""
+            raise InvalidValue(f"patients['{name}'] has values that are {sign}not finite.")
     if not table:
         raise InvalidValue("patients has no column that is a parameter of the model.")
     if len({len(c) for c in table.values()}) > 1:
@@ -551,17 +602,18 @@ def _patient_table(patients: Columns, system: Equations, resting: Collection[str
     return table
 
 
-def check_outputs(names: Sequence[str], system: Equations) -> None:
+def check_outputs(names: Sequence[str], model: KineticModel) -> None:
     """Refuse an output that does not exist.
 
     Raises
     ------
     UnknownName
     """
+    system = equations(model)
     known = {*system.states, *system.computed, *system.parameters}
     for name in names:
         if name not in known:
-            raise UnknownName("output", name, known, "List them with `metabolism list outputs`.")
+            raise UnknownName("output", name, known, model.lists.format("outputs"))
 
 
 def amounts_asked(problem: Problem) -> dict[str, Array]:
@@ -586,7 +638,7 @@ def verify_doses(problem: Problem, solution: Solution) -> None:
         gap = np.abs(solution.delivered[target][good] - asked[good])
         if good and (gap > 1e-9 * np.maximum(asked[good], 1e-30)).any():
             raise MetabolismError(
-                f"dose ledger: '{target}' was to receive {asked[good].max():.9g} umol and the engine delivered "
+                f"dose ledger: '{target}' was to receive {asked[good].max():.9g} and the engine delivered "
                 f"{solution.delivered[target][good].max():.9g}; please report this."
             )
 

@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from metabolism.tables import check_head, column, left_out, read_table
 from metabolism.types import Array
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 #: Rows read at a time when samples are checked or hashed.
@@ -125,42 +125,27 @@ class Grid:
         return Table(tuple(self.values), self.rows, len(self), "grid")
 
 
-def as_samples(source: Any, known: set[str]) -> Table:
-    """Make samples from what a user has at hand.
+def as_samples(source: Any, known: set[str], least: float = 0.0) -> Table:
+    """Make samples of known parameters from what a user has at hand.
 
-    Parameters
-    ----------
-    source : mapping, DataFrame, xarray.Dataset, path, Grid or Table
-        A mapping of id to values is a grid of all combinations. A DataFrame is one run per row; columns that are no
-        parameters are left out, unless one is nearly a parameter. A Dataset of posterior draws is stacked over all
-        its dimensions, chains first. A path ends in ``.csv`` or ``.parquet``.
-    known : set of str
-        Parameter ids of the model.
-
-    Returns
-    -------
-    Table
-
-    Raises
-    ------
-    UnknownName
-        For a parameter that does not exist, or a column that is nearly one.
-    InvalidValue
-        For no runs, a wrong shape, a column that is there twice, or values that are negative or not finite.
+    A mapping of id to values is a grid of all combinations. A DataFrame is one run per row; columns that are no
+    parameters are left out, unless one is nearly a parameter. A Dataset of posterior draws is stacked over all its
+    dimensions, chains first. A path ends in ``.csv`` or ``.parquet``. No runs, a wrong shape, a column that is there
+    twice, and values below `least` or not finite are refused.
     """
     samples = _from_source(source, known)
     for name in samples.names:
         if name not in known:
-            raise UnknownName("parameter", name, known, "List them with `metabolism list parameters`.")
+            raise UnknownName("parameter", name, known, "" if least else "List them with `metabolism list parameters`.")
     if not len(samples):
         raise InvalidValue("the design has no runs.")
     for begin, rows in samples.blocks():
-        bad = ~(np.isfinite(rows) & (rows >= 0))
+        bad = ~(np.isfinite(rows) & (rows >= least))
         if bad.any():
             run, column = (int(i) for i in np.argwhere(bad)[0])
             raise InvalidValue(
                 f"run {begin + run} of the design has {samples.names[column]} = {rows[run, column]}; "
-                "values must be finite and >= 0."
+                f"values must be finite{' and >= 0' if least == 0 else ''}."
             )
     return samples
 
@@ -173,23 +158,15 @@ def _from_source(source: Any, known: set[str]) -> Table:
     if isinstance(source, str | Path):
         return _from_file(Path(source), known)
     if isinstance(source, Mapping) and not hasattr(source, "data_vars"):
-        return Grid({str(k): _values(k, v) for k, v in source.items()}).table()
+        return Grid({str(k): tuple(column(v, str(k)).tolist()) for k, v in source.items()}).table()
     if hasattr(source, "data_vars"):
         source = source[[n for n in source.data_vars if n in known]].to_dataframe()
     if hasattr(source, "columns") and hasattr(source, "to_numpy"):
-        return _from_frame(source, known)
+        return _from_columns({str(c): source.iloc[:, i] for i, c in enumerate(source.columns)}, source.columns, known)
     raise UsageError(
         f"a design cannot be made from {type(source).__name__}; give a mapping of id to values, a DataFrame, "
         "an xarray.Dataset, or a .csv or .parquet file."
     )
-
-
-def _values(name: object, values: Any) -> tuple[float, ...]:
-    return tuple(column(values, str(name)).tolist())
-
-
-def _from_frame(frame: pd.DataFrame, known: set[str]) -> Table:
-    return _from_columns({str(c): frame.iloc[:, i] for i, c in enumerate(frame.columns)}, frame.columns, known)
 
 
 def _from_columns(columns: Mapping[str, Any], head: Iterable[Any], known: set[str]) -> Table:
@@ -227,14 +204,11 @@ def _from_parquet(path: Path, known: set[str]) -> Table:
         raise InvalidValue(f"'{path}' has no column that is a parameter of the model.")
     sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     edges = np.cumsum([0, *sizes])
-    held: dict[int, Array] = {}
 
+    @lru_cache(maxsize=1)
     def group(number: int) -> Array:
-        if number not in held:
-            held.clear()
-            table = file.read_row_group(number, columns=names)
-            held[number] = np.column_stack([table[n].to_numpy().astype(float) for n in names])
-        return held[number]
+        table = file.read_row_group(number, columns=names)
+        return np.column_stack([table[n].to_numpy().astype(float) for n in names])
 
     def rows(begin: int, end: int) -> Array:
         parts = [np.empty((0, len(names)))]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabolism.errors import OutputError, UsageError
+from metabolism.errors import OutputError, UsageError, needs
 from metabolism.files import locked, manifest_text, write_atomically, write_text
 from metabolism.types import Array
 
@@ -24,18 +24,15 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-
 #: Columns beside parameters and endpoints.
 RUN, FAILURE = "run", "failure"
 
 
 def pyarrow() -> Any:
     """Return pyarrow, or say which extra brings it."""
-    try:
+    with needs("sensitivity", "a sweep"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise UsageError("sweeps need pyarrow: pip install 'als-methionine[sensitivity]'.") from None
     return pyarrow
 
 
@@ -52,6 +49,8 @@ class Store:
     ----------
     runs, chunk : int
         Runs of the design, and per part.
+    columns, endpoints : list of str
+        Parameters of the design; endpoints, as asked.
     """
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
@@ -76,28 +75,24 @@ class Store:
     def missing(self) -> list[int]:
         """Parts that are not there, or cannot be read (a disk that filled up, a machine that went down)."""
         parquet = pyarrow().parquet
-        found = []
-        for part in range(self.parts):
+
+        def whole(part: int) -> bool:
             begin, end = self.span(part)
             try:
-                whole = parquet.read_metadata(self.file(part)).num_rows == end - begin
+                return bool(parquet.read_metadata(self.file(part)).num_rows == end - begin)
             except (OSError, pyarrow().ArrowException):
-                whole = False
-            if not whole:
-                found.append(part)
-        return found
+                return False
+
+        return [part for part in range(self.parts) if not whole(part)]
 
     def write(self, part: int, rows: Array, values: Array, reasons: Sequence[str]) -> None:
         """Write one part."""
         arrow = pyarrow()
         begin, end = self.span(part)
         units = self.manifest["study"].get("units", [""] * len(self.endpoints))
-        fields = [arrow.field(RUN, arrow.int64())]
-        fields += [arrow.field(n, arrow.float64()) for n in self.columns]
-        fields += [
-            arrow.field(n, arrow.float64(), metadata={"units": u}) for n, u in zip(self.endpoints, units, strict=True)
-        ]
-        fields += [arrow.field(FAILURE, arrow.string())]
+        numbers = [*((n, None) for n in self.columns), *zip(self.endpoints, ({"units": u} for u in units), strict=True)]
+        fields = [arrow.field(n, arrow.float64(), metadata=unit) for n, unit in numbers]
+        fields = [arrow.field(RUN, arrow.int64()), *fields, arrow.field(FAILURE, arrow.string())]
         arrays = [np.arange(begin, end), *rows.T, *values.T, arrow.array(list(reasons), arrow.string())]
         table = arrow.table([arrow.array(a) for a in arrays], schema=arrow.schema(fields))
         write_atomically(self.file(part), lambda path: arrow.parquet.write_table(table, path))
@@ -157,13 +152,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         If the folder holds no sweep.
     """
     try:
-        found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
-            raise UsageError(f"the sweep in '{folder}' has format {found['format']}; this version reads {FORMAT}.")
-        Store(folder, found)
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise UsageError(f"the sweep in '{folder}' has format {manifest['format']}; this version reads {FORMAT}.")
+        Store(folder, manifest)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"'{folder}' holds no sweep ({type(error).__name__}: {error}).") from None
-    return found
+    return manifest
 
 
 def _same_origin(
@@ -179,7 +174,7 @@ def _same_origin(
     if chunk is not None and chunk != old["chunk"]:
         differ.append(f"chunk ({old['chunk']} there, {chunk} now)")
     if differ:
-        what = "another model version" if "hash" in differ[0] or "hash" in "".join(differ) else "another request"
+        what = "another model version" if "hash" in "".join(differ) else "another request"
         raise UsageError(
             f"the store '{folder}' was made by {what}: {'; '.join(differ[:4])}. Give a new folder, or repeat the "
             "request it was made with."
@@ -191,7 +186,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-class Sweep:
+class Sweep(Store):
     """A finished or unfinished sweep on disk, read as pandas or xarray.
 
     Parameters
@@ -201,25 +196,13 @@ class Sweep:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.manifest = read_manifest(self.path)
-        self._store = Store(self.path, self.manifest)
+        super().__init__(Path(path), read_manifest(Path(path)))
 
     def __len__(self) -> int:
-        return self._store.runs
+        return self.runs
 
     def __repr__(self) -> str:
         return f"Sweep({len(self)} runs of {', '.join(self.endpoints)} in '{self.path}')"
-
-    @property
-    def columns(self) -> list[str]:
-        """Parameters of the design."""
-        return self._store.columns
-
-    @property
-    def endpoints(self) -> list[str]:
-        """Endpoints, as asked."""
-        return self._store.endpoints
 
     @property
     def units(self) -> dict[str, str]:
@@ -229,13 +212,13 @@ class Sweep:
     @property
     def complete(self) -> bool:
         """Whether every run is there."""
-        return not self._store.missing()
+        return not self.missing()
 
     def batches(self) -> Iterator[pd.DataFrame]:
         """Yield the finished parts one at a time, for tables larger than memory."""
-        for part in range(self._store.parts):
-            if self._store.file(part).exists():
-                yield pyarrow().parquet.read_table(self._store.file(part)).to_pandas()
+        for part in range(self.parts):
+            if self.file(part).exists():
+                yield pyarrow().parquet.read_table(self.file(part)).to_pandas()
 
     def frame(self) -> pd.DataFrame:
         """Return all finished runs in order: run, parameters, endpoints, and why a run failed (empty if it did not)."""
@@ -262,13 +245,10 @@ class Sweep:
         import xarray as xr
 
         table = self.frame()
-        grid = self.manifest["design"].get("values")
-        if grid:
-            dims = tuple(self.columns)
-            shape = tuple(len(grid[k]) for k in dims)
-            coordinates: dict[str, Any] = {k: (k, grid[k]) for k in dims}
-        else:
-            shape, dims = (len(table),), (RUN,)
-            coordinates = {n: (RUN, table[n].to_numpy()) for n in (RUN, *self.columns)}
+        dims: tuple[str, ...] = (RUN,)
+        coordinates = {n: (RUN, table[n].to_numpy()) for n in (RUN, *self.columns)}
+        if grid := self.manifest["design"].get("values"):
+            dims, coordinates = tuple(self.columns), {k: (k, grid[k]) for k in self.columns}
+        shape = tuple(len(coordinates[k][1]) for k in dims)
         data = {n: (dims, table[n].to_numpy().reshape(shape), {"units": u}) for n, u in self.units.items()}
         return xr.Dataset(data, coordinates, {"manifest": manifest_text(self.manifest)})

@@ -12,15 +12,16 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metabolism.dosing import Regimen
-from metabolism.errors import InvalidValue, MetabolismError, UsageError
-from metabolism.model import Model
-from metabolism.progress import Progress, show, silent
+from metabolism.dosing import Regimen, Schedule
+from metabolism.errors import InvalidValue, MetabolismError, UsageError, needs
+from metabolism.progress import Progress, show, silent, unseen
+from metabolism.sbml import KineticModel
 from metabolism.simulation import Study, code_versions, make_study
 from metabolism.sweep.samples import Grid, Table, as_samples
 from metabolism.sweep.store import Store, Sweep, open_store
@@ -28,19 +29,17 @@ from metabolism.types import Array
 
 Done = tuple[int, Array, list[str]]
 
-
 #: How long a cluster may have no worker before the sweep gives up [s].
 PATIENCE = 60.0
-
 
 #: How long a scheduler may take to answer [s].
 CONNECT = 10.0
 
 
 def scan(
-    model: Model,
+    model: KineticModel,
     design: Any,
-    regimen: Regimen | str | None = None,
+    regimen: Regimen | Schedule | str | None = None,
     until: float | str = "16 weeks",
     *,
     endpoints: Sequence[str] | None = None,
@@ -55,7 +54,7 @@ def scan(
 
     Parameters
     ----------
-    model : Model
+    model : KineticModel
     design : mapping, DataFrame, xarray.Dataset, path, Grid or Table
         A mapping of parameter id to values is a grid of all combinations, the last one varying fastest; a table is
         one run per row (samples, posterior draws, patients); or a ``.csv`` or ``.parquet`` file [model units].
@@ -91,7 +90,7 @@ def scan(
         For a request, design or store that does not fit, before anything runs.
     """
     study = make_study(model, regimen, until, endpoints, **options)
-    chosen = as_samples(design, study.inputs())
+    chosen = as_samples(design, study.inputs(), 0.0 if model.bounded else -np.inf)
     clash = set(chosen.names) & {e.text for e in study.endpoints}
     if clash:
         raise InvalidValue(f"'{clash.pop()}' is both a parameter and an endpoint; write the endpoint out.")
@@ -100,20 +99,16 @@ def scan(
             raise InvalidValue(f"{name} = {value} must be at least 1.")
     folder = Path(tempfile.mkdtemp(prefix="als-methionine-")) if store is None else Path(store)
     drop = weakref.finalize(study, shutil.rmtree, folder, True) if store is None else None
-    about: dict[str, Any] = {
-        "kind": chosen.kind,
-        "columns": list(chosen.names),
-        "runs": len(chosen),
-        "digest": chosen.digest,
-    }
+    about: dict[str, Any] = {"kind": chosen.kind, "columns": list(chosen.names)}
+    about |= {"runs": len(chosen), "digest": chosen.digest}
     if chosen.kind == "grid" and not isinstance(design, Table):
         axes = design.values if isinstance(design, Grid) else design
         about["values"] = {str(k): np.atleast_1d(np.asarray(v, dtype=float)).tolist() for k, v in axes.items()}
-    with _connect(cluster) as client, open_store(folder, study.identity(), about, chunk) as target:
+    shown = show() if progress is True else nullcontext(progress or silent)
+    with _connected(cluster) as client, open_store(folder, study.identity(), about, chunk) as target, shown as report:
         todo = target.missing()
         left = sum(end - begin for begin, end in map(target.span, todo))
-        report = (show if progress else silent) if isinstance(progress, bool) else progress
-        tick = report("runs", left) if left else silent("", 0)
+        tick = report("runs", left) if left else unseen
         if client is not None:
             done = _on_cluster(client, study, chosen, target, todo)
         elif workers > 1 and len(todo) > 1:
@@ -175,40 +170,26 @@ def _in_processes(study: Study, design: Table, store: Store, todo: Sequence[int]
                 future.cancel()
 
 
-class _connect:  # noqa: N801 - a context manager used once
+@contextmanager
+def _connected(cluster: Any) -> Iterator[Any]:
     """A client of a Dask cluster, closed at the end if it was opened here; nothing without a cluster."""
-
-    def __init__(self, cluster: Any) -> None:
-        self.client, self.own = None, False
-        if cluster is None:
-            return
-        try:
-            from distributed import Client
-        except ImportError:
-            raise UsageError("a cluster needs Dask: pip install 'als-methionine[cluster]'.") from None
-        if isinstance(cluster, Client):
-            self.client = cluster
-        else:
+    if cluster is None:
+        yield None
+        return
+    with needs("cluster", "a cluster"):
+        from distributed import Client
+    with ExitStack() as opened:
+        client = cluster
+        if not isinstance(cluster, Client):
             try:
-                self.client, self.own = Client(cluster, timeout=CONNECT, set_as_default=False), True
+                client = opened.enter_context(Client(cluster, timeout=CONNECT, set_as_default=False))
             except (OSError, ValueError, TypeError) as error:
                 text = " ".join(str(error).split())
                 raise UsageError(
                     f"no Dask scheduler answers at '{cluster}' ({text}); start one with `dask scheduler`."
                 ) from None
-
-    def __enter__(self) -> Any:
-        if self.client is not None:
-            try:
-                _check_workers(self.client)
-            except BaseException:
-                self.__exit__()
-                raise
-        return self.client
-
-    def __exit__(self, *_: object) -> None:
-        if self.own and self.client is not None:
-            self.client.close()
+        _check_workers(client)
+        yield client
 
 
 def _check_workers(client: Any) -> None:
@@ -219,11 +200,11 @@ def _check_workers(client: Any) -> None:
             raise UsageError(f"the cluster had no worker for {PATIENCE:.0f} s; start one with `dask worker ADDRESS`.")
         time.sleep(0.2)
     try:
-        found = client.run(code_versions)
+        theirs = client.run(code_versions)
     except ImportError as error:
         raise UsageError(f"the workers lack this package ({error}); install als-methionine on every worker.") from None
     mine = code_versions()
-    for address, versions in found.items():
+    for address, versions in theirs.items():
         differ = [f"{k} {versions.get(k)} (here {v})" for k, v in mine.items() if versions.get(k) != v]
         if differ:
             raise UsageError(f"worker {address} has other versions: {', '.join(differ)}; install the same everywhere.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.errors import FitFailed, UnknownName
+from metabolism.errors import FitFailed, InvalidValue, UnknownName
 from metabolism.trials.decline import proportional
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.imputation import copy_increments, copy_reference, jump_to_reference
@@ -20,6 +20,10 @@ from metabolism.types import Array
 
 if TYPE_CHECKING:
     from metabolism.trials.trial import Trial
+
+
+#: Analyses of one value per patient, the last one seen: before the end they need patients who were due at it.
+LAST_VALUE = ("ancova", "responder", "nfl")
 
 
 def mixed_model(trial: Trial, method: str = "kenward-roger") -> dict[str, Estimate]:
@@ -171,6 +175,15 @@ def log_rank(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float
     return z, float(2 * norm.sf(abs(z)))
 
 
+def marker_fall(trial: Trial) -> dict[str, Estimate]:
+    """Analysis of covariance of the fall of ln NfL from baseline to the last sample seen, adjusted for baseline."""
+    if trial.ln_nfl is None:
+        raise InvalidValue(f"design '{trial.design.id}' has no marker to analyse; give marker = {{}} in the file.")
+    before = trial.people["ln_nfl"]
+    adjusted = replace(trial, people={**trial.people, "baseline_rating": before})
+    return linear(adjusted, before - last_observed(trial.ln_nfl))
+
+
 #: Analyses by name; `metabolism.trials.design.ANALYSES` states the estimand of each.
 ANALYSED = {
     "mmrm": mixed_model,
@@ -188,7 +201,20 @@ ANALYSED = {
     "copy_increments": copy_increments,
     "joint_rate": joint_rate,
     "bayes_rate": bayes_rate,
+    "nfl": marker_fall,
 }
+
+
+def benefit(analysis: str, value: float | Array) -> float | Array:
+    """Estimate on a scale on which benefit is above 0: the logarithm, sign changed, of a hazard ratio."""
+    return -np.log(value) if analysis == "survival" else value
+
+
+def estimates(trial: Trial, name: str) -> dict[str, Estimate]:
+    """Run one analysis by name."""
+    if name not in ANALYSED:
+        raise UnknownName("analysis", name, ANALYSED)
+    return ANALYSED[name](trial)
 
 
 def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
@@ -198,14 +224,12 @@ def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
     """
     row: dict[str, float | str] = {}
     for name in names:
-        if name not in ANALYSED:
-            raise UnknownName("analysis", name, ANALYSED)
         try:
-            estimates = ANALYSED[name](trial)
+            found = estimates(trial, name)
         except FitFailed as error:
             row[f"{name}:failed"] = str(error)
             continue
         row[f"{name}:failed"] = ""
-        for label, estimate in estimates.items():
+        for label, estimate in found.items():
             row |= {f"{name}:{label}:{key}": value for key, value in asdict(estimate).items()}
     return row

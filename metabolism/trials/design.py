@@ -12,10 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, MetabolismError, UnknownName
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.patients import PLAUSIBLE
+from metabolism.trials.prognosis import Marker, Risk
+from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, whole
 
 #: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what a positive value is.
 ANALYSES = {
@@ -40,6 +41,7 @@ ANALYSES = {
     "net_benefit": ("composite", "share of pairs won less share lost, death before function [fraction]"),
     "bayes_rate": ("composite", "relative reduction of decline and hazard by one ratio, posterior mean [fraction]"),
     "survival": ("treatment policy", "lower log hazard of death or full ventilation"),
+    "nfl": ("while alive", "difference of mean ln NfL at the last visit seen"),
 }
 
 
@@ -56,44 +58,33 @@ RANGES = (
     "entry_rating",
     "baseline_rating",
     "drop",
+    "pre_slope",
+    "risk_profile",
+    "nfl",
 )
 
 
 #: Columns that can stratify a randomisation.
-STRATA = ("drop", "onset", "male", "riluzole", "genotype")
+STRATA = ("drop", "onset", "male", "riluzole", "genotype", "centre")
 
 
 _SECTIONS = {
     "observation": ("weeks", "onset_limit", "drop", "floor"),
+    "entry": ("mean", "sd", "low", "high"),
     "eligibility": RANGES,
-    "randomisation": ("strata", "block"),
+    "randomisation": ("strata", "block", "control"),
     "visits": ("weeks", "window_days"),
     "conduct": ("missed_doses", "missing_visits", "drop_out", "drop_out_slope", "trial_effect", "edaravone"),
     "analysis": ("primary", "estimand", "early_share", "responder_points"),
 }
 
 
-_ARM = ("name", "regimen", "ratio", "loss_reduction")
+#: Sections that are objects of their own.
+_PARTS = {"accrual": Accrual, "looks": Looks, "withdrawal": Withdrawal, "risk": Risk, "marker": Marker}
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One arm.
-
-    Attributes
-    ----------
-    regimen : str or None
-        Doses counted from randomisation; none for placebo.
-    ratio : int
-        Share of patients relative to the other arms.
-    loss_reduction : float
-        Reduction of the loss rate by a comparator that the model does not represent, such as edaravone [fraction].
-    """
-
-    name: str
-    regimen: str | None = None
-    ratio: int = 1
-    loss_reduction: float = 0.0
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind))
 
 
 @dataclass(frozen=True)
@@ -106,6 +97,9 @@ class Design:
         Number randomised.
     observation : RunIn
         Period before randomisation, and how it selects.
+    entry : dict of str to float
+        Distribution of ALSFRS-R before selection, where it is not the cohort's: ``mean``, ``sd``, ``low``, ``high`` of
+        a truncated normal [points].
     eligibility : dict of str to (low, high)
         Further ranges, on columns of `RANGES`.
     strata : tuple of str
@@ -127,13 +121,17 @@ class Design:
     edaravone : float
         Share of patients, in every arm, on background edaravone (``COHORT_edaravone_effect``).
     primary : str
-        One of `ANALYSES`; the first arm without regimen and without loss reduction is the control.
+        One of `ANALYSES`; the first arm without regimen and without loss reduction is the control, or the first arm.
     estimand : str or None
         Must be that of the primary analysis. Saying ``"hypothetical"`` accepts a mixed model where many die.
     early_share : float or None
         Share of patients nearest to onset, a subgroup whose survival is analysed as well [fraction].
     responder_points : float
         A fall of at most this many points makes a responder.
+    control_share : str
+        ``fixed``: the control has its ratio; ``per arm``: its ratio for every active arm that is open.
+    accrual, looks, withdrawal, risk, marker : optional
+        Arrival of patients, interim looks, randomised withdrawal, risk score of entry, neurofilament light.
     """
 
     id: str
@@ -143,6 +141,7 @@ class Design:
     arms: tuple[Arm, ...]
     observation: RunIn
     visits: tuple[float, ...]
+    entry: Mapping[str, float] = dataclasses.field(default_factory=dict)
     eligibility: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     strata: tuple[str, ...] = ()
     block: int = 2
@@ -157,6 +156,12 @@ class Design:
     estimand: str | None = None
     early_share: float | None = None
     responder_points: float = 1.0
+    control_share: str = "fixed"
+    accrual: Accrual | None = None
+    looks: Looks | None = None
+    withdrawal: Withdrawal | None = None
+    risk: Risk | None = None
+    marker: Marker | None = None
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -169,12 +174,32 @@ class Design:
     @property
     def control(self) -> int:
         """Index of the control arm."""
-        return next((i for i, a in enumerate(self.arms) if a.regimen is None and a.loss_reduction == 0), 0)
+        return next((i for i, a in enumerate(self.arms) if not a.treated), 0)
 
     @property
     def active(self) -> list[str]:
         """Names of the arms that are compared with the control."""
         return [a.name for i, a in enumerate(self.arms) if i != self.control]
+
+    @property
+    def asked_risk(self) -> Risk | None:
+        """Risk score that limits entry, if one does."""
+        return (self.risk or Risk()) if "risk_profile" in self.eligibility else None
+
+    def planned(self, arm: int) -> int:
+        """Patients that an arm is to have."""
+        one = self.arms[arm]
+        return one.patients or round(self.patients * one.ratio / sum(a.ratio for a in self.arms))
+
+    def pair(self, arm: int) -> Design:
+        """The comparison of one active arm with the control, as a trial of two arms without looks."""
+        two = tuple(dataclasses.replace(self.arms[i], patients=None, enters=0.0) for i in (self.control, arm))
+        return self.changed(arms=two, looks=None, withdrawal=None, control_share="fixed")
+
+    def after(self, visits: tuple[float, ...]) -> Design:
+        """The rest of a withdrawal trial, with its remaining visits; treatments have happened and are not described."""
+        arms = tuple(Arm(a.name, ratio=a.ratio) for a in self.arms)
+        return self.changed(visits=visits, arms=arms, withdrawal=None)
 
     def changed(self, **values: Any) -> Design:
         """Return a copy with some attributes changed, checked again."""
@@ -222,45 +247,56 @@ def read_design(name: str | Path) -> Design:
 
 def parse_design(name: str, found: Mapping[str, Any]) -> Design:
     """Turn the content of a design file into a `Design`; see `read_design`."""
-    top = ("title", "source", "patients", "arm", *_SECTIONS)
+    sections = _SECTIONS | {name: _fields(kind) for name, kind in _PARTS.items()}
+    top = ("title", "source", "patients", "arm", *sections)
     for key in found:
         if key not in top:
             raise UnknownName(f"entry of design '{name}'", key, top)
-    for section, keys in _SECTIONS.items():
+    get: dict[str, dict[str, Any]] = {}
+    for section, keys in sections.items():
         part = found.get(section, {})
         if not isinstance(part, Mapping):
             raise InvalidValue(f"design '{name}': [{section}] must be a table.")
         for key in part:
             if key not in keys:
                 raise UnknownName(f"entry in [{section}] of design '{name}'", key, keys)
-    for key in ("patients", "arm", "observation", "visits"):
+        get[section] = {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()}
+    for key in ("arm", "observation", "visits"):
         if key not in found:
             raise InvalidValue(f"design '{name}' has no '{key}'.")
-    get = {s: dict(found.get(s, {})) for s in _SECTIONS}
     try:
         arms = []
         for entry in found["arm"]:
             for key in entry:
-                if key not in _ARM:
-                    raise UnknownName(f"entry in [[arm]] of design '{name}'", key, _ARM)
+                if key not in _fields(Arm):
+                    raise UnknownName(f"entry in [[arm]] of design '{name}'", key, _fields(Arm))
             arms.append(Arm(**entry))
-        watch, visits, analysis = get["observation"], get["visits"], get["analysis"]
+        patients = found.get("patients", _together(arms))
+        if patients is None:
+            raise InvalidValue(f"design '{name}' has no 'patients', of its own or of each active arm.")
+        watch, visits, chance = get["observation"], get["visits"], get["randomisation"]
         drop = watch["drop"]
         return Design(
             id=name,
             title=str(found.get("title", name)),
             source=str(found.get("source", "")),
-            patients=found["patients"],
+            patients=patients,
             arms=tuple(arms),
             observation=RunIn(float(watch["weeks"]), float(watch["onset_limit"]), (drop[0], drop[1]), watch["floor"]),
             visits=tuple(float(w) for w in visits["weeks"]),
             window_days=float(visits.get("window_days", 0)),
+            entry={k: float(v) for k, v in get["entry"].items()},
             eligibility={k: (float(v[0]), float(v[1])) for k, v in get["eligibility"].items()},
-            strata=tuple(get["randomisation"].get("strata", ())),
-            block=get["randomisation"].get("block", 2),
+            strata=chance.get("strata", ()),
+            block=chance.get("block", 2),
+            control_share=chance.get("control", "fixed"),
             **get["conduct"],
-            **analysis,
+            **get["analysis"],
+            **{part: kind(**get[part]) for part, kind in _PARTS.items() if part in found},
         )
+    except InvalidValue as error:
+        prefix = f"design '{name}'"
+        raise InvalidValue(str(error) if str(error).startswith(prefix) else f"{prefix}: {error}") from None
     except MetabolismError:
         raise
     except KeyError as error:
@@ -269,9 +305,12 @@ def parse_design(name: str, found: Mapping[str, Any]) -> Design:
         raise InvalidValue(f"design '{name}' has an entry of the wrong form: {error}.") from None
 
 
-def _whole(value: object) -> bool:
-    """Whether what a file gave is a whole number."""
-    return isinstance(value, int) and not isinstance(value, bool)
+def _together(arms: list[Arm]) -> int | None:
+    """Most patients of arms that state their own numbers, with the control's share; None where one does not."""
+    active, control = [a for a in arms if a.treated], next((a for a in arms if not a.treated), None)
+    if control is None or not all(a.patients for a in active):
+        return None
+    return sum(a.patients + math.ceil(a.patients * control.ratio / a.ratio) for a in active if a.patients)
 
 
 def _validate(d: Design) -> None:
@@ -282,18 +321,7 @@ def _validate(d: Design) -> None:
     names = [a.name for a in d.arms]
     refuse(not d.arms, "there is no arm; add [[arm]].")
     refuse(len(set(names)) < len(names), f"two arms share a name: {', '.join(names)}.")
-    refuse(
-        not _whole(d.patients),
-        f"patients = {d.patients} must be a whole number.",
-    )
-    for arm in d.arms:
-        refuse(
-            not _whole(arm.ratio) or arm.ratio < 1,
-            f"arm '{arm.name}' with ratio {arm.ratio} would have no patients.",
-        )
-        refuse(not 0 <= arm.loss_reduction < 1, f"loss_reduction of arm '{arm.name}' must lie in [0, 1).")
-        if arm.regimen is not None:
-            Regimen.parse(arm.regimen)
+    refuse(not whole(d.patients), f"patients = {d.patients} must be a whole number.")
     share = min(a.ratio for a in d.arms) / sum(a.ratio for a in d.arms)
     refuse(d.patients * share < 2, f"{d.patients} patients leave an arm with fewer than 2.")
     refuse(
@@ -307,14 +335,12 @@ def _validate(d: Design) -> None:
         f"a window of +/- {d.window_days:g} days does not fit visits {gap:g} weeks apart.",
     )
     watch = d.observation
-    low, high = watch.drop
-    refuse(low > high, f"the run-in window {low} to {high} points is empty.")
-    refuse(
-        not (watch.weeks >= 0 and watch.onset_limit > 0),
-        "observation weeks must be >= 0 and onset_limit above 0 months.",
-    )
-    refuse(watch.weeks == 0 and (low > 0 or high < 0), "a run-in window needs an observation period above 0 weeks.")
-    refuse(not 0 <= watch.floor <= 48, f"the floor of {watch.floor} points must lie in 0-48.")
+    least, most, spread = d.entry.get("low", 0.0), d.entry.get("high", 48.0), d.entry.get("sd", 1.0)
+    refuse(not 0 <= least < most <= 48, f"entry scores from {least:g} to {most:g} must rise within 0-48 points.")
+    refuse(not (math.isfinite(spread) and spread > 0), f"entry sd = {spread:g} must be above 0 points.")
+    mean = d.entry.get("mean", (least + most) / 2)
+    refuse(not least <= mean <= most, f"entry mean {mean:g} lies outside its limits {least:g} to {most:g}.")
+    refuse(watch.floor > most, f"the floor of {watch.floor} points excludes everybody: entry ends at {most:g}.")
     for column, (a, b) in d.eligibility.items():
         if column not in RANGES:
             raise UnknownName(f"eligibility column of design '{d.id}'", column, RANGES)
@@ -330,10 +356,23 @@ def _validate(d: Design) -> None:
         limit > watch.onset_limit,
         f"onset_months from {limit:g} contradicts the onset limit of {watch.onset_limit:g} months.",
     )
+    least_fall, most_fall = watch.drop
+    for column, low, high in (
+        ("baseline_rating", watch.floor, 48),
+        ("entry_rating", watch.floor + least_fall, 48),
+        ("drop", least_fall, most_fall),
+    ):
+        a, b = d.eligibility.get(column, (low, high))
+        refuse(
+            b < low or a > high,
+            f"{column} from {a:g} to {b:g} contradicts the observation period, which leaves {low:g} to {high:g}.",
+        )
     for column in d.strata:
         if column not in STRATA:
             raise UnknownName(f"stratum of design '{d.id}'", column, STRATA)
-    refuse(not _whole(d.block) or d.block < 1, f"block = {d.block} must be a whole number from 1.")
+    refuse(not whole(d.block) or d.block < 1, f"block = {d.block} must be a whole number from 1.")
+    length = d.block * sum(a.ratio for a in d.arms)
+    refuse(length > d.patients, f"a block of {length} is longer than the trial of {d.patients}; lower block or ratios.")
     for name in ("missed_doses", "missing_visits", "edaravone"):
         refuse(not 0 <= getattr(d, name) < 1, f"{name} = {getattr(d, name)} is a probability and must lie in [0, 1).")
     refuse(not (math.isfinite(d.drop_out) and d.drop_out >= 0), f"drop_out = {d.drop_out} per month must be 0 or more.")
@@ -344,29 +383,24 @@ def _validate(d: Design) -> None:
         raise UnknownName("analysis", d.primary, ANALYSES)
     own = ANALYSES[d.primary][0]
     refuse(d.estimand not in (None, own), f"the estimand of '{d.primary}' is '{own}', not '{d.estimand}'.")
-
-
-@dataclass(frozen=True)
-class RunIn:
-    """An observation period that selects patients by how much they fall in it.
-
-    Attributes
-    ----------
-    weeks : float
-        Length of the observation.
-    onset_limit : float
-        Longest time from onset to the start of observation [months].
-    drop : tuple of int
-        Smallest and largest accepted fall of ALSFRS-R [points].
-    floor : int
-        Lowest accepted ALSFRS-R at baseline [points].
-    """
-
-    weeks: float
-    onset_limit: float
-    drop: tuple[int, int]
-    floor: int
-
-
-#: The observation period of JETALS (Oki2022): at most 12 months from onset, a fall of 1-2 points.
-JETALS_RUN_IN = RunIn(weeks=12, onset_limit=12, drop=(1, 2), floor=36)
+    if d.control_share not in ("fixed", "per arm"):
+        raise UnknownName(f"control share of design '{d.id}'", d.control_share, ("fixed", "per arm"))
+    try:
+        fit_arms(d.arms, d.control, d.patients, d.visits, d.control_share)
+        if d.looks:
+            d.looks.fit(d.primary, d.visits, d.patients)
+        if d.withdrawal:
+            d.withdrawal.fit(d.arms, d.visits, d.looks)
+    except InvalidValue as error:
+        raise InvalidValue(f"design '{d.id}': {error}") from None
+    early = d.looks.decide if d.looks else None
+    if early is not None and early not in ANALYSES:
+        raise UnknownName("analysis", early, ANALYSES)
+    refuse(
+        d.accrual is None and (d.looks is not None or any(a.patients or a.enters for a in d.arms)),
+        "when arms open, close and are looked at hangs on how fast patients arrive; give accrual = { per_month = 10 }.",
+    )
+    refuse("centre" in d.strata and not (d.accrual and d.accrual.centres), "the stratum centre needs accrual.centres.")
+    refuse(d.risk is not None and "risk_profile" not in d.eligibility, "risk is of no use without a risk_profile.")
+    asked = d.primary == "nfl" or early == "nfl" or "nfl" in d.eligibility
+    refuse(asked and d.marker is None, "nfl needs to know what the marker shows; give marker = {} for its defaults.")

@@ -7,6 +7,7 @@ observes follows from them by the functions of this file, which are those of ``m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,7 +72,33 @@ def rate_score(score: Array, noise: Array) -> Array:
     return np.clip(np.round(score + noise), 0, 48)
 
 
-def hazards(score: Array, hours: ArrayLike, h0: float, slope: float) -> Array:
+def vital_capacity(start: Array, rate: Array, before: Array, units: Array) -> Array:
+    """Vital capacity after a loss of motor units: the closed form of ``models/motor_neuron.ant`` [as `start`].
+
+    With ``V' = -rate k (1 - N) V`` and ``N' = -k N``, whatever k does in time,
+    ``V = V(0) exp(-rate (ln(N(0)/N) - N(0) + N))``.
+
+    Parameters
+    ----------
+    start : ndarray
+        Vital capacity at first.
+    rate : ndarray
+        ``MN_vc_rate`` of each patient.
+    before, units : ndarray
+        Motor-unit fractions at first and later.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(vital_capacity(np.array(92.0), np.array(0.9), np.array(0.5), np.array(0.5)))
+    92.0
+    """
+    return np.asarray(start * np.exp(-rate * (np.log(before / units) - before + units)))
+
+
+def hazards(
+    score: Array, hours: ArrayLike, h0: float, slope: float, vital: Array | float = 1.0, vital_slope: float = 0.0
+) -> Array:
     """Hazard of death or full ventilation accumulated in each interval of a time grid, shape (patients, times - 1).
 
     Parameters
@@ -81,12 +108,37 @@ def hazards(score: Array, hours: ArrayLike, h0: float, slope: float) -> Array:
     hours : array_like, shape (times,)
         Rising times [h].
     h0 : float
-        Hazard at a full score [1/h].
+        Hazard at a full score and the predicted vital capacity [1/h].
     slope : float
         Rise of the log hazard per lost 48 points.
+    vital : ndarray, shape (patients, times)
+        Vital capacity [fraction of predicted].
+    vital_slope : float
+        Rise of the log hazard per lost vital capacity.
     """
-    rate = h0 * np.exp(slope * (48 - score) / 48)
+    rate = h0 * np.exp(slope * (48 - score) / 48 + vital_slope * (1 - vital))
     return np.asarray((rate[:, 1:] + rate[:, :-1]) / 2 * np.diff(np.asarray(hours, dtype=float)))
+
+
+def mortality(people: Mapping[str, Any], loss: Array, hours: ArrayLike, values: Mapping[str, float]) -> Array:
+    """Hazard of patients accumulated in each interval of a time grid; see `hazards`.
+
+    Parameters
+    ----------
+    people : mapping or DataFrame
+        Columns ``motor_units``, ``fvc`` [% predicted] and ``vc_rate`` at time 0.
+    loss : ndarray, shape (patients, times)
+        Loss rate integrated from time 0: motor units are those at first times ``exp(-loss)``.
+    hours : array_like, shape (times,)
+        Rising times [h].
+    values : mapping
+        Of the model: ``MN_gamma``, ``MN_n50``, ``MN_h0``, ``MN_h_slope``, ``MN_h_vc``.
+    """
+    first, fvc, rate = (np.asarray(people[c])[:, None] for c in ("motor_units", "fvc", "vc_rate"))
+    left = first * np.exp(-loss)
+    score = alsfrs_r(left, values["MN_gamma"], values["MN_n50"])
+    vital = vital_capacity(fvc / 100, rate, first, left)
+    return hazards(score, hours, values["MN_h0"], values["MN_h_slope"], vital, values["MN_h_vc"])
 
 
 def points_gained(people: Mapping[str, Array], reduction: float, weeks: float, score_map: tuple[float, float]) -> float:

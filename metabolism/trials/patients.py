@@ -8,7 +8,7 @@ copula, so that fresh diseases can be drawn for bodies whose metabolism was alre
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +53,7 @@ BODY = (
 
 
 #: Latent numbers of a disease, in order; correlated with those of the body.
-DISEASE = ("k", "entry", "period_run_in", "period_treatment", "noise_entry", "noise_baseline")
+DISEASE = ("k", "entry", "period_run_in", "period_treatment", "noise_entry", "noise_baseline", "rater", "vc")
 
 
 #: Model parameters that differ log-normally between bodies: parameter, its SD of the logarithm, and its latent number.
@@ -64,6 +64,10 @@ SPREAD = (
     ("CBL_CLf", "CLf_omega", "CLf"),
     ("IM_ka", "ka_omega", "ka"),
 )
+
+
+#: Parameters ``MN_*`` of the model that a disease needs beside the ``COHORT_*`` rows.
+SHARED = ("h0", "h_slope", "h_vc", "vc_rate")
 
 
 #: Accepted range of each column; a candidate outside any of them is implausible and counted.
@@ -99,10 +103,21 @@ class Generator:
         values = {
             p.id.removeprefix(prefix): p.value for p in model.table.of(kind="population") if p.id.startswith(prefix)
         }
+        values |= {name: model.values[f"MN_{name}"] for name in SHARED}
         return cls(model, values | (_read_moments(Path(table)) if table is not None else {}))
 
     def __getitem__(self, name: str) -> float:
         return self.values[name]
+
+    def entering(self, entry: Mapping[str, float]) -> Generator:
+        """Return a generator whose patients enter with another distribution of scores, as a design may set it.
+
+        Parameters
+        ----------
+        entry : mapping
+            Any of ``mean``, ``sd``, ``low``, ``high`` of ALSFRS-R at entry [points].
+        """
+        return replace(self, values={**self.values, **{f"entry_{k}": v for k, v in entry.items()}}) if entry else self
 
     @property
     def correlation(self) -> Array:
@@ -192,16 +207,20 @@ class Generator:
         entry = g["entry_mean"] + g["entry_sd"] * ndtri(low + ndtr(z["entry"]) * (high - low))
         units = motor_units(entry, *self.score_map)
         tau = g["k_tau"]
+        habit = g["rater_habit_sd"] * z["rater"]
+        bulbar = ndtr(body @ self.root[BODY.index("onset"), :n]) < g["bulbar"]
         # the loss rates hold for the usual share on riluzole, whose effect is then the patient's own
         k = k * (1 - g["riluzole_effect"] * riluzole) / (1 - g["riluzole_effect"] * g["riluzole"])
         return {
             "k_run_in": k * np.exp(tau * z["period_run_in"] - tau**2 / 2),
-            "MN_k": k * np.exp(tau * z["period_treatment"] - tau**2 / 2),
+            "MN_k": g["k_after"] * k * np.exp(tau * z["period_treatment"] - tau**2 / 2),
             "entry_score": entry,
             "entry_units": units,
             "onset_months": -np.log(units) / k / HOURS_PER_MONTH,
-            "entry_rating": rate_score(entry, g["rater_sd"] * z["noise_entry"]),
-            "baseline_noise": g["rater_sd"] * z["noise_baseline"],
+            "entry_rating": rate_score(entry, habit + g["rater_sd"] * z["noise_entry"]),
+            "baseline_noise": habit + g["rater_sd"] * z["noise_baseline"],
+            "rater_habit": habit,
+            "vc_rate": g["vc_rate"] * np.where(bulbar, g["vc_bulbar"], 1.0) * np.exp(g["vc_omega"] * z["vc"]),
         }
 
 

@@ -98,3 +98,53 @@ def course_figure(
     np.ravel(axes)[0].set_ylabel("change of rated ALSFRS-R [points]")
     np.ravel(axes)[0].legend(loc="lower left", fontsize=8)
     return figure
+
+
+def stops_figure(table: pd.DataFrame, title: str) -> Figure:
+    """Draw by effect and arm how trials in calendar time ended, how many patients that took and how long.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `metabolism.trials.power.power_table`, for a design with an accrual.
+    title : str
+    """
+    columns = [c for c in ("effect", "arm") if table[c].nunique() > 1 or c == "effect"]
+    labels = [", ".join(str(r[c]) for c in columns) for _, r in table.iterrows()]
+    figure, axes = new_figure(1, 3, width=10.5, height=1.9 + 0.34 * len(table))
+    ends, size, length = axes[0]
+    place = np.arange(len(table))[::-1]
+    shown, early, futile = (
+        100 * table[c].to_numpy(dtype=float)
+        for c in ("power", "stopped early for efficacy", "stopped early for futility")
+    )
+    left = np.zeros(len(table))
+    for name, share, colour in (
+        ("shown early", early, "blue"),
+        ("shown at the end", shown - early, "sky"),
+        ("not shown at the end", 100 - shown - futile, "grey"),
+        ("stopped for futility", futile, "amber"),
+    ):
+        ends.barh(place, share, left=left, color=COLOURS[colour], label=name, height=0.7)
+        left = left + share
+    ends.set(
+        yticks=place,
+        xlim=(0, 100),
+        xlabel="trials [%]",
+        ylabel="effect on the loss rate" + ", arm" * (len(columns) - 1),
+    )
+    ends.set_yticklabels(labels, fontsize=9)
+    ends.yaxis.label.set_fontsize(10)
+    for ax, name, unit in ((size, "patients", "patients"), (length, "months", "months from the first patient")):
+        for whose, colour, marker in (("arm", "orange", "o"), ("trial", "black", "D")):
+            mean, low, high = (table[f"{whose} {name}{c}"].to_numpy(dtype=float) for c in ("", " 2.5 %", " 97.5 %"))
+            label = "active arm, until its verdict" if whose == "arm" else "whole trial"
+            error = np.nan_to_num([mean - low, high - mean])
+            at = place + (0.13 if whose == "arm" else -0.13)
+            ax.errorbar(mean, at, xerr=error, color=COLOURS[colour], marker=marker, linestyle="", label=label)
+        ax.set(yticks=place, yticklabels=[], xlabel=unit, ylim=ends.get_ylim())
+        ax.set_xlim(0, 1.05 * np.nanmax(high))
+    figure.suptitle(f"{title}\nmeans with 95 % Monte-Carlo intervals", fontsize=10)
+    figure.legend(*ends.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8.5)
+    figure.legend(*size.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=8.5)
+    return figure

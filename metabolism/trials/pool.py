@@ -9,7 +9,6 @@ to motor units, therefore serve any number of trials exactly; a test compares th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from metabolism.dosing import Regimen, plan
 from metabolism.errors import InvalidValue
 from metabolism.model import Model
+from metabolism.progress import Tick, unseen
 from metabolism.simulation import simulate
 from metabolism.trials.design import Design
 from metabolism.trials.disease import HOURS_PER_WEEK
@@ -137,7 +137,7 @@ def slowing(
     missed: float = 0.0,
     seed: int = 1,
     workers: int = 1,
-    progress: Callable[[int], None] | None = None,
+    tick: Tick = unseen,
 ) -> Slowing:
     """Run bodies through the coupled model and record their relative loss.
 
@@ -175,7 +175,7 @@ def slowing(
             dose_scale=kept.astype(float),
             rtol=POOL_RTOL,
             workers=workers,
-            tick=progress,
+            tick=tick,
         )
         units = run["motor_units"].values
         losses.append(np.log(units[:, :1] / units) / model.values["MN_k"])
@@ -238,7 +238,7 @@ def make_pool(
     size: int = 512,
     seed: int = 1,
     workers: int = 1,
-    progress: Callable[[int], None] | None = None,
+    tick: Tick = unseen,
     table: str | None = None,
     drawn: Bodies | None = None,
     done: dict[tuple[str | None, float, float], Slowing] | None = None,
@@ -279,7 +279,7 @@ def make_pool(
                     missed=design.missed_doses,
                     seed=seed,
                     workers=workers,
-                    progress=progress,
+                    tick=tick,
                 )
             )
         runs.append(done[key])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,15 @@ import numpy as np
 from metabolism.dosing import Regimen
 from metabolism.errors import FitFailed, InvalidValue, UnknownName
 from metabolism.model import Model
+from metabolism.progress import Tick, unseen
+from metabolism.trials.analysis import benefit
 from metabolism.trials.design import ANALYSES, Design
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.effects import direct_maximum
+from metabolism.trials.plots import stops_figure
 from metabolism.trials.pool import Slowing, bodies, make_pool
 from metabolism.trials.replicates import replicate, request_hash
+from metabolism.trials.sections import Looks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,8 +102,10 @@ def varied(design: Design, **choices: Any) -> Design:
         end = float(given.get("weeks", design.visits[-1]))
 
         def redosed(regimen: str) -> str:
-            until = end * HOURS_PER_WEEK
-            return str(Regimen.parse(regimen).redosed(until, given.get("dose"), given.get("interval")))
+            until, old = end * HOURS_PER_WEEK, Regimen.parse(regimen)
+            if old.doses[0].time >= until:
+                raise InvalidValue(f"a trial of {end:g} weeks ends before '{regimen}' begins.")
+            return str(old.redosed(until, given.get("dose"), given.get("interval")))
 
         arms = [a if a.regimen is None else replace(a, regimen=redosed(a.regimen)) for a in design.arms]
         changes["arms"] = tuple(arms)
@@ -119,7 +125,7 @@ def power_table(
     size: int = 256,
     folder: str | Path | None = None,
     workers: int = 1,
-    progress: Callable[[int], None] | None = None,
+    tick: Tick = unseen,
 ) -> pd.DataFrame:
     """Power, assurance and overstatement over effects and every combination of design choices.
 
@@ -193,7 +199,7 @@ def power_table(
                 seed=seed,
                 folder=None if folder is None else Path(folder) / mark[:16],
                 workers=workers,
-                progress=progress,
+                tick=tick,
             )
             shown = {"effect": text, **_shown(choice, design)}
             rows += [shown | row for row in summary(done.table, one, done.failures(one.primary))]
@@ -222,13 +228,17 @@ def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, 
         ``power`` is the chance of a significant benefit at the 5 % level, divided by the number of active arms where
         there are several (Bonferroni; ``tested at`` says so). ``mean estimate`` is what ``estimate`` names, with
         benefit above 0. ``type M`` is the mean of significant estimates over the mean of all; NaN where fewer than five
-        are significant or the mean is not above its Monte-Carlo error.
+        are significant or the mean is not above its Monte-Carlo error. With an accrual also the shares that stopped
+        early, and the expected patients and months, of the arm until its verdict and of the whole trial.
     """
     if len(design.arms) < 2:
         raise InvalidValue(f"design '{design.id}' has one arm: there is nothing to compare.")
     control, rows = design.arms[design.control].name, []
-    alpha = 0.05 / len(design.active)
-    many = f" (Bonferroni, {len(design.active)} arms)" if len(design.active) > 1 else ""
+    looks = design.looks or Looks()
+    alpha = 2 * looks.level(len(design.active))
+    shared = len(design.active) > 1 and looks.multiplicity == "bonferroni"
+    many = f" (Bonferroni, {len(design.active)} arms)" if shared else ""
+    many += f", {len(looks.at)} looks" if len(looks.at) > 1 else ""
     strategy, what = ANALYSES[design.primary]
     for arm in design.active:
         column = f"{design.primary}:{arm} - {control}"
@@ -236,8 +246,9 @@ def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, 
             reason = table[f"{design.primary}:failed"].iloc[0]
             raise FitFailed(f"no replicate of design '{design.id}' could be analysed: {reason}")
         value, p = table[f"{column}:value"].to_numpy(dtype=float), table[f"{column}:p"].to_numpy(dtype=float)
-        estimate = -np.log(value) if design.primary == "survival" else value
-        significant = (p < alpha) & (estimate > 0)
+        estimate = np.asarray(benefit(design.primary, value))
+        in_time = f"{arm}:shown" in table
+        significant = table[f"{arm}:shown"].to_numpy(dtype=bool) if in_time else (p < alpha) & (estimate > 0)
         power, n = float(significant.mean()), len(p)
         mean, spread = float(np.nanmean(estimate)), float(np.nanstd(estimate))
         sure = significant.sum() >= 5 and mean > 3 * spread / np.sqrt(n)
@@ -258,9 +269,28 @@ def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, 
                 "replicates": n,
                 "failed fits": failed,
                 "screened per randomised": float((table["candidates"] / table["randomised"]).mean()),
+                **(_in_time(table, arm, design.active) if in_time else {}),
             }
         )
     return rows
+
+
+def _in_time(table: pd.DataFrame, arm: str, active: Sequence[str]) -> dict[str, float]:
+    """How an arm ended, and the expected size and length of the trial with their 95 % Monte-Carlo intervals."""
+    ended = table[f"{arm}:reason"]
+    row = {"benefit shown of any arm": float(table[[f"{a}:shown" for a in active]].any(axis=1).mean())}
+    row |= {f"stopped early for {why}": float((ended == why).mean()) for why in ("efficacy", "futility")}
+    for name, column in (
+        ("arm patients", f"{arm}:patients"),
+        ("arm months", f"{arm}:months"),
+        ("trial patients", "randomised"),
+        ("trial months", "months"),
+    ):
+        values = table[column].to_numpy(dtype=float)
+        half = 1.959963984540054 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        mean = float(values.mean())
+        row |= {name: mean, f"{name} 2.5 %": mean - half, f"{name} 97.5 %": mean + half}
+    return row
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -278,7 +308,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
-    """Draw power against effect for each design, and a heat map of effect by design."""
+    """Draw power against effect for each design, a heat map of effect by design and, in calendar time, how it ended."""
     from metabolism.plotting import COLOURS, new_figure
 
     fixed = table[~table["effect"].str.startswith("N(")].assign(effect=lambda t: t["effect"].astype(float) * 100)
@@ -320,4 +350,6 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     axes.grid(visible=False)
     figure.colorbar(image, ax=axes, label="power [%]")
     drawn["power_heat_map"] = figure
+    if "trial months" in table:
+        drawn["stops"] = stops_figure(table, title)
     return drawn

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import math
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,11 @@ import numpy as np
 
 from metabolism.errors import InvalidValue
 from metabolism.files import Parts
-from metabolism.trials.analysis import analyse
+from metabolism.progress import Tick, unseen
+from metabolism.trials.analysis import analyse, benefit
+from metabolism.trials.calendar import Conduct, conduct
 from metabolism.trials.design import Design
+from metabolism.trials.mmrm import Estimate
 from metabolism.trials.pool import Pool
 from metabolism.trials.trial import Trial, simulate_trial
 from metabolism.types import Array
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 CHUNK = 25
 
 
-Progress = Callable[[int], None]
+#: What an estimate consists of.
+ESTIMATE = tuple(f.name for f in fields(Estimate))
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,8 @@ class Replicates:
     ----------
     table : DataFrame
         One row per replicate: number, candidates, randomised, completers, events, and each analysis as
-        ``<analysis>:<arm or difference>:<value, se, df, p, low, high>`` with ``<analysis>:failed``.
+        ``<analysis>:<arm or difference>:<value, se, df, p, low, high>`` with ``<analysis>:failed``. With an accrual,
+        also ``months``, and ``<arm>:<look, reason, shown, months, patients>`` of each active arm.
     failed_bodies : int
         Bodies of the pool whose coupled run failed; they take no part.
     resumed : int
@@ -55,8 +60,8 @@ class Replicates:
     def power(self, analysis: str, contrast: str, alpha: float = 0.05) -> float:
         """Share of replicates significant in favour of treatment; failed fits count as not significant."""
         column = f"{analysis}:{contrast}"
-        benefit = self.table[f"{column}:value"] < 1 if analysis == "survival" else self.table[f"{column}:value"] > 0
-        return float(((self.table[f"{column}:p"] < alpha) & benefit).mean())
+        good = benefit(analysis, self.table[f"{column}:value"].to_numpy(dtype=float)) > 0
+        return float(((self.table[f"{column}:p"] < alpha) & good).mean())
 
 
 def replicate(
@@ -70,7 +75,7 @@ def replicate(
     reduction: float | Array | None = None,
     folder: str | Path | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    tick: Tick = unseen,
     shuffle: bool = False,
 ) -> Replicates:
     """Run and analyse replicates of a trial.
@@ -83,14 +88,14 @@ def replicate(
     count : int
         Number of replicates; replicate ``i`` depends on ``(seed, i)`` alone, so neither chunks nor processes matter.
     analyses : tuple of str, optional
-        The design's primary by default.
+        The design's primary by default, and always with an accrual.
     reduction : float or ndarray, shape (count,), optional
         Reduction of the loss rate in comparator arms; see `metabolism.trials.trial.simulate_trial`.
     folder : path, optional
         Where finished chunks are kept. A later call with the same request continues there and gives the same table to
         the last bit; a different request is refused.
     shuffle : bool
-        Permute the arm labels before the analysis: a negative control.
+        Permute the arm labels before the analysis: a negative control, of trials without accrual.
 
     Raises
     ------
@@ -112,8 +117,7 @@ def replicate(
     kept = {b: parts.read(_name(b)) for b in bounds} if parts else {}
     done = {b: pd.DataFrame(rows) for b, rows in kept.items() if rows is not None}
     resumed = sum(len(f) for f in done.values())
-    if progress:
-        progress(resumed)
+    tick(resumed)
     todo = [b for b in bounds if b not in done]
     work = (delayed(_chunk)(pool, design, (maxima, reductions), seed, chosen, b, shuffle, parts) for b in todo)
     # starting a process costs more than a few chunks do
@@ -121,8 +125,7 @@ def replicate(
     finished = Parallel(n_jobs=jobs, return_as="generator")(work) if jobs > 1 else (f(*a, **k) for f, a, k in work)
     for bound, frame in zip(todo, finished, strict=True):
         done[bound] = frame
-        if progress:
-            progress(len(frame))
+        tick(len(frame))
     table = pd.concat([done[b] for b in bounds], ignore_index=True)
     return Replicates(table, pool.failed, resumed)
 
@@ -144,17 +147,20 @@ def _chunk(
         rng = np.random.default_rng([seed, number])
         maximum, reduction = (None if e is None else float(e[number]) for e in effects)
         assert maximum is not None
+        if design.accrual is not None:
+            rows.append(_row_in_time(number, conduct(pool, design, maximum, rng, reduction)))
+            continue
         trial = simulate_trial(pool, design, maximum, rng, reduction)
         if shuffle:
             trial = replace(trial, arm=rng.permutation(trial.arm))
-        rows.append(_row(number, trial, analyses))
+        rows.append(_row(number, trial) | _analysed(trial, analyses))
     if parts:
         # written here and not by the parent, so that an interruption loses no finished chunk
         parts.write(_name(bound), rows)
     return pd.DataFrame(rows)
 
 
-def _row(number: int, trial: Trial, analyses: tuple[str, ...]) -> dict[str, float | str]:
+def _row(number: int, trial: Trial) -> dict[str, float | str]:
     counts = trial.counts
     row: dict[str, float | str] = {
         "replicate": number,
@@ -169,11 +175,32 @@ def _row(number: int, trial: Trial, analyses: tuple[str, ...]) -> dict[str, floa
         mine = last[(trial.arm == i) & np.isfinite(last)]
         row[f"mean change:{arm.name}"] = float(mine.mean()) if len(mine) else float("nan")
         row[f"sd change:{arm.name}"] = float(mine.std(ddof=1)) if len(mine) > 1 else float("nan")
-    row |= analyse(trial, analyses)
+    return row
+
+
+def _analysed(trial: Trial, analyses: tuple[str, ...]) -> dict[str, float | str]:
+    row = analyse(trial, analyses)
     if trial.design.early_share is not None:
         months = trial.people["onset_months"]
         early = trial.part(months <= np.quantile(months, trial.design.early_share))
         row |= {"early patients": len(early.arm)} | {f"early {k}": v for k, v in analyse(early, ("survival",)).items()}
+    return row
+
+
+def _row_in_time(number: int, done: Conduct) -> dict[str, float | str]:
+    design = done.trial.design
+    row = _row(number, done.trial) | {"months": done.months}
+    row["candidates"] = done.trial.counts["candidates"] * len(done.trial.arm) / done.drawn
+    failed = [v.failed for v in done.verdicts.values() if v.failed]
+    row[f"{design.primary}:failed"] = failed[0] if failed else ""
+    for arm, verdict in done.verdicts.items():
+        found = asdict(verdict)
+        estimate, _ = found.pop("estimate"), found.pop("failed")
+        row |= {f"{arm}:{k}": v for k, v in found.items()}
+        if estimate is None:
+            estimate = dict.fromkeys(ESTIMATE, math.nan)
+        column = f"{design.primary}:{arm} - {design.arms[design.control].name}"
+        row |= {f"{column}:{k}": v for k, v in estimate.items()}
     return row
 
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from metabolism.errors import InvalidValue
 from metabolism.model import Model
-from metabolism.trials.design import Design, RunIn
+from metabolism.trials.design import Design
 from metabolism.trials.disease import HOURS_PER_WEEK, alsfrs_r, rate_score
 from metabolism.trials.patients import DISEASE, PATIENT_COLUMNS, candidates, plausibility
 from metabolism.trials.pool import Columns, Pool
+from metabolism.trials.prognosis import at_screening
+from metabolism.trials.sections import RunIn
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ def screen(
     Parameters
     ----------
     factor : float
-        Trial-wide factor on the loss rates after randomisation and before.
+        Trial-wide factor on the loss rates after randomisation.
 
     Returns
     -------
@@ -127,7 +129,7 @@ def screen(
     counts : dict of str to int
         Candidates left after each filter, in order.
     """
-    g = pool.generator
+    g = pool.generator.entering(design.entry)
     counts = dict.fromkeys(
         ["candidates", "onset within limit", "above the score floor", "in run-in window", *design.eligibility], 0
     )
@@ -137,22 +139,27 @@ def screen(
     while found < count:
         body = pool.usable[rng.integers(len(pool.usable), size=batch)]
         drawn = g.disease_columns(pool.latents[body], pool.riluzole[body], rng.standard_normal((batch, len(DISEASE))))
-        drawn["k_run_in"] *= factor
         drawn["MN_k"] *= factor
         drawn |= observed_columns(g.score_map, drawn, design.observation)
-        counts["candidates"] += batch
+        drawn |= at_screening(design.asked_risk, design.marker, drawn, crowd, body, g.values, rng)
         keep = np.ones(batch, dtype=bool)
+        left = {"candidates": keep.copy()}
         for name, flag in (
             ("onset within limit", "recent_onset"),
             ("above the score floor", "above_floor"),
             ("in run-in window", "in_window"),
         ):
             keep &= drawn[flag].astype(bool)
-            counts[name] += int(keep.sum())
+            left[name] = keep.copy()
         for column, (low, high) in design.eligibility.items():
             value = drawn[column] if column in drawn else crowd[column][body]
             keep &= (value >= low) & (value <= high)
-            counts[column] += int(keep.sum())
+            left[column] = keep.copy()
+        # those who would come after the last one needed are not screened
+        needed = np.flatnonzero(keep)[: count - found]
+        seen = needed[-1] + 1 if len(needed) == count - found else batch
+        for name, flags in left.items():
+            counts[name] += int(flags[:seen].sum())
         mine = body[keep]
         parts.append({"body": mine} | {k: v[mine] for k, v in crowd.items()} | {k: v[keep] for k, v in drawn.items()})
         found += int(keep.sum())

@@ -6,13 +6,14 @@ own, drawn afresh in each trial; ALSFRS-R follows from the motor units, exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.trials.design import Design
-from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, hazards, rate_score
+from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, hazards, mortality, rate_score
 from metabolism.trials.pool import STEP, Columns, Pool
 from metabolism.trials.screening import randomise, screen
 from metabolism.types import Array
@@ -37,6 +38,10 @@ class Trial:
         Candidates left at each filter.
     true_score : ndarray, shape (patients, visits)
         ALSFRS-R without rating noise, dead or alive [points].
+    entry_months : ndarray, shape (patients,), optional
+        When each was randomised, counted from the first day of accrual [months].
+    ln_nfl : ndarray, shape (patients, visits), optional
+        Logarithm of measured neurofilament light [ln pg/mL]; NaN where missing.
     """
 
     design: Design
@@ -47,18 +52,14 @@ class Trial:
     event: NDArray[np.bool_]
     counts: dict[str, int]
     true_score: Array
+    entry_months: Array | None = None
+    ln_nfl: Array | None = None
 
     def part(self, members: NDArray[np.bool_]) -> Trial:
         """Return the patients flagged by a boolean array, as a trial of their own."""
-        return replace(
-            self,
-            people={k: v[members] for k, v in self.people.items()},
-            arm=self.arm[members],
-            rated=self.rated[members],
-            event_months=self.event_months[members],
-            event=self.event[members],
-            true_score=self.true_score[members],
-        )
+        names = [f.name for f in fields(self) if f.name not in ("design", "people", "counts")]
+        rows: dict[str, Any] = {n: None if (v := getattr(self, n)) is None else v[members] for n in names}
+        return replace(self, people={k: v[members] for k, v in self.people.items()}, **rows)
 
     @property
     def change(self) -> Array:
@@ -69,7 +70,7 @@ class Trial:
 def simulate_trial(
     pool: Pool, design: Design, maximum: float, rng: np.random.Generator, reduction: float | None = None
 ) -> Trial:
-    """Run one trial.
+    """Run one trial in which every arm is open throughout and everybody is followed to the end.
 
     Parameters
     ----------
@@ -86,30 +87,81 @@ def simulate_trial(
     InvalidValue
         If almost nobody is eligible, with the number of candidates at each filter.
     """
-    g = pool.generator
+    people, counts, entry = enrol(pool, design, rng)
+    trial = follow(pool, design, people, counts, randomise(people, design, rng), maximum, rng, reduction, entry)
+    return withdrawn(trial) if design.withdrawal else trial
+
+
+def enrol(pool: Pool, design: Design, rng: np.random.Generator) -> tuple[Columns, dict[str, int], Array | None]:
+    """Screen patients; with accrual, let them arrive and give each a centre.
+
+    Returns
+    -------
+    people, counts
+        Of `metabolism.trials.screening.screen`.
+    entry : ndarray, shape (patients,), or None
+        Rising times of randomisation [months].
+    """
+    g, flow = pool.generator, design.accrual
     factor = float(np.exp(g["k_omega_trial"] * rng.standard_normal())) if design.trial_effect else 1.0
-    people, counts = screen(pool, design, design.patients, rng, factor)
-    arm = randomise(people, design, rng)
+    # arms with numbers of their own leave blocks unfinished
+    capped = any(a.patients for a in design.arms)
+    spare = len(design.arms) * design.block * sum(a.ratio for a in design.arms) if capped else 0
+    people, counts = screen(pool, design, design.patients + spare, rng, factor)
+    if flow is None:
+        return people, counts, None
+    n = len(people["body"])
+    # a Poisson process: its expected count reaches sums of exponential draws; the ramp has half the full rate
+    full = np.cumsum(rng.standard_exponential(n)) / flow.per_month
+    ramp = flow.ramp_months
+    entry = np.where(full < ramp / 2, np.sqrt(2 * ramp * full), full + ramp / 2)
+    if flow.centres:
+        size = rng.standard_exponential(flow.centres)
+        people["centre"] = rng.choice(flow.centres, size=n, p=size / size.sum())
+        people["MN_k"] = people["MN_k"] * np.exp(flow.centre_sd * rng.standard_normal(flow.centres))[people["centre"]]
+    return people, counts, entry
+
+
+def follow(
+    pool: Pool,
+    design: Design,
+    people: Columns,
+    counts: dict[str, int],
+    arm: NDArray[np.int64],
+    maximum: float,
+    rng: np.random.Generator,
+    reduction: float | None = None,
+    entry: Array | None = None,
+) -> Trial:
+    """Follow patients in their arms; chance is drawn alike whatever the arms. See `simulate_trial` and `enrol`."""
+    g = pool.generator
     n = len(arm)
     end, months = design.hours, design.hours / HOURS_PER_MONTH
-    slowed = [a.loss_reduction if reduction is None or not a.loss_reduction else reduction for a in design.arms]
-    k = people["MN_k"] * (1 - np.array(slowed))[arm]
-    k = k * np.where(rng.random(n) < design.edaravone, 1 - g["edaravone_effect"], 1.0)
+    stated = np.array([a.loss_reduction for a in design.arms])
+    slowed = stated if reduction is None else np.where(stated > 0, reduction, 0.0)
+    k = people["MN_k"] * np.where(rng.random(n) < design.edaravone, 1 - g["edaravone_effect"], 1.0)
     body = people["body"]
     loss = np.empty((n, pool.slowings[0].homocysteine.shape[1]))
-    for i, treated in enumerate(pool.slowings):
+    grid = np.arange(loss.shape[1]) * STEP
+    for i, (treated, one) in enumerate(zip(pool.slowings, design.arms, strict=True)):
         mine = arm == i
-        loss[mine] = treated.loss(maximum)[body[mine]]
+        relative = treated.loss(maximum)
+        if slowed[i]:
+            until = grid[-1] if one.until_week is None else one.until_week * HOURS_PER_WEEK
+            inside = np.clip(grid, one.from_week * HOURS_PER_WEEK, until)[None, :]
+            during = _at(relative, inside)
+            relative = relative - slowed[i] * (during - during[:, :1])
+        loss[mine] = relative[body[mine]]
     units = people["motor_units"]
 
     def score(relative: Array) -> Array:
         remaining = units[:, None] * np.exp(-k[:, None] * relative)
         return alsfrs_r(remaining, *g.score_map)
 
-    # death or full ventilation: the hazard follows the score, its integral reaches an exponential draw
+    # death or full ventilation: the hazard follows score and vital capacity, its integral reaches an exponential draw
     curve = score(loss)
-    grid = np.arange(curve.shape[1]) * STEP
-    death = _first_reach(hazards(curve, grid, g["h0"], g["h_slope"]), rng.standard_exponential(n))
+    risk = mortality(people, k[:, None] * loss, grid, g.model.values)
+    death = _first_reach(risk, rng.standard_exponential(n))
     left = np.full(n, np.inf)
     if design.drop_out > 0 and design.drop_out_slope == 0:
         left = rng.exponential(1 / design.drop_out, n) * HOURS_PER_MONTH
@@ -121,9 +173,15 @@ def simulate_trial(
     planned = np.array(design.visits) * HOURS_PER_WEEK
     when = planned + design.window_days * 24 * (2 * rng.random((n, len(planned))) - 1)
     true = score(_at(loss, when))
-    rated = rate_score(true, g["rater_sd"] * rng.standard_normal(true.shape))
+    rated = rate_score(true, people["rater_habit"][:, None] + g["rater_sd"] * rng.standard_normal(true.shape))
     missing = (when > stop[:, None]) | (rng.random(true.shape) < design.missing_visits)
     event = (death <= left) & (death <= end)
+    ln_nfl = None
+    if design.marker is not None:
+        lag = design.marker.lag_weeks * HOURS_PER_WEEK
+        before = np.where(when < lag, when - lag, _at(loss, when - lag))
+        measured = design.marker.course(people["ln_nfl_mean"], (_at(loss, when) - before) / lag, rng)
+        ln_nfl = np.where(missing, np.nan, measured)
     return Trial(
         design,
         people,
@@ -133,6 +191,30 @@ def simulate_trial(
         event,
         counts,
         true,
+        entry,
+        ln_nfl,
+    )
+
+
+def withdrawn(trial: Trial) -> Trial:
+    """Return a trial from its withdrawal on: those still in it and within the window, from the rating of that visit."""
+    design = trial.design
+    assert design.withdrawal is not None
+    week, (low, high) = design.withdrawal.week, design.withdrawal.drop
+    place = design.visits.index(week)
+    fall = -trial.change[:, place]
+    stays = trial.part((fall >= low) & (fall <= high))
+    months, first, nfl = week * HOURS_PER_WEEK / HOURS_PER_MONTH, place + 1, stays.ln_nfl
+    start = {"baseline_rating": stays.rated[:, place]} | ({} if nfl is None else {"ln_nfl": nfl[:, place]})
+    return replace(
+        stays,
+        design=design.after(tuple(w - week for w in design.visits[first:])),
+        people={**stays.people, **start},
+        rated=stays.rated[:, first:],
+        true_score=stays.true_score[:, first:],
+        ln_nfl=None if nfl is None else nfl[:, first:],
+        event_months=np.maximum(stays.event_months - months, 0.0),
+        entry_months=None if stays.entry_months is None else stays.entry_months + months,
     )
 
 

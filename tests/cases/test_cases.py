@@ -12,12 +12,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from metabolism.cases.rows import COLUMNS, SPLITS, InvalidCase, read_cases, shipped
+from metabolism.cases.cells import SPLITS
+from metabolism.cases.metrics import METRICS
+from metabolism.cases.people import read_match, read_population
+from metabolism.cases.rows import COLUMNS, InvalidCase, read_cases, shipped
 from metabolism.data import experiments_dir, read_data
-from metabolism.dosing import Hold, Regimen, enzymes, read_match, read_population
+from metabolism.dosing import Hold, Regimen, enzymes
 from metabolism.errors import InvalidRegimen, InvalidValue, MetabolismError, UnitMismatch, UnknownName
 from metabolism.model import equations
-from metabolism.simulation import METRICS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "cases.md"
 GOOD = {
@@ -340,13 +342,13 @@ def test_rows_of_a_case_must_agree_and_a_file_must_be_a_case_file(model, tmp_pat
         read_cases(model, [path])
     for name, text, words in (
         ("gone.csv", None, "cannot be read"),
-        ("empty.csv", "", "is missing"),
+        ("empty.csv", "", "has no column"),
         ("heads.csv", ",".join(COLUMNS) + "\n", "no row to run"),
-        ("twice.csv", ",".join((*COLUMNS, "low")) + "\n", "the column 'low' stands twice"),
+        ("twice.csv", ",".join((*COLUMNS, "low")) + "\n", "has the column 'low' twice"),
         ("typo.csv", ",".join(COLUMNS).replace("metric", "metrik") + "\n", "Did you mean 'metric'"),
         ("excel.csv", ";".join(COLUMNS) + "\n", "save the file with commas"),
-        ("short.csv", ",".join(COLUMNS) + "\nM01,M01a\n", "more or fewer fields"),
-        ("binary.csv", b"\xff\xfe\x00case", "UTF-8"),
+        ("short.csv", ",".join(COLUMNS) + "\nM01,M01a\n", "fields under"),
+        ("binary.csv", b"\xff\xfe\x00case", "utf-8"),
     ):
         path = tmp_path / name
         if text is not None:

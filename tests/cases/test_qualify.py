@@ -15,17 +15,19 @@ from hypothesis import strategies as st
 from metabolism.cases.baseline import match
 from metabolism.cases.board import known_misfits, qualify
 from metabolism.cases.intervals import from_scale, residual_sds, to_scale
+from metabolism.cases.metrics import METRICS, Reading
 from metabolism.cases.peers import run_peers
+from metabolism.cases.people import Member, read_match, read_population
 from metabolism.cases.predictions import predict, run_arm
 from metabolism.cases.render import board_markdown, board_text, place
-from metabolism.cases.rows import Member, read_cases
+from metabolism.cases.rows import read_cases
 from metabolism.cli import main
 from metabolism.data import experiments_dir
-from metabolism.dosing import Regimen, read_match, read_population
+from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, MetabolismError, ModelError, UnknownName
 from metabolism.model import draws, equations, sbml_from_antimony
 from metabolism.sbml import file_fingerprint
-from metabolism.simulation import METRICS, Reading, area, half_life, lambda_z, nca, rest_patients, simulate
+from metabolism.simulation import area, half_life, lambda_z, nca, rest_patients, simulate
 from tests.cases.test_cases import GOOD, write
 
 HELD = {

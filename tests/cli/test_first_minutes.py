@@ -85,7 +85,7 @@ def test_quiet_says_nothing_but_the_exit_code(capsys, monkeypatch):
     assert (code, out) == (2, "")
     assert "Did you mean" in err
     bad = checks()[0].__class__("bad", "always fails", lambda: ["wrong"])
-    monkeypatch.setattr("metabolism.report.inspection._CHECKS", [bad])
+    monkeypatch.setattr("metabolism.report.checks", lambda: [bad])
     assert call(capsys, "check", "--quiet") == (1, "", "")
     code, out, _ = call(capsys, "check", "--json")
     assert (code, json.loads(out)) == (1, [{"check": "bad", "expectation": "always fails", "problems": ["wrong"]}])
@@ -183,3 +183,13 @@ def test_every_command_has_both_modes_for_scripts_and_force():
     assert set(ACTIONS) == choices.keys()
     for sub in choices.values():
         assert {"--json", "--quiet", "--force"} <= set(sub._option_string_actions)
+
+
+def test_what_cannot_change_and_what_nobody_has_been_given_is_said(capsys):
+    _, out, _ = call(capsys, "scan", "--grid", "GFR_rel=0.5,1", "--until", "1 week", "--endpoint", "alsfrs_change")
+    assert "alsfrs_change is the same in every run; nothing is lost without a patient: --set als_patient" in out
+    code, _, err = call(capsys, "simulate", "--regimen", "50 g im", "--until", "1 d", "--output", "hcy_plasma")
+    assert (code, err.count("50 g im is over ten times the largest dose")) == (0, 1)
+    _, out, err = call(capsys, "simulate", "--regimen", "50 mg im daily", "--until", "3 d", "--output", "hcy_plasma")
+    assert "dose ledger: 3 doses" in out
+    assert err == ""

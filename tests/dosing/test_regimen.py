@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from metabolism.dosing.events import Dose
 from metabolism.dosing.formulary import substances
-from metabolism.dosing.regimen import Regimen, plan
+from metabolism.dosing.regimen import Regimen
+from metabolism.dosing.schedule import plan
 from metabolism.errors import InvalidRegimen, InvalidValue, MetabolismError, UnitMismatch, UnknownName
 
 MECBL = 1000 / 1344.38  # umol per mg
@@ -512,3 +513,20 @@ def test_every_substance_has_its_own_molar_mass():
     assert masses["methylcobalamin"] == 1344.38
     assert len({masses["methylcobalamin"], masses["cyanocobalamin"], masses["hydroxocobalamin"]}) == 3
     assert Regimen.of("1 mg", "cyanocobalamin").doses[0].amount == pytest.approx(1000 / 1355.37)
+
+
+def test_a_regimen_draws_its_doses_and_changes():
+    text = "1 mg im daily x 7 + 5 mg folic acid oral weekly x 2; enzyme CBS x 0.5 from 1 d for 3 d"
+    figure = Regimen.parse(text).plot()
+    (panel,) = figure.axes
+    stems = [line for line in panel.lines if line.get_marker() == "o"]
+    assert [line.get_label() for line in stems] == ["methylcobalamin im", "folic acid oral"]
+    assert stems[0].get_xdata() == pytest.approx(range(7))
+    assert stems[0].get_ydata() == pytest.approx([1.0] * 7)
+    assert stems[1].get_ydata() == pytest.approx([5.0] * 2)
+    assert panel.lines[-1].get_xdata() == pytest.approx([1.0, 4.0])
+    assert [text.get_text() for text in panel.texts] == ["enzyme CBS x 0.5 from 1 d for 3 d"]
+    assert panel.get_xlabel() == "time [days]"
+    assert len(Regimen.parse("1 mg im daily").plot("2 weeks").axes[0].lines[0].get_xdata()) == 14
+    with pytest.raises(InvalidRegimen, match="until"):
+        Regimen.parse("1 mg im daily").plot()

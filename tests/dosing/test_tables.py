@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import metabolism as mb
 from metabolism.dosing import Regimen, read_events, substance
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 
@@ -111,3 +112,10 @@ def test_a_written_table_reads_back_the_same(parts):
         name, route = what.rsplit(" ", 1)
         regimen += Regimen.of(f"{amount / 100} mg", name, route, every=gap / 10, count=count, start=start / 10)
     assert Regimen.from_events(regimen.to_events()) == regimen
+
+
+def test_a_regimen_of_an_event_table_has_words_that_read_back_and_can_be_simulated():
+    written = Regimen.parse("1 mg im daily x 5 + 5 mg iv over 2 h at 9 h")
+    found = Regimen.from_events(written.to_events())
+    assert Regimen.parse(str(found)) == found == written
+    assert mb.simulate(mb.load(), found, "1 weeks", outputs="cbl_plasma").nca().attrs["window"] == (96, 120)

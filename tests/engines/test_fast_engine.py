@@ -16,6 +16,7 @@ from metabolism.engines.ensemble import cache as disk
 from metabolism.engines.ensemble import compile as fast_compile
 from metabolism.engines.ensemble.compile import kernel
 from metabolism.engines.ensemble.engine import rest_many
+from metabolism.engines.ensemble.generate import LANES, generate, generate_ahead
 from metabolism.engines.ensemble.loop.method import RODAS5P
 from metabolism.engines.ensemble.run import Run
 from metabolism.engines.ensemble.slopes import Direction, slopes
@@ -193,8 +194,8 @@ def test_exponentials_logarithms_and_powers_are_those_of_numpy(toy):
 
 
 def test_a_function_without_code_is_refused_with_a_remedy():
-    system = read_equations(sbml_from_antimony("model odd; x' = -sin(x); x = 1; end"))
-    with pytest.raises(ModelError, match=r"no code for 'sin'.*engine='roadrunner'"):
+    system = read_equations(sbml_from_antimony("model odd; x' = -factorial(x); x = 1; end"))
+    with pytest.raises(ModelError, match=r"no code for 'factorial'.*engine='roadrunner'"):
         kernel(system)
 
 
@@ -604,6 +605,33 @@ def test_compiled_code_is_kept_and_used_again(cache):
     assert load() == 1
     assert entry.stat().st_mode & 0o077 == 0
     assert entry.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_the_code_that_ships_is_the_code_that_would_be_generated(lanes):
+    system = equations(mb.load())
+    meta, text = disk.shipped(disk.source(system), lanes)
+    assert (meta, text) == generate(system, "", lanes)
+
+
+def test_code_that_ships_serves_every_value_and_no_other_structure():
+    system = equations(mb.load())
+    other = read_equations(system.sbml.replace('value="', 'value="1'))
+    assert other.sbml != system.sbml
+    assert generate(other, "", 2) == generate(system, "", 2)
+    assert generate_ahead(other)
+    assert not generate_ahead(read_equations(system.sbml.replace("<times/>", "<plus/>", 1)))
+
+
+def test_code_generated_ahead_is_kept_until_its_source_changes(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "SHIPPED", tmp_path / "shipped.xz")
+    assert not generate_ahead(toy)
+    assert generate_ahead(toy, write=True)
+    written = disk.SHIPPED.read_bytes()
+    assert generate_ahead(toy, write=True)
+    assert disk.SHIPPED.read_bytes() == written
+    assert disk.shipped(disk.source(toy), 2) == generate(toy, "", 2)
+    assert disk.shipped("another", 2) is None
 
 
 def test_only_the_newest_entries_are_kept(cache, monkeypatch):

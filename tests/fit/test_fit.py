@@ -15,8 +15,9 @@ from metabolism.cases import Predictions, left_out_score, read_cases, residual_s
 from metabolism.data import models_dir
 from metabolism.errors import InvalidValue, MetabolismError, UsageError
 from metabolism.fit.adoption import TABLES, adopt, fit_problems, with_coverage, write_fit
+from metabolism.fit.definition import Definition, read_definition, shipped_fits
 from metabolism.fit.left_out import leave_out
-from metabolism.fit.objective import Definition, Fit, Objective, least_squares, read_definition, shipped_fits
+from metabolism.fit.objective import Fit, Objective, least_squares
 from metabolism.fit.posterior import Profile, Sample, pareto_k, profiles, sample
 from metabolism.model import closure, draws
 from metabolism.simulation import steady_state

@@ -9,7 +9,7 @@ import pytest
 import metabolism.report.evidence as module
 from metabolism.cli import main
 from metabolism.errors import ProvenanceError
-from metabolism.report.evidence import EMPTY, evidence_sections, evidence_text, link_problem, repository
+from metabolism.report.evidence import EMPTY, evidence_sections, evidence_text, link_problem, model_card, repository
 
 FRAMEWORKS = ("ICH M15", "ISoP QSP", "V&V40", "Ten Simple Rules", "CURE", "Tiwari")
 
@@ -99,3 +99,11 @@ def test_the_command_prints_markdown(capsys):
     assert capsys.readouterr().out.startswith("# Evidence")
     assert main(["evidence", "--out", "evidence.docx"]) == 2
     assert ".md or .html" in capsys.readouterr().err
+
+
+def test_the_model_card_is_what_the_repository_says():
+    card = (repository() / "docs" / "model_card.md").read_text(encoding="utf-8")
+    assert card == model_card()
+    board = (repository() / "docs" / "evidence" / "qualification.md").read_text(encoding="utf-8")
+    for line in re.findall(r"^- (?:left-out|must pass|check:).+$", board, flags=re.M):
+        assert line in card

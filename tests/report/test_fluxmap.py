@@ -10,6 +10,7 @@ import pytest
 
 import metabolism as mb
 import metabolism.report.fluxmap as fluxmap
+import metabolism.report.positions as positions
 from metabolism.errors import ModelError
 from metabolism.model import equations
 from metabolism.plotting import COLOURS
@@ -22,35 +23,37 @@ def rest(model):
 
 
 def test_every_reaction_and_state_of_the_model_has_a_place(model):
-    problems = fluxmap.layout_problems(model)
+    problems = positions.layout_problems(model)
     assert problems == [], "; ".join(problems)
 
 
 def test_the_message_names_what_is_missing_or_wrong(model, monkeypatch):
-    plan = fluxmap.layout()
+    plan = positions.layout()
     routes = dict(plan.routes)
     del routes["MS_liver"]
     routes["CBS_liver"] = replace(routes["CBS_liver"], paths=(("met_liver", "cystathionine_liver"),))
-    monkeypatch.setattr(fluxmap, "layout", lambda: fluxmap.Layout(plan.size, [], plan.nodes, routes, plan.networks, []))
-    problems = fluxmap.layout_problems(model)
+    monkeypatch.setattr(
+        positions, "layout", lambda: positions.Layout(plan.size, [], plan.nodes, routes, plan.networks, [])
+    )
+    problems = positions.layout_problems(model)
     assert "reaction MS_liver has no place: add it to models/flux_map.toml" in problems
     assert "route CBS_liver starts at met_liver, which the reaction does not use" in problems
 
 
 def test_a_path_through_nowhere_is_refused():
     with pytest.raises(ModelError, match="neither a node nor a point"):
-        fluxmap._path("met_liver > sam_livr", fluxmap.layout().nodes)
+        positions._path("met_liver > sam_livr", positions.layout().nodes)
 
 
 def test_everything_lies_on_the_canvas():
-    plan = fluxmap.layout()
+    plan = positions.layout()
     points = [n.at for n in plan.nodes.values()]
     points += [s for r in plan.routes.values() for path in r.paths for s in path if not isinstance(s, str)]
     assert all(0 <= x <= plan.size[0] and 0 <= y <= plan.size[1] for x, y in points)
 
 
 def test_pills_do_not_cover_each_other():
-    nodes = list(fluxmap.layout().nodes.values())
+    nodes = list(positions.layout().nodes.values())
     for i, a in enumerate(nodes):
         for b in nodes[i + 1 :]:
             apart_x = abs(a.at[0] - b.at[0]) >= a.half[0] + b.half[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 import metabolism.report.registry as registry
 from metabolism import Claim, Outcome
 from metabolism.cli import main
+from metabolism.data import experiments_dir
 from metabolism.errors import OutputError
 from metabolism.plotting import new_figure
 from metabolism.report.pages import finished_runs, linked, previous_run, read_run, verdict, write_index
@@ -59,11 +61,12 @@ def runs(tmp_path, monkeypatch):
 class _Links(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.found, self.tags = [], []
+        self.found, self.tags, self.ids = [], [], []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.found += [v for k, v in attrs if k in ("src", "href", "srcset", "action")]
+        self.ids += [(k, v) for k, v in attrs if k == "id"]
 
 
 def parsed(path):
@@ -77,7 +80,12 @@ def test_a_report_asks_for_nothing_outside_itself(runs):
     index = write_index(out, {"toy": "Does it work?"}, {})
     for page in (second / "report.html", index):
         reader = parsed(page)
-        assert all(link.startswith(("data:", "#", "https://doi.org/10.")) for link in reader.found), reader.found
+        beside = [link for link in reader.found if not link.startswith(("data:", "#", "https://doi.org/10."))]
+        # raw tables and drawings lie in the folder of the run
+        assert beside
+        assert all((page.parent / link).is_file() for link in beside), beside
+        ends = {value for _, value in reader.ids}
+        assert {link[1:] for link in reader.found if link.startswith("#")} <= ends
         assert "script" not in reader.tags
         assert "link" not in reader.tags
         assert "@import" not in page.read_text(encoding="utf-8")
@@ -125,8 +133,12 @@ def test_a_table_of_another_shape_is_said_to_differ(runs, monkeypatch):
     monkeypatch.setitem(ANSWERS, "rows", 30)
     third = registry.run("toy", out=out)[1]
     run = read_run(third, {}, second)
-    assert run["tables"][0]["note"] == "its shape changed"
-    assert (len(run["tables"][0]["rows"]), run["tables"][0]["length"]) == (20, 30)
+    (raw,) = run["raw"]
+    assert raw["note"] == "its shape changed"
+    assert raw["length"] == 30
+    text = (third / "report.html").read_text(encoding="utf-8")
+    assert "Z first</a>: 30 rows, 2 columns (week, change [points])" in text
+    assert "A second</h2>" in text
 
 
 def test_a_quick_run_never_stands_for_a_full_one(runs):
@@ -197,3 +209,15 @@ def test_dois_are_links_and_other_text_is_escaped():
     assert '<a href="https://doi.org/10.1001/jama.2022.0901">doi:10.1001/jama.2022.0901</a>' in html
     assert html.startswith("See &lt;")
     assert "doi.org/10.1/" not in html
+
+
+def test_every_shipped_figure_has_a_caption_and_every_caption_a_figure():
+    folder = experiments_dir()
+    captions = tomllib.loads((folder / "captions.toml").read_text(encoding="utf-8"))
+    drawn = {
+        path.stem: set(re.findall(r'"(\d_[a-z0-9_]+)"', path.read_text(encoding="utf-8")))
+        for path in folder.glob("*.py")
+    }
+    assert {name: set(texts) for name, texts in captions.items()} == {k: v for k, v in drawn.items() if v}
+    for texts in captions.values():
+        assert all(text.endswith(".") and len(text) > 40 for text in texts.values())

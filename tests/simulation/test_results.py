@@ -77,6 +77,7 @@ def test_asking_for_an_output_that_was_not_reported_names_the_remedy(model):
     [
         ({"outputs": ["hcy_plasm"]}, UnknownName, "Did you mean 'hcy_plasma'"),
         ({"until": -1}, InvalidValue, "after 0 h"),
+        ({"add": [2000]}, InvalidValue, "between 0 and"),
         ({"until": "three weeks"}, Exception, "cannot be read"),
         ({"times": [0, 2000]}, InvalidValue, "between 0 and"),
         ({"times": [np.nan]}, InvalidValue, "finite"),
@@ -93,6 +94,11 @@ def test_asking_for_an_output_that_was_not_reported_names_the_remedy(model):
 def test_a_wrong_request_is_refused_before_anything_runs(model, options, error, words):
     with pytest.raises(error, match=words):
         mb.simulate(model, "50 mg im", **{"until": 100, **options})
+
+
+def test_a_number_is_no_regimen(model):
+    with pytest.raises(UsageError, match="must be text such as '50 mg im"):
+        mb.simulate(model, 50)
 
 
 def test_an_exposure_of_an_unknown_parameter_is_refused(model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
@@ -18,7 +19,7 @@ import xarray as xr
 import metabolism as mb
 import metabolism.sweep.workers as sweeping
 from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
-from metabolism.progress import Pace, show
+from metabolism.progress import show
 from metabolism.simulation import NAMED, Endpoint, make_study
 from metabolism.sweep.samples import Grid, Table, as_samples
 from metabolism.sweep.store import Store
@@ -459,49 +460,41 @@ class cluster:  # noqa: N801
 
 
 class TestProgress:
-    def test_the_estimate_ignores_the_start_up_and_shrinks_with_evidence(self):
-        pace = Pace(100, now=0.0)
-        assert pace.left() is None
-        pace.tick(10, now=50.0)  # start-up
-        assert pace.left() is None
-        pace.tick(10, now=51.0)
-        assert pace.rate == 10
-        assert pace.left() == (8.0, 4.0, 16.0)
-        for second, cost in enumerate((1.1, 0.9, 1.0), start=1):
-            pace.tick(10, now=51.0 + second * cost)
-        middle, low, high = pace.left()
-        assert low < middle < high
-        assert middle == pytest.approx(5.0, rel=0.1)
-
     def test_a_log_file_gets_few_whole_lines(self):
-        import io
-
         stream, now = io.StringIO(), [0.0]
-        tick = show("runs", 100, stream=stream, clock=lambda: now[0])
-        for _ in range(100):
-            now[0] += 1.0
-            tick(1)
-        lines = stream.getvalue().splitlines()
-        assert 3 <= len(lines) <= 5
-        assert lines[-1] == "runs: 100 of 100 (100%), 1/s"
-        assert "left" in lines[1]
+        with show(stream, clock=lambda: now[0]) as progress:
+            tick = progress("runs", 100)
+            for _ in range(100):
+                now[0] += 1.0
+                tick(1)
+        assert stream.getvalue().splitlines() == [
+            "runs: 1 of 100, 99 s left",
+            "runs: 31 of 100, 69 s left",
+            "runs: 61 of 100, 39 s left",
+            "runs: 91 of 100, 9 s left",
+            "runs: 100 of 100",
+        ]
 
-    def test_a_terminal_sees_a_bar_before_the_first_slow_step(self):
-        import io
-
+    def test_a_terminal_sees_a_bar_before_the_first_slow_step_and_its_cursor_again_after_an_error(self, monkeypatch):
         class Terminal(io.StringIO):
             def isatty(self):
                 return True
 
-        stream, now = Terminal(), [0.0]
-        tick = show("starts", 2, stream=stream, clock=lambda: now[0])
-        assert "starts: 0 of 2 (0%)" in stream.getvalue()
-        for _ in range(2):
-            now[0] += 20.0
-            tick(1)
-        assert stream.getvalue().count("\r") == 3
-        assert stream.getvalue().rstrip().endswith("starts: 2 of 2 (100%), 3/min")
-        assert stream.getvalue().endswith("\n")
+        monkeypatch.setenv("TERM", "xterm")
+        stream = Terminal()
+
+        def work():
+            with show(stream) as progress:
+                tick = progress("starts", 2)
+                time.sleep(0.3)
+                assert "0/2" in stream.getvalue()
+                tick(2)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert "2/2" in stream.getvalue()
+        assert stream.getvalue().endswith("\x1b[?25h")
 
     def test_parts_cover_every_run_once(self):
         store = Store(Path(), {"chunk": 7, "design": {"runs": 30, "columns": []}, "study": {"endpoints": []}})

@@ -8,8 +8,9 @@ import pytest
 
 from metabolism.cli import main
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
-from metabolism.trials.design import Arm, read_design
+from metabolism.trials.design import read_design
 from metabolism.trials.power import closed_form, figures, power_table, summary, varied
+from metabolism.trials.sections import Arm
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,13 @@ def test_every_choice_changes_what_it_says(design):
 def test_a_choice_that_cannot_be_made_is_refused(design, choices, error, message):
     with pytest.raises(error, match=message):
         varied(design, **choices)
+
+
+def test_a_trial_too_short_for_its_delayed_start_is_refused():
+    late = read_design("delayed_start")
+    assert varied(late, weeks=39).arms[0].regimen == "50 mg im every 3.5 d x 46 from 16 weeks"
+    with pytest.raises(InvalidValue, match=r"12 weeks ends before '.* from 16 weeks' begins"):
+        varied(late, weeks=12)
 
 
 @pytest.fixture(scope="module")

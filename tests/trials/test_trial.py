@@ -12,20 +12,21 @@ from metabolism.errors import FitFailed, InvalidValue, UnknownName, UsageError
 from metabolism.trials.analysis import (
     analyse,
     ancova,
-    combined_scores,
     cox,
-    last_observed,
     log_rank,
     mixed_model,
     responders,
     slopes,
     survival,
 )
-from metabolism.trials.design import Arm, design_names, parse_design, read_design
+from metabolism.trials.design import design_names, parse_design, read_design
 from metabolism.trials.effects import scenario_maximum, scenarios
+from metabolism.trials.linear import last_observed
+from metabolism.trials.pairs import combined_scores
 from metabolism.trials.pool import make_pool, untreated
 from metabolism.trials.replicates import replicate
 from metabolism.trials.screening import randomise, screen
+from metabolism.trials.sections import Arm
 from metabolism.trials.trial import simulate_trial
 
 CONTRAST = "methylcobalamin_50mg - placebo"
@@ -373,7 +374,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(pool, design, face_value, t
             seed=3,
             folder=stopped,
             analyses=("mmrm", "survival"),
-            progress=stop_after_two_chunks,
+            tick=stop_after_two_chunks,
         )
     assert len(list(stopped.glob("*.json"))) == 2
     resumed = replicate(pool, design, face_value, 60, seed=3, folder=stopped, analyses=("mmrm", "survival"))

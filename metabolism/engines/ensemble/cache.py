@@ -1,11 +1,13 @@
-"""Machine code of compiled models on disk: private, checked by digest, and pruned."""
+"""Code of models on disk: machine code, private, checked by digest and pruned; and what ships with the package."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
+import lzma
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -26,21 +28,49 @@ KEPT = 30
 _MAGIC = b"als-methionine kernel 1\n"
 
 
-_GENERATOR = ("compile.py", "layout.py", "code/*.py", "loop/*.py")
+_GENERATOR = ("generate.py", "layout.py", "code/*.py", "loop/*.py")
 
 
-def _key(equations: Equations, triple: str, lanes: int) -> str:
+#: Vector code that was generated ahead: a header line with the digest of its source, then compressed JSON.
+SHIPPED = Path(__file__).with_name("shipped.xz")
+
+
+def source(equations: Equations) -> str:
+    """Digest of everything the generated code depends on: structure and generator, not the values of the model.
+
+    Values are read when code runs, never when it is generated, so that a new fit needs no new code.
+    """
+    structure = re.sub(r' (value|size|initialConcentration|initialAmount)="[^"]*"', "", equations.sbml)
+    here = Path(__file__).parent
+    files = [path.read_bytes() for name in _GENERATOR for path in sorted(here.glob(name))]
+    return hashlib.sha256(b"".join([structure.encode(), *files])).hexdigest()
+
+
+def shipped(digest: str, lanes: int) -> tuple[dict[str, Any], str] | None:
+    """What is needed to call the code, and the code as LLVM text, if it was generated ahead from this source."""
+    if not SHIPPED.is_file():
+        return None
+    head, _, packed = SHIPPED.read_bytes().partition(b"\n")
+    if head.decode() != digest:
+        return None
+    found = json.loads(lzma.decompress(packed))
+    return found["meta"][str(lanes)], found["code"][str(lanes)]
+
+
+def ship(digest: str, made: dict[int, tuple[dict[str, Any], str]]) -> None:
+    """Keep generated code, by lanes, for the package to ship."""
+    text = json.dumps({"meta": {n: m for n, (m, _) in made.items()}, "code": {n: c for n, (_, c) in made.items()}})
+    SHIPPED.write_bytes(digest.encode() + b"\n" + lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
+
+
+def _key(digest: str, triple: str, lanes: int) -> str:
     """Everything the machine code depends on, as one digest."""
     import llvmlite
     import llvmlite.binding as llvm
 
-    here = Path(__file__).parent
-    generator = hashlib.sha256(
-        b"".join(path.read_bytes() for name in _GENERATOR for path in sorted(here.glob(name)))
-    ).hexdigest()
     parts = [
-        equations.sbml,
-        generator,
+        digest,
+        hashlib.sha256(Path(__file__).with_name("compile.py").read_bytes()).hexdigest(),
         llvmlite.__version__,
         llvm.llvm_version_info,
         version("sympy"),

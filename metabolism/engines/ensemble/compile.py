@@ -11,13 +11,17 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
+from ctypes.util import find_library
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from metabolism.engines.ensemble.cache import _entry, _key, _log, _read, _write
+from metabolism.engines.ensemble.cache import _entry, _key, _log, _read, _write, shipped, source
 from metabolism.sbml import Equations
+
+#: How hard the compiler tries: machine code, and the passes before it.
+LEVELS = (2, 2)
 
 _kernels: dict[str, Kernel] = {}
 
@@ -59,6 +63,10 @@ class Kernel:
         What is integrated, one after the other: the whole model, or a part and then what it drives.
     newton : callable
         Compiled function of two addresses: context and work memory.
+    settle : callable
+        The same, for what ends steps where it changes; only if there is any.
+    held : int
+        How many things end steps where they change.
     tail : int
         Vectors a worker needs besides those for outputs and endpoints.
     per_code : int
@@ -73,6 +81,8 @@ class Kernel:
     derived: dict[str, list[int]]
     parts: list[Part]
     newton: Entry
+    settle: Entry
+    held: int
     _owner: Any
 
     def memory(self, codes: int = 0, requests: int = 0) -> tuple[Any, int]:
@@ -101,9 +111,9 @@ def _load(equations: Equations) -> Kernel:
     features = llvm.get_host_cpu_features()
     lanes = _lanes(features)
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=2, jit=True
+        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=LEVELS[0], jit=True
     )
-    key = _key(equations, machine.triple, lanes)
+    key = _key(source(equations), machine.triple, lanes)
     place = _entry(key)
     found = _read(place, key) if place else None
     if found is None:
@@ -114,6 +124,10 @@ def _load(equations: Equations) -> Kernel:
         if place:
             _write(place, key, *found)
     meta, code = found
+    library = find_library("m")
+    if library:
+        # rarer functions are those of the C library
+        llvm.load_library_permanently(library)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -123,7 +137,10 @@ def _load(equations: Equations) -> Kernel:
         return kind(engine.get_function_address(name))
 
     parts = [Part(entry(p["run"]), p["states"], p["inputs"]) for p in meta["parts"]]
-    return Kernel(lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), engine)
+    settle = entry("settle" if meta["held"] else "newton")
+    return Kernel(
+        lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), settle, meta["held"], engine
+    )
 
 
 def _lanes(features: dict[str, bool]) -> int:
@@ -134,41 +151,20 @@ def _lanes(features: dict[str, bool]) -> int:
 def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, Any], bytes]:
     """Generate, optimise and compile: (what is needed to call the code, object code)."""
     import llvmlite.binding as llvm
-    from llvmlite import ir
 
-    from metabolism.engines.ensemble.code.cascade import part, split
-    from metabolism.engines.ensemble.code.kernel import ModelCode
-    from metabolism.engines.ensemble.code.newton import emit_newton
-    from metabolism.engines.ensemble.layout import NODES
-    from metabolism.engines.ensemble.loop.driver import Driver
-    from metabolism.engines.ensemble.loop.method import RODAS5P
+    # of all targets, only the browser's changes what is generated
+    native = not machine.triple.startswith("wasm")
+    made = shipped(source(equations), lanes) if native else None
+    if made is None:
+        from metabolism.engines.ensemble.generate import generate
 
-    module = ir.Module("metabolism")
-    module.triple = machine.triple
-    index = {s: i for i, s in enumerate(equations.states)}
-    found = split(equations)
-    whole = ModelCode(equations, module, lanes, outputs=found is None)
-    tails = [emit_newton(whole)]
-    parts = []
-    if found is None:
-        tails.append(Driver(whole, RODAS5P).tail)
-        parts.append({"run": "run", "states": list(index.values()), "inputs": []})
-    else:
-        upper = ModelCode(part(equations, found.upper), module, lanes, label="upper_", outputs=False)
-        lower = ModelCode(part(equations, found.lower), module, lanes, found.upper, found.inputs, "lower_")
-        for code in (upper, lower):
-            tails.append(Driver(code, RODAS5P, records=code is upper).tail)
-            states, inputs = ([index[s] for s in names] for names in (code.states, code.inputs))
-            parts.append({"run": f"{code.label}run", "states": states, "inputs": inputs})
-    parsed = llvm.parse_assembly(str(module))
-    options = llvm.PipelineTuningOptions(speed_level=2)
+        made = generate(equations, "" if native else machine.triple, lanes)
+    meta, text = made
+    parsed = llvm.parse_assembly(text)
+    parsed.triple = machine.triple
+    options = llvm.PipelineTuningOptions(speed_level=LEVELS[1])
     # how far a loop is unrolled depends on the lanes, and then so does which products are fused with a sum
     options.loop_unrolling = False
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(parsed, passes)
-    derived = {
-        name: sorted(index[s.name] for s in expression.free_symbols if s.name in index)
-        for name, expression in equations.expanded.items()
-    }
-    meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
     return meta, machine.emit_object(parsed)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from metabolism.engines.contract import Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, kernel
-from metabolism.engines.ensemble.layout import NEWTON_FIELDS
-from metabolism.engines.ensemble.run import Request, Run, Tick, context, real
+from metabolism.engines.ensemble.layout import NEWTON_FIELDS, context, real
+from metabolism.engines.ensemble.run import Request, Run, Tick
 from metabolism.sbml import Equations, search
 from metabolism.types import Array
 

@@ -9,20 +9,34 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metabolism.engines.contract import Failure, Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, Part
-from metabolism.engines.ensemble.layout import DONE, FIELDS, FULL, KINDS, TOO_SMALL
+from metabolism.engines.ensemble.layout import (
+    DONE,
+    ENDLESS,
+    FIELDS,
+    FULL,
+    KINDS,
+    MORE_FIELDS,
+    TOO_SMALL,
+    TURNED,
+    WAITING,
+    Arrays,
+    Integers,
+    context,
+    real,
+    whole,
+)
 from metabolism.engines.ensemble.loop.record import width
-from metabolism.errors import InvalidValue, UnknownName
+from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.types import Array
 
-Integers = NDArray[np.int64]
-
+if TYPE_CHECKING:
+    from metabolism.engines.ensemble.events import Course
 
 Request = tuple[str, str] | tuple[str, str, float]
 
@@ -52,6 +66,11 @@ MEMORY = 2**31
 _SPARE: list[Array] = []
 
 
+#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not
+#: stepped over.
+LOOKS = 50
+
+
 #: How often progress is reported [s].
 _REPORT = 0.1
 
@@ -75,7 +94,8 @@ _PER_PATIENT = (
 )
 
 
-Arrays = dict[str, Any]
+#: The same, of a model that is anybody's.
+_MORE_PER_PATIENT = ("passed", "next_row", "horizon")
 
 
 def check_requests(requests: Sequence[Request], known: Iterable[str]) -> None:
@@ -106,11 +126,18 @@ class Run:
         self.parameter = {n: i for i, n in enumerate(system.parameters)}
         # the last part computes outputs; the states of the one before stand after its own
         self.order = [i for part in reversed(compiled.parts) for i in part.states]
-        names = [*(system.states[i] for i in self.order), *system.parameters, *compiled.derived]
+        held = [""] * compiled.held
+        names = [*(system.states[i] for i in self.order), *system.parameters, *held, *compiled.derived]
         self.code = {n: i for i, n in enumerate(names)}
         self.stops = np.array(sorted({problem.start, *plan.boundaries, problem.end}))
         self.targets = list(plan.asked)
         self.chunk = TOGETHER[len(compiled.parts) - 1] * compiled.lanes
+        self.course: Course | None = None
+        if compiled.held:
+            # with it wakes sympy, which a model that never jumps does without
+            from metabolism.engines.ensemble.events import Course
+
+            self.course = Course(problem, compiled)
         self._counts = [np.zeros(len(problem.initial), np.int64)]
 
     @property
@@ -128,6 +155,7 @@ class Run:
 
     def solve(self, tick: Tick | None, workers: int, linked: bool = False) -> Solution:
         """Integrate; with `linked`, every group of lanes takes the steps of its first patient."""
+        self._check(linked)
         problem = self.problem
         patients, breadth = len(problem.initial), len(problem.outputs)
         before = problem.bolus_times
@@ -152,8 +180,16 @@ class Run:
             pres=len(before),
         )
 
+    def _check(self, linked: bool) -> None:
+        if linked and self.course:
+            raise ModelError(
+                "this model has events or rates that jump, so its patients cannot share their steps; take differences "
+                "of whole runs for its sensitivities."
+            )
+
     def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int, linked: bool = False) -> Solution:
         """Compute endpoints; with `linked`, every group of lanes takes the steps of its first patient."""
+        self._check(linked)
         check_requests(requests, self.code)
         outputs = sorted(dict.fromkeys(output for _, output, *_ in requests), key=self._fine)
         none = np.full(len(self.stops), -1)
@@ -220,12 +256,12 @@ class Run:
         return {
             "done": np.zeros(1, np.int64),
             "halt": np.zeros(1, np.int64),
-            "parameters": real(problem.parameters),
+            "parameters": self._padded(problem.parameters),
             "stops": len(self.stops),
             "stop_times": self.stops,
             "targets": len(self.targets),
             "delivered": np.zeros((len(problem.initial), len(self.targets))),
-            "loaded": real(problem.loaded),
+            "loaded": self.course.parameters if self.course else self._padded(problem.loaded),
             "settings": len(changes),
             "setting_begin": self._begins([s[0] for s in changes]),
             "setting_parameter": whole(self.parameter[s[1]] for s in changes),
@@ -255,6 +291,10 @@ class Run:
             "coarse": sum(not self._fine(output) for output in outputs),
         }
 
+    def _padded(self, parameters: Array) -> Array:
+        """Parameters and room for what is held of the guards."""
+        return real(np.pad(parameters, ((0, 0), (0, self.kernel.held)))) if self.kernel.held else real(parameters)
+
     def _needs(self, output: str) -> set[int]:
         """Positions in `order` of the states an output holds."""
         code = self.code[output]
@@ -273,8 +313,14 @@ class Run:
         own = [n for n, (_, species, _) in enumerate(plan.boluses) if species in index]
         boluses = [plan.boluses[n] for n in own]
         volume = [problem.equations.volume.get(species) for _, species, _ in boluses]
+        course = self.course
         return {
-            "initial": real(problem.initial[:, part.states]),
+            "initial": course.states if course else real(problem.initial[:, part.states]),
+            "passed": np.zeros(patients, np.int64),
+            "next_row": np.zeros(patients, np.int64),
+            "horizon": course.horizon if course else np.full(patients, np.inf),
+            "unit": float(min(1.0, problem.end - problem.start)),
+            "longest": float(problem.end - problem.start) / LOOKS,
             "rtol": float(problem.rtol * share),
             "atol": real(problem.atol[part.states] * share),
             "dose_scale": real(problem.dose_scale[:, own]),
@@ -285,7 +331,7 @@ class Run:
             "bolus_amount": real([amount for _, _, amount in boluses]),
             "bolus_target": whole(self.targets.index(species) for _, species, _ in boluses),
             "final": np.full((patients, len(part.states)), np.nan),
-            "status": np.full(patients, -1),
+            "status": course.status if course else np.full(patients, WAITING),
             "failed_at": np.full(patients, problem.start),
             "rates": np.zeros((patients, len(part.states))),
             "steps": np.zeros(patients, np.int64),
@@ -302,11 +348,15 @@ class Run:
 
             def integrate(n: int, more: Arrays, rows: slice = rows) -> Arrays:
                 arrays = {**shared, **parts[n], **more}
-                arrays |= {name: arrays[name][rows] for name in _PER_PATIENT}
+                arrays |= {name: arrays[name][rows] for name in _PER_PATIENT + _MORE_PER_PATIENT}
                 arrays |= {"patients": len(arrays["initial"]), "counter": np.zeros(1, np.int64)}
-                words = context(FIELDS, arrays)
+                words = context((*FIELDS, *MORE_FIELDS), arrays)
                 self.kernel.parts[n].run(words.ctypes.data, address)
                 return arrays
+
+            if self.course:
+                self._with_turns(integrate, begin)
+                continue
 
             more: Arrays = {}
             if len(parts) > 1:
@@ -330,6 +380,18 @@ class Run:
             integrate(len(parts) - 1, more)
         if 0 < memory.nbytes <= MEMORY // 8:
             _SPARE.append(memory)
+
+    def _with_turns(self, integrate: Callable[[int, Arrays], Arrays], begin: int) -> None:
+        """Integrate a chunk, attending to patients where something turns, until all are through."""
+        assert self.course is not None
+        rows = np.arange(begin, min(begin + self.chunk, len(self.problem.initial)))
+        self.course.attend(rows, np.full(len(rows), self.problem.start))
+        while True:
+            found = integrate(0, {})
+            turned = np.flatnonzero(found["status"] == TURNED)
+            if not len(turned) or found["halt"][0]:
+                return
+            self.course.attend(rows[turned], found["failed_at"][turned])
 
     def _records(self, shared: Arrays, rooms: int) -> tuple[Arrays, Array]:
         """Room for the records of a chunk, and the memory it lies in."""
@@ -366,10 +428,12 @@ class Run:
             worst = int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))
             state = self.problem.equations.states[self.kernel.parts[n].states[worst]]
             small = stopped["status"][patient] == TOO_SMALL
+            unit, other = ("", "") if self.problem.equations.reading else (" h", "engine='roadrunner' or ")
             reason = "no step is small enough" if small else f"more than {stopped['steps'][patient] - 1} steps"
+            if stopped["status"][patient] == ENDLESS:
+                reason = "its events or switches follow each other without end"
             message = (
-                f"the fast engine stopped at t = {time:.6g} h in '{state}' ({reason}); "
-                "try engine='roadrunner' or a looser rtol."
+                f"the fast engine stopped at t = {time:.6g}{unit} in '{state}' ({reason}); try {other}a looser rtol."
             )
             failures[patient] = Failure(time, state, message)
         return failures
@@ -402,30 +466,3 @@ def _watch(jobs: Sequence[Any], arrays: Arrays, tick: Tick | None) -> None:
             reported = done
     finally:
         arrays["halt"][0] = 1
-
-
-def context(fields: Sequence[str], arrays: Arrays) -> Integers:
-    """Write addresses, counts and numbers into one word each."""
-    words = np.zeros(len(fields), np.int64)
-    for place, name in enumerate(fields):
-        value = arrays[name]
-        if isinstance(value, np.ndarray):
-            # a copy would be written to and lost
-            assert value.flags.c_contiguous, name
-            assert value.dtype.itemsize == 8, name
-            words[place] = value.ctypes.data
-        elif isinstance(value, float):
-            words[place] = np.float64(value).view(np.int64)
-        else:
-            words[place] = value
-    return words
-
-
-def real(values: Any) -> Array:
-    """Numbers as the kernel reads them."""
-    return np.ascontiguousarray(values, dtype=np.float64)
-
-
-def whole(values: Iterable[int]) -> Integers:
-    """Indices as the kernel reads them."""
-    return np.array(list(values), dtype=np.int64)

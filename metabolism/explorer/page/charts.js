@@ -32,6 +32,17 @@ export function timeUnit(weeks) {
   return weeks <= 2 ? [24, "days"] : [168, "weeks"];
 }
 
+/** A chart is one picture with one name: the library names its groups, which a reader of the screen cannot use. */
+function named(options) {
+  const svg = Plot.plot(options);
+  svg.setAttribute("role", "img");
+  for (const group of svg.querySelectorAll("g[aria-label]")) {
+    group.dataset.mark = group.getAttribute("aria-label");
+    group.removeAttribute("aria-label");
+  }
+  return svg;
+}
+
 /** One curve: with and without methylcobalamin, the band, a pinned scenario, published points. */
 export function drawCurve(curve, view, { pinned, points, width, height = 230, tips = true }) {
   const [per, unit] = timeUnit(view.choices.weeks);
@@ -47,6 +58,13 @@ export function drawCurve(curve, view, { pinned, points, width, height = 230, ti
   const other = pinned ? pinned.times.map((hour, i) => ({ x: hour / per, y: Math.max(pinned.curves[curve.id].with[i], floor) })).filter((r) => r.x <= rows.at(-1).x) : [];
   const dots = points.map((p) => ({ ...p, x: p.hour / per }));
   const marks = [];
+  if (!curve.log) {
+    // a change of a thousandth must not fill the figure: the axis spans at least a tenth of the level
+    const shown = [data.with, data.without, data.low ?? [], data.high ?? [], other.map((r) => r.y), dots.flatMap((d) => [d.value, d.low ?? d.value, d.high ?? d.value])];
+    const [low, high] = d3.extent(shown.flatMap((values) => d3.extent(values)).filter(Number.isFinite));
+    const lacking = Math.max(0, 0.1 * Math.max(Math.abs(low), Math.abs(high)) - (high - low)) / 2;
+    marks.push(Plot.ruleY([low - lacking, high + lacking], { stroke: "none" }));
+  }
   if (data.low) marks.push(Plot.areaY(rows, { x: "x", y1: "low", y2: "high", fill: "var(--with)", fillOpacity: 0.18 }));
   marks.push(Plot.lineY(rows, { x: "x", y: "without", stroke: "var(--without)", strokeWidth: 1.8, strokeDasharray: "5 4" }));
   if (other.length) marks.push(Plot.lineY(other, { x: "x", y: "y", stroke: "var(--pinned)", strokeWidth: 1.8, strokeDasharray: "2 3" }));
@@ -81,7 +99,7 @@ export function drawCurve(curve, view, { pinned, points, width, height = 230, ti
       ),
     );
   }
-  return Plot.plot({
+  return named({
     width,
     height,
     marginLeft: 52,
@@ -109,7 +127,7 @@ export function drawDistribution(study, observed, { width, height = 300 }) {
     marks.push(Plot.ruleX([observed.mean], { stroke: "var(--pinned)", strokeWidth: 2.5 }));
     marks.push(Plot.text([observed.mean], { x: (d) => d, frameAnchor: "top", text: () => `observed ${fixed(observed.mean, 2)}`, textAnchor: "start", dx: 6, dy: 2, fill: "var(--pinned)", fontWeight: 700 }));
   }
-  return Plot.plot({
+  return named({
     width,
     height,
     marginLeft: 46,
@@ -137,7 +155,7 @@ export function drawArms(study, published, { width, height = 300 }) {
   marks.push(Plot.ruleX(published, { x: "x", y1: "low", y2: "high", stroke: "var(--point)", strokeWidth: 1.6 }));
   marks.push(Plot.dot(published, { x: "x", y: "mean", symbol: (d) => (d.active ? "diamond" : "circle"), r: 5, fill: "var(--paper)", stroke: "var(--point)", strokeWidth: 1.8 }));
   const last = design.visits.at(-1);
-  return Plot.plot({
+  return named({
     width,
     height,
     marginLeft: 46,

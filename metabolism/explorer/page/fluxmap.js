@@ -9,6 +9,15 @@ function node(name, attributes, ...children) {
   return element;
 }
 
+/** Write what differs. */
+function write(element, attributes) {
+  for (const [key, value] of Object.entries(attributes)) if (element.getAttribute(key) !== value) element.setAttribute(key, value);
+}
+
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 function pointsOf(flat) {
   const out = [];
   for (let i = 0; i < flat.length; i += 2) out.push([flat[i], flat[i + 1]]);
@@ -70,92 +79,119 @@ export function levelText(value, unit) {
   return `${digits(value)} ${unit}`.trim();
 }
 
-/** Draw the map of one set of levels against another; `open(id)` is called for an arrow or a box. */
-export function drawMap(contents, levels, reference, words, open) {
-  const { map, colours, units } = contents;
-  const [width, height] = map.size;
-  const { widest, narrowest, decade, nothing } = map.widths;
-  const scale = {};
-  for (const network of Object.keys(map.networks)) scale[network] = 0;
-  for (const route of map.routes)
-    for (const source of [levels, reference]) scale[route.network] = Math.max(scale[route.network], Math.abs(source[route.id] ?? 0));
-  const widthOf = (value, largest) =>
-    Math.abs(value) <= nothing * largest ? narrowest : Math.max(narrowest, widest + decade * Math.log10(Math.abs(value) / largest));
-  const title = `${words.title}. Arrow width: flux. Colour: change against ${words.against}.`;
-  const svg = node("svg", { class: "fluxmap", viewBox: `0 0 ${width} ${height + 112}`, role: "img", "aria-label": title });
-  for (const region of map.regions) {
-    const [x, y, w, h] = region.box;
-    svg.append(node("rect", { x, y, width: w, height: h, rx: 12, class: region.join ? "region join" : "region" }));
-    const [tx, ty] = region.label_at ?? [x + 10, y + h - 8];
-    svg.append(node("text", { x: tx, y: ty, class: "r" }, region.label));
-  }
-  for (const flat of map.influences) {
-    const points = pointsOf(flat);
-    const { tip } = arrowOf(points, 3);
-    svg.append(node("path", { d: pathText(points), class: "i" }), node("polygon", { points: tip, class: "itip" }));
-  }
-  const changes = [];
-  const part = (id, text) => {
-    const group = node("g", { "data-part": id, class: "part" }, node("title", {}, text));
-    group.addEventListener("click", () => open(id));
-    return group;
-  };
-  for (const route of map.routes) {
-    const value = levels[route.id];
-    if (value === undefined) continue;
-    const largest = scale[route.network];
-    const { colour, words: change } = changeOf(map, colours, value, reference[route.id], largest);
-    const group = part(route.id, `${route.id}: ${Number(value.toPrecision(3))} µmol/h${change ? `, ${change}` : ""}`);
-    const thick = widthOf(value, largest);
-    route.paths.forEach((flat, i) => {
-      const points = pointsOf(flat);
-      if (value < 0) points.reverse();
-      const thin = i === 0 ? thick : Math.max(narrowest, 0.6 * thick);
-      const { line, tip } = arrowOf(points, thin);
-      const attributes = { d: pathText(line), fill: "none", stroke: colour, "stroke-width": thin.toFixed(1) };
-      if (Math.abs(value) <= nothing * largest) attributes["stroke-dasharray"] = "2 4";
-      group.append(node("path", { ...attributes, stroke: "transparent", "stroke-width": 14 }), node("path", attributes), node("polygon", { points: tip, fill: colour }));
-    });
-    if (route.label && route.at) group.append(node("text", { x: route.at[0], y: route.at[1], class: "e" }, route.label));
-    svg.append(group);
-    const base = reference[route.id];
-    if (base && Math.abs(value) > nothing * largest) changes.push({ id: route.id, value, base, ratio: value / base });
-  }
-  for (const place of map.nodes) {
-    const [x, y] = place.at;
-    const [w, h] = place.half;
-    const value = levels[place.id];
-    const text = value === undefined ? "" : levelText(value, units[place.id] ?? "");
-    let edge = "var(--edge)";
-    let change = "";
-    if (value !== undefined && reference[place.id] !== undefined) {
-      const found = changeOf(map, colours, value, reference[place.id], Math.max(Math.abs(value), Math.abs(reference[place.id]), 1e-30));
-      if (found.words !== "no flux") ({ colour: edge, words: change } = found);
+/** The map, drawn once; `show` then writes only what differs, since it holds a thousand parts. */
+export class FluxMap {
+  /** `open(id)` is called for an arrow or a box. */
+  constructor(contents, open) {
+    this.contents = contents;
+    const { map, colours } = contents;
+    const [width, height] = map.size;
+    this.svg = node("svg", { class: "fluxmap", viewBox: `0 0 ${width} ${height + 112}`, role: "img" });
+    const put = (name, attributes, ...children) => {
+      const element = node(name, attributes, ...children);
+      this.svg.append(element);
+      return element;
+    };
+    for (const region of map.regions) {
+      const [x, y, w, h] = region.box;
+      put("rect", { x, y, width: w, height: h, rx: 12, class: region.join ? "region join" : "region" });
+      const [tx, ty] = region.label_at ?? [x + 10, y + h - 8];
+      put("text", { x: tx, y: ty, class: "r" }, region.label);
     }
-    const marked = edge !== "var(--edge)" && edge !== colours.grey;
-    const shape = { x: x - w, y: y - h, width: 2 * w, height: 2 * h, rx: place.status ? 6 : h, class: "box", stroke: edge, "stroke-width": marked ? 3 : 1.4 };
-    if (place.status) shape["stroke-dasharray"] = "5 3";
-    const group = part(place.id, `${place.id}: ${text}${change ? `, ${change}` : ""}`);
-    group.append(node("rect", shape), node("text", { x, y: text ? y - 1 : y + 5, class: place.key ? "n k" : "n" }, place.label));
-    if (text) group.append(node("text", { x, y: y + 13, class: "v" }, text));
-    svg.append(group);
+    for (const flat of map.influences) {
+      const points = pointsOf(flat);
+      put("path", { d: pathText(points), class: "i" });
+      put("polygon", { points: arrowOf(points, 3).tip, class: "itip" });
+    }
+    const part = (id, ...children) => {
+      const group = put("g", { "data-part": id, class: "part" }, ...children);
+      group.addEventListener("click", () => open(id));
+    };
+    this.routes = map.routes.map((route) => {
+      const courses = route.paths.map((flat) => ({ points: pointsOf(flat), hit: node("path", { fill: "none", stroke: "transparent", "stroke-width": 14 }), line: node("path", { fill: "none" }), tip: node("polygon", {}) }));
+      const title = node("title", {});
+      const label = route.label && route.at ? [node("text", { x: route.at[0], y: route.at[1], class: "e" }, route.label)] : [];
+      part(route.id, title, ...courses.flatMap(({ hit, line, tip }) => [hit, line, tip]), ...label);
+      return { route, courses, title };
+    });
+    this.boxes = map.nodes.map((place) => {
+      const [x, y] = place.at;
+      const [w, h] = place.half;
+      const box = node("rect", { x: x - w, y: y - h, width: 2 * w, height: 2 * h, rx: place.status ? 6 : h, class: "box", ...(place.status ? { "stroke-dasharray": "5 3" } : {}) });
+      const [title, name, value] = [node("title", {}), node("text", { x, class: place.key ? "n k" : "n" }, place.label), node("text", { x, y: y + 13, class: "v" })];
+      part(place.id, title, box, name, value);
+      return { place, box, title, name, value };
+    });
+    const y = height + 16;
+    put("text", { x: 20, y, class: "r" }, "Arrow width: flux, each network on its own logarithmic scale; widest arrow [µmol/h]:");
+    this.scaleText = put("text", { x: 20, y: y + 20, class: "r" });
+    [1, 0.1, 0.01, 0.001].forEach((share, i) => {
+      const x = 20 + 150 * i;
+      put("path", { d: `M${x} ${y + 42}H${x + 40}`, stroke: colours.grey, "stroke-width": this._width(share, 1).toFixed(1) });
+      put("text", { x: x + 48, y: y + 47, class: "r" }, share === 1 ? "widest" : `1/${Math.round(1 / share)} of it`);
+    });
+    put("path", { d: `M620 ${y + 42}H660`, class: "i" });
+    put("text", { x: 668, y: y + 47, class: "r" }, "influence, no flux");
+    this.againstText = put("text", { x: 20, y: y + 76, class: "r" });
+    map.steps.forEach(([, colour, text], i) => {
+      const x = 470 + 205 * i;
+      put("rect", { x, y: y + 64, width: 26, height: 14, fill: colour });
+      put("text", { x: x + 34, y: y + 76, class: "r" }, text);
+    });
   }
-  const y = height + 16;
-  const short = (v) => String(Number(v.toPrecision(2)));
-  const largest = Object.entries(map.networks).map(([key, name]) => `${name} ${short(scale[key])}`).join("; ");
-  svg.append(node("text", { x: 20, y, class: "r" }, "Arrow width: flux, each network on its own logarithmic scale; widest arrow [µmol/h]:"));
-  svg.append(node("text", { x: 20, y: y + 20, class: "r" }, largest));
-  [1, 0.1, 0.01, 0.001].forEach((share, i) => {
-    const x = 20 + 150 * i;
-    svg.append(node("path", { d: `M${x} ${y + 42}H${x + 40}`, stroke: colours.grey, "stroke-width": widthOf(share, 1).toFixed(1) }));
-    svg.append(node("text", { x: x + 48, y: y + 47, class: "r" }, share === 1 ? "widest" : `1/${Math.round(1 / share)} of it`));
-  });
-  svg.append(node("path", { d: `M620 ${y + 42}H660`, class: "i" }), node("text", { x: 668, y: y + 47, class: "r" }, "influence, no flux"));
-  svg.append(node("text", { x: 20, y: y + 76, class: "r" }, `Colour, against ${words.against}:`));
-  map.steps.forEach(([, colour, text], i) => {
-    const x = 470 + 205 * i;
-    svg.append(node("rect", { x, y: y + 64, width: 26, height: 14, fill: colour }), node("text", { x: x + 34, y: y + 76, class: "r" }, text));
-  });
-  changes.sort((a, b) => Math.abs(Math.log(Math.abs(b.ratio))) - Math.abs(Math.log(Math.abs(a.ratio))));
-  return { svg, changes };
+
+  _width(value, largest) {
+    const { widest, narrowest, decade, nothing } = this.contents.map.widths;
+    return Math.abs(value) <= nothing * largest ? narrowest : Math.max(narrowest, widest + decade * Math.log10(Math.abs(value) / largest));
+  }
+
+  /** Show levels and fluxes against a reference; returns the fluxes in the order of their change. */
+  show(levels, reference, words) {
+    const { map, colours, units } = this.contents;
+    const { narrowest, nothing } = map.widths;
+    const scale = {};
+    for (const network of Object.keys(map.networks)) scale[network] = 0;
+    for (const route of map.routes)
+      for (const source of [levels, reference]) scale[route.network] = Math.max(scale[route.network], Math.abs(source[route.id] ?? 0));
+    write(this.svg, { "aria-label": `${words.title}. Arrow width: flux. Colour: change against ${words.against}.` });
+    const changes = [];
+    for (const { route, courses, title } of this.routes) {
+      const value = levels[route.id] ?? 0;
+      const largest = scale[route.network];
+      const none = Math.abs(value) <= nothing * largest;
+      const { colour, words: change } = changeOf(map, colours, value, reference[route.id], largest);
+      say(title, `${route.id}: ${Number(value.toPrecision(3))} µmol/h${change ? `, ${change}` : ""}`);
+      const thick = this._width(value, largest);
+      courses.forEach((course, i) => {
+        const thin = i === 0 ? thick : Math.max(narrowest, 0.6 * thick);
+        const shape = `${value < 0} ${thin.toFixed(1)}`;
+        if (course.shape !== shape) {
+          course.shape = shape;
+          const { line, tip } = arrowOf(value < 0 ? course.points.toReversed() : course.points, Number(thin.toFixed(1)));
+          write(course.hit, { d: pathText(line) });
+          write(course.line, { d: pathText(line), "stroke-width": thin.toFixed(1) });
+          write(course.tip, { points: tip });
+        }
+        write(course.line, { stroke: colour, "stroke-dasharray": none ? "2 4" : "none" });
+        write(course.tip, { fill: colour });
+      });
+      const base = reference[route.id];
+      if (base && !none) changes.push({ id: route.id, value, base, ratio: value / base });
+    }
+    for (const { place, box, title, name, value: said } of this.boxes) {
+      const [value, base] = [levels[place.id], reference[place.id]];
+      const text = value === undefined ? "" : levelText(value, units[place.id] ?? "");
+      const found = value === undefined || base === undefined ? { words: "no flux" } : changeOf(map, colours, value, base, Math.max(Math.abs(value), Math.abs(base), 1e-30));
+      const { colour: edge, words: change } = found.words === "no flux" ? { colour: "var(--edge)", words: "" } : found;
+      const marked = edge !== "var(--edge)" && edge !== colours.grey;
+      write(box, { stroke: edge, "stroke-width": marked ? "3" : "1.4" });
+      write(name, { y: String(place.at[1] + (text ? -1 : 5)) });
+      say(said, text);
+      say(title, `${place.id}: ${text}${change ? `, ${change}` : ""}`);
+    }
+    const short = (v) => String(Number(v.toPrecision(2)));
+    say(this.scaleText, Object.entries(map.networks).map(([key, name]) => `${name} ${short(scale[key])}`).join("; "));
+    say(this.againstText, `Colour, against ${words.against}:`);
+    return changes.sort((a, b) => Math.abs(Math.log(Math.abs(b.ratio))) - Math.abs(Math.log(Math.abs(a.ratio))));
+  }
 }

@@ -66,6 +66,7 @@ export class Kernel {
     const names = [...this.order.map((i) => meta.states[i]), ...meta.parameters, ...Object.keys(meta.derived)];
     this.output = new Map(names.map((name, i) => [name, i]));
     this.place = new Map(this.order.map((state, i) => [state, i]));
+    this.together = meta.together[meta.parts.length - 1] * meta.lanes;
   }
 
   /** Copy an array of numbers into the module; returns its address. */
@@ -76,14 +77,19 @@ export class Kernel {
     return address;
   }
 
+  /** Room that the kernel writes before it reads: large ones cost more to fill than to use. */
+  _room(count) {
+    return this.heap.take(Math.max(1, count) * WORD);
+  }
+
   _zeros(count, fill = 0) {
-    const address = this.heap.take(Math.max(1, count) * WORD);
+    const address = this._room(count);
     new Float64Array(this.memory.buffer, address, count).fill(fill);
     return address;
   }
 
   _integers(count, fill = 0) {
-    const address = this.heap.take(Math.max(1, count) * WORD);
+    const address = this._room(count);
     new BigInt64Array(this.memory.buffer, address, count).fill(BigInt(fill));
     return address;
   }
@@ -210,7 +216,9 @@ export class Kernel {
    *   `start`, `end` [h]; `plan` with `boluses` [[time, state, amount]] and `settings` [[time, parameter, factor,
    *   offset]], both in time order: value = factor x own + offset, an offset being a number or one per patient, and a
    *   time of null meaning before the start; `parameters` and `initial` (row by row);
-   *   `rtol`; `doseScale` (patients x boluses, optional); and either `times` and `outputs`, or `endpoints`
+   *   `rtol`; `doseScale` (patients x boluses, optional); `follow` (optional: as many last patients differ in
+   *   nothing that the driving part sees from those named here, and share their course; no more than `together` patients
+   *   then); and either `times` and `outputs`, or `endpoints`
    *   [[kind, output, level?]].
    * @returns {{values: Float64Array, final: Float64Array, delivered: Float64Array, status: number[], steps: number[]}}
    *   values: patients x times x outputs, after any dose at the same time; or patients x endpoints.
@@ -229,8 +237,7 @@ export class Kernel {
     const moments = [...plan.boluses.map((b) => b[0]), ...plan.settings.map((s) => s[0] ?? start)];
     const stops = [...new Set([start, ...moments.filter((t) => t > start && t < end), end])].sort((a, b) => a - b);
     const targets = [...new Set(plan.boluses.map((b) => b[1]))];
-    const lanes = meta.lanes;
-    const chunk = meta.together[meta.parts.length - 1] * lanes;
+    const chunk = this.together;
     const width = endpoints ? endpoints.length : times.length * outputs.length;
     const answer = {
       values: new Float64Array(patients * width).fill(NaN),
@@ -336,14 +343,33 @@ export class Kernel {
     let more = {};
     if (parts.length > 1) {
       const places = meta.together[1] * meta.lanes + 1;
+      const rowed = 1 + meta.degrees * keep.length;
       const record = {
         rooms,
-        begins: this._zeros(places * rooms),
-        record: this._zeros(places * rooms * (1 + meta.degrees * keep.length)),
+        begins: this._room(places * rooms),
+        record: this._room(places * rooms * rowed),
         marks: this._integers(places * stops.length),
       };
       const silent = { codes: 0, requests: 0, pre_row: this._put(minus, true), out_row: this._put(minus, true) };
-      this._call(parts[0], { ...shared, ...silent, ...record }, work, bytes);
+      const follow = problem.follow ?? [];
+      const leaders = count - follow.length;
+      this._call(parts[0], { ...shared, ...silent, ...record, patients: leaders }, work, bytes);
+      const all = new Uint8Array(this.memory.buffer);
+      follow.forEach((leader, n) => {
+        // as many rows as steps, and at most two rows of rest beside every stop
+        const used = Math.min(rooms, this._whole(parts[0].steps, leaders)[leader] + 2 * stops.length);
+        for (const [address, words, copied] of [
+          [record.begins, rooms, used],
+          [record.record, rooms * rowed, used * rowed],
+          [record.marks, stops.length, stops.length],
+          [parts[0].final, meta.parts[0].states.length, meta.parts[0].states.length],
+          [parts[0].status, 1, 1],
+          [parts[0].failed_at, 1, 1],
+        ]) {
+          const from = address + leader * words * WORD;
+          all.copyWithin(address + (leaders + n) * words * WORD, from, from + copied * WORD);
+        }
+      });
       const status = this._whole(parts[0].status, count);
       if (status.includes(meta.full)) return false;
       const reached = this._reals(parts[0].failed_at, count);

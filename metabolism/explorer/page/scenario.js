@@ -1,6 +1,6 @@
 // One person: choices to parameters and doses, the runs of the kernel, and the curves the page shows.
 
-import { quantile } from "./statistics.js";
+import { sortedQuantile } from "./statistics.js";
 
 /** ALSFRS-R from the share of motor units, and back, as in the model. */
 export function scoreOf(units, gamma, half) {
@@ -142,98 +142,112 @@ function rowOf(contents, kernel, set, draw) {
 
 export class NoAnswer extends Error {}
 
+/** What does not move the resting state: a motor unit takes nothing from metabolism. */
+function restKey(contents, set) {
+  const { rate, units, elasticity, maximum } = contents.disease;
+  return JSON.stringify(Object.entries(set).filter(([name]) => ![rate, units, elasticity, maximum].includes(name)));
+}
+
 /** Compute everything one scenario shows. */
 export function viewOf(contents, kernel, choices) {
   const begun = performance.now();
   const { meta } = kernel;
+  const { disease } = contents;
   const P = meta.parameters.length;
   const S = meta.states.length;
   const set = settingsOf(contents, choices);
-  const scenario = contents.scenarios.find((s) => s.id === choices.scenario);
-  // rows: as chosen, both ends of the effect, without methylcobalamin, then the draws
-  const rows = [1, 0, 2, 1].map((end) => rowOf(contents, kernel, { ...set, [contents.disease.maximum]: scenario.ends[end] }));
+  const { ends } = contents.scenarios.find((s) => s.id === choices.scenario);
+  // rows: as chosen, without methylcobalamin, as chosen with both ends of the effect, then the draws
+  const rows = [1, 1, 0, 2].map((end) => rowOf(contents, kernel, { ...set, [disease.maximum]: ends[end] }));
+  const LEAD = rows.length;
   for (const draw of contents.draws.rows) rows.push(rowOf(contents, kernel, set, draw));
   const count = rows.length;
   const parameters = new Float64Array(count * P);
-  rows.forEach((row, i) => parameters.set(row.parameters, i * P));
-
-  // the first four differ in what does not move the resting state
-  const distinct = [0, ...rows.keys()].filter((i, n) => n === 0 || i >= 4);
-  const from = new Float64Array(distinct.length * S);
-  const of = new Float64Array(distinct.length * P);
-  distinct.forEach((i, n) => {
-    from.set(rows[i].states, n * S);
-    of.set(rows[i].parameters, n * P);
-  });
-  const rest = kernel.rest(of, from);
-  if (!rest.ok[0]) throw new NoAnswer(contents.texts.no_answer);
   const initial = new Float64Array(count * S);
-  rows.forEach((_, i) => {
-    const n = i < 4 ? 0 : i - 3;
-    initial.set(rest.states.subarray(n * S, (n + 1) * S), i * S);
-    for (const [name, source] of Object.entries(contents.own_baseline))
-      parameters[i * P + kernel.parameter.get(name)] = rest.states[n * S + kernel.state.get(source)];
+  rows.forEach((row, i) => {
+    parameters.set(row.parameters, i * P);
+    initial.set(row.states, i * S);
   });
-  // a supplement begins with the first dose: the person rests without it
-  for (const [name, rate] of Object.entries(suppliesOf(contents, choices)))
-    for (let i = 0; i < count; i++) parameters[i * P + kernel.parameter.get(name)] += rate;
+
+  // rest: one of the first rows, and the draws; kept while only doses and the disease change
+  const key = restKey(contents, set);
+  if (kernel.rested?.key !== key) kernel.rested = { key, ...kernel.rest(parameters.slice((LEAD - 1) * P), initial.slice((LEAD - 1) * S)) };
+  const { states, ok } = kernel.rested;
+  if (!ok[0]) throw new NoAnswer(contents.texts.no_answer);
+  for (let i = 0; i < count; i++) {
+    const n = Math.max(0, i - LEAD + 1);
+    initial.set(states.subarray(n * S, (n + 1) * S), i * S);
+    initial[i * S + kernel.state.get(disease.units)] = set[disease.units];
+    for (const [name, source] of Object.entries(contents.own_baseline))
+      parameters[i * P + kernel.parameter.get(name)] = states[n * S + kernel.state.get(source)];
+    // a supplement begins with the first dose: the person rests without it
+    for (const [name, rate] of Object.entries(suppliesOf(contents, choices))) parameters[i * P + kernel.parameter.get(name)] += rate;
+  }
 
   const doses = dosesOf(contents, choices);
-  const plan = { boluses: boluses(contents, doses), settings: [] };
+  const all = boluses(contents, doses);
   const end = choices.weeks * contents.hours.week;
-  const drugAt = regularDoses(contents, choices, end);
   // methylcobalamin shares no species with the supplements, so that its boluses can be left out for one row
-  const targets = new Set(boluses(contents, drugAt).map((b) => b[1]));
-  const doseScale = new Float64Array(count * plan.boluses.length).fill(1);
-  plan.boluses.forEach((b, k) => {
-    if (targets.has(b[1])) doseScale[3 * plan.boluses.length + k] = 0;
-  });
+  const targets = new Set(boluses(contents, regularDoses(contents, choices, end)).map((b) => b[1]));
   const times = outputTimes(choices, doses, contents.hours.week);
+  let steps = 0;
   const outputs = [...new Set(contents.curves.flatMap((c) => c.output))];
-  const pick = (list, size, source) => {
-    const out = new Float64Array(list.length * size);
-    list.forEach((i, n) => out.set(source.subarray(i * size, (i + 1) * size), n * size));
-    return out;
+  /** Run the rows of `from` (the first of them `first`) between two times; `what` is asked for. */
+  const through = (first, from, rtol, [start, stop], what) => {
+    const own = all.filter(([time]) => time >= start && time < stop);
+    const size = from.length / S;
+    const doseScale = new Float64Array(size * own.length).fill(1);
+    if (first === 0) own.forEach((b, k) => targets.has(b[1]) && (doseScale[own.length + k] = 0));
+    const rows = [parameters.subarray(first * P, (first + size) * P), from];
+    const problem = { plan: { boluses: own, settings: [] }, start, end: stop, rtol, parameters: rows[0], initial: rows[1], doseScale, ...what };
+    const answer = kernel.run(problem);
+    steps += answer.steps.reduce((sum, n) => sum + n, 0);
+    if (first === 0 && answer.status.some((s) => s !== meta.done)) throw new NoAnswer(contents.texts.no_answer);
+    return answer;
   };
-  const runRows = (list, rtol, at, names) =>
-    kernel.run({
-      plan,
-      start: 0,
-      end,
-      rtol,
-      parameters: pick(list, P, parameters),
-      initial: pick(list, S, initial),
-      doseScale: pick(list, plan.boluses.length, doseScale),
-      times: at,
-      outputs: names,
-    });
-  const main = runRows([0, 1, 2, 3], contents.rtol.curves, times, outputs);
-  if (main.status.some((s) => s !== meta.done)) throw new NoAnswer(contents.texts.no_answer);
-  const well = [...rows.keys()].filter((i) => i >= 4 && rest.ok[i - 3]);
-  const people = runRows(well, contents.rtol.bands, times, outputs);
-  const alive = [...well.keys()].filter((n) => people.status[n] === meta.done);
+  /** One output of one row over time. */
+  const column = ({ values }, count, name, row) => {
+    const [width, o] = [outputs.length, outputs.indexOf(name)];
+    return Array.from({ length: count }, (_, t) => values[(row * count + t) * width + o]);
+  };
 
-  // a second run of the first and the fourth: every flux and level in the last week
-  const names = [...contents.map.routes.map((r) => r.id), ...contents.map.nodes.map((n) => n.id)].filter((n) => kernel.output.has(n));
-  const lastWeek = [];
-  for (let t = end - contents.hours.week; t <= end + 1e-9; t += 6) lastWeek.push(Math.min(t, end));
-  const pair = runRows([0, 3], contents.rtol.bands, lastWeek, names);
-  const levels = [0, 1].map((row) =>
-    Object.fromEntries(names.map((name, o) => [name, timeMean(lastWeek, (t) => pair.values[(row * lastWeek.length + t) * names.length + o])])),
-  );
+  // the last week apart: every flux and level as its exact mean, since sampling would miss what follows a dose
+  const split = end - contents.hours.week;
+  const cut = split > 0 ? times.findIndex((t) => t >= split) : 0;
+  const { curves: rtol, bands } = contents.rtol;
+  const lead = initial.subarray(0, LEAD * S);
+  // both ends of the effect have the drug's course of the first row
+  const follow = [0, 0];
+  const early = split > 0 ? through(0, lead, rtol, [0, split], { times: times.slice(0, cut), outputs, follow }) : null;
+  const from = early?.final ?? lead;
+  const late = through(0, from, rtol, [split, end], { times: times.slice(cut), outputs, follow });
+  const main = (name, row) => [...(early ? column(early, cut, name, row) : []), ...column(late, times.length - cut, name, row)];
+  const names = mapNames(contents, kernel);
+  const areas = through(0, from.subarray(0, 2 * S), rtol, [split, end], { endpoints: names.map((name) => ["auc", name]) }).values;
+  const levels = [0, 1].map((row) => Object.fromEntries(names.map((name, n) => [name, areas[row * names.length + n] / contents.hours.week])));
+
+  const well = [...rows.keys()].filter((i) => i >= LEAD && ok[i - LEAD + 1]);
+  const people = through(LEAD, initial.subarray(LEAD * S), bands, [0, end], { times, outputs });
+  const alive = well.map((i) => i - LEAD).filter((n) => people.status[n] === meta.done);
 
   const curves = {};
+  const sorted = new Float64Array(alive.length);
   for (const curve of contents.curves) {
-    const series = (row) => curveOf(curve, main.values, outputs, times.length, row);
-    const entry = { with: series(0), without: series(3) };
+    const [chosen, without, ...bounds] = [0, 1, 2, 3].map((row) => curveOf(curve, (name) => main(name, row)));
+    const entry = { with: chosen, without };
     if (curve.band === "effect") {
-      const ends = [series(1), series(2)];
-      entry.low = ends[0].map((v, t) => Math.min(v, ends[1][t]));
-      entry.high = ends[0].map((v, t) => Math.max(v, ends[1][t]));
+      entry.low = bounds[0].map((v, t) => Math.min(v, bounds[1][t]));
+      entry.high = bounds[0].map((v, t) => Math.max(v, bounds[1][t]));
     } else if (alive.length > 1) {
-      const all = alive.map((n) => curveOf(curve, people.values, outputs, times.length, n));
-      entry.low = entry.with.map((_, t) => quantile(all.map((s) => s[t]), 0.1));
-      entry.high = entry.with.map((_, t) => quantile(all.map((s) => s[t]), 0.9));
+      const courses = alive.map((n) => curveOf(curve, (name) => column(people, times.length, name, n)));
+      entry.low = [];
+      entry.high = [];
+      for (let t = 0; t < times.length; t++) {
+        courses.forEach((course, n) => (sorted[n] = course[t]));
+        sorted.sort();
+        entry.low.push(sortedQuantile(sorted, 0.1));
+        entry.high.push(sortedQuantile(sorted, 0.9));
+      }
     }
     curves[curve.id] = entry;
   }
@@ -243,31 +257,26 @@ export function viewOf(contents, kernel, choices) {
     rest: Array.from(initial.subarray(0, S)),
     curves,
     levels: { with: levels[0], without: levels[1] },
-    doses: drugAt.length,
-    total: drugAt.reduce((sum, d) => sum + d[1], 0) / controlOf(contents, "dose").dose.per,
     draws: alive.length,
+    steps,
     milliseconds: performance.now() - begun,
   };
 }
 
-function curveOf(curve, values, outputs, count, row) {
-  const at = (name) => outputs.indexOf(name);
-  const width = outputs.length;
-  const read = (o, t) => values[(row * count + t) * width + o];
-  const [top, bottom] = [].concat(curve.output).map(at);
-  return Array.from({ length: count }, (_, t) => curve.factor * (bottom === undefined ? read(top, t) : read(top, t) / read(bottom, t)));
+function curveOf({ output, factor }, column) {
+  const [top, bottom] = [].concat(output).map(column);
+  return top.map((v, t) => factor * (bottom ? v / bottom[t] : v));
 }
 
-function timeMean(times, read) {
-  let sum = 0;
-  for (let t = 1; t < times.length; t++) sum += ((read(t) + read(t - 1)) / 2) * (times[t] - times[t - 1]);
-  return sum / (times.at(-1) - times[0]);
+/** What the flux map shows. */
+function mapNames(contents, kernel) {
+  return [...contents.map.routes, ...contents.map.nodes].map((part) => part.id).filter((name) => kernel.output.has(name));
 }
 
 /** Every level and flux of the healthy reference at rest. */
 export function healthyLevels(contents, kernel) {
   const rest = kernel.rest(Float64Array.from(contents.healthy.parameters), Float64Array.from(contents.healthy.states));
-  const names = [...contents.map.routes.map((r) => r.id), ...contents.map.nodes.map((n) => n.id)].filter((n) => kernel.output.has(n));
+  const names = mapNames(contents, kernel);
   const run = kernel.run({
     plan: { boluses: [], settings: [] },
     start: 0,
@@ -308,14 +317,15 @@ export function summaryOf(view, id) {
   };
 }
 
-/** Published points that belong to a scenario. */
-export function pointsFor(contents, choices, curve) {
+/** Published points that belong to a scenario; a relative one is placed from where its curve begins. */
+export function pointsFor(contents, { choices, curves }, curve) {
   const defaults = defaultChoices(contents);
-  return contents.published.filter((point) => {
+  const fitting = contents.published.filter((point) => {
     if (point.curve !== curve || point.hour > choices.weeks * contents.hours.week) return false;
     return Object.entries(point.when).every(([key, value]) => {
       if (key === "single") return regularDoses(contents, choices, choices.weeks * contents.hours.week).length === 1;
       return choices[key] === (value === "default" ? defaults[key] : value);
     });
   });
+  return fitting.map((point) => ({ ...point, value: point.value ?? point.share * curves[curve].without[0] }));
 }

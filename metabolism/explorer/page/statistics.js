@@ -129,7 +129,10 @@ export function tQuantile(p, df) {
 
 /** Quantile with linear interpolation between order statistics, as numpy does. */
 export function quantile(values, share) {
-  const sorted = Float64Array.from(values).sort();
+  return sortedQuantile(Float64Array.from(values).sort(), share);
+}
+
+export function sortedQuantile(sorted, share) {
   const place = share * (sorted.length - 1);
   const low = Math.floor(place);
   const high = Math.min(low + 1, sorted.length - 1);

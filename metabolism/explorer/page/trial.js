@@ -156,7 +156,7 @@ export class Pool {
     this.size = latents.length / this.spec.body.length;
     this.columns = makeBodies(this.spec, latents);
     this.inherited = inheritedLatents(this.spec, latents);
-    const order = ["k", "entry", "period_run_in", "period_treatment", "noise_entry", "noise_baseline"];
+    const order = ["k", "entry", "period_run_in", "period_treatment", "noise_entry", "noise_baseline", "rater", "vc"];
     this.diseaseOrder = order.map((name) => this.spec.disease.indexOf(name));
     const g = this.spec.values;
     this.entryEdges = ["low", "high"].map((side) => normalCdf((g[`entry_${side}`] - g.entry_mean) / g.entry_sd));
@@ -229,48 +229,44 @@ export class Pool {
         return;
       }
       const plan = { boluses: boluses(contents, regularDoses(contents, doses, grid.at(-1))), settings: [] };
-      // each body twice, side by side in one vector: without the direct path, and with half of it
-      const parameters = new Float64Array(2 * good.length * P);
-      const initial = new Float64Array(2 * good.length * S);
-      const doseScale = new Float64Array(2 * good.length * plan.boluses.length).fill(1);
-      good.forEach((i, n) => {
-        const given = kept(begin + i, plan.boluses.length);
-        for (const k of [0, 1]) {
-          const row = 2 * n + k;
-          parameters.set(here.parameters.subarray(i * P, (i + 1) * P), row * P);
-          initial.set(here.states.subarray(i * S, (i + 1) * S), row * S);
-          const own = parameters.subarray(row * P, (row + 1) * P);
-          own[kernel.parameter.get(contents.disease.elasticity)] = this.beta;
-          own[kernel.parameter.get(contents.disease.maximum)] = k * probe;
-          for (const [name, source] of Object.entries(contents.own_baseline))
-            own[kernel.parameter.get(name)] = here.states[i * S + kernel.state.get(source)];
-          if (given) doseScale.set(given, row * plan.boluses.length);
-        }
-      });
-      const answer = kernel.run({
-        plan,
-        start: 0,
-        end: grid.at(-1),
-        parameters,
-        initial,
-        rtol: this.rtol,
-        doseScale,
-        times: grid,
-        outputs: [contents.disease.units],
-      });
       const rate = contents.person.parameters[kernel.parameter.get(contents.disease.rate)];
       const T = grid.length;
-      good.forEach((i, n) => {
-        const body = begin + i;
-        if (answer.status[2 * n] !== meta.done || answer.status[2 * n + 1] !== meta.done) lost.add(i);
-        for (let t = 0; t < T; t++) {
-          const [own, twin] = [2 * n * T, (2 * n + 1) * T];
-          const plain = Math.log(answer.values[own] / answer.values[own + t]) / rate;
-          const half = Math.log(answer.values[twin] / answer.values[twin + t]) / rate;
-          arm.homocysteine[body * T + t] = plain;
-          arm.direct[body * T + t] = (plain - half) / probe;
-        }
-      });
+      const group = Math.floor(kernel.together / 2);
+      for (let first = 0; first < good.length; first += group) {
+        const some = good.slice(first, first + group);
+        const size = some.length;
+        // each body twice: without the direct path, and with half of it, which shares the course of the drug
+        const parameters = new Float64Array(2 * size * P);
+        const initial = new Float64Array(2 * size * S);
+        const doseScale = new Float64Array(2 * size * plan.boluses.length).fill(1);
+        some.forEach((i, n) => {
+          const given = kept(begin + i, plan.boluses.length);
+          for (const k of [0, 1]) {
+            const row = n + k * size;
+            parameters.set(here.parameters.subarray(i * P, (i + 1) * P), row * P);
+            initial.set(here.states.subarray(i * S, (i + 1) * S), row * S);
+            const own = parameters.subarray(row * P, (row + 1) * P);
+            own[kernel.parameter.get(contents.disease.elasticity)] = this.beta;
+            own[kernel.parameter.get(contents.disease.maximum)] = k * probe;
+            for (const [name, source] of Object.entries(contents.own_baseline))
+              own[kernel.parameter.get(name)] = here.states[i * S + kernel.state.get(source)];
+            if (given) doseScale.set(given, row * plan.boluses.length);
+          }
+        });
+        const outputs = [contents.disease.units];
+        const answer = kernel.run({ plan, start: 0, end: grid.at(-1), parameters, initial, rtol: this.rtol, doseScale, times: grid, outputs, follow: [...some.keys()] });
+        some.forEach((i, n) => {
+          const body = begin + i;
+          const [own, twin] = [n * T, (n + size) * T];
+          if (answer.status[n] !== meta.done || answer.status[n + size] !== meta.done) lost.add(i);
+          for (let t = 0; t < T; t++) {
+            const plain = Math.log(answer.values[own] / answer.values[own + t]) / rate;
+            const half = Math.log(answer.values[twin] / answer.values[twin + t]) / rate;
+            arm.homocysteine[body * T + t] = plain;
+            arm.direct[body * T + t] = (plain - half) / probe;
+          }
+        });
+      }
     });
     this.failed += lost.size;
     for (const i of good) if (!lost.has(i)) this.usable.push(begin + i);
@@ -305,7 +301,7 @@ export function makeDisease(pool, body, fresh, offset, factor) {
     for (let b = 0; b <= d; b++) sum += root[n + d][n + b] * fresh[offset + b];
     return sum;
   };
-  const [k0, e0, runInShift, treatmentShift, noiseEntry, noiseBaseline] = pool.diseaseOrder.map(latent);
+  const [k0, e0, runInShift, treatmentShift, noiseEntry, noiseBaseline, rater, vital] = pool.diseaseOrder.map(latent);
   const riluzole = pool.columns.riluzole[body] ? 1 : 0;
   const k = (g.k_median * Math.exp(g.k_omega * k0) * (1 - g.riluzole_effect * riluzole)) / (1 - g.riluzole_effect * g.riluzole);
   const [low, high] = pool.entryEdges;
@@ -313,17 +309,20 @@ export function makeDisease(pool, body, fresh, offset, factor) {
   const units = unitsOf(entry, gamma, half);
   const watch = design.observation;
   const tau = g.k_tau;
-  const runIn = k * Math.exp(tau * runInShift - tau ** 2 / 2) * factor;
+  const runIn = k * Math.exp(tau * runInShift - tau ** 2 / 2);
   const left = units * Math.exp(-runIn * watch.weeks * contents.hours.week);
-  const rating = rate(entry, g.rater_sd * noiseEntry);
-  const baseline = watch.weeks ? rate(scoreOf(left, gamma, half), g.rater_sd * noiseBaseline) : rating;
+  const habit = g.rater_habit_sd * rater;
+  const rating = rate(entry, habit + g.rater_sd * noiseEntry);
+  const baseline = watch.weeks ? rate(scoreOf(left, gamma, half), habit + g.rater_sd * noiseBaseline) : rating;
   return {
     body,
     k_run_in: runIn,
-    MN_k: k * Math.exp(tau * treatmentShift - tau ** 2 / 2) * factor,
+    MN_k: g.k_after * k * Math.exp(tau * treatmentShift - tau ** 2 / 2) * factor,
     entry_score: entry,
     onset_months: -Math.log(units) / k / contents.hours.month,
     entry_rating: rating,
+    rater_habit: habit,
+    vc_rate: g.vc_rate * (pool.columns.onset[body] === "bulbar" ? g.vc_bulbar : 1) * Math.exp(g.vc_omega * vital),
     motor_units: left,
     baseline_rating: baseline,
     drop: rating - baseline,
@@ -434,8 +433,11 @@ export function observeTrial(pool, draw, maximum, none = false) {
     let before = 0;
     for (let t = 0; t < T; t++) {
       loss[t] = none ? grid[t] : homocysteine[base + t] - maximum * direct[base + t];
-      curve[t] = scoreOf(people.motor_units[i] * Math.exp(-k * loss[t]), gamma, half);
-      const hazard = g.h0 * Math.exp((g.h_slope * (48 - curve[t])) / 48);
+      const first = people.motor_units[i];
+      const left = first * Math.exp(-k * loss[t]);
+      curve[t] = scoreOf(left, gamma, half);
+      const vital = (people.fvc[i] / 100) * Math.exp(-people.vc_rate[i] * (k * loss[t] - first + left));
+      const hazard = g.h0 * Math.exp((g.h_slope * (48 - curve[t])) / 48 + g.h_vc * (1 - vital));
       if (t > 0 && death === Infinity) {
         const next = total + ((hazard + before) / 2) * spec.step;
         if (next >= draw.level[i]) death = (t - 1 + (draw.level[i] - total) / (next - total)) * spec.step;
@@ -455,7 +457,7 @@ export function observeTrial(pool, draw, maximum, none = false) {
       const score = scoreOf(people.motor_units[i] * Math.exp(-k * relative), gamma, half);
       truth[i * V + v] = score;
       const missing = when > stop || draw.absent[i * V + v] < design.missing_visits;
-      rated[i * V + v] = missing ? NaN : rate(score, g.rater_sd * draw.noise[i * V + v]);
+      rated[i * V + v] = missing ? NaN : rate(score, people.rater_habit[i] + g.rater_sd * draw.noise[i * V + v]);
     }
   }
   return { design, people, arm, rated, truth, time, event };

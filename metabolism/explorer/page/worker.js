@@ -5,10 +5,23 @@ import { healthyLevels, NoAnswer, viewOf } from "./scenario.js";
 import { FitFailed } from "./statistics.js";
 import { runStudy } from "./trial.js";
 
+/** What a text of the page holds, packed by `build.py`: base64 of gzip. */
+export function unpack(text) {
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
+export async function unpackJson(text) {
+  return JSON.parse(new TextDecoder().decode(await unpack(text)));
+}
+
 /** Answer requests until the worker is ended; only the newest waiting view is computed. */
 export function serveRequests(scope) {
   let contents;
   let kernel;
+  let ready;
   let waiting = null;
   const answer = (request) => {
     try {
@@ -21,12 +34,19 @@ export function serveRequests(scope) {
       scope.postMessage({ kind: "problem", of: request.kind, id: request.id, text: known ? error.message : contents.texts.no_answer, detail: String(error.stack ?? error) });
     }
   };
-  scope.onmessage = ({ data }) => {
+  const start = async (data) => {
+    const [module, found] = await Promise.all([unpack(data.module).then((code) => WebAssembly.compile(code)), unpackJson(data.contents)]);
+    contents = found;
+    kernel = new Kernel(contents.kernel, module);
+  };
+  scope.onmessage = async ({ data }) => {
     if (data.kind === "start") {
-      contents = data.contents;
-      kernel = new Kernel(contents.kernel, data.module);
-      scope.postMessage({ kind: "ready" });
-    } else if (data.kind === "view") {
+      ready = start(data);
+      ready.catch((error) => scope.postMessage({ kind: "problem", detail: String(error.stack ?? error) }));
+      return;
+    }
+    await ready;
+    if (data.kind === "view") {
       // a slider sends many: those that came while one was computed are skipped, all but the last
       if (waiting === null) setTimeout(() => {
         const request = waiting;

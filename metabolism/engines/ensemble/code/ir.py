@@ -264,6 +264,10 @@ class Function:
         """x * y + z for indices."""
         return self.b.add(self.b.mul(x, y), z)
 
+    def moment(self, fraction: Any) -> Any:
+        """Time at a fraction of the step in each lane, always with the same rounding."""
+        return self.b.fadd(self.e.load(self.region("t"), 0), self.b.fmul(fraction, self.e.load(self.region("h"), 0)))
+
     def any(self, mask: Any) -> Any:
         """Whether any lane of a mask is set."""
         whole = ir.IntType(self.lanes)

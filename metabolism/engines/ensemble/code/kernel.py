@@ -6,13 +6,16 @@ on its neighbours. Subexpressions that hold parameters alone are computed once p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import sympy as sp
 from llvmlite import ir
 
+from metabolism.engines.ensemble.code.functions import special
 from metabolism.engines.ensemble.code.ir import POINTER, VOID, Emitter
+from metabolism.engines.ensemble.code.switches import switches
 from metabolism.engines.ensemble.code.symbols import CONSTANT, Exp, Hoister, Log, eliminate, lower, prepare
 from metabolism.errors import ModelError
 from metabolism.sbml import Equations
@@ -48,8 +51,8 @@ class Scope:
         e = self.e
         if expression.is_Symbol:
             return self.symbol(expression.name)
-        if expression.is_Number:
-            return e.const(float(expression))
+        if expression.is_Number or expression is sp.I or expression is sp.zoo:
+            return e.const(float(expression) if expression.is_extended_real else math.nan)
         if expression.is_Add:
             return self._sum(expression.args)
         if expression.is_Mul:
@@ -60,6 +63,11 @@ class Scope:
             return e.exp(self.emit(expression.args[0]))
         if isinstance(expression, Log):
             return e.log(self.emit(expression.args[0]))
+        if expression.is_NumberSymbol:
+            return e.const(float(expression))
+        value = special(e, expression, [self.emit(a) for a in expression.args])
+        if value is not None:
+            return value
         raise ModelError(
             f"the fast engine has no code for '{expression.func}' ({expression}); use engine='roadrunner', or write "
             "the rate with sums, products, powers, exp and ln."
@@ -135,6 +143,8 @@ class ModelCode:
     ----------
     moved : list of int
         States whose rates hold an input, and so change with time by themselves.
+    clock : int or None
+        The state that is the time.
     """
 
     def __init__(
@@ -148,18 +158,19 @@ class ModelCode:
         outputs: bool = True,
     ) -> None:
         self.equations, self.module, self.lanes, self.label = equations, module, lanes, label
-        self.states, self.parameters = equations.states, equations.parameters
+        self.general, self.switches = equations.reading is not None, switches(equations)
+        self.states, self.parameters = equations.states, (*equations.parameters, *self.switches.held)
+        self.clock = self.states.index(equations.time) if equations.time in self.states else None
         self.given, self.inputs = tuple(given), tuple(inputs)
         self.hoist = Hoister((*self.states, *self.given, *(f"d {name}" for name in self.inputs)))
         self.vector = ir.VectorType(ir.DoubleType(), lanes)
-        self.expanded = {k: prepare(e) for k, e in equations.expanded.items()}
-        rules = {s: sp.Symbol(s) for s in equations.rules}
-        replaced = {symbol: self.expanded[name] for name, symbol in rules.items()}
+        self.expanded = {k: prepare(e) for k, e in self.switches.expanded.items()}
         self.flows = {k: self.expanded[k] for k, r in equations.reactions.items() if any(r.stoichiometry.values())}
-        self.flows |= {f"d_{s}": prepare(e.xreplace(replaced)) for s, e in equations.rate_rules.items()}
+        self.flows |= {f"d_{s}": prepare(e) for s, e in self.switches.rates.items()}
         self.elimination = eliminate(self._pattern(), len(self.states))
         self.rates, self.factor, self.solve = self._rates(), self._factor(), self._solve()
         self.derived = [self._derived(n, e) for n, e in enumerate(self.expanded.values() if outputs else ())]
+        self.live = self._live()
         # last: only now every constant is known
         self.prologue = self._prologue()
 
@@ -219,7 +230,9 @@ class ModelCode:
     def _emit(self, scope: Scope, named: dict[str, Any]) -> None:
         """Bind expressions and their common subexpressions to names; they are emitted when they are asked for."""
         shared, reduced = sp.cse(
-            [lower(self.hoist(e)) for e in named.values()], symbols=sp.numbered_symbols("shared_"), order="none"
+            [lower(self.hoist(e), self.general) for e in named.values()],
+            symbols=sp.numbered_symbols("shared_"),
+            order="none",
         )
         scope.waiting |= {symbol.name: expression for symbol, expression in shared}
         scope.waiting |= dict(zip(named, reduced, strict=True))
@@ -238,8 +251,12 @@ class ModelCode:
         return total
 
     def _per_volume(self, scope: Scope, state: str, value: Any) -> Any:
-        volume = self.equations.volume.get(state)
+        volume = self._volume(state)
         return value if volume is None else scope.e.mul(value, scope.emit(self.hoist(1 / sp.Symbol(volume))))
+
+    def _volume(self, state: str) -> str | None:
+        """The compartment by whose size flows into a state are divided; a rate of change is one already."""
+        return None if state in self.switches.rates else self.equations.volume.get(state)
 
     def _rates(self) -> Any:
         function, e = self._function("rates", [POINTER] * 4)
@@ -308,7 +325,7 @@ class ModelCode:
         index = {s: i for i, s in enumerate(self.states)}
         matrix = {}
         for state, flows in self._feeds().items():
-            volume = self.equations.volume.get(state)
+            volume = self._volume(state)
             size = 1 / sp.Symbol(volume) if volume else sp.Integer(1)
             for column in self.states:
                 slopes = [(n, k) for n, k in flows if (n, column) in self.slopes]
@@ -323,6 +340,11 @@ class ModelCode:
                 if constant != 0:
                     still = scope.emit(self.hoist(constant))
                     value = still if value is None else scope.e.add(value, still)
+                if self.general and value is not None:
+                    # where a slope has no value, the steps are shorter without it, and no less right
+                    size_of = scope.e.call("fabs", value)
+                    finite = scope.e.b.fcmp_ordered("<", size_of, scope.e.const(math.inf))
+                    value = scope.e.b.select(finite, value, scope.e.const(0.0))
                 matrix[index[state], index[column]] = value
         return matrix
 
@@ -352,11 +374,26 @@ class ModelCode:
         e.b.ret(scope.symbol("result"))
         return function
 
+    def _live(self) -> Any:
+        """What every guard is now: stored, and whether any differs from what it was (1 or 0)."""
+        function, e = self._function("live", [POINTER] * 4, self.vector)
+        p, c, y, out = function.args
+        scope, b = self._scope(e, p, c, y), e.b
+        guards = {f"guard {n}": prepare(g) for n, g in enumerate(self.switches.guards)}
+        self._emit(scope, guards)
+        turned = e.const(0.0)
+        for n, (name, held) in enumerate(zip(guards, self.switches.held, strict=True)):
+            value = scope.symbol(name)
+            e.store(value, out, n)
+            turned = b.select(b.fcmp_ordered("!=", value, scope.symbol(held)), e.const(1.0), turned)
+        b.ret(turned)
+        return function
+
     def _prologue(self) -> Any:
         function, e = self._function("prologue", [POINTER] * 2)
         p, c = function.args
         scope = self._scope(e, p, c, p)
-        expressions = [lower(x) for x in self.hoist.constants]
+        expressions = [lower(x, self.general) for x in self.hoist.constants]
         shared, reduced = sp.cse(expressions, symbols=sp.numbered_symbols("shared_"), order="none")
         for symbol, expression in shared:
             scope.values[symbol.name] = scope.emit(expression)

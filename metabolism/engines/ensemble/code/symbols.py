@@ -92,9 +92,27 @@ def prepare(expression: Any) -> Any:
     return expression.replace(sp.exp, Exp).replace(sp.log, Log)
 
 
-def lower(expression: Any) -> Any:
-    """Write powers as exponentials, so that powers of one base share its logarithm."""
-    return expression.replace(Power, lambda base, exponent: Exp(exponent * Log(base)))
+class Raised(sp.Function):  # type: ignore[misc]
+    """A power of any real base: base, exponent and the logarithm of the base's size."""
+
+    nargs = 3
+
+
+class Size(sp.Function):  # type: ignore[misc]
+    """Absolute value that sympy leaves alone."""
+
+    nargs = 1
+
+
+def lower(expression: Any, signed: bool = False) -> Any:
+    """Write powers as exponentials, so that powers of one base share its logarithm; `signed` bases may be negative."""
+
+    def written(base: Any, exponent: Any) -> Any:
+        if signed and not base.is_positive:
+            return Raised(base, exponent, Log(Size(base)))
+        return Exp(exponent * Log(base))
+
+    return expression.replace(Power, written)
 
 
 @dataclass(frozen=True)

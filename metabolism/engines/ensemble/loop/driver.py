@@ -13,12 +13,13 @@ import numpy as np
 
 from metabolism.engines.ensemble.code.ir import DOUBLE, I64, POINTER, Function, places
 from metabolism.engines.ensemble.code.kernel import ModelCode
-from metabolism.engines.ensemble.layout import DONE, FIELDS, FULL, TOO_MANY, TOO_SMALL
+from metabolism.engines.ensemble.layout import DONE, FIELDS, FULL, MORE_FIELDS, TOO_MANY, TOO_SMALL
 from metabolism.engines.ensemble.loop.method import Rosenbrock
 from metabolism.engines.ensemble.loop.outputs import Outputs
 from metabolism.engines.ensemble.loop.record import DEGREES, emit_hold, emit_record
 from metabolism.engines.ensemble.loop.running import emit_begin, totals
 from metabolism.engines.ensemble.loop.steps import emit_error, emit_wanted
+from metabolism.engines.ensemble.loop.turns import emit_find, emit_halt
 
 #: A step is too small below this [h] x max(1, |t|).
 SMALLEST = 1e-13
@@ -28,8 +29,9 @@ SMALLEST = 1e-13
 FIRST = 1e-4
 
 
-#: What happened to a lane in a step: it arrived at a stop; the step became too small; too many steps; record full.
-_ARRIVED, _SMALL, _MANY, _FULL = 1.0, 2.0, 3.0, 4.0
+#: What happened to a lane in a step: it arrived at a stop; the step became too small; too many steps; record full;
+#: a guard turned.
+_ARRIVED, _SMALL, _MANY, _FULL, _TURNED = 1.0, 2.0, 3.0, 4.0, 5.0
 
 
 class Driver:
@@ -54,7 +56,8 @@ class Driver:
     def __init__(self, code: ModelCode, method: Rosenbrock, records: bool = False) -> None:
         self.code, self.method, self.records, self.driven = code, method, records, bool(code.given)
         self.module, self.lanes, self.size = code.module, code.lanes, len(code.states)
-        self.stages = method.names
+        self.stages, self.turns = method.names, bool(code.switches.guards)
+        self.fields = (*FIELDS, *MORE_FIELDS) if code.general else FIELDS
         sizes = {
             **dict.fromkeys(("x", "y", "inner"), self.size + len(code.given)),
             **dict.fromkeys(("atol", "w", "g", *self.stages), self.size),
@@ -63,6 +66,7 @@ class Driver:
             "p": len(code.parameters),
             "c": code.constants,
             "lu": len(code.elimination.slots),
+            "guards": len(code.switches.held),
             **dict.fromkeys(
                 (
                     "t",
@@ -87,6 +91,7 @@ class Driver:
                     "pace",
                     "from",
                     "span",
+                    *(("cut", "turned") if self.turns else ()),
                 ),
                 1,
             ),
@@ -97,17 +102,22 @@ class Driver:
         if records:
             self._hold = emit_hold(self._new("hold", I64))
             self._record = emit_record(self._new("record", code.vector), method)
-        self._begin = emit_begin(self._new("begin", I64), self.out.evaluate)
+        self._begin = emit_begin(self._new("begin", I64, I64), self.out.evaluate)
         self._stop = self._emit_stop()
-        self._pull = self._emit_pull()
+        pull, arrive = self._new("pull", I64), self._new("arrive", I64)
+        self._pull, self._arrive = pull.f, arrive.f
         self._fail = self._emit_fail()
-        self._arrive = self._emit_arrive()
+        if self.turns:
+            self._find = emit_find(self._new("find", code.vector), code, self.out.all)
+            self._halt = emit_halt(self._new("halt", I64), code, self._pull)
+        self._emit_pull(pull)
+        self._emit_arrive(arrive)
         self._step = self._emit_step()
         self._events = self._emit_events()
         self._emit_run()
 
     def _new(self, name: str, *more: Any, export: bool = False) -> Function:
-        return Function(self.module, self.code.label + name, more, self.regions, FIELDS, self.lanes, export)
+        return Function(self.module, self.code.label + name, more, self.regions, self.fields, self.lanes, export)
 
     def _prologue(self, g: Function) -> None:
         g.b.call(self.code.prologue, [g.region("p"), g.region("c")])
@@ -161,6 +171,9 @@ class Driver:
             # where the other part failed, this one has no inputs any more
             until = g.read("until", patient)
             upto = b.select(b.fcmp_ordered("<", until, upto), until, upto)
+        if self.turns:
+            horizon = g.read("horizon", patient)
+            upto = b.select(b.fcmp_ordered("<", horizon, upto), horizon, upto)
         if self.records:
             g.write(g.get("rowed", lane, kind=I64), "marks", g.madd(patient, g.field("stops"), stop))
             with b.if_then(last):
@@ -184,7 +197,7 @@ class Driver:
         g.put(g.read("times", nearest), "out", lane)
         with b.if_then(b.icmp_signed(">", g.field("requests"), g.i(0))):
             self.out.given(g, "x", g.e.load(g.region("t"), 0))
-            b.call(self._begin, [g.context, g.work, lane])
+            b.call(self._begin, [g.context, g.work, lane, following])
         b.ret_void()
         return g.f
 
@@ -205,11 +218,12 @@ class Driver:
         for name, value in (("rowed", 0), ("low", 0), ("near", 0), ("high", 1)):
             g.put(g.i(value), name, lane)
 
-    def _emit_pull(self) -> Any:
+    def _emit_pull(self, g: Function) -> None:
         """Load the next patient into a lane, or let the lane rest."""
-        g = self._new("pull", I64)
         b, lane = g.b, g.f.args[2]
         patient = b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic")
+        if self.turns:
+            patient = self._emit_waiting(g, patient)
         halted = b.icmp_signed("!=", g.read("halt", g.i(0), I64), g.i(0))
         over = b.or_(halted, b.icmp_signed(">=", patient, g.field("patients")))
         self._detach(g, lane)
@@ -222,7 +236,7 @@ class Driver:
                 g.put(patient, "patient", lane)
                 g.put(g.i(0), "stop", lane)
                 g.put(g.i(0), "taken", lane)
-                g.put(g.d(FIRST), "first", lane)
+                g.put(self._time(g, FIRST), "first", lane)
                 g.put(g.read("stop_times", g.i(0)), "t", lane)
                 for name, array, count in (("p", "loaded", len(self.code.parameters)), ("x", "initial", self.size)):
                     with g.loop(g.i(0), g.i(count)) as i:
@@ -230,9 +244,76 @@ class Driver:
                 self._prologue(g)
                 if self.records:
                     b.call(self._hold, [g.context, g.work, lane])
-                b.call(self._stop, [g.context, g.work, lane])
+                if self.turns:
+                    again = b.icmp_signed(">", g.read("passed", patient, I64), g.i(0))
+                    with b.if_else(again) as (resumed, fresh):
+                        with resumed:
+                            self._emit_resume(g, lane, patient)
+                        with fresh:
+                            b.call(self._stop, [g.context, g.work, lane])
+                else:
+                    b.call(self._stop, [g.context, g.work, lane])
         b.ret_void()
-        return g.f
+
+    def _time(self, g: Function, value: float) -> Any:
+        """A time in the unit of the model."""
+        return g.b.fmul(g.field("unit", DOUBLE), g.d(value)) if self.code.general else g.d(value)
+
+    def _emit_waiting(self, g: Function, first: Any) -> Any:
+        """The next patient that still has to be integrated, from the one pulled on."""
+        b, place = g.b, g.b.alloca(I64)
+        b.store(first, place)
+
+        def over() -> Any:
+            inside = b.icmp_signed("<", b.load(place, typ=I64), g.field("patients"))
+            index = b.select(inside, b.load(place, typ=I64), g.i(0))
+            return b.and_(inside, b.icmp_signed(">=", g.read("status", index, I64), g.i(0)))
+
+        with g.repeat(over):
+            b.store(b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic"), place)
+        return b.load(place, typ=I64)
+
+    def _emit_resume(self, g: Function, lane: Any, patient: Any) -> None:
+        """Take a patient up again that was attended to: outputs at this time, and on to the next stop or turn."""
+        b = g.b
+        now, stop, row = (
+            g.read(n, patient, kind) for n, kind in (("failed_at", DOUBLE), ("passed", I64), ("next_row", I64))
+        )
+        g.put(now, "t", lane)
+        g.put(stop, "stop", lane)
+        g.put(g.read("steps", patient, I64), "taken", lane)
+        place = b.alloca(I64)
+        b.store(row, place)
+        until = g.read("stop_times", stop)
+
+        def due() -> Any:
+            # what is asked for at a stop is read there
+            time = g.read("times", b.load(place, typ=I64))
+            return b.and_(b.fcmp_ordered("<=", time, now), b.fcmp_ordered("<", time, until))
+
+        with g.repeat(due):
+            self.out.given(g, "x", g.e.load(g.region("t"), 0))
+            b.call(self.out.evaluate, [g.context, g.work, g.region("x")])
+            self.out.scatter(g, lane, "values", g.madd(patient, g.field("rows"), b.load(place, typ=I64)))
+            b.store(b.add(b.load(place, typ=I64), g.i(1)), place)
+        nearest = b.load(place, typ=I64)
+        g.put(nearest, "row", lane)
+        g.put(g.read("times", nearest), "out", lane)
+        for name in ("settled", "last_error", "last_h", "refused"):
+            g.put(g.d(0.0), name, lane)
+        horizon = g.read("horizon", patient)
+        upto = b.select(b.fcmp_ordered("<", horizon, until), horizon, until)
+        g.put(upto, "end", lane)
+        length, first = b.fsub(upto, now), g.get("first", lane)
+        g.put(b.select(b.fcmp_ordered("<", first, length), first, length), "h", lane)
+        requests, running = g.field("requests"), totals(g)
+        with b.if_then(b.icmp_signed(">", requests, g.i(0))):
+            with g.loop(g.i(0), requests) as r:
+                value = g.read("results", g.madd(patient, requests, r))
+                b.store(value, b.gep(g.e.at(running, r), [lane], source_etype=DOUBLE))
+            b.call(self._begin, [g.context, g.work, lane, g.i(0)])
+        with b.if_then(b.fcmp_ordered(">=", now, until)):
+            b.call(self._arrive, [g.context, g.work, lane])
 
     def _emit_fail(self) -> Any:
         """Record why a lane stopped, with the rates at that moment, and pull the next patient."""
@@ -307,7 +388,7 @@ class Driver:
 
     def _emit_run(self) -> None:
         g = self._new("run", export=True)
-        b, e = g.b, g.e
+        b, e, code = g.b, g.e, self.code
         one, zero = e.const(1.0), e.const(0.0)
         with g.loop(g.i(0), g.i(self.size)) as i:
             e.store(e.splat(g.read("atol", i)), g.region("atol"), i)
@@ -318,13 +399,15 @@ class Driver:
             b.call(self._pull, [g.context, g.work, lane])
         with g.repeat(lambda: g.any(b.fcmp_ordered(">", e.load(g.region("active"), 0), zero))):
             b.call(self._step, [g.context, g.work])
-            error = emit_error(g, self.size, self.stages[-1])
+            error = emit_error(g, self.size, self.stages[-1], self.code.general)
             t, h, end, active, settled, first = (
                 e.load(g.region(n), 0) for n in ("t", "h", "end", "active", "settled", "first")
             )
             alive = b.fcmp_ordered(">", active, zero)
             good = b.and_(b.fcmp_ordered("<=", error, one), alive)
             wanted = emit_wanted(g, self.method.order, error, good, h)
+            if self.turns:
+                wanted = e.call("minnum", wanted, e.splat(g.field("longest", DOUBLE)))
             fresh = b.and_(good, b.fcmp_ordered("==", settled, zero))
             e.store(b.select(fresh, h, first), g.region("first"), 0)
             e.store(b.select(good, one, settled), g.region("settled"), 0)
@@ -332,10 +415,23 @@ class Driver:
             reached = b.fcmp_ordered("<=", e.sub(end, t), h)
             now = b.select(reached, end, e.add(t, h))
             flag = b.select(good, one, zero)
+            if code.clock is not None:
+                e.store(now, g.region("y"), code.clock)
+            if self.turns:
+                b.call(self._find, [g.context, g.work, flag])
+                cut = e.load(g.region("cut"), 0)
+                turned = b.fcmp_ordered(">", e.load(g.region("turned"), 0), zero)
+                now = b.select(b.fcmp_ordered("<", cut, one), g.moment(cut), now)
             if self.records:
                 b.call(self._record, [g.context, g.work, flag])
             else:
                 b.call(self.out.outputs, [g.context, g.work, flag, now])
+            if self.turns:
+                with b.if_then(g.any(turned)):
+                    b.call(self.out.all, [g.context, g.work, cut])
+                    with g.loop(g.i(0), g.i(self.size)) as i:
+                        inner = e.load(g.region("inner"), i)
+                        e.store(b.select(turned, inner, e.load(g.region("y"), i)), g.region("y"), i)
             with g.loop(g.i(0), g.i(self.size)) as i:
                 e.store(b.select(good, e.load(g.region("y"), i), e.load(g.region("x"), i)), g.region("x"), i)
             t = b.select(good, now, t)
@@ -350,7 +446,8 @@ class Driver:
             e.store(b.select(whole, left, wanted), g.region("h"), 0)
             count = b.add(b.load(g.region("taken"), typ=e.integers), e.whole(1))
             b.store(count, g.region("taken"))
-            small = b.fcmp_ordered("<", wanted, e.mul(e.const(SMALLEST), e.call("maxnum", one, t)))
+            unit = e.splat(g.field("unit", DOUBLE)) if self.code.general else one
+            small = b.fcmp_ordered("<", wanted, e.mul(e.const(SMALLEST), e.call("maxnum", unit, t)))
             limit = e.splat(b.sitofp(g.field("limit"), DOUBLE))
             what = b.select(b.fcmp_ordered(">", b.sitofp(count, e.vector), limit), e.const(_MANY), zero)
             what = b.select(b.and_(small, b.fcmp_unordered(">", error, one)), e.const(_SMALL), what)
@@ -361,6 +458,8 @@ class Driver:
                 full = b.fcmp_ordered(">", b.sitofp(used, e.vector), e.splat(b.sitofp(rooms, DOUBLE)))
                 what = b.select(full, e.const(_FULL), what)
             what = b.select(b.and_(good, reached), e.const(_ARRIVED), what)
+            if self.turns:
+                what = b.select(b.and_(good, turned), e.const(_TURNED), what)
             what = b.select(alive, what, zero)
             with b.if_then(g.any(b.fcmp_ordered(">", what, zero))):
                 b.call(self._events, [g.context, g.work, what])
@@ -379,18 +478,25 @@ class Driver:
             for value, reason in ((_SMALL, TOO_SMALL), (_MANY, TOO_MANY), (_FULL, FULL)):
                 with b.if_then(b.fcmp_ordered("==", what, g.d(value))):
                     b.call(self._fail, [g.context, g.work, lane, g.i(reason)])
+            if self.turns:
+                with b.if_then(b.fcmp_ordered("==", what, g.d(_TURNED))):
+                    b.call(self._halt, [g.context, g.work, lane])
         b.ret_void()
         return g.f
 
-    def _emit_arrive(self) -> Any:
+    def _emit_arrive(self, g: Function) -> None:
         """One lane is at a stop: handle it, and after the last one hand the patient over."""
-        g = self._new("arrive", I64)
         b, e, lane = g.b, g.e, g.f.args[2]
         if self.driven:
             stop = g.get("stop", lane, kind=I64)
             early = b.fcmp_ordered("<", g.get("t", lane), g.read("stop_times", stop))
             with b.if_then(early):
                 b.call(self._fail, [g.context, g.work, lane, g.i(TOO_SMALL)])
+                b.ret_void()
+        if self.turns:
+            due = b.fcmp_ordered(">=", g.get("t", lane), g.read("horizon", g.get("patient", lane, kind=I64)))
+            with b.if_then(due):
+                b.call(self._halt, [g.context, g.work, lane])
                 b.ret_void()
         b.call(self._stop, [g.context, g.work, lane])
         with b.if_then(b.icmp_signed("==", g.get("stop", lane, kind=I64), g.field("stops"))):
@@ -406,4 +512,3 @@ class Driver:
             b.atomic_rmw("add", g.field("done", POINTER), g.i(1), "monotonic")
             b.call(self._pull, [g.context, g.work, lane])
         b.ret_void()
-        return g.f

@@ -11,6 +11,7 @@ from metabolism.engines.ensemble.layout import NODES
 from metabolism.engines.ensemble.loop.method import Rosenbrock
 from metabolism.engines.ensemble.loop.record import emit_follow
 from metabolism.engines.ensemble.loop.running import emit_accumulate, points
+from metabolism.engines.ensemble.loop.turns import EARLIER
 
 
 class Outputs:
@@ -39,7 +40,9 @@ class Outputs:
             more = (POINTER, code.vector, I64)
             self.follow = emit_follow(new("follow", *more), self.size)
             self.drive = emit_follow(new("drive", *more), self.size, slopes=True)
-        self._interpolate = self._emit_interpolate()
+        self._interpolate = self._emit_interpolate("interpolate")
+        #: All states within a step, not only those that outputs hold.
+        self.all = self._emit_interpolate("interpolate_all", True) if code.switches.guards else None
         self.evaluate = self._emit_evaluate()
         self._accumulate = emit_accumulate(new("accumulate", code.vector, I64, I64))
         self.outputs = self._emit_outputs()
@@ -49,13 +52,13 @@ class Outputs:
         if self.driven:
             g.b.call(self.follow, [g.context, g.work, g.region(place), time, g.field("keeps")])
 
-    def _emit_interpolate(self) -> Any:
-        """Dense output at a fraction of the step in each lane, for the states that outputs need."""
-        g = self._new("interpolate", self.code.vector)
+    def _emit_interpolate(self, name: str, every: bool = False) -> Any:
+        """Dense output at a fraction of the step in each lane, for the states that outputs need or for every one."""
+        g = self._new(name, self.code.vector)
         e, s = g.e, g.f.args[2]
         rest = e.sub(e.const(1.0), s)
-        with g.loop(g.i(0), g.field("needs")) as k:
-            i = g.read("need", k, I64)
+        with g.loop(g.i(0), g.i(self.size) if every else g.field("needs")) as k:
+            i = k if every else g.read("need", k, I64)
             u = [e.load(g.region(n), i) for n in self.method.names]
             total = None
             for row in reversed(self.method.h):
@@ -69,6 +72,10 @@ class Outputs:
                 total = d if total is None else e.add(d, e.mul(s, total))
             inner = e.add(e.load(g.region("y"), i), e.mul(rest, total))
             e.store(e.add(e.mul(rest, e.load(g.region("x"), i)), e.mul(s, inner)), g.region("inner"), i)
+        if self.code.clock is not None:
+            last = e.load(g.region("y"), self.code.clock)
+            whole = g.b.fcmp_ordered(">=", s, e.const(1.0))
+            e.store(g.b.select(whole, last, g.moment(s)), g.region("inner"), self.code.clock)
         self.given(g, "inner", e.add(e.load(g.region("t"), 0), e.mul(s, e.load(g.region("h"), 0))))
         g.b.ret_void()
         return g.f
@@ -111,10 +118,15 @@ class Outputs:
     def _emit_outputs(self) -> Any:
         """Outputs that lie inside the step just accepted, in every lane that has one, and running endpoints."""
         g = self._new("outputs", self.code.vector, self.code.vector)
-        b, e, accepted, now = g.b, g.e, g.f.args[2], g.f.args[3]
+        b, e, accepted, now, last = g.b, g.e, g.f.args[2], g.f.args[3], g.f.args[3]
+        if self.code.switches.guards:
+            # what is asked for at a turn is read after it
+            sooner = e.sub(now, e.mul(e.call("fabs", now), e.const(EARLIER)))
+            turned = b.fcmp_ordered(">", e.load(g.region("turned"), 0), e.const(0.0))
+            last = b.select(turned, b.select(b.fcmp_ordered("==", now, e.const(0.0)), e.const(-1e-300), sooner), now)
 
         def pending() -> Any:
-            due = b.fcmp_ordered("<=", e.load(g.region("out"), 0), now)
+            due = b.fcmp_ordered("<=", e.load(g.region("out"), 0), last)
             return b.and_(due, b.fcmp_ordered(">", accepted, e.const(0.0)))
 
         with g.repeat(lambda: g.any(pending())):
@@ -161,7 +173,8 @@ class Outputs:
             e.store(span, g.region("span"), 0)
             for n in range(1, NODES + 1):
                 time = end if n == NODES else e.add(begin, e.mul(span, e.const(n / NODES)))
-                fraction = b.select(b.fcmp_ordered(">=", time, now), e.const(1.0), e.div(e.sub(time, t), h))
+                whole = e.load(g.region("cut"), 0) if self.code.switches.guards else e.const(1.0)
+                fraction = b.select(b.fcmp_ordered(">=", time, now), whole, e.div(e.sub(time, t), h))
                 b.call(self._interpolate, [g.context, g.work, fraction])
                 b.call(self.evaluate, [g.context, g.work, g.region("inner")])
                 with g.loop(first, last) as k:

@@ -167,15 +167,17 @@ def emit_accumulate(g: Function) -> Any:
 
 
 def emit_begin(g: Function, evaluate: Any) -> Any:
-    """Fill in the body of ``begin(context, work, lane)``: outputs of one lane after a stop, and its first totals."""
+    """Fill in the body of ``begin(context, work, lane, fresh)``: outputs of one lane after a stop, and its totals.
+
+    They are new ones if `fresh` is 1.
+    """
     b, e, lane = g.b, g.e, g.f.args[2]
     b.call(evaluate, [g.context, g.work, g.region("x")])
     q, running = points(g), totals(g)
     with g.loop(g.i(0), g.field("codes")) as k:
         value = g.get("outputs", lane, k)
         b.store(value, b.gep(e.at(q, k), [lane], source_etype=value.type))
-    # the stop counter still shows the stop just handled: 1 after the first
-    fresh = b.icmp_signed("==", g.get("stop", lane, kind=I64), g.i(1))
+    fresh = b.icmp_signed("==", g.f.args[3], g.i(1))
     with g.loop(g.i(0), g.field("requests")) as r:
         kind, place = g.read("kind", r, I64), b.gep(e.at(running, r), [lane], source_etype=g.d(0).type)
         now, old = g.get("outputs", lane, g.read("slot", r, I64)), b.load(place, typ=g.d(0).type)

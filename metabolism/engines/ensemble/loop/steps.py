@@ -16,8 +16,8 @@ SAFETY, SHRINK, GROW, LEAST = 0.9, 0.2, 8.0, 1e-2
 UNDERSHOOT = 100.0
 
 
-def emit_error(g: Function, size: int, last_stage: str) -> Any:
-    """Complete the new state and return its error norm: root mean square, infinite where negative."""
+def emit_error(g: Function, size: int, last_stage: str, signed: bool = False) -> Any:
+    """Complete the new state and return its error norm: root mean square, infinite where negative unless `signed`."""
     b, e = g.b, g.e
     rtol = e.splat(g.field("rtol", DOUBLE))
     squares, lowest = b.alloca(e.vector), b.alloca(e.vector)
@@ -33,8 +33,9 @@ def emit_error(g: Function, size: int, last_stage: str) -> Any:
         under = e.add(new, e.mul(atol, e.const(UNDERSHOOT)))
         b.store(e.call("minnum", under, b.load(lowest, typ=e.vector)), lowest)
     error = e.call("sqrt", e.mul(b.load(squares, typ=e.vector), e.const(1.0 / size)))
-    negative = b.fcmp_ordered("<", b.load(lowest, typ=e.vector), e.const(0.0))
-    error = b.select(negative, e.const(float("inf")), error)
+    if not signed:
+        negative = b.fcmp_ordered("<", b.load(lowest, typ=e.vector), e.const(0.0))
+        error = b.select(negative, e.const(float("inf")), error)
     # linked lanes take the steps of the first one, so that differences between them are smooth
     linked = b.icmp_signed("!=", g.field("linked"), g.i(0))
     return b.select(linked, e.splat(b.extract_element(error, ir.Constant(I32, 0))), error)

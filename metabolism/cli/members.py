@@ -1,0 +1,123 @@
+"""The command ``ensemble``: many members of any SBML or Antimony file."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metabolism.cli.course import cell
+from metabolism.cli.shared import Arguments, check_counts, print_frame, print_table, progress_bar, working
+from metabolism.errors import UsageError
+
+if TYPE_CHECKING:
+    from metabolism.ensembles import Ensemble
+    from metabolism.simulation import Result
+
+#: Panels of a figure at most.
+_PANELS = 12
+
+
+def _ensemble(arguments: Arguments) -> int:
+    """Describe a file, run members of it, and say what came out; return 0, or 1 if a member failed."""
+    from metabolism.ensembles import ensemble
+    from metabolism.files import check_target
+
+    for path in filter(None, (arguments.csv, arguments.plot)):
+        check_target(path, arguments.force)
+    if arguments.plot and Path(arguments.plot).suffix not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"--plot '{arguments.plot}' must end in .png, .svg or .pdf.")
+    check_counts(arguments, n=1, workers=1)
+    vary = {}
+    for text in arguments.vary:
+        name, separator, how = text.partition("=")
+        if not separator:
+            raise UsageError(f"--vary '{text}' must read ID=DISTRIBUTION, e.g. k1=lognormal(1,0.3).")
+        vary[name.strip()] = how
+    with working("reading and compiling (a few seconds, once for a file)"):
+        ens = ensemble(Path(arguments.file))
+    print(ens)
+    arguments.payload = {
+        "id": ens.model.id,
+        "values": ens.values,
+        "units": dict(ens.units),
+        "time": ens.model.time_unit,
+    }
+    if arguments.until is None:
+        print("\nnothing was run: say until when with --until, and what varies with --vary")
+        return 0
+    until: float | str = arguments.until
+    with suppress(ValueError):
+        until = float(until)
+    if arguments.sobol is not None:
+        return _sobol(arguments, ens, vary, until)
+    table = ens.draws(vary, arguments.n, arguments.seed) if vary else None
+    asked = {"until": until, "doses": arguments.dose, "engine": arguments.engine, "workers": arguments.workers}
+    with working("integrating"):
+        result = ens.simulate(table, outputs=arguments.output or None, **asked)
+    _print(arguments, ens, result, vary)
+    if arguments.plot:
+        _plot(arguments, ens, result)
+    if arguments.csv:
+        from metabolism.files import write_atomically
+
+        frame = result.frame()
+        write_atomically(arguments.csv, lambda part: frame.to_csv(part, index=False))
+        print(f"{len(frame)} rows written to {arguments.csv}")
+    arguments.payload |= {"manifest": result.manifest, "failures": result.failures}
+    if arguments.json is not None:
+        arguments.payload["bands"] = result.bands() if vary else result.frame()
+    return 1 if result.failures else 0
+
+
+def _print(arguments: Arguments, ens: Ensemble, result: Result, vary: dict[str, str]) -> None:
+    clock, curves = ens.model.time_unit, result.curves
+    end = f"t = {curves['time'][-1]:g} {clock}".strip()
+    who = f"{arguments.n} members, {', '.join(f'{k} ~ {v}' for k, v in vary.items())}" if vary else "one member"
+    print(f"\n{who}; to {end}, in the file's own units; {len(result.failures)} failed")
+    print(ens.agreement)
+    for member, reason in list(result.failures.items())[:3]:
+        print(f"  member {member}: {reason}")
+    if len(ledger := result.ledger):
+        print(
+            "dose ledger: " + "; ".join(f"{t}: {r.asked:g} asked, {r.delivered:g} given" for t, r in ledger.iterrows())
+        )
+    rows = []
+    for name in result.outputs:
+        curve = curves[name]
+        unit = result[name].attrs["units"]
+        rows.append([name, unit or "-", *(cell(v) for v in (curve[..., 0], curve.max(axis=-1), curve[..., -1]))])
+    print_table(["", "unit", "start", "largest", end], rows, left=2)
+    if vary:
+        print("medians, and in brackets the central 90 % of the members")
+
+
+def _plot(arguments: Arguments, ens: Ensemble, result: Result) -> None:
+    from metabolism.files import write_atomically
+
+    names, whole = result.outputs[:_PANELS], len(result.outputs)
+    many = f": median and central 90 % of {arguments.n} members" if arguments.vary else ""
+    figure, kind = result.plot(names, title=f"{ens.model.id}{many}"), Path(arguments.plot).suffix[1:]
+    write_atomically(arguments.plot, lambda part: figure.savefig(part, format=kind))
+    more = f" (the first {_PANELS} of {whole}; choose with --output)" if len(names) < whole else ""
+    print(f"figure written to {arguments.plot}{more}")
+
+
+def _sobol(arguments: Arguments, ens: Ensemble, vary: dict[str, str], until: float | str) -> int:
+    if not arguments.endpoint or not vary:
+        raise UsageError("--sobol needs --vary and --endpoint, e.g. --endpoint 'final(S1)'.")
+    options: dict[str, Any] = {"n": arguments.sobol, "seed": arguments.seed, "engine": arguments.engine}
+    with progress_bar() as progress:
+        found = ens.sobol(
+            vary, until=until, doses=arguments.dose, endpoints=arguments.endpoint, progress=progress, **options
+        )
+    for endpoint in dict.fromkeys(found.table["endpoint"]):
+        print(f"\n{endpoint}: {found.main} with {found.confidence:.0%} intervals, {found.runs} members")
+        print_frame(found.ranking(endpoint)[["factor", "value", "low", "high"]])
+        print(found.converged(endpoint))
+    arguments.payload |= {"indices": found.table, "interactions": found.interactions, "notes": found.notes}
+    return 0
+
+
+#: What carries out each command of this file.
+ACTIONS = {"ensemble": _ensemble}

@@ -1,0 +1,111 @@
+"""Steps that end where something turns, as vector LLVM IR: comparisons in the rates, and triggers of events.
+
+After a step its dense output is looked at in four points; where a guard is not what it was, bisection finds the first
+moment at which it differs, to rounding. The patient is then handed over, attended to, and taken up again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metabolism.engines.ensemble.code.ir import DOUBLE, I64, Function, places
+from metabolism.engines.ensemble.code.kernel import ModelCode
+from metabolism.engines.ensemble.layout import NODES, SETTLE_FIELDS, TURNED
+
+#: Halvings that locate a turn in a step.
+_HALVINGS = 50
+
+#: How often modes that depend on each other are set anew.
+_SETTLED = 4
+
+#: Share of a time by which an output before a turn is before it.
+EARLIER = 4e-16
+
+
+def emit_find(g: Function, code: ModelCode, interpolate: Any) -> Any:
+    """Fill in the body of ``find(context, work, accepted)``: where in the step just taken the first guard turns.
+
+    Leaves the fraction of the step in ``cut`` (1 without a turn), and in ``turned`` whether there is one (1 or 0).
+    """
+    b, e, accepted = g.b, g.e, g.f.args[2]
+    one, zero = e.const(1.0), e.const(0.0)
+    p, c, inner, guards = (g.region(n) for n in ("p", "c", "inner", "guards"))
+    low, high, turned = (b.alloca(e.vector) for _ in range(3))
+    for place, value in ((low, zero), (high, one), (turned, zero)):
+        b.store(value, place)
+
+    def seen(fraction: Any) -> Any:
+        b.call(interpolate, [g.context, g.work, fraction])
+        return b.fcmp_ordered(">", b.call(code.live, [p, c, inner, guards]), zero)
+
+    good = b.fcmp_ordered(">", accepted, zero)
+    for n in range(1, NODES + 1):
+        fresh = b.and_(b.and_(seen(e.const(n / NODES)), good), b.fcmp_ordered("==", b.load(turned, typ=e.vector), zero))
+        for place, value in ((low, (n - 1) / NODES), (high, n / NODES), (turned, 1.0)):
+            b.store(b.select(fresh, e.const(value), b.load(place, typ=e.vector)), place)
+    found = b.fcmp_ordered(">", b.load(turned, typ=e.vector), zero)
+    with b.if_then(g.any(found)), g.loop(g.i(0), g.i(_HALVINGS)):
+        lower, upper = (b.load(place, typ=e.vector) for place in (low, high))
+        middle = e.mul(e.const(0.5), e.add(lower, upper))
+        over = seen(middle)
+        b.store(b.select(over, lower, middle), low)
+        b.store(b.select(over, middle, upper), high)
+    e.store(b.select(found, b.load(high, typ=e.vector), one), g.region("cut"), 0)
+    e.store(b.load(turned, typ=e.vector), g.region("turned"), 0)
+    b.ret_void()
+    return g.f
+
+
+def emit_halt(g: Function, code: ModelCode, pull: Any) -> Any:
+    """Fill in the body of ``halt(context, work, lane)``: hand a patient over as it is, and pull the next."""
+    b, lane = g.b, g.f.args[2]
+    patient = g.get("patient", lane, kind=I64)
+    g.write(g.i(TURNED), "status", patient)
+    for name, array, kind in (("t", "failed_at", DOUBLE), ("stop", "passed", I64), ("row", "next_row", I64)):
+        g.write(g.get(name, lane, kind=kind), array, patient)
+    g.write(g.get("taken", lane, kind=I64), "steps", patient)
+    for name, array, count in (("p", "loaded", len(code.parameters)), ("x", "initial", len(code.states))):
+        with g.loop(g.i(0), g.i(count)) as i:
+            g.write(g.get(name, lane, i), array, g.madd(patient, g.i(count), i))
+    with g.loop(g.i(0), g.field("requests")) as r:
+        place = g.b.gep(
+            g.e.at(g.region("outputs"), b.add(b.mul(g.field("codes"), g.i(NODES + 2)), r)), [lane], source_etype=DOUBLE
+        )
+        g.write(b.load(place, typ=DOUBLE), "results", g.madd(patient, g.field("requests"), r))
+    b.call(pull, [g.context, g.work, lane])
+    b.ret_void()
+    return g.f
+
+
+def emit_settle(code: ModelCode) -> int:
+    """Emit ``settle(context, work)``: what every guard is for every patient, once the modes have been set anew.
+
+    Returns the number of vectors of work memory.
+    """
+    regions, tail = places(
+        {"x": len(code.states), "p": len(code.parameters), "c": code.constants, "guards": len(code.switches.held)}
+    )
+    g = Function(code.module, "settle", (), regions, SETTLE_FIELDS, code.lanes, True)
+    b, e = g.b, g.e
+    p, c, x, guards = (g.region(n) for n in ("p", "c", "x", "guards"))
+    first = len(code.equations.parameters)
+    groups = b.sdiv(b.add(g.field("patients"), g.i(g.lanes - 1)), g.i(g.lanes))
+    with g.loop(g.i(0), groups) as group:
+        begin = b.mul(group, g.i(g.lanes))
+        room = b.sub(g.field("patients"), begin)
+        used = b.select(b.icmp_signed("<", room, g.i(g.lanes)), room, g.i(g.lanes))
+        with g.loop(g.i(0), used) as lane:
+            patient = b.add(begin, lane)
+            for name, array, count in (("p", "loaded", len(code.parameters)), ("x", "initial", len(code.states))):
+                with g.loop(g.i(0), g.i(count)) as i:
+                    g.put(g.read(array, g.madd(patient, g.i(count), i)), name, lane, i)
+        with g.loop(g.i(0), g.i(_SETTLED)):
+            b.call(code.prologue, [p, c])
+            b.call(code.live, [p, c, x, guards])
+            with g.loop(g.i(0), g.i(len(code.switches.modes))) as i:
+                e.store(e.load(guards, i), p, b.add(i, g.i(first)))
+        with g.loop(g.i(0), used) as lane, g.loop(g.i(0), g.i(len(code.switches.held))) as i:
+            place = g.madd(b.add(begin, lane), g.i(len(code.switches.held)), i)
+            g.write(g.get("guards", lane, i), "guards", place)
+    b.ret_void()
+    return tail

@@ -1,0 +1,337 @@
+"""Parts of a trial design, each of which refuses what it cannot mean; contradictions between them are the design's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from metabolism.dosing import Regimen
+from metabolism.errors import InvalidValue, UnknownName
+from metabolism.trials.boundaries import EFFICACY, SPENDING, efficacy_bounds, futility_bounds
+from metabolism.trials.disease import HOURS_PER_WEEK
+
+
+def refuse(condition: bool, text: str) -> None:
+    """Raise `InvalidValue` with a reason if a condition holds."""
+    if condition:
+        raise InvalidValue(text)
+
+
+def whole(value: object) -> bool:
+    """Whether what a file gave is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm.
+
+    Attributes
+    ----------
+    regimen : str or None
+        Doses counted from randomisation; none for placebo. ``from 16 weeks`` in it delays the start.
+    ratio : int
+        Share of patients relative to the other arms.
+    loss_reduction : float
+        Reduction of the loss rate by a comparator that the model does not represent, such as edaravone [fraction].
+    patients : int or None
+        The arm closes when it has so many; the design's total decides without.
+    enters : float
+        When the arm opens [months after the first].
+    from_week, until_week : float, float or None
+        When `loss_reduction` acts [weeks after randomisation].
+    """
+
+    name: str
+    regimen: str | None = None
+    ratio: int = 1
+    loss_reduction: float = 0.0
+    patients: int | None = None
+    enters: float = 0.0
+    from_week: float = 0.0
+    until_week: float | None = None
+
+    def __post_init__(self) -> None:
+        who = f"arm '{self.name}'"
+        refuse(not whole(self.ratio) or self.ratio < 1, f"{who} with ratio {self.ratio} would have no patients.")
+        refuse(not 0 <= self.loss_reduction < 1, f"loss_reduction of {who} must lie in [0, 1).")
+        if self.regimen is not None:
+            Regimen.parse(self.regimen)
+        refuse(
+            self.patients is not None and (not whole(self.patients) or self.patients < 2),
+            f"{who} with patients = {self.patients} cannot be compared; give a whole number from 2.",
+        )
+        refuse(not 0 <= self.enters < math.inf, f"{who} enters at {self.enters} months; give 0 or more.")
+        refuse(
+            self.windowed and not self.loss_reduction,
+            f"{who}: from_week and until_week time a loss_reduction; a regimen says it itself, '... from 16 weeks' or "
+            "'... x 32'.",
+        )
+        refuse(
+            not 0 <= self.from_week < (math.inf if self.until_week is None else self.until_week),
+            f"{who} is treated from week {self.from_week:g} until week {self.until_week}: never.",
+        )
+
+    @property
+    def windowed(self) -> bool:
+        """Whether its comparator acts during a part of the trial only."""
+        return self.from_week > 0 or self.until_week is not None
+
+    @property
+    def treated(self) -> bool:
+        """Whether anything is given in it."""
+        return self.regimen is not None or self.loss_reduction > 0
+
+
+@dataclass(frozen=True)
+class RunIn:
+    """An observation period that selects patients by how much they fall in it.
+
+    Attributes
+    ----------
+    weeks : float
+        Length of the observation.
+    onset_limit : float
+        Longest time from onset to the start of observation [months].
+    drop : tuple of int
+        Smallest and largest accepted fall of ALSFRS-R [points].
+    floor : int
+        Lowest accepted ALSFRS-R at baseline [points].
+    """
+
+    weeks: float
+    onset_limit: float
+    drop: tuple[int, int]
+    floor: int
+
+    def __post_init__(self) -> None:
+        low, high = self.drop
+        refuse(low > high, f"the run-in window {low} to {high} points is empty.")
+        refuse(
+            not (self.weeks >= 0 and self.onset_limit > 0),
+            "observation weeks must be >= 0 and onset_limit above 0 months.",
+        )
+        refuse(self.weeks == 0 and (low > 0 or high < 0), "a run-in window needs an observation period above 0 weeks.")
+        refuse(not 0 <= self.floor <= 48, f"the floor of {self.floor} points must lie in 0-48.")
+
+
+#: The observation period of JETALS (Oki2022): at most 12 months from onset, a fall of 1-2 points.
+JETALS_RUN_IN = RunIn(weeks=12, onset_limit=12, drop=(1, 2), floor=36)
+
+
+@dataclass(frozen=True)
+class Accrual:
+    """How patients arrive: a Poisson process, at centres that differ.
+
+    Attributes
+    ----------
+    per_month : float
+        Patients randomised per month once all centres recruit.
+    ramp_months : float
+        The rate rises linearly from 0 over so many months.
+    centres : int or None
+        Number of centres; they recruit at unequal rates (exponentially distributed).
+    centre_sd : float
+        SD between centres of the logarithm of the loss rate.
+    """
+
+    per_month: float
+    ramp_months: float = 0.0
+    centres: int | None = None
+    centre_sd: float = 0.0
+
+    def __post_init__(self) -> None:
+        refuse(not 0 < self.per_month < math.inf, f"an accrual of {self.per_month} per month enrols nobody.")
+        refuse(not 0 <= self.ramp_months < math.inf, f"ramp_months = {self.ramp_months} must be 0 or more.")
+        refuse(
+            self.centres is not None and (not whole(self.centres) or self.centres < 1),
+            f"centres = {self.centres} must be a whole number from 1.",
+        )
+        refuse(not 0 <= self.centre_sd < 2, f"centre_sd = {self.centre_sd} must lie in [0, 2).")
+        refuse(self.centre_sd > 0 and self.centres is None, "centre_sd needs a number of centres.")
+
+
+@dataclass(frozen=True)
+class Looks:
+    """When the data are looked at, and what stops an arm.
+
+    Attributes
+    ----------
+    at : tuple of float
+        Information fractions: the share of an arm's patients who had their last visit, or of its events.
+    efficacy : str
+        One of `metabolism.trials.boundaries.EFFICACY`.
+    futility : tuple of float, str or None
+        One z for each look before the end, or the name of a spending function for the error of the second kind.
+    power : float
+        The power at which that error is 1 - power.
+    events : int or None
+        Events of an arm and its controls at the end, for survival.
+    decide : str or None
+        Analysis of the looks before the end; the primary one by default. Another one can stop for futility only.
+    week : float or None
+        Visit after which a patient counts at a look before the end; the last by default.
+    alpha : float
+        One-sided level, of the design or of each arm.
+    multiplicity : str
+        ``bonferroni`` divides `alpha` by the number of active arms, ``none`` gives it to each.
+    """
+
+    at: tuple[float, ...] = (1.0,)
+    efficacy: str = "none"
+    futility: tuple[float, ...] | str | None = None
+    power: float = 0.8
+    events: int | None = None
+    decide: str | None = None
+    week: float | None = None
+    alpha: float = 0.025
+    multiplicity: str = "bonferroni"
+
+    def __post_init__(self) -> None:
+        early = len(self.at) - 1
+        if self.efficacy not in EFFICACY:
+            raise UnknownName("efficacy boundary", self.efficacy, EFFICACY)
+        if isinstance(self.futility, str) and self.futility not in SPENDING:
+            raise UnknownName("futility boundary", self.futility, SPENDING, "Or give one z for each look but the last.")
+        if self.multiplicity not in ("bonferroni", "none"):
+            raise UnknownName("multiplicity", self.multiplicity, ("bonferroni", "none"))
+        refuse(not 0 < self.alpha < 0.5, f"alpha = {self.alpha}, one-sided, must lie in (0, 0.5).")
+        refuse(not 0.5 <= self.power < 1, f"power = {self.power} must lie in [0.5, 1).")
+        refuse(
+            early > 0 and self.efficacy == "none" and self.futility is None,
+            f"{early + 1} looks that can stop nothing; give efficacy or futility, or leave at = [1].",
+        )
+        refuse(early == 0 and self.futility is not None, "futility needs a look before the end.")
+        refuse(
+            isinstance(self.futility, tuple) and len(self.futility) != early,
+            f"{early + 1} looks need {early} futility boundaries, one for each but the last, not {self.futility}.",
+        )
+        refuse(
+            self.events is not None and (not whole(self.events) or self.events < 5),
+            f"events = {self.events} must be a whole number from 5.",
+        )
+        for k, (high, low) in enumerate(zip(*self.bounds(1), strict=True)):
+            refuse(
+                k < early and low >= high,
+                f"look {k + 1} would stop below z = {low:.2f} for futility and above {high:.2f} for efficacy: always.",
+            )
+
+    def fit(self, primary: str, visits: tuple[float, ...], patients: int) -> None:
+        """Refuse what contradicts the rest of a design."""
+        early = len(self.at) > 1
+        refuse(
+            self.decide not in (None, primary) and self.efficacy != "none",
+            f"looks that decide by '{self.decide}' cannot show efficacy of '{primary}'; leave efficacy out.",
+        )
+        refuse(self.decide is not None and not early, "looks: decide needs a look before the end.")
+        refuse(
+            primary != "survival" and self.events is not None,
+            f"looks count events = {self.events}, which '{primary}' has not; leave it out, or make survival primary.",
+        )
+        refuse(
+            primary == "survival" and early and self.decide in (None, primary) and self.events is None,
+            "looks at survival come at shares of its events; give events.",
+        )
+        refuse(
+            self.events is not None and self.events >= patients,
+            f"{self.events} events cannot happen to {patients} patients; give fewer.",
+        )
+        refuse(
+            self.week is not None and self.week not in visits,
+            f"looks count patients after week {self.week}, which is no visit; visits are {list(visits)}.",
+        )
+        refuse(
+            self.week is not None and self.events is not None and self.decide in (None, primary),
+            "looks at survival come at shares of its events, not after a week; leave week out.",
+        )
+
+    def level(self, arms: int) -> float:
+        """One-sided level of each of several active arms."""
+        return self.alpha / arms if self.multiplicity == "bonferroni" else self.alpha
+
+    def bounds(self, arms: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Boundaries for efficacy and for futility, of each of several active arms [z]."""
+        upper = efficacy_bounds(self.at, self.efficacy, self.level(arms))
+        if self.futility is None:
+            return upper, (*[-math.inf] * (len(self.at) - 1), upper[-1])
+        if isinstance(self.futility, str):
+            return upper, futility_bounds(self.at, upper, self.futility, 1 - self.power)
+        return upper, (*self.futility, upper[-1])
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """Randomised withdrawal: all arms are treated alike until a visit, which then is the baseline.
+
+    Attributes
+    ----------
+    week : float
+        The visit.
+    drop : tuple of float
+        Smallest and largest accepted fall of ALSFRS-R until then; others are not randomised [points].
+    """
+
+    week: float
+    drop: tuple[float, float] = (-48.0, 48.0)
+
+    def __post_init__(self) -> None:
+        refuse(not 0 < self.week < math.inf, f"a withdrawal at week {self.week} has nothing before it.")
+        refuse(self.drop[0] > self.drop[1], f"the withdrawal's window {self.drop[0]:g} to {self.drop[1]:g} is empty.")
+
+    def fit(self, arms: tuple[Arm, ...], visits: tuple[float, ...], looks: Looks | None) -> None:
+        """Refuse what contradicts the rest of a design."""
+        refuse(
+            self.week not in visits[:-1],
+            f"the withdrawal at week {self.week:g} is no visit before the last; visits are {list(visits)}.",
+        )
+        refuse(looks is not None and len(looks.at) > 1, "a withdrawal has no looks before the end; leave looks out.")
+        stops = []
+        for arm in arms:
+            refuse(not arm.treated or arm.from_week > 0, f"arm '{arm.name}' has no treatment that it could go on with.")
+            end = arm.until_week if arm.until_week is not None else math.inf
+            if arm.regimen is not None:
+                end = max(d.time for d in Regimen.parse(arm.regimen).until(visits[-1] * HOURS_PER_WEEK).doses)
+                # the last dose before the visit lies one interval before it
+                end = self.week if end < self.week * HOURS_PER_WEEK else math.inf
+            refuse(end < self.week, f"arm '{arm.name}' ends in week {end:g}, before the withdrawal in {self.week:g}.")
+            stops.append(end == self.week)
+        refuse(
+            all(stops) or not any(stops),
+            f"{'every' if all(stops) else 'no'} arm stops at the withdrawal in week {self.week:g}; some must stop "
+            "there (until_week, or a shorter regimen) and some go on.",
+        )
+
+
+def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[float, ...], share: str) -> None:
+    """Refuse arms that contradict each other, the total or the visits."""
+    active = [a for i, a in enumerate(arms) if i != control]
+    for arm in arms:
+        refuse(
+            max(arm.from_week, 0 if arm.until_week is None else arm.until_week) >= visits[-1],
+            f"arm '{arm.name}' changes treatment at or after the last visit, week {visits[-1]:g}: nobody would see it.",
+        )
+    one, capped = arms[control], [a for a in active if a.patients is not None]
+    refuse(
+        one.patients is not None or one.enters > 0,
+        f"the control '{one.name}' is shared: it opens first and closes last; leave its patients and enters out.",
+    )
+    refuse(
+        0 < len(capped) < len(active),
+        f"{len(capped)} of {len(active)} active arms state their patients; all must, or none.",
+    )
+    late = [a.name for a in active if a.enters > 0]
+    refuse(bool(late) and not capped, f"arm '{late[0] if late else ''}' enters later and needs patients of its own.")
+    refuse(
+        bool(active) and all(a.enters > 0 for a in active), "no active arm is open at the start; let one enter at 0."
+    )
+    needed = sum(a.patients or 0 for a in active)
+    most = needed + sum(math.ceil((a.patients or 0) * one.ratio / a.ratio) for a in active)
+    least = needed + max((math.ceil((a.patients or 0) * one.ratio / a.ratio) for a in active), default=0)
+    refuse(
+        bool(capped) and not least <= patients <= most,
+        f"patients = {patients} contradicts the arms, whose numbers and ratios make {least} to {most}; leave it out.",
+    )
+    refuse(
+        share == "per arm" and len(active) > 1 and not capped,
+        "a control share per arm is for arms with patients of their own; give them, or a ratio of the control.",
+    )

@@ -1,0 +1,231 @@
+"""The public door: any model, its own units, the same results and the same bits, right by other tools."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+import metabolism as mb
+from metabolism.cli import main
+from metabolism.engines import kernel
+from metabolism.errors import InvalidRegimen, InvalidValue, ModelError, UnknownName, UsageError
+from metabolism.model import equations
+from tests.ensembles.models import JUMPS, MODELS
+from tests.other_tools import run_in
+
+CHAIN = MODELS["chain"][0]
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """Each model is opened once."""
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            kept[name] = mb.ensemble((MODELS | JUMPS)[name][0])
+        return kept[name]
+
+    return get
+
+
+def members(ens, names, n=7, seed=3):
+    return ens.draws(dict.fromkeys(names, "lognormal(0.2)"), n, seed)
+
+
+class TestDoor:
+    def test_a_file_says_what_it_holds_in_its_own_units(self, tmp_path):
+        path = tmp_path / "units.ant"
+        path.write_text(
+            "model units; unit substance = 1e-9 mole; unit time_unit = 60 second;"
+            "unit volume = 1 litre; compartment c = 1; species S in c = 10; k = 0.5; k has time_unit; J: S -> ; S/k;"
+            "end"
+        )
+        ens = mb.ensemble(path)
+        assert ens.states == ("S",)
+        assert set(ens.parameters) == {"c", "k"}
+        assert ens.values == {"S": 10.0, "c": 1.0, "k": 0.5}
+        assert [ens.units[i] for i in "Sck"] == ["nmol/L", "L", "min"]
+        assert (ens.model.time_unit, ens.model.amount_unit) == ("min", "nmol")
+        assert "S = 10" in str(ens)
+        assert "remark:" in str(ens)
+        assert mb.ensemble(str(path)).values == ens.values
+
+    def test_one_member_and_many_are_the_same_result_object(self, opened):
+        ens = opened("chain")
+        one = ens.simulate(until=10)
+        assert isinstance(one, mb.Result)
+        assert one["S1"].dims == ("time",)
+        assert one["S1"].values[-1] == pytest.approx(10 * np.exp(-3), rel=1e-5)
+        many = ens.simulate({"k1": [0.1, 0.3], "S1": [1.0, 10.0]}, until=10, outputs=["S1", "J1"], times=[0, 10])
+        assert many["S1"].dims == ("patient", "time")
+        assert many["S1"].values[:, -1] == pytest.approx([np.exp(-1), 10 * np.exp(-3)], rel=1e-5)
+        assert many.manifest["until"] == 10.0
+        assert many.manifest["time_unit"] == ens.model.time_unit
+        assert "until_h" not in many.manifest
+        assert "agrees with libRoadRunner" in ens.agreement
+
+    def test_what_the_file_computes_at_the_start_follows_each_member(self, opened):
+        result = opened("computed start").simulate({"n": [4.0, 5.0]}, until=1, times=[0.0])
+        assert result["B"].values[:, 0].tolist() == pytest.approx([4.4, 5.0])
+
+    def test_doses_reach_species_and_the_ledger_says_so(self, opened):
+        ens = opened("volumes")
+        text = ens.simulate(until=12, doses="2 A at 1 every 3 x 2; k = 0 from 0 to 1", times=[0.999, 1.0, 12.0])
+        assert text.ledger.loc["A"].tolist() == [4.0, 4.0]
+        # an amount of 2 in a volume of 2
+        assert text["A"].values[1] - text["A"].values[0] == pytest.approx(1.0, abs=1e-3)
+        rows = ens.simulate(until=12, doses=[(1, "A", 2), (4, "A", 2)], times=[12.0])
+        assert rows.ledger.loc["A", "delivered"] == 4.0
+
+    def test_endpoints_rest_scan_and_indices(self, opened, tmp_path):
+        ens = opened("chain")
+        exact = ens.endpoints({"k1": [0.1, 0.3]}, ["final(S1)", "auc(S1)", "change(S1)"], until=10)
+        assert exact["auc(S1)"].tolist() == pytest.approx(
+            [100 * (1 - np.exp(-1)), 10 / 0.3 * (1 - np.exp(-3))], rel=1e-5
+        )
+        rest = ens.steady_states({"S1": [10.0, 20.0]})
+        assert rest["S3"].tolist() == pytest.approx([11.0, 21.0])
+        assert not rest["failed"].any()
+        options = {"until": 10, "endpoints": ["final(S2)"], "store": tmp_path / "store"}
+        sweep = ens.scan({"k1": [0.1, 0.2], "k2": [0.1, 0.4]}, **options)
+        again = ens.scan({"k1": [0.1, 0.2], "k2": [0.1, 0.4]}, **options)
+        assert len(sweep) == 4
+        assert sweep.frame().equals(again.frame())
+        found = ens.sobol({"k1": "lognormal(0.3)", "k2": (0.15, 0.25)}, until=10, endpoints=["final(S3)"], n=64)
+        assert found.ranking()["factor"].tolist() == ["k1", "k2"]
+
+    def test_our_own_model_uses_the_same_door(self):
+        ens, options = mb.ensemble(mb.load()), {"outputs": ["hcy_plasma"], "times": [0.0, 24.0]}
+        assert ens.agreement == ""
+        mine = ens.simulate({"GFR_rel": [0.5, 1.0]}, until="1 d", doses="50 mg im", **options)
+        usual = mb.simulate(mb.load(), "50 mg im", "1 d", patients={"GFR_rel": [0.5, 1.0]}, **options)
+        assert mine["hcy_plasma"].identical(usual["hcy_plasma"])
+        assert mine.manifest == usual.manifest
+
+    @pytest.mark.parametrize(
+        ("call", "error", "words"),
+        [
+            (lambda e: e.simulate({"k3": [1.0]}, until=1), UnknownName, "Known: .*k1, k2"),
+            (lambda e: e.simulate(until=1, outputs=["S4"]), UnknownName, "Known: .*S1, S2"),
+            (lambda e: e.simulate(until=0), InvalidValue, "after 0"),
+            (lambda e: e.simulate({"k1": [np.nan]}, until=1), InvalidValue, "not finite"),
+            (lambda e: e.simulate(until=1, doses="5 of S1"), InvalidRegimen, "5 S1 at 0 every"),
+            (lambda e: e.simulate(until=1, doses=[(0, "S9", 1)]), UnknownName, "dose target"),
+            (lambda e: e.simulate(until=1, engine="roadrunner"), UsageError, "fast"),
+            (lambda e: e.scan({"k1": [1.0]}, until=1), UsageError, "endpoints"),
+            (lambda e: e.draws({"k1": "gamma(1,2)"}, 3), InvalidValue, "lognormal"),
+            (lambda e: e.draws({"k9": "lognormal(1,2)"}, 3), UnknownName, "k"),
+            (lambda e: e.draws({"k1": "lognormal(-1,2)"}, 3), InvalidValue, "above 0"),
+            (lambda e: e.with_values(k1=float("nan")), InvalidValue, "finite"),
+        ],
+    )
+    def test_wrong_requests_are_refused_with_the_remedy(self, opened, call, error, words):
+        with pytest.raises(error, match=words):
+            call(opened("chain"))
+
+    @pytest.mark.parametrize("text", ["<sbml", "no model at all", "x = ; y"])
+    def test_what_is_no_model_is_refused_in_a_sentence(self, text):
+        with pytest.raises(ModelError):
+            mb.ensemble(text + "\n")
+
+    def test_a_model_travels_to_workers(self, opened):
+        ens = opened("computed start").with_values(n=6)
+        there = pickle.loads(pickle.dumps(ens))
+        assert there == ens
+        assert there.values == ens.values
+        assert there.values["B"] == pytest.approx(2 * 2.8)
+
+
+class TestProof:
+    @pytest.mark.parametrize("name", [*MODELS, *JUMPS])
+    def test_a_member_has_the_same_bits_alone_in_a_batch_and_on_threads(self, name, opened):
+        ens, (_, until, names) = opened(name), (MODELS | JUMPS)[name]
+        table = members(ens, names, 150)
+        options = {"until": until, "times": np.linspace(0, until, 9)}
+        whole = ens.simulate(table, **options)
+        threads = ens.simulate(table, workers=3, **options)
+        alone = ens.simulate(table.iloc[[3, 97]], **options)
+        assert not whole.failures
+        for state in ens.states:
+            assert np.array_equal(whole[state].values, threads[state].values)
+            assert np.array_equal(whole[state].values[[3, 97]], alone[state].values)
+
+    @pytest.mark.parametrize("lanes", [2, 8])
+    @pytest.mark.parametrize("name", ["repressilator", "threshold"])
+    def test_a_member_has_the_same_bits_on_other_lanes(self, name, lanes, opened, monkeypatch, tmp_path):
+        ens, (_, until, names) = opened(name), (MODELS | JUMPS)[name]
+        table = members(ens, names, 11)
+        here = ens.endpoints(table, [f"final({s})" for s in ens.states], until=until)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        compiler = sys.modules[kernel.__module__]
+        monkeypatch.setattr(compiler, "_kernels", {})
+        monkeypatch.setattr(compiler, "_lanes", lambda features: lanes)
+        assert kernel(equations(ens.model)).lanes == lanes
+        assert ens.endpoints(table, [f"final({s})" for s in ens.states], until=until).equals(here)
+
+    @pytest.mark.parametrize("name", MODELS)
+    def test_sensitivities_are_those_of_finite_differences(self, name, opened):
+        ens, (_, until, names) = opened(name), MODELS[name]
+        times = np.linspace(0, until, 6)
+        found = ens.sensitivities(list(names), until=until, times=times, rtol=1e-9)
+        for place, parameter in enumerate(names):
+            value, step = ens.values[parameter], 1e-4
+            table = {parameter: value * (1 + step * np.array([-2.0, -1.0, 1.0, 2.0]))}
+            runs = ens.simulate(table, until=until, times=times, rtol=1e-12)
+            for state in ens.states:
+                low2, low, high, high2 = runs[state].values
+                # fourth order, so that the step may be far above rounding; what is left of that is 1e-12 / step
+                slope = (8 * (high - low) - (high2 - low2)) / (12 * step * value)
+                size = np.abs(slope).max() + 1e-3 * np.abs(runs[state].values).max() / abs(value)
+                assert np.abs(found[f"d_{state}"].values[place] - slope).max() < 2e-5 * size, (parameter, state)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", [*MODELS, *JUMPS])
+    def test_an_exported_member_agrees_with_copasi(self, name, opened, tmp_path):
+        ens, (_, until, names) = opened(name), (MODELS | JUMPS)[name]
+        row = members(ens, names, 1).iloc[0]
+        file = tmp_path / "member.xml"
+        file.write_text(ens.with_values(row.to_dict()).sbml(), encoding="utf-8")
+        theirs = run_in("copasi", file, until, [23], list(ens.states))[0]
+        ours = ens.simulate(row.to_frame().T, until=until, times=theirs["time"].to_numpy(), rtol=1e-9)
+        for state in ens.states:
+            mine = ours[state].values[0]
+            assert np.abs(mine - theirs[state].to_numpy()).max() < 1e-6 * np.abs(mine).max(), state
+
+
+class TestCommand:
+    def test_a_file_alone_is_described_and_members_are_summarised_and_drawn(self, tmp_path, capsys):
+        file, figure = tmp_path / "chain.ant", tmp_path / "out.png"
+        file.write_text(CHAIN)
+        assert main(["ensemble", str(file)]) == 0
+        assert "S1 = 10" in capsys.readouterr().out
+        options = ["--vary", "k1=lognormal(0.3,0.2)", "--n", "50", "--until", "10", "--plot", str(figure)]
+        assert main(["ensemble", str(file), *options]) == 0
+        out = capsys.readouterr().out
+        assert "50 members, k1 ~ lognormal(0.3,0.2); to t = 10, in the file's own units; 0 failed" in out
+        assert figure.stat().st_size > 10_000
+        more = ["--sobol", "32", "--endpoint", "final(S3)", "--vary", "k2=uniform(0.1,0.3)", "--json", "-", "--force"]
+        assert main(["ensemble", str(file), *options, *more]) == 0
+        indices = json.loads(capsys.readouterr().out)["indices"]
+        assert {row["factor"] for row in indices} == {"k1", "k2"}
+
+    @pytest.mark.parametrize(
+        ("more", "words"),
+        [
+            (["--vary", "k1"], "ID=DISTRIBUTION"),
+            (["--vary", "k1=lognormal", "--until", "1"], "lognormal(1,0.3)"),
+            (["--until", "1", "--plot", "x.bmp"], ".png, .svg or .pdf"),
+            (["--until", "1", "--sobol", "8"], "--endpoint"),
+            (["--n", "0"], "--n 0"),
+        ],
+    )
+    def test_mistakes_are_one_line(self, tmp_path, capsys, more, words):
+        file = tmp_path / "chain.ant"
+        file.write_text(CHAIN)
+        assert main(["ensemble", str(file), *more]) == 2
+        assert words in capsys.readouterr().err
