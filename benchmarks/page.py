@@ -92,9 +92,9 @@ def measure(openings: int, updates: int, browser: str | None) -> str:
         about = (
             f"Written by `benchmarks/page.py` on {datetime.now(UTC).date()}: Chromium {chromium.version}, "
             f"{platform.machine()}, {os.cpu_count()} cores, busy processes when measured: {load:.1f}. One file of "
-            f"{path.stat().st_size / 1e3:.0f} kB, opened from disk and offline in a new profile; an update computes the "
-            "curves of 16 weeks, bands of 16 draws and the flux map. Times end when the picture is painted; the "
-            "processor time is that of the page's threads, which other work on the machine disturbs less."
+            f"{path.stat().st_size / 1e3:.0f} kB, opened from disk, offline, in a new profile; an update computes the "
+            "curves of 16 weeks, bands of 16 draws and map. Times end when the picture is painted; processor "
+            "time is that of the page's threads, which other work disturbs less."
         )
         chromium.close()
     lines = [

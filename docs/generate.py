@@ -6,6 +6,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterable
+from functools import cache
 from html import escape
 from importlib import import_module
 from pathlib import Path
@@ -46,6 +47,7 @@ def write_all() -> None:
         "scenarios": scenarios_page(),
         "claims": claims_page(),
         "court": court_page(),
+        "methylcobalamin": living_page(),
         "designs": designs_page(),
         "reference": reference_page(),
         "commands": commands_page(),
@@ -428,31 +430,129 @@ def designs_page() -> str:
     return run_page("platforms", "What today's designs show and cost", "operating_characteristics", quick=True)
 
 
-def run_page(name: str, heading: str, key: str, *, quick: bool = False) -> str:
-    """Run an experiment and return a page with its answer, figures, one table and notes."""
+@cache
+def ran(name: str, quick: bool) -> tuple[Any, list[Path]]:
+    """Run an experiment once; return its outcome and its figures, copied beside the pages."""
     import shutil
     import tempfile
 
-    from metabolism.report import get_experiment, run
+    from metabolism.report import run
 
     with tempfile.TemporaryDirectory() as folder:
         outcome, results = run(name, out=folder, quick=quick)
         figures = sorted((results / "figures").glob("*.png"))
-        for figure in figures:
-            shutil.copy(figure, OUT / f"{name}_{figure.name}")
+        return outcome, [Path(shutil.copy(figure, OUT / f"{name}_{figure.name}")) for figure in figures]
+
+
+def living_page() -> str:
+    """What is known of methylcobalamin in ALS, row by row, and how each row moves the court."""
+    from metabolism.data import read_data
+    from metabolism.model import citations
+
+    outcome, extension = ran("mechanisms", False)[0], ran("extension", False)
+    weights = outcome.tables["sensitivity"].pivot(index="variant", columns="family", values="posterior weight") * 100
+    base = weights.loc["prior weights: base"]
+    rows = read_data("evidence/methylcobalamin").astype(object).fillna("")
+    keys = [key for text in rows["source"] for key in text.split(";") if not key.startswith("http")]
+    works = citations(keys)
+
+    def moved(facts: str) -> str:
+        without = [f"without {f}" for f in facts.split(";") if f"without {f}" in weights.index]
+        if not without:
+            return "not scored" if facts else ""
+        shifts = (base - weights.loc[without].mean()).sort_values(key=abs, ascending=False)
+        return "; ".join(f"{name} {value:+.0f}" for name, value in shifts.head(2).items())
+
+    def linked(text: str) -> str:
+        doi = [
+            re.search(r"10\.\d{4,9}/[^\s;,]+[^\s;,.]|https?://[^\s;,]+[^\s;,.]", works.get(k, k))
+            for k in text.split(";")
+        ]
+        address = [m and (m[0] if m[0].startswith("http") else f"https://doi.org/{m[0]}") for m in doi]
+        words = ["web" if k.startswith("http") else k for k in text.split(";")]
+        return (
+            "<span>"
+            + ", ".join(f'<a href="{escape(a)}">{w}</a>' if a else w for w, a in zip(words, address, strict=True))
+            + "</span>"
+        )
+
+    known = ["family", "weight after all facts [%]"]
+    text = [
+        "# Methylcobalamin in ALS: what is known",
+        "",
+        "For neurologists, patients and whoever advises them. This page is no advice on treatment; talk to a doctor.",
+        "",
+        "**In short.** Two randomised trials in one country. The larger one missed its aim; the later, in early and "
+        "moderately fast patients, found the decline over 16 weeks smaller by 1.97 of 48 points (95 % interval 0.44 to "
+        "3.50). Whether the drug slows the disease, lends function for a time, or whether chance helped, is not "
+        "settled; nobody has shown that people live longer. It is approved in Japan and nowhere else that we know of.",
+        "",
+        f"Rows were last looked up on {max(rows['checked'])}. *Moves* says what the row does to the weights of the "
+        "model's rival explanations, in percentage points, all other rows kept; [the court](court.md) explains them.",
+        "",
+        raw(table(known, [[n, f"{v:.0f}"] for n, v in base.items()])),
+    ]
+    heads = ["what", "found", "people", "what it means", "moves", "source"]
+    for kind, part in rows.groupby("kind", sort=False):
+        text += [f"## {str(kind).capitalize()}", ""]
+        text += [
+            raw(
+                table(
+                    heads,
+                    [
+                        [
+                            r.what,
+                            r.found,
+                            f"{r.people:g}" if r.people else "",
+                            r.means,
+                            moved(r.facts),
+                            linked(r.source),
+                        ]
+                        for r in part.itertuples()
+                    ],
+                )
+            ),
+            "",
+        ]
+    gains = outcome.tables["information"].head(4)
+    text += [
+        "## What would change this",
+        "",
+        "- The result of the extension of JETALS. What each explanation expects was written down before:",
+        "",
+        *(f"  {line}" for line in extension[0].answer.splitlines()[:1]),
+        "",
+        f"![Figure: expected difference in the extension]({extension[1][0].name})",
+        "",
+        "- Homocysteine before and after in JETALS, as numbers.",
+        "- A second trial like JETALS, or one of these, by how much they would tell (bit, of "
+        f"{gains.iloc[0]['uncertainty [bit]']:.1f} that are open):",
+        "",
+        *(f"  - {r['experiment']}: {r['information [bit]']:.2f}" for _, r in gains.iterrows()),
+        "",
+        "A row is missing or wrong? They stand in `experiments/data/evidence`; tell the issue tracker.",
+    ]
+    return "\n".join(text)
+
+
+def run_page(name: str, heading: str, key: str, *, quick: bool = False) -> str:
+    """Run an experiment and return a page with its answer, figures, one table and notes."""
+    from metabolism.report import get_experiment
+
+    outcome, figures = ran(name, quick)
     text = [
         f"# {heading}",
         "",
         f"**{get_experiment(name).question}**",
         "",
-        f"`metabolism run {name}` writes this with all its tables; here it is as run{' with --quick' * quick} when this "
+        f"`metabolism run {name}` writes this with all its tables; here it is as run{' with --quick' * quick} when the "
         "page was built.",
         "",
         *(line + "\n" for line in outcome.answer.splitlines()),
     ]
     for figure in figures:
-        title = figure.stem.split("_", 1)[1].replace("_", " ")
-        text += [f"![Figure: {title}]({name}_{figure.name})", ""]
+        title = figure.stem.removeprefix(f"{name}_").split("_", 1)[1].replace("_", " ")
+        text += [f"![Figure: {title}]({figure.name})", ""]
     shown = outcome.tables[key]
     rows = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in shown.itertuples(index=False)]
     text += [f"## {key.replace('_', ' ').capitalize()}", "", raw(table(list(shown.columns), rows)), "## Notes", ""]

@@ -21,8 +21,8 @@ def run(ctx):
     options = {"replicates": count, "seed": ctx.seed, "size": 64 if ctx.quick else 256, "workers": ctx.workers}
     tick, parts = ctx.progress("trials", 2 * count * len(designs)), []
     for design in designs:
-        found = trials.power_table(model, design, (0.0, effect), prior=None, tick=tick, **options)
-        parts.append(found.assign(design=design.id, primary=design.primary))
+        rows = trials.power_table(model, design, (0.0, effect), prior=None, tick=tick, **options)
+        parts.append(rows.assign(design=design.id, primary=design.primary))
     table = pd.concat(parts, ignore_index=True)
     times = [c for c in table if c.startswith(("arm ", "trial ", "stopped"))]
     table = table[["design", "primary", *COLUMNS, *times]]
@@ -30,13 +30,10 @@ def run(ctx):
     for name, rows in table.groupby("design", sort=False):
         both = [rows[rows["effect"] == f"{e:g}"].iloc[0] for e in (0.0, effect)]
         cost = [f"{r['trial patients']:.0f} patients in {r['trial months']:.0f} months" for r in both]
-        level, power = (
-            "{:.1f} % ({:.1f}-{:.1f})".format(*(100 * r[c] for c in ("power", "power 2.5 %", "power 97.5 %")))
-            for r in both
-        )
-        lines.append(
-            f"{name}, {both[0]['arm']}: shown in {level} without effect, {power} with it; {' and '.join(cost)}."
-        )
+        spans = [100 * r[list(COLUMNS[2:5])] for r in both]
+        level, power = ("{:.1f} % ({:.1f}-{:.1f})".format(*span) for span in spans)
+        shown = f"shown in {level} without effect, {power} with it; {' and '.join(cost)}"
+        lines.append(f"{name}, {both[0]['arm']}: {shown}.")
     fixed, _ = trials.closed_form(-effect * numbers["jetals.placebo_change"], numbers["jetals.se"])
     lines.append(f"A fixed trial like JETALS with its published standard error has {100 * fixed:.0f} %.")
     return Outcome(
@@ -56,8 +53,6 @@ def run(ctx):
 
 def figures(outcome):
     """How the trials of each design ended, with their size and length."""
-    table = outcome.tables["operating_characteristics"]
-    return {
-        f"{i}_{name}": trials.stops_figure(rows, trials.read_design(name).title)
-        for i, (name, rows) in enumerate(table.groupby("design", sort=False), 1)
-    }
+    parts = outcome.tables["operating_characteristics"].groupby("design", sort=False)
+    named = {name: trials.stops_figure(rows, trials.read_design(name).title) for name, rows in parts}
+    return {f"{i}_{name}": figure for i, (name, figure) in enumerate(named.items(), 1)}

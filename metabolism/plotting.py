@@ -103,6 +103,8 @@ def intervals(
         axes.plot([low, high], [y, y], color=COLOURS[colour], linewidth=2.2, solid_capstyle="butt")
         axes.plot([value], [y], marker=marker, color=COLOURS[colour], markersize=8, markeredgecolor="white")
         look: Any = {"textcoords": "offset points", "ha": "center", "fontsize": 8.5, "color": COLOURS["black"]}
+        # the line of no effect does not cross the words
+        look["bbox"] = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
         axes.annotate(f"{value:.2f}  ({low:.2f} to {high:.2f})", (value, y), xytext=(0, 9), **look)
     if reference is not None:
         axes.axvline(reference, color=COLOURS["grey"], linewidth=1, linestyle="--")

@@ -93,39 +93,13 @@ def _print(arguments: Arguments, ens: Ensemble, result: Result, vary: dict[str, 
 
 
 def _plot(arguments: Arguments, ens: Ensemble, result: Result) -> None:
-    import math
-
-    import numpy as np
-
     from metabolism.files import write_atomically
-    from metabolism.plotting import COLOURS, axis_label, new_figure, style
 
-    names = result.outputs[:_PANELS]
-    columns = min(3, len(names))
-    rows = math.ceil(len(names) / columns)
-    with style():
-        figure, axes = new_figure(rows, columns, width=1.2 + 3.3 * columns, height=0.9 + 2.5 * rows)
-        panels = np.atleast_1d(axes).ravel()
-        time = result.curves["time"]
-        for panel, name in zip(panels, names, strict=False):
-            curve = result.curves[name]
-            if curve.ndim > 1:
-                low, curve, high = np.nanquantile(curve, [0.05, 0.5, 0.95], axis=0)
-                panel.fill_between(time, low, high, color=COLOURS["blue"], alpha=0.2)
-            panel.plot(time, curve, color=COLOURS["blue"], linewidth=1.5)
-            panel.set_ylabel(axis_label(name, result[name].attrs["units"]))
-            panel.set_xlabel(axis_label("time", ens.model.time_unit))
-        for panel in panels[len(names) :]:
-            panel.remove()
-        many = f": median and central 90 % of {arguments.n} members" if arguments.vary else ""
-        figure.suptitle(f"{ens.model.id}{many}", fontsize=12)
-    kind = Path(arguments.plot).suffix[1:]
+    names, whole = result.outputs[:_PANELS], len(result.outputs)
+    many = f": median and central 90 % of {arguments.n} members" if arguments.vary else ""
+    figure, kind = result.plot(names, title=f"{ens.model.id}{many}"), Path(arguments.plot).suffix[1:]
     write_atomically(arguments.plot, lambda part: figure.savefig(part, format=kind))
-    more = (
-        f" (the first {_PANELS} of {len(result.outputs)}; choose with --output)"
-        if len(names) < len(result.outputs)
-        else ""
-    )
+    more = f" (the first {_PANELS} of {whole}; choose with --output)" if len(names) < whole else ""
     print(f"figure written to {arguments.plot}{more}")
 
 

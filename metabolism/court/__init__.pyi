@@ -1,3 +1,4 @@
+from .delayed import delayed_start
 from .facts import Facts, Score, information, posterior, resample, score
 from .judgement import (
     FAMILIES,
@@ -32,6 +33,7 @@ __all__ = [
     "Score",
     "calibration",
     "deeper",
+    "delayed_start",
     "doubt_figure",
     "doubts",
     "draw",

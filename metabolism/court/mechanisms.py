@@ -213,7 +213,9 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
     dict of str to ndarray, shape (draws,)
         Facts; ``d50_16`` and the like are differences from placebo [points] by regimen and week, ``d50_16_hcy`` the
         part that homocysteine alone would give, ``interaction`` the difference between patients of high and low tHcy
-        [points], ``ln_csf`` CSF cobalamin on 50 mg [ln µM], ``cmap_25`` and ``cmap_0.5`` CMAP rises [SD].
+        [points], ``ln_csf`` CSF cobalamin on 50 mg [ln µM], ``cmap_25`` and ``cmap_0.5`` CMAP rises [SD];
+        ``constant_16``, ``limited_16`` and the same ``_steady``: reduction of the loss rate on 50 mg that lasts, and
+        the one that is early only or wanes with half-life ``limit`` [months].
     """
     parts = MECHANISMS[mechanism]
     none = np.zeros(len(p["beta"]))
@@ -258,6 +260,9 @@ def predictions(mechanism: str, p: Mapping[str, Array], x: Exposures, response: 
     seen = (("50", 4), ("50", 16), ("50", 24), ("25", 16), ("0.5", 16), ("folate", 16))
     out = {f"d{r}_{w}": difference(r, w) for r, w in seen}
     out["d50_16_hcy"] = response.points("16", indirect("50", "16")[0], none, kind, p["limit"])
+    for window in ("16", "steady"):
+        out[f"constant_{window}"], out[f"limited_{window}"] = effect("50", window)
+    out["limit"] = p["limit"]
     out["interaction"] = difference("50 high tHcy", 16) - difference("50 low tHcy", 16)
     for regimen in ("50", "25"):
         everyone, early = response.log_hr(*effect(regimen, "steady"), kind, p["limit"])

@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 
 from metabolism import __version__
-from metabolism.cases import read_cases
-from metabolism.data import read_data
 from metabolism.dosing import Regimen, substance
 from metabolism.engines import wasm_module
+from metabolism.explorer.published import PROGRESSION_WEEKS, jetals, measured, published
 from metabolism.explorer.words import TEXTS, control_words, preset_words
 from metabolism.exports import sbml_text
-from metabolism.model import Model, bibliography, citation, describe, draws, equations, load, posterior_sample
+from metabolism.model import Model, citation, describe, draws, equations, load, posterior_sample
 from metabolism.plotting import COLOURS
 from metabolism.report import geometry
-from metabolism.simulation import ATOL_FRACTION, steady_state
+from metabolism.simulation import ATOL_FRACTION
 from metabolism.trials import (
     BODY,
     DISEASE,
@@ -58,10 +57,6 @@ RTOL = {"curves": 1e-5, "bands": 1e-3}
 
 #: Largest number of rounds in the search for rest.
 REST_ROUNDS = 400
-
-
-#: Weeks over which the rate of progression of a person is counted, those of JETALS.
-PROGRESSION_WEEKS = 16
 
 
 #: Substances that a control gives.
@@ -106,7 +101,7 @@ def contents() -> tuple[dict[str, Any], bytes]:
         "substances": {name: _routes(name) for name in GIVEN},
         "presets": preset_words(),
         "curves": _curves(),
-        "published": _published() + _measured(healthy, person),
+        "published": published() + measured(healthy, person, _curves()),
         "draws": _draws(healthy, person),
         "scenarios": _scenarios(person),
         "map": geometry(),
@@ -114,7 +109,7 @@ def contents() -> tuple[dict[str, Any], bytes]:
         "show": {name: describe(person, name) for name in (*system.reactions, *system.states, *system.rules)},
         "colours": COLOURS,
         "texts": TEXTS,
-        "jetals": _jetals(),
+        "jetals": jetals(),
         "trial": _trial(generator),
         "sbml": _sbml_template(person),
     }
@@ -168,7 +163,7 @@ def _controls(healthy: Model, person: Model) -> list[dict[str, Any]]:
         },
         "mthfr": {"tt": {"set": _changes(person, person.with_set("mthfr_677tt"))}},
     }
-    scores = _jetals()
+    scores = jetals()
     months = PROGRESSION_WEEKS * HOURS_PER_WEEK / HOURS_PER_MONTH
     defaults = {
         "baseline": round(scores["baseline"], 2),
@@ -236,119 +231,6 @@ def _scenarios(person: Model) -> list[dict[str, Any]]:
         entry |= {"maximum": scenario_maximum(person, s), "ends": np.clip(ends, 0.0, 1.0).tolist()}
         rows.append(entry)
     return rows
-
-
-def _jetals() -> dict[str, Any]:
-    """The published ALSFRS-R of JETALS, from its data file."""
-    rows = read_data("jetals/jetals").set_index(["group", "variable", "statistic"])["value"]
-
-    def change(group: str) -> dict[str, float]:
-        return {s: float(rows[group, "alsfrs_change_wk16", s]) for s in ("mean", "ci_low", "ci_high")}
-
-    counts = {g: float(rows[g, "full_analysis_set", "count"]) for g in ("placebo", "methylcobalamin_50mg")}
-    baseline = sum(float(rows[g, "alsfrs_baseline", "mean"]) * n for g, n in counts.items()) / sum(counts.values())
-    return {
-        "baseline": baseline,
-        "counts": counts,
-        "placebo": change("placebo"),
-        "active": change("methylcobalamin_50mg"),
-        "difference": change("difference"),
-        "reference": citation("Oki2022"),
-    }
-
-
-def _published() -> list[dict[str, Any]]:
-    """Measured values that belong on a curve, with the choices they belong to."""
-    scores, points = _jetals(), []
-    arms: tuple[tuple[str, str, float | None], ...] = (("placebo", "placebo arm", None), ("active", "50 mg arm", 50.0))
-    for arm, text, given in arms:
-        when: dict[str, Any] = {"baseline": "default", "progression": "default"}
-        when |= {"interval": 3.5, "route": "im", "dose": given} if given else {}
-        mean, low, high = (scores["baseline"] + scores[arm][s] for s in ("mean", "ci_low", "ci_high"))
-        points.append(
-            {
-                "curve": "alsfrs_r",
-                "hour": PROGRESSION_WEEKS * HOURS_PER_WEEK,
-                "value": mean,
-                "low": low,
-                "high": high,
-                "label": f"JETALS, {text}: mean of the change in 16 weeks, 95 % interval",
-                "reference": scores["reference"],
-                "when": when,
-                "arm": "with" if given else "without",
-            }
-        )
-    table = read_data("literature/pharmacokinetics")
-    table = table[table["evidence"] == "[abs]"]
-    for study, dose, route, tops in (
-        ("Rozebalamin label 16.1.1", 25.0, "IM", ("plasma MeCbl Cmax", "tmax (median)")),
-        ("Rozebalamin label 16.1.1", 50.0, "IM", ("plasma MeCbl Cmax", "tmax (median)")),
-        ("Mecobalamin 0.5 mg crossover", 0.5, "IM", ("delta Cmax total B12", "tmax")),
-    ):
-        rows = table[(table["study"] == study) & (table["route"] == route)].set_index("analyte")
-        rows = rows[rows["dose"].astype(float) == dose]
-        top, time = (rows.loc[[name]].iloc[0].astype(str) for name in tops)
-        per = magnitude(f"1 {top['unit'].replace('/mL', '')}", "umol", "level", substance("methylcobalamin").molar_mass)
-        spread = top["spread"].split()
-        # ng/mL is µg/L: per litre a thousand times the amount in a millilitre
-        level = float(top["value"]) * per * 1e3 * 1e3
-        half = float(spread[1]) * per * 1e6 if spread[0] == "SD" else None
-        points.append(
-            {
-                "curve": "cbl_plasma",
-                "hour": float(time["value"]),
-                "value": level,
-                "low": level - half if half else None,
-                "high": level + half if half else None,
-                "label": f"{study}: peak after a single {dose:g} mg dose, mean" + (" and SD" if half else ""),
-                "reference": citation(top["reference"].split(";")[0]),
-                "when": {"dose": dose, "route": route.lower(), "single": True},
-                "arm": "with",
-            }
-        )
-    return points
-
-
-def _measured(healthy: Model, person: Model) -> list[dict[str, Any]]:
-    """Numbers of shipped cases that belong to a preset; a relative one goes by the level it is relative to."""
-    rows = {row.id: row for row in read_cases(healthy)}
-    curves = {curve["output"]: curve for curve in _curves() if isinstance(curve["output"], str)}
-    usual = dict.fromkeys(("gfr", "folate", "b12", "b6"), "default")
-    points = []
-    for name, text, when in (
-        ("C12a", "long-standing B12 deficiency before treatment, mean", {"b12": "deficient"}),
-        ("C12b", "long-standing B12 deficiency before treatment, mean", {"b12": "deficient"}),
-        ("C09a", "677TT {size} than 677CC on the same diet, here from this person's 677CC", usual | {"mthfr": "tt"}),
-        (
-            "V11d",
-            "677TT, {size} after 0.8 mg folic acid a day, here from this start",
-            {"mthfr": "tt", "folate": "supplement"},
-        ),
-    ):
-        row = rows[name]
-        ((_, output),) = row.terms
-        curve = curves[output]
-        source, share = row.sources[0], 1.0 + row.observed / 100
-        size = f"{abs(row.observed):g} % {'higher' if row.observed > 0 else 'lower'}"
-        value = row.observed / row.factor * curve["factor"]
-        change = row.text["metric"] == "percent_change"
-        if row.text["metric"] == "percent_difference":
-            value = share * steady_state(person).values[output] * curve["factor"]
-        points.append(
-            {
-                "curve": curve["id"],
-                "hour": max(0.0, row.times[0]),
-                "value": None if change else value,
-                "share": share if change else None,
-                "low": None,
-                "high": None,
-                "label": f"{row.study}: {text.format(size=size)}",
-                "reference": citation(source) if source in bibliography() else source,
-                "when": when,
-                "arm": "without",
-            }
-        )
-    return points
 
 
 def _trial(generator: Generator) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class ArmsObjective:
         self.own = {name: self.people[name].to_numpy() for name in ("fvc", "onset")}
         self.own["life"] = -np.log(ndtr(latent[:, -1]))
         self.parts = [
-            (str(trial), self._design(str(name), floor), week, part.index.to_numpy())
+            (str(trial), self._design(str(name), float(str(floor))), float(str(week)), part.index.to_numpy())
             for (trial, name, floor, week), part in self.rows.groupby(
                 ["trial", "design", "floor", "week"], dropna=False
             )

@@ -157,18 +157,22 @@ def _at_rest(system: Equations, values: Mapping[str, float]) -> dict[str, Any]:
 
 def _held(system: Equations, x: Array, p: Array) -> list[str]:
     """States that never rest: nothing else depends on them, and they only accumulate, grow or decay by themselves."""
-    used = {j for (i, j) in system.jacobian if i != j}
     # at the start a slope may vanish by accident: what a state does by itself, it does at any point
     points = [(z, system.f(z, p), system.J(z, p)) for z in (x, 1.1 * x + 0.1 * max(1e-9, float(np.abs(x).max())))]
-    held = []
-    for i, state in enumerate(system.states):
-        if i in used:
-            continue
-        drained = points[0][2][i, i] < 0 and x[i] == 0
-        alone = all(J[i, i] == 0 or abs(f[i] - J[i, i] * z[i]) <= 1e-9 * abs(f[i]) for z, f, J in points)
-        if not drained and alone:
-            held.append(state)
-    return held
+    held: list[str] = []
+    while True:
+        used = {j for (i, j) in system.jacobian if i != j and system.states[i] not in held}
+        more = []
+        for i in (i for i, s in enumerate(system.states) if i not in used and s not in held):
+            drained = points[0][2][i, i] < 0 and x[i] == 0
+            alone = all(J[i, i] == 0 or abs(f[i] - J[i, i] * z[i]) <= 1e-9 * abs(f[i]) for z, f, J in points)
+            # what feeds one that never rests is held too only if nothing moves it
+            still = all(f[i] == 0 and not J[i].any() for _, f, J in points)
+            if not drained and (still if held else alone):
+                more.append(system.states[i])
+        if not more:
+            return sorted(held, key=system.states.index)
+        held += more
 
 
 def _find_rest(system: Equations, x: Array, p: Array, scale: Array, held: list[str]) -> tuple[Array, float]:

@@ -74,20 +74,10 @@ class Structure:
         start: Mapping[str, float | str] | None = None,
         fixed: Mapping[str, float] | None = None,
     ) -> Structure:
-        """Cut a small model out of the full one.
+        """Cut a small model out of the full one: every other state is 0, every other parameter has its present value.
 
-        Parameters
-        ----------
-        states, outputs, parameters : sequence of str
-            What is kept; every other state is 0 and every other parameter has its present value.
-        start : mapping, optional
-            Start of a state: a number, or the name of a further unknown; the present value by default.
-        fixed : mapping, optional
-            Other values of parameters and states that are not kept.
-
-        Raises
-        ------
-        UnknownName
+        A state starts at its present value unless `start` gives a number, or the name of a further unknown; `fixed`
+        gives other values to what is not kept.
         """
         system = equations(model)
         known = {"state": system.states, "output": (*system.expanded, *system.states), "parameter": system.parameters}
@@ -127,20 +117,9 @@ class Structure:
         return Structure(title, rates, outputs, initial, self.parameters | other.parameters)
 
     def verdicts(self, order: int | None = None, points: int = 2, seed: int = 1) -> Structural:
-        """Judge every parameter.
+        """Judge every parameter, from time derivatives up to `order` (by default the number of unknowns plus one).
 
-        Parameters
-        ----------
-        order : int, optional
-            Highest time derivative; by default the number of unknowns plus one.
-        points : int
-            Random places at which the rank is taken; the largest counts.
-        seed : int
-
-        Raises
-        ------
-        InvalidValue
-            If there is nothing to judge.
+        The rank is taken at some random points; the largest counts.
         """
         if not self.parameters or not self.outputs:
             raise InvalidValue("a structural analysis needs parameters and outputs.")
@@ -242,15 +221,9 @@ def disease(model: Model) -> list[Structural]:
     model = model.with_values({k: v for k, v in missing.items() if not model.values[k]})
 
     def cut(title: str, parameters: Sequence[str], outputs: Sequence[str], **fixed: float) -> Structure:
-        return Structure.from_model(
-            model,
-            title,
-            states=["motor_units"],
-            outputs=outputs,
-            parameters=parameters,
-            start={"motor_units": "motor_units_at_baseline"},
-            fixed={**off, "hcy_plasma": 8.0, "motor_units": 0.55, **fixed},
-        )
+        kept: Any = {"states": ["motor_units"], "outputs": outputs, "parameters": parameters}
+        held = {**off, "hcy_plasma": 8.0, "motor_units": 0.55, **fixed}
+        return Structure.from_model(model, title, start={"motor_units": "motor_units_at_baseline"}, fixed=held, **kept)
 
     def arm(dose: float, *unknown: str) -> Structure:
         return cut("", [*scores, *unknown], ["alsfrs_r"], cbl_effect=dose)
@@ -259,9 +232,8 @@ def disease(model: Model) -> list[Structural]:
     motor = cut("ALSFRS-R and motor-unit count, untreated", scores, ["alsfrs_r", "motor_units"])
     one = placebo.beside(arm(0.06, "MN_Emax", "MN_EC50"), "ALSFRS-R, placebo and one dose")
     two = one.beside(arm(0.02, "MN_Emax", "MN_EC50"), "ALSFRS-R, placebo and two doses")
-    both = placebo.beside(
-        arm(0.06, "MN_Emax", "MN_beta_hcy"), "ALSFRS-R, placebo and one dose that also lowers homocysteine"
-    )
+    lowered = "ALSFRS-R, placebo and one dose that also lowers homocysteine"
+    both = placebo.beside(arm(0.06, "MN_Emax", "MN_beta_hcy"), lowered)
     return [s.verdicts() for s in (placebo, motor, one, two, both)]
 
 
@@ -272,9 +244,8 @@ def pharmacokinetics(model: Model) -> list[Structural]:
     start = {"depot_im": 37.2, "transit_im": 0.0, "cbl_free": 0.0, "cbl_peripheral": 0.0}
 
     def cut(title: str, outputs: Sequence[str]) -> Structure:
-        return Structure.from_model(
-            model, title, states=list(start), outputs=outputs, parameters=keep, start=start, fixed=quiet
-        )
+        kept: Any = {"states": list(start), "outputs": outputs, "parameters": keep}
+        return Structure.from_model(model, title, start=start, fixed=quiet, **kept)
 
     plasma = cut("free plasma cobalamin", ["cbl_free"])
     urine = cut("free plasma cobalamin and rate of excretion in urine", ["cbl_free", "CBL_EXCRETION"])
@@ -282,15 +253,8 @@ def pharmacokinetics(model: Model) -> list[Structural]:
 
 
 class Series:
-    """A power series in time, cut off after a fixed number of coefficients.
+    """A power series in time, cut off after a fixed number of coefficients, from the constant term on.
 
-    Parameters
-    ----------
-    coefficients : sequence of mpmath.mpf
-        From the constant term on.
-
-    Examples
-    --------
     >>> [float(c) for c in (1 / (1 - Series([mpmath.mpf(0), mpmath.mpf(1), mpmath.mpf(0)]))).c]
     [1.0, 1.0, 1.0]
     """

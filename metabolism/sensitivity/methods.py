@@ -132,12 +132,9 @@ def _efast(unit: Array, values: Array, numbers: Array, seed: int, confidence: fl
 
     orders = _salib("analyze.fast").compute_orders
     # one curve after the other, and on each one part per factor: (curves, factors, [S1, ST])
-    shares = np.array(
-        [
-            [orders(part, len(part), HARMONICS, (len(part) - 1) // (2 * HARMONICS)) for part in np.split(curve, size)]
-            for size, curve in ((unit.shape[1], c) for c in np.split(numbers, CURVES))
-        ]
-    )
+    parts = np.stack(np.split(numbers, CURVES * unit.shape[1]))
+    each = [orders(part, len(part), HARMONICS, (len(part) - 1) // (2 * HARMONICS)) for part in parts]
+    shares = np.reshape(each, (CURVES, unit.shape[1], 2))
     factor = t.ppf(0.5 + confidence / 2, CURVES - 1) / np.sqrt(CURVES)
     middle, half = shares.mean(axis=0), factor * shares.std(axis=0, ddof=1)
     return Estimate(
@@ -223,9 +220,8 @@ def _prcc(unit: Array, values: Array, numbers: Array, seed: int, confidence: flo
 
 def _saltelli(second: bool) -> Method:
     ways, sample, estimate = 2 if second else 1, partial(_sobol_sample, second), partial(_sobol, second)
-    return Method(
-        "ST", 256, lambda size: 16, sample, estimate, lambda size: ways * size + 2, (8, 4, 2, 1), smallest=8, power=True
-    )
+    block, shares = (lambda size: ways * size + 2), (8, 4, 2, 1)
+    return Method("ST", 256, lambda size: 16, sample, estimate, block, shares, smallest=8, power=True)
 
 
 def _on_any(main: str, n: int, estimate: Callable[[Array, Array, Array, int, float], Estimate]) -> Method:

@@ -69,8 +69,7 @@ def convergence(indices: Indices, endpoint: str | None = None, count: int = 5) -
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{s:,}" for s in sizes])
     axes.minorticks_off()
-    axes.set_xlabel("base sample size n")
-    axes.set_ylabel(NAMES[indices.main])
+    axes.set(xlabel="base sample size n", ylabel=NAMES[indices.main])
     axes.set_title(name, fontsize=10)
     axes.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -78,21 +77,25 @@ def convergence(indices: Indices, endpoint: str | None = None, count: int = 5) -
 
 def heat(indices: Indices, count: int = 15) -> Figure:
     """Draw the main index of every endpoint as a map, factors by their best endpoint."""
-    part = indices.table[indices.table["index"] == indices.main]
-    table = part.pivot(index="factor", columns="endpoint", values="value")
-    table = table[list(dict.fromkeys(part["endpoint"]))]
+    table = _by_endpoint(indices.table[indices.table["index"] == indices.main], "factor", "value")
     scaled = table / table.abs().max() if indices.main == "mu_star" else table
-    order = scaled.abs().max(axis=1).sort_values(ascending=False).index[:count]
     label = NAMES[indices.main] + (", relative to the largest" if indices.main == "mu_star" else "")
-    return _map(scaled.loc[order], label, signed=indices.main == "PRCC")
+    return _map(scaled.loc[_largest(scaled, count)], label, signed=indices.main == "PRCC")
 
 
 def slope_map(slopes: pd.DataFrame, count: int = 15) -> Figure:
     """Draw the elasticities of `metabolism.sensitivity.local.slopes` as a map."""
-    table = slopes.pivot(index="parameter", columns="endpoint", values="elasticity")
-    table = table[list(dict.fromkeys(slopes["endpoint"]))]
-    order = table.abs().max(axis=1).sort_values(ascending=False).index[:count]
-    return _map(table.loc[order], "elasticity d ln endpoint / d ln parameter", signed=True)
+    table = _by_endpoint(slopes, "parameter", "elasticity")
+    return _map(table.loc[_largest(table, count)], "elasticity d ln endpoint / d ln parameter", signed=True)
+
+
+def _by_endpoint(table: pd.DataFrame, rows: str, values: str) -> pd.DataFrame:
+    """One column per endpoint, in the order asked."""
+    return table.pivot(index=rows, columns="endpoint", values=values)[list(dict.fromkeys(table["endpoint"]))]
+
+
+def _largest(table: pd.DataFrame, count: int) -> Any:
+    return table.abs().max(axis=1).sort_values(ascending=False).index[:count]
 
 
 def curve_map(curve: xr.DataArray, count: int = 12) -> Figure:

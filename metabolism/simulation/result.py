@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metabolism.dosing import Regimen
-from metabolism.errors import InvalidValue, OutputError, UnknownName
+from metabolism.errors import InvalidValue, OutputError, UnknownName, UsageError
 from metabolism.files import write_atomically
 from metabolism.simulation.curves import PANELS, Curve
 from metabolism.simulation.endpoints import summary
@@ -240,6 +240,10 @@ class Result:
         self, output: str = "cbl_plasma", window: tuple[float, float] | None = None, *, units: str = "model"
     ) -> tuple[tuple[float, float], dict[str, tuple[str, Array]]]:
         """Return the window [h], and of each number of `nca` its unit and one value, or one per patient."""
+        if self._plain.foreign:
+            raise UsageError(
+                "exposure is read between doses of our own model; ask for endpoints of a model from a file."
+            )
         curve, times = self.curve(output), self.curves["time"]
         doses = Regimen.parse(self.arm).until(times[-1]).doses
         begin, end = window or last_interval(doses, float(times[-1]))
@@ -249,7 +253,9 @@ class Result:
             )
         how = shown(output, self.units[output], units)
         read = exposure(curve, begin, end).items()
-        return (begin, end), {n: (u.format(how.unit), v * (how.factor if "{}" in u else 1.0)) for n, (u, v) in read}
+        return (begin, end), {
+            n: (u.format(how.unit, time="h"), v * (how.factor if "{}" in u else 1.0)) for n, (u, v) in read
+        }
 
     def plot(
         self,
@@ -286,7 +292,8 @@ class Result:
         times, many = self.curves["time"], self._plain.manifest["patients"]
         return (
             f"<Result: {self.arm}; {'1 patient' if many is None else f'{many} patients'}, "
-            f"{times[0]:g} to {times[-1]:g} h, {len(times)} times; {', '.join(self.outputs)}>"
+            f"{times[0]:g} to {times[-1]:g}{self._plain.time_unit and ' '}{self._plain.time_unit}, {len(times)} times; "
+            f"{', '.join(self.outputs)}>"
         )
 
     def _repr_html_(self) -> str:
@@ -294,7 +301,8 @@ class Result:
 
         import pandas as pd
 
-        ends = {n: (shown(n, self.units[n]), np.atleast_2d(self.curves[n])[:, [0, -1]]) for n in self.outputs}
+        units = "model" if self._plain.foreign else "clinical"
+        ends = {n: (shown(n, self.units[n], units), np.atleast_2d(self.curves[n])[:, [0, -1]]) for n in self.outputs}
         rows = {f"{h.label} [{h.unit}]": np.nanmedian(v * h.factor, axis=0) for h, v in ends.values()}
         table = pd.DataFrame(rows, index=["start", "end"]).T.assign(change=lambda t: t["end"] - t["start"])
         return f"<p>{html.escape(repr(self).split(';')[0].strip('<'))}</p>{table.to_html(float_format='{:.4g}'.format)}"

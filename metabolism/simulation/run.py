@@ -111,9 +111,9 @@ def simulate(
         lambda: _dataset(model, problem, solution, failures, manifest, times is None),
         Plain(
             {"time": problem.times, **curves},
-            {name: problem.equations.units[name] for name in problem.outputs},
+            {name: model.units.get(name, "") for name in problem.outputs},
             manifest,
-            times is None,
+            times is None and model.bounded,
         ),
     )
 

@@ -54,12 +54,22 @@ _ROWS = 9
 
 
 class Plain(NamedTuple):
-    """What a result is before xarray wakes: ``time`` [h] and outputs as arrays, units, manifest, and how it is kept."""
+    """What a result is before xarray wakes: ``time`` and outputs as arrays, units, manifest, and how it is kept."""
 
     curves: Mapping[str, Array]
     units: Mapping[str, str]
     manifest: Mapping[str, Any]
     panels: bool
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is of a model from a file, in the file's own names and units."""
+        return "time_unit" in self.manifest
+
+    @property
+    def time_unit(self) -> str:
+        """Unit of the times; empty where a file does not say."""
+        return str(self.manifest.get("time_unit", "h"))
 
 
 def clock(until: float) -> tuple[str, float, list[float]]:
@@ -118,14 +128,15 @@ def exposure(curve: Curve, begin: float, end: float) -> dict[str, tuple[str, Arr
 
 def draw(arms: Mapping[str, Plain], names: Sequence[str], *, units: str, level: float, title: str) -> Figure:
     """Draw outputs over time, a panel each, an arm in each colour; many patients as median and central interval."""
-    from metabolism.plotting import COLOURS, new_figure, style
+    from metabolism.plotting import COLOURS, axis_label, new_figure, style
 
     first = next(iter(arms.values()))
     columns, end = (
         2 if len(names) == 4 else min(3, len(names)),
         max(float(arm.curves["time"][-1]) for arm in arms.values()),
     )
-    clock_name, hours, _ = clock(end)
+    clock_name, hours, _ = (first.time_unit, 1.0, []) if first.foreign else clock(end)
+    units, many = ("model", "") if first.foreign else (units, "" if clock_name == "h" else "s")
     rows = math.ceil(len(names) / columns)
     with style():
         figure, axes = new_figure(rows, columns, width=1.2 + 3.3 * columns, height=0.6 + 2.5 * rows)
@@ -149,7 +160,7 @@ def draw(arms: Mapping[str, Plain], names: Sequence[str], *, units: str, level: 
             if top - bottom < 1e-6 * abs(top):
                 panel.set_ylim(0.9 * bottom, 1.1 * top)
             panel.set_ylabel(f"{how.label} [{how.unit}]")
-            panel.set_xlabel(f"time [{clock_name}{'' if clock_name == 'h' else 's'}]")
+            panel.set_xlabel(axis_label("time", f"{clock_name}{many}"))
         for panel in panels[len(names) :]:
             panel.remove()
         if len(arms) > 1:

@@ -19,8 +19,9 @@ array([48., 30.])
 array([1. , 0.5])
 
 Begin with `read_design` and `replicate`; ``metabolism design jetals`` is the same from a shell. `analyse` reads one
-trial as its protocol would; `mmrm` is a mixed model for repeated measures that serves anybody's trial. `power_table`
-gives power and overstatement over effects and choices of design. ``docs/virtual_trials.md`` tells the whole.
+trial as its protocol would; `conduct` runs one in calendar time, with arms that enter and looks that stop them
+(`Accrual`, `Looks`, `efficacy_bounds`); `mmrm` is a mixed model for repeated measures that serves anybody's trial.
+`power_table` gives power and overstatement over effects and choices of design. ``docs/virtual_trials.md`` tells all.
 
 What it does not know: which effect is true. Every trial names the scenario it assumes.
 """

@@ -7,7 +7,7 @@ Gauss-Legendre grid. Tests hold all boundaries against R ``rpact`` and against a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +22,7 @@ POINTS, REACH = 160, 9.0
 #: Cumulative error spent at an information fraction t in (0, 1] (Lan and DeMets 1983), from the total a.
 SPENDING: dict[str, Callable[[float, float], float]] = {
     "lan-demets-obrien-fleming": lambda a, t: float(2 * _sf(_isf(a / 2) / np.sqrt(t))),
-    "lan-demets-pocock": lambda a, t: float(a * np.log1p((np.e - 1) * t)),
+    "lan-demets-pocock": lambda a, t: float(a * np.log1p(np.expm1(1) * t)),
 }
 
 
@@ -81,15 +81,15 @@ class _Walk:
 
 
 def crossing(
-    fractions: Sequence[float], upper: Sequence[float], lower: Sequence[float], drift: float = 0.0
+    fractions: Iterable[float], upper: Iterable[float], lower: Iterable[float], drift: float = 0.0
 ) -> tuple[Array, Array]:
     """Probabilities to stop at each look, above for efficacy and below for futility.
 
     Parameters
     ----------
-    fractions : sequence of float, shape (looks,)
+    fractions : iterable of float, shape (looks,)
         Rising information fractions; the last is 1.
-    upper, lower : sequence of float, shape (looks,)
+    upper, lower : iterable of float, shape (looks,)
         Boundaries [z]; infinite where there is none.
     drift : float
         Expected z at the end, of a trial without looks.

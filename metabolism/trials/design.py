@@ -379,7 +379,7 @@ def _validate(d: Design) -> None:
     except InvalidValue as error:
         raise InvalidValue(f"design '{d.id}': {error}") from None
     early = d.looks.decide if d.looks else None
-    if early not in (None, *ANALYSES):
+    if early is not None and early not in ANALYSES:
         raise UnknownName("analysis", early, ANALYSES)
     refuse(
         d.accrual is None and (d.looks is not None or any(a.patients or a.enters for a in d.arms)),

@@ -9,7 +9,7 @@ Tsiatis 1997, doi:10.2307/2533118, for the model; de Gruttola and Tu 1994, doi:1
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NODES = 9
 
 
-#: With fewer deaths than this the likelihood analysis leaves them out: they cannot tell how the hazard hangs on the rate.
+#: With fewer deaths than this the likelihood leaves them out: they cannot tell how the hazard hangs on the rate.
 FEWEST = 5
 
 
@@ -56,8 +56,8 @@ WEAK = {n: p if n in ("sd_entry", "sd_rate", "correlation") else (0.0, np.inf) f
 def joint_rate(trial: Trial) -> dict[str, Estimate]:
     """Difference of the mean rates of decline, deaths informing the rates [points/month]; above 0 is a benefit.
 
-    The arm and the strata act on the rate, and on the hazard through the rate alone, so that a patient who dies after two
-    visits counts as the fast decliner that early death suggests. Maximum likelihood, each active arm with control;
+    The arm and the strata act on the rate, and on the hazard through the rate alone, so that a patient who dies after
+    two visits counts as the fast decliner that early death suggests. Maximum likelihood, each active arm with control;
     Student's interval on the patients less the coefficients of the rate.
 
     Raises
@@ -80,9 +80,9 @@ def bayes_rate(trial: Trial, prior: dict[str, tuple[float, float]] | None = None
     One ratio multiplies the mean rate of decline and the hazard of the active arm, the idea of HEALEY's disease rate
     ratio (Quintana 2023, doi:10.1002/ana.26714; that model's own priors and covariates are others); the slowing is one
     less the ratio. Patients scatter about their arm's rate alike in both arms, so that a difference in scatter is not
-    taken for an effect. Normal priors on the scales of `PRIOR`, which leave the ratio between 0.14 and 7.1 (95 %). The marginal posterior of the log ratio
-    is Laplace's approximation over all other parameters at each of its values (Tierney and Kadane 1986,
-    doi:10.1080/01621459.1986.10478240).
+    taken for an effect. Normal priors on the scales of `PRIOR`, which leave the ratio between 0.14 and 7.1 (95 %). The
+    marginal posterior of the log ratio is Laplace's approximation over all other parameters at each of its values
+    (Tierney and Kadane 1986, doi:10.1080/01621459.1986.10478240).
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ class Joint:
     @property
     def effect(self) -> int:
         """Index of the effect among the parameters."""
-        return 1 + self.rates.shape[1]
+        return 1 + int(self.rates.shape[1])
 
     def start(self) -> Array:
         """Parameters from the moments of the patients' own least-squares lines."""
@@ -298,7 +298,7 @@ def maximum(model: Joint) -> tuple[Array, Array]:
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         inverse = np.linalg.inv(guess)
-        options = {"hess_inv0": (inverse + inverse.T) / 2, "gtol": 1e-3}
+        options: Any = {"hess_inv0": (inverse + inverse.T) / 2, "gtol": 1e-3}
         point = minimize(objective, point, jac=True, method="BFGS", options=options).x
         for _ in range(6):
             curve = curvature(model, point)

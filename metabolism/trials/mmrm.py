@@ -315,8 +315,8 @@ def _evaluate(moments: Moments, sigma: Array, select: Array) -> _Parts:
         with np.errstate(over="ignore", invalid="ignore"):
             # a covariance that is all but singular: what overflows here is refused below
             full = np.moveaxis(weights, -3, -1) @ flat_zz
-        full = full.reshape(*shape, visits, visits, *moments.zz.shape[1:]).swapaxes(-3, -2)
-        return np.asarray(select.T @ full.reshape(*shape, len(select), len(select)) @ select)
+            full = full.reshape(*shape, visits, visits, *moments.zz.shape[1:]).swapaxes(-3, -2)
+            return np.asarray(select.T @ full.reshape(*shape, len(select), len(select)) @ select)
 
     def traces(middle: Array) -> Array:
         """Sum over patterns of tr(E_k W E_l H), shape (elements, elements)."""

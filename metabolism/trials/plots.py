@@ -134,6 +134,7 @@ def stops_figure(table: pd.DataFrame, title: str) -> Figure:
         ylabel="effect on the loss rate" + ", arm" * (len(columns) - 1),
     )
     ends.set_yticklabels(labels, fontsize=9)
+    ends.yaxis.label.set_fontsize(10)
     for ax, name, unit in ((size, "patients", "patients"), (length, "months", "months from the first patient")):
         for whose, colour, marker in (("arm", "orange", "o"), ("trial", "black", "D")):
             mean, low, high = (table[f"{whose} {name}{c}"].to_numpy(dtype=float) for c in ("", " 2.5 %", " 97.5 %"))

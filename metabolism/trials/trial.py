@@ -7,6 +7,7 @@ own, drawn afresh in each trial; ALSFRS-R follows from the motor units, exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,18 +57,9 @@ class Trial:
 
     def part(self, members: NDArray[np.bool_]) -> Trial:
         """Return the patients flagged by a boolean array, as a trial of their own."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("design", "people", "counts")}
-        return replace(
-            self,
-            people={k: v[members] for k, v in self.people.items()},
-            **{name: None if value is None else value[members] for name, value in mine.items()},
-        )
-
-    def visits_from(self, first: int, design: Design) -> Trial:
-        """Return the visits from an index on, as a trial of another design."""
-        tables = {"rated": self.rated, "true_score": self.true_score, "ln_nfl": self.ln_nfl}
-        kept = {name: None if value is None else value[:, first:] for name, value in tables.items()}
-        return replace(self, design=design, **kept)
+        names = [f.name for f in fields(self) if f.name not in ("design", "people", "counts")]
+        rows: dict[str, Any] = {n: None if (v := getattr(self, n)) is None else v[members] for n in names}
+        return replace(self, people={k: v[members] for k, v in self.people.items()}, **rows)
 
     @property
     def change(self) -> Array:
@@ -212,16 +204,18 @@ def withdrawn(trial: Trial) -> Trial:
     place = design.visits.index(week)
     fall = -trial.change[:, place]
     stays = trial.part((fall >= low) & (fall <= high))
-    months = week * HOURS_PER_WEEK / HOURS_PER_MONTH
-    later = tuple(w - week for w in design.visits[place + 1 :])
-    rest = replace(
+    months, first, nfl = week * HOURS_PER_WEEK / HOURS_PER_MONTH, place + 1, stays.ln_nfl
+    start = {"baseline_rating": stays.rated[:, place]} | ({} if nfl is None else {"ln_nfl": nfl[:, place]})
+    return replace(
         stays,
-        people={**stays.people, "baseline_rating": stays.rated[:, place]}
-        | ({} if stays.ln_nfl is None else {"ln_nfl": stays.ln_nfl[:, place]}),
+        design=design.after(tuple(w - week for w in design.visits[first:])),
+        people={**stays.people, **start},
+        rated=stays.rated[:, first:],
+        true_score=stays.true_score[:, first:],
+        ln_nfl=None if nfl is None else nfl[:, first:],
         event_months=np.maximum(stays.event_months - months, 0.0),
         entry_months=None if stays.entry_months is None else stays.entry_months + months,
     )
-    return rest.visits_from(place + 1, design.after(later))
 
 
 def _at(curve: Array, when: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import http.client
 import io
+import itertools
 import random
 import re
 import subprocess
@@ -169,7 +170,7 @@ def test_published_homocysteine_lies_on_the_deficient_person_and_on_the_genotype
             assert point["hour"] == hour
             assert point["value"] == pytest.approx(value or start * (1 + cases[row].observed / 100), rel=1e-6)
             assert cases[row].study in tab.inner_text("#chart-hcy_plasma figcaption")
-            assert tab.locator("#chart-hcy_plasma [aria-label=dot] path").count() == 1
+            assert tab.locator("#chart-hcy_plasma [data-mark=dot] path").count() == 1
 
 
 def test_pointing_at_a_curve_reads_its_values(chromium, page_file):
@@ -325,6 +326,18 @@ def test_it_can_be_used_by_keyboard_and_every_control_has_a_name(chromium, page_
         assert tab.evaluate("new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size") == tab.evaluate(
             "document.querySelectorAll('[id]').length"
         )
+
+
+def test_words_reach_a_screen_reader(chromium, page_file):
+    with opened(chromium, page_file, "tab=about") as tab:
+        assert "[object" not in tab.inner_text("body")
+        assert tab.evaluate("[...document.querySelectorAll('dl')].every((e) => !e.textContent.includes('[object'))")
+        assert tab.evaluate("[...document.querySelectorAll('dl > *')].every((e) => ['DT', 'DD'].includes(e.tagName))")
+        tab.click("#tab-person")
+        assert tab.evaluate("[...document.querySelectorAll('.plot svg')].every((e) => e.ariaLabel && e.role === 'img')")
+        assert tab.evaluate("document.querySelectorAll('.plot g[aria-label], #person th:empty').length") == 0
+        levels = tab.evaluate("[...document.querySelectorAll('h1, h2, h3')].map((e) => Number(e.tagName[1]))")
+        assert all(after - before < 2 for before, after in itertools.pairwise(levels))
 
 
 def test_it_can_be_read_in_the_dark_and_at_twice_the_size(chromium, page_file):

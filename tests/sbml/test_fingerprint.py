@@ -89,6 +89,14 @@ def test_a_model_without_a_resting_state_says_so():
     assert "decays by itself" in sbml_fingerprint(sbml_from_antimony(decay))["problem"]
 
 
+def test_what_nothing_moves_is_held_with_the_state_it_feeds():
+    text = "model two; k = 0; N = 1; V = 1; A = 1; J: -> A; 1; K: A -> ; A; N' = -k*N; V' = -k*(1 - N)*V; end"
+    found = sbml_fingerprint(sbml_from_antimony(text))
+    assert found["problem"] is None
+    assert found["held"] == ["N", "V"]
+    assert found["theorems"]["hold"]
+
+
 def test_our_theorems_hold_and_all_doses_are_in_the_ledger(ours):
     assert ours["problem"] is None
     assert ours["theorems"]["hold"]

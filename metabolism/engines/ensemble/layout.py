@@ -76,8 +76,9 @@ FIELDS = (
 )
 
 
-#: What ``run`` receives besides if the model is anybody's: where a patient is taken up again, and its unit of time.
-MORE_FIELDS = ("passed", "next_row", "horizon", "unit")
+#: What ``run`` receives besides if the model is anybody's: where a patient is taken up again, its unit of
+#: time, and its longest step.
+MORE_FIELDS = ("passed", "next_row", "horizon", "unit", "longest")
 
 
 #: What ``newton`` receives.

@@ -9,13 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metabolism.engines.contract import Failure, Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, Part
-from metabolism.engines.ensemble.events import Course
 from metabolism.engines.ensemble.layout import (
     DONE,
     ENDLESS,
@@ -35,6 +34,9 @@ from metabolism.engines.ensemble.layout import (
 from metabolism.engines.ensemble.loop.record import width
 from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.types import Array
+
+if TYPE_CHECKING:
+    from metabolism.engines.ensemble.events import Course
 
 Request = tuple[str, str] | tuple[str, str, float]
 
@@ -62,6 +64,11 @@ MEMORY = 2**31
 #: Memory of records that threads have done with: where pages are slow to come, fresh ones cost as much as the
 #: integration.
 _SPARE: list[Array] = []
+
+
+#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not
+#: stepped over.
+LOOKS = 50
 
 
 #: How often progress is reported [s].
@@ -125,7 +132,12 @@ class Run:
         self.stops = np.array(sorted({problem.start, *plan.boundaries, problem.end}))
         self.targets = list(plan.asked)
         self.chunk = TOGETHER[len(compiled.parts) - 1] * compiled.lanes
-        self.course = Course(problem, compiled) if compiled.held else None
+        self.course: Course | None = None
+        if compiled.held:
+            # with it wakes sympy, which a model that never jumps does without
+            from metabolism.engines.ensemble.events import Course
+
+            self.course = Course(problem, compiled)
         self._counts = [np.zeros(len(problem.initial), np.int64)]
 
     @property
@@ -171,8 +183,8 @@ class Run:
     def _check(self, linked: bool) -> None:
         if linked and self.course:
             raise ModelError(
-                "this model has events or rates that jump, so its patients cannot share their steps; take differences of "
-                "whole runs for its sensitivities."
+                "this model has events or rates that jump, so its patients cannot share their steps; take differences "
+                "of whole runs for its sensitivities."
             )
 
     def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int, linked: bool = False) -> Solution:
@@ -308,6 +320,7 @@ class Run:
             "next_row": np.zeros(patients, np.int64),
             "horizon": course.horizon if course else np.full(patients, np.inf),
             "unit": float(min(1.0, problem.end - problem.start)),
+            "longest": float(problem.end - problem.start) / LOOKS,
             "rtol": float(problem.rtol * share),
             "atol": real(problem.atol[part.states] * share),
             "dose_scale": real(problem.dose_scale[:, own]),
@@ -415,12 +428,12 @@ class Run:
             worst = int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))
             state = self.problem.equations.states[self.kernel.parts[n].states[worst]]
             small = stopped["status"][patient] == TOO_SMALL
+            unit, other = ("", "") if self.problem.equations.reading else (" h", "engine='roadrunner' or ")
             reason = "no step is small enough" if small else f"more than {stopped['steps'][patient] - 1} steps"
             if stopped["status"][patient] == ENDLESS:
                 reason = "its events or switches follow each other without end"
             message = (
-                f"the fast engine stopped at t = {time:.6g} h in '{state}' ({reason}); "
-                "try engine='roadrunner' or a looser rtol."
+                f"the fast engine stopped at t = {time:.6g}{unit} in '{state}' ({reason}); try {other}a looser rtol."
             )
             failures[patient] = Failure(time, state, message)
         return failures

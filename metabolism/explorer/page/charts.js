@@ -32,6 +32,17 @@ export function timeUnit(weeks) {
   return weeks <= 2 ? [24, "days"] : [168, "weeks"];
 }
 
+/** A chart is one picture with one name: the library names its groups, which a reader of the screen cannot use. */
+function named(options) {
+  const svg = Plot.plot(options);
+  svg.setAttribute("role", "img");
+  for (const group of svg.querySelectorAll("g[aria-label]")) {
+    group.dataset.mark = group.getAttribute("aria-label");
+    group.removeAttribute("aria-label");
+  }
+  return svg;
+}
+
 /** One curve: with and without methylcobalamin, the band, a pinned scenario, published points. */
 export function drawCurve(curve, view, { pinned, points, width, height = 230, tips = true }) {
   const [per, unit] = timeUnit(view.choices.weeks);
@@ -88,7 +99,7 @@ export function drawCurve(curve, view, { pinned, points, width, height = 230, ti
       ),
     );
   }
-  return Plot.plot({
+  return named({
     width,
     height,
     marginLeft: 52,
@@ -116,7 +127,7 @@ export function drawDistribution(study, observed, { width, height = 300 }) {
     marks.push(Plot.ruleX([observed.mean], { stroke: "var(--pinned)", strokeWidth: 2.5 }));
     marks.push(Plot.text([observed.mean], { x: (d) => d, frameAnchor: "top", text: () => `observed ${fixed(observed.mean, 2)}`, textAnchor: "start", dx: 6, dy: 2, fill: "var(--pinned)", fontWeight: 700 }));
   }
-  return Plot.plot({
+  return named({
     width,
     height,
     marginLeft: 46,
@@ -144,7 +155,7 @@ export function drawArms(study, published, { width, height = 300 }) {
   marks.push(Plot.ruleX(published, { x: "x", y1: "low", y2: "high", stroke: "var(--point)", strokeWidth: 1.6 }));
   marks.push(Plot.dot(published, { x: "x", y: "mean", symbol: (d) => (d.active ? "diamond" : "circle"), r: 5, fill: "var(--paper)", stroke: "var(--point)", strokeWidth: 1.8 }));
   const last = design.visits.at(-1);
-  return Plot.plot({
+  return named({
     width,
     height,
     marginLeft: 46,

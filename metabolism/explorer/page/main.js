@@ -18,7 +18,7 @@ function el(name, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(key, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== ""));
+  element.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== ""));
   return element;
 }
 
@@ -433,7 +433,7 @@ function drawCards(view) {
     choices.dose > 0 ? `Cobalamin in plasma peaks at ${nice(cbl.peak)} nmol/L and is ${nice(cbl.end)} at the end (before: ${nice(cbl.before)}).` : `Cobalamin in plasma rests at ${nice(cbl.before)} nmol/L.`,
     texts.run_in,
   ];
-  const card = (kind, title, lines) => el("section", { class: `card ${kind}` }, el("h3", {}, title), el("ul", {}, lines.map((l) => el("li", {}, l))));
+  const card = (kind, title, lines) => el("section", { class: `card ${kind}` }, el("h2", {}, title), el("ul", {}, lines.map((l) => el("li", {}, l))));
   $("cards").replaceChildren(card("known", "What is known", known), card("assumed", "What is assumed", assumed), card("says", "What the model says", says));
 }
 
@@ -528,7 +528,7 @@ function drawNumbers(view) {
     const s = summaryOf(view, curve.id);
     return [`${curve.name} [${curve.unit}]`, nice(s.before), [nice(s.peak), when(s.peakHour)], [nice(s.lowest), when(s.lowestHour)], nice(s.end), nice(s.without), s.low === null ? "–" : `${nice(s.low)} to ${nice(s.high)}`, nice(s.area)];
   });
-  const head = ["", "before", "highest", "lowest", "at the end", "end, without methylcobalamin", "shaded, at the end", "area, with minus without [× days]"];
+  const head = ["quantity", "before", "highest", "lowest", "at the end", "end, without methylcobalamin", "shaded, at the end", "area, with minus without [× days]"];
   $("numbers").replaceChildren(table(head, rows, "The end is just before a further dose would be due, so that cobalamin there is a trough."));
 }
 

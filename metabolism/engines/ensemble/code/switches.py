@@ -1,7 +1,7 @@
-"""What jumps in a model, taken out of its rates: within a step every comparison keeps the value it had at its start.
+"""What jumps in a model, taken out of its rates: within a step each comparison keeps the value it had at its start.
 
-Each comparison, floor and ceiling that holds a state becomes a *mode*, a parameter of the patient. A step is smooth, and
-ends where a mode, or the trigger of an event, would change; there the modes are set anew.
+Each comparison, floor and ceiling that holds a state becomes a *mode*, a parameter of the patient. A step is smooth,
+and ends where a mode, or the trigger of an event, would change; there the modes are set anew.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def switches(equations: Equations) -> Switches:
     def live(e: Any) -> Any:
         if isinstance(e, (trees.Both, trees.Either, trees.Opposite)):
             return e.func(*(live(a) for a in e.args))
-        return e.func(*(locked(a) for a in e.args)) if isinstance(e, _JUMPS) else locked(e)
+        # a mode as well: each comparison by itself is harder to step over than a window that two of them make
+        still = locked(e)
+        return e.func(*(locked(a) for a in e.args)) if isinstance(e, _JUMPS) else still
 
     expanded = {name: locked(e) for name, e in equations.expanded.items()}
     rates = {name: locked(e) for name, e in rates.items()}

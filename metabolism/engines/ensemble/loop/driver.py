@@ -406,6 +406,8 @@ class Driver:
             alive = b.fcmp_ordered(">", active, zero)
             good = b.and_(b.fcmp_ordered("<=", error, one), alive)
             wanted = emit_wanted(g, self.method.order, error, good, h)
+            if self.turns:
+                wanted = e.call("minnum", wanted, e.splat(g.field("longest", DOUBLE)))
             fresh = b.and_(good, b.fcmp_ordered("==", settled, zero))
             e.store(b.select(fresh, h, first), g.region("first"), 0)
             e.store(b.select(good, one, settled), g.region("settled"), 0)
