@@ -18,15 +18,24 @@ from metabolism.trials.patients import PLAUSIBLE
 from metabolism.trials.prognosis import Marker, Risk
 from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, whole
 
-#: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what it compares.
+#: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what a positive value is.
 ANALYSES = {
-    "mmrm": ("hypothetical", "mean change at the last visit had nobody died or left [points]"),
-    "ancova": ("while alive", "mean change at the last visit seen [points]"),
-    "slope": ("while alive", "mean slope over the visits seen [points/month]"),
-    "responder": ("composite", "share that fell little, a death being a failure [fraction]"),
-    "cafs": ("composite", "mean rank of function and survival, a death ranking last [ranks]"),
-    "survival": ("treatment policy", "log hazard of death or full ventilation"),
-    "nfl": ("while alive", "mean ln NfL at the last visit seen"),
+    "mmrm": ("hypothetical", "difference of mean change at the last visit had nobody died or left [points]"),
+    "proportional": ("hypothetical", "relative reduction of the mean decline had nobody died or left [fraction]"),
+    "ancova": ("while alive", "difference of mean change at the last visit seen [points]"),
+    "slope": ("while alive", "difference of mean slope over the visits seen [points/month]"),
+    "joint_rate": ("while alive", "difference of mean rate of decline, deaths informing it [points/month]"),
+    "jump_to_reference": ("treatment policy", "difference of mean change, leavers at once as control [points]"),
+    "copy_reference": ("treatment policy", "difference of mean change, leavers as control all along [points]"),
+    "copy_increments": ("treatment policy", "difference of mean change, leavers falling as control [points]"),
+    "responder": ("composite", "difference of share that fell little, a death being a failure [fraction]"),
+    "cafs": ("composite", "difference of mean rank of function and survival, a death ranking last [ranks]"),
+    "win_ratio": ("composite", "log ratio of wins to losses among all pairs, death before function"),
+    "win_ratio_stratified": ("composite", "log ratio of wins to losses within strata, death first"),
+    "net_benefit": ("composite", "share of pairs won less share lost, death before function [fraction]"),
+    "bayes_rate": ("composite", "relative reduction of decline and hazard by one ratio, posterior mean [fraction]"),
+    "survival": ("treatment policy", "lower log hazard of death or full ventilation"),
+    "nfl": ("while alive", "difference of mean ln NfL at the last visit seen"),
 }
 
 
