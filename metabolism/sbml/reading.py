@@ -62,7 +62,8 @@ def read_document(sbml: str) -> dict[str, Any]:
     dict
         ``states``, ``parameters`` and ``volume`` as in `Equations`; ``values`` (numbers) and ``start`` (trees: what is
         computed at the start) of both; ``rules``, ``rates`` and ``reactions``; ``events``; ``species`` with their
-        compartment and whether they are amounts; ``units``, ``remarks``, ``time`` (the state that is the time, or none).
+        compartment and whether they are amounts; ``units``, ``remarks``, ``time`` (the state that is
+        the time, or none).
 
     Raises
     ------

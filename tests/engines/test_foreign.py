@@ -61,7 +61,7 @@ RIGHT = {
     "assignment with the time": ("y := sin(time) + time^2;", "y", np.sin(t) + t**2),
     "no state at all": ("k = 3; y := 2*k;", "y", 6 + 0 * t),
     "initial assignment": ("k = 2; x = 3*k + 1; x' = -x;", "x", 7 * np.exp(-t)),
-    "function definition": ("x = 1; x' = -m(x, 2);", "x", np.exp(-2 * t)),
+    "function definition": ("x = 1; x' = -product(x, 2);", "x", np.exp(-2 * t)),
     "boundary species": (f"{CELL} species $B in c; B = 4; J: B -> S; 0.25*B*c;", "S", 3 + t),
     "rate rule on a boundary species": ("species $B; B = 1; B' = 2;", "B", 1 + 2 * t),
     "piecewise in the time": ("x = 0; x' = piecewise(2, time < 3.3, 0);", "x", np.minimum(2 * t, 6.6)),
@@ -148,11 +148,8 @@ RIGHT = {
 @pytest.mark.parametrize("kind", RIGHT)
 def test_each_kind_of_construct_is_right(kind):
     body, output, right = RIGHT[kind]
-    before = "function m(a, b)\n  a*b;\nend\n" if "m(x" in body else ""
-    if before:
-        text = sbml_from_antimony(f"{before}model top\n{body}\nend")
-    else:
-        text = model(body)
+    times = "function product(a, b)\n  a*b;\nend\n" if "product(" in body else ""
+    text = sbml_from_antimony(f"{times}model top\n{body}\nend")
     assert solved(text, (output,))[0, :, 0] == pytest.approx(right, rel=2e-7, abs=2e-7)
 
 
@@ -234,7 +231,9 @@ def test_what_is_not_covered_is_refused_by_name(change, words):
 
 
 def test_events_without_end_are_a_failure_with_its_reason():
-    equations = general_equations(model("x = 0; x' = 1; y = 0; A: at y < 0.5, t0 = false: y = 1; B: at y > 0.5: y = 0;"))
+    equations = general_equations(
+        model("x = 0; x' = 1; y = 0; A: at y < 0.5, t0 = false: y = 1; B: at y > 0.5: y = 0;")
+    )
     parameters, initial = start_values(equations)
     problem = Problem(
         equations,

@@ -19,7 +19,7 @@ from metabolism.engines.ensemble.layout import ENDLESS, SETTLE_FIELDS, WAITING, 
 from metabolism.sbml import trees
 from metabolism.types import Array
 
-#: Events at one time, and turns at one time or in one run, beyond which they are taken to follow each other without end.
+#: Events at one time, and turns at one time or in one run, beyond which they are taken to have no end.
 _CASCADE, _STUCK, _TURNS = 1000, 200, 100_000
 
 
@@ -134,14 +134,14 @@ class Course:
         return False
 
     def _first(self, row: int, ready: list[_Due]) -> _Due:
-        """The one with the highest priority; among equals, any: SBML wants no order, and a member always gets the same."""
-        ranks = []
-        for d in ready:
-            stated = self.events[d.event]["priority"] is not None
-            ranks.append(
-                self._numbers(row, d.event)[len(self.events[d.event]["assignments"]) + 1] if stated else -np.inf
-            )
-        equal = [d for d, rank in zip(ready, ranks, strict=True) if rank == max(ranks)]
+        """The one with the highest priority; among equals any, as SBML wants, but always the same for a member."""
+
+        def rank(d: _Due) -> float:
+            event = self.events[d.event]
+            return -np.inf if event["priority"] is None else self._numbers(row, d.event)[len(event["assignments"]) + 1]
+
+        ranks = [rank(d) for d in ready]
+        equal = [d for d, own in zip(ready, ranks, strict=True) if own == max(ranks)]
         self.drawn[row] += 1
         return equal[int(np.random.default_rng(self.drawn[row]).integers(len(equal)))] if len(equal) > 1 else equal[0]
 
