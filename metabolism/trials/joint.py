@@ -257,8 +257,8 @@ def slopes_of(model: Joint, points: Array, step: float = 1e-4) -> tuple[Array, A
     """Value and gradient at some points, by central differences, shapes (points,) and (points, parameters)."""
     count, size = points.shape
     moves = step * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
-    found = model.value((points[:, None] + moves).reshape(-1, size)).reshape(count, -1)
-    return found[:, 0], (found[:, 1 : size + 1] - found[:, size + 1 :]) / (2 * step)
+    heights = model.value((points[:, None] + moves).reshape(-1, size)).reshape(count, -1)
+    return heights[:, 0], (heights[:, 1 : size + 1] - heights[:, size + 1 :]) / (2 * step)
 
 
 def curvature(model: Joint, point: Array, step: float = 2e-3) -> Array:
@@ -267,9 +267,9 @@ def curvature(model: Joint, point: Array, step: float = 2e-3) -> Array:
     i, j = np.triu_indices(size)
     unit = step * np.eye(size)
     corners = np.stack([unit[i] + unit[j], unit[i] - unit[j], unit[j] - unit[i], -unit[i] - unit[j]])
-    found = model.value((point + corners).reshape(-1, size)).reshape(4, -1)
+    heights = model.value((point + corners).reshape(-1, size)).reshape(4, -1)
     matrix = np.zeros((size, size))
-    matrix[i, j] = matrix[j, i] = (found[0] - found[1] - found[2] + found[3]) / (4 * step**2)
+    matrix[i, j] = matrix[j, i] = (heights[0] - heights[1] - heights[2] + heights[3]) / (4 * step**2)
     return matrix
 
 
