@@ -9,7 +9,7 @@ Tsiatis 1997, doi:10.2307/2533118, for the model; de Gruttola and Tu 1994, doi:1
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,7 +184,7 @@ class Joint:
     @property
     def effect(self) -> int:
         """Index of the effect among the parameters."""
-        return 1 + self.rates.shape[1]
+        return int(1 + self.rates.shape[1])
 
     def start(self) -> Array:
         """Parameters from the moments of the patients' own least-squares lines."""
@@ -298,7 +298,7 @@ def maximum(model: Joint) -> tuple[Array, Array]:
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         inverse = np.linalg.inv(guess)
-        options = {"hess_inv0": (inverse + inverse.T) / 2, "gtol": 1e-3}
+        options: Any = {"hess_inv0": (inverse + inverse.T) / 2, "gtol": 1e-3}
         point = minimize(objective, point, jac=True, method="BFGS", options=options).x
         for _ in range(6):
             curve = curvature(model, point)
