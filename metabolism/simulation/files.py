@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from metabolism.engines import load_foreign, typical
 from metabolism.model import equations
 from metabolism.sbml import FileModel
 
@@ -35,6 +34,9 @@ def sized(model: FileModel, until: float) -> FileModel:
     SolverFailed
         If one member with the values of the file cannot be integrated.
     """
+    # with them wakes sympy, which a run of our own model does without
+    from metabolism.engines import load_foreign, typical
+
     if until > _COMPARED.get(_digest(model), (0.0, ""))[0]:
         _log.info("comparing %s with libRoadRunner up to %g (once, a few seconds)", model.id, until)
         with tempfile.TemporaryDirectory() as folder:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metabolism.engines.contract import Failure, Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, Part
-from metabolism.engines.ensemble.events import Course
 from metabolism.engines.ensemble.layout import (
     DONE,
     ENDLESS,
@@ -35,6 +34,9 @@ from metabolism.engines.ensemble.layout import (
 from metabolism.engines.ensemble.loop.record import width
 from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.types import Array
+
+if TYPE_CHECKING:
+    from metabolism.engines.ensemble.events import Course
 
 Request = tuple[str, str] | tuple[str, str, float]
 
@@ -130,7 +132,12 @@ class Run:
         self.stops = np.array(sorted({problem.start, *plan.boundaries, problem.end}))
         self.targets = list(plan.asked)
         self.chunk = TOGETHER[len(compiled.parts) - 1] * compiled.lanes
-        self.course = Course(problem, compiled) if compiled.held else None
+        self.course: Course | None = None
+        if compiled.held:
+            # with it wakes sympy, which a model that never jumps does without
+            from metabolism.engines.ensemble.events import Course
+
+            self.course = Course(problem, compiled)
         self._counts = [np.zeros(len(problem.initial), np.int64)]
 
     @property
