@@ -108,6 +108,11 @@ RIGHT = {
         "S",
         np.where(t < 4, 3, 10),
     ),
+    "rate of a concentration in a compartment that grows and jumps": (
+        "compartment c = 2; species $S in c; S = 3; S' = 0.5; c' = 1; E: at time >= 4: c = 3;",
+        "S",
+        np.where(t < 4, 3 + t / 2, 10 + (t - 4) / 2),
+    ),
     "event that starts true": ("x = 0; x' = 0; E: at time >= 0, t0 = false: x = 2;", "x", 2 + 0 * t),
     "event that was true before": ("x = 1; x' = 0; E: at time >= 0: x = 2;", "x", 1 + 0 * t),
     "events by priority": (
