@@ -13,6 +13,7 @@ from metabolism.errors import UnknownName, UsageError, needs
 from metabolism.exports.omex import archive_parts, parameters_csv, write_archive
 from metabolism.exports.page import model_report
 from metabolism.exports.petab import write_petab
+from metabolism.exports.population import mrgsolve_text, nonmem_text, rxode2_text
 from metabolism.exports.sbml import LEVELS, sbml_text
 from metabolism.files import check_target, complete_folder, write_atomically, write_text
 from metabolism.model import Model, antimony_from_sbml
@@ -24,6 +25,10 @@ class _Request:
     regimen: Regimen | str | None
     until: float | str
     start: str
+
+    @property
+    def parts(self) -> tuple[Model, Regimen | str | None, float | str, str]:
+        return self.model, self.regimen, self.until, self.start
 
     def sbml(self, format: str = "sbml") -> str:
         return sbml_text(self.model, self.regimen, until=self.until, start=self.start, format=format)
@@ -47,7 +52,10 @@ def _code(language: str) -> Callable[[_Request], str]:
 _TEXTS: dict[str, Callable[[_Request], str]] = {
     **{name: methodcaller("sbml", name) for name in LEVELS},
     "antimony": lambda request: antimony_from_sbml(request.sbml()),
-    **{name: _code(name) for name in ("python", "julia", "r", "latex", "markdown")},
+    **{name: _code(name) for name in ("julia", "latex", "markdown")},
+    "mrgsolve": lambda request: mrgsolve_text(*request.parts),
+    "rxode2": lambda request: rxode2_text(*request.parts),
+    "nonmem": lambda request: nonmem_text(*request.parts),
     "report": lambda request: model_report(request.model),
     "parameters": lambda request: parameters_csv(request.model),
 }
@@ -60,9 +68,10 @@ FORMATS = {
     "antimony": "Antimony",
     "omex": "COMBINE archive: SBML, SED-ML, curves, parameters, figure, licence",
     "petab": "folder with PEtab problems of the published single doses (v1) and repeated doses (v2)",
-    "python": "stand-alone Python (numpy, scipy)",
+    "mrgsolve": "mrgsolve model file, doses in $ENV",
+    "rxode2": "rxode2 model function in the form of nlmixr2lib, doses as a data frame",
+    "nonmem": "CSV data set of the doses (AMT in umol), compartments numbered as in mrgsolve and rxode2",
     "julia": "stand-alone Julia (OrdinaryDiffEq)",
-    "r": "stand-alone R (deSolve)",
     "latex": "equations as LaTeX",
     "markdown": "equations as Markdown",
     "report": "model report as HTML: equations, parameters with sources, limits",
@@ -86,8 +95,8 @@ def export(
     ----------
     path : str or Path
     format : str
-        A key of `FORMATS`: sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, python, julia, r, latex, markdown,
-        report or parameters.
+        A key of `FORMATS`: sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, mrgsolve, rxode2, nonmem, julia, latex,
+        markdown, report or parameters.
     regimen : Regimen or str, optional
         Doses and changes of parameters, written as events. PEtab and parameters take none.
     until : float or str

@@ -56,23 +56,11 @@ def sbml_text(
         If the model has no resting state to start from.
     """
     import libsbml
-    import numpy as np
 
     if format not in LEVELS:
         raise UnknownName("SBML export format", format, LEVELS)
-    schedule, end = from_zero(regimen, until)
-    steps = plan(schedule, 0.0, end)
-    own, names = dict(model.values), equations(model).parameters
-    # what is changed for life is in force at rest; what it is given back to is the model's own value
-    lasting = steps.lasting(names, np.array([[own[name] for name in names]]))[0]
-    values = own | dict(zip(names, lasting.tolist(), strict=True))
-    if start == "rest":
-        system = equations(model)
-        x, p = system.vectors(values)
-        patients = rest_patients(model, p[None], x[None])
-        if patients.failures:
-            raise SolverFailed(patients.failures[0])
-        values |= dict(zip(system.states, patients.states[0].tolist(), strict=True))
+    schedule, _, steps, values = scenario(model, regimen, until, start)
+    own = model.values
     document = libsbml.readSBMLFromString(model.sbml)
     content = document.getModel()
     early = LEVELS[format][0] == 2
@@ -85,6 +73,35 @@ def sbml_text(
     lines = "".join(f"<li>{escape(k)}: {escape(v)}</li>" for k, v in described(model, regimen, until, start).items())
     content.appendNotes(f'<ul xmlns="http://www.w3.org/1999/xhtml">{lines}</ul>')
     return _at_level(document, LEVELS[format])
+
+
+def scenario(
+    model: Model, regimen: Regimen | str | None, until: float | str, start: str
+) -> tuple[Regimen, float, Plan, dict[str, float]]:
+    """Return what an export holds: the regimen from time 0, its end [h], its steps, and all values at time 0.
+
+    Raises
+    ------
+    InvalidRegimen, UnitMismatch
+        For a regimen that cannot be carried out.
+    SolverFailed
+        If the model has no resting state to start from.
+    """
+    import numpy as np
+
+    schedule, end = from_zero(regimen, until)
+    steps = plan(schedule, 0.0, end)
+    system, own = equations(model), dict(model.values)
+    # what is changed for life is in force at rest; what it is given back to is the model's own value
+    lasting = steps.lasting(system.parameters, np.array([[own[name] for name in system.parameters]]))[0]
+    values = own | dict(zip(system.parameters, lasting.tolist(), strict=True))
+    if start == "rest":
+        x, p = system.vectors(values)
+        patients = rest_patients(model, p[None], x[None])
+        if patients.failures:
+            raise SolverFailed(patients.failures[0])
+        values |= dict(zip(system.states, patients.states[0].tolist(), strict=True))
+    return schedule, end, steps, values
 
 
 def from_zero(regimen: Regimen | str | None, until: float | str) -> tuple[Regimen, float]:

@@ -349,35 +349,6 @@ CODE_UNTIL, CODE_STEPS = 96.0, 24
 CODE_REGIMEN = "50 mg im every 42 h x 2"
 
 
-def test_the_generated_python_runs_on_its_own_and_agrees(tmp_path):
-    path = mb.export(patient(), tmp_path / "als.py", "python", regimen=CODE_REGIMEN, until=CODE_UNTIL)
-    run = tmp_path / "run.py"
-    run.write_text(
-        f"import als\nals.simulate({CODE_UNTIL}, {CODE_STEPS + 1}, rtol=1e-9, atol=1e-14).to_csv('out.csv', "
-        f"index=False)\n"
-    )
-    assert "metabolism" not in path.read_text(encoding="utf-8").split("import")[1]
-    subprocess.run([sys.executable, "-W", "ignore", str(run)], cwd=tmp_path, check=True, timeout=300)
-    agrees(pd.read_csv(tmp_path / "out.csv"), CODE_REGIMEN, CODE_UNTIL, CODE_STEPS)
-
-
-@pytest.mark.slow
-def test_the_generated_r_runs_on_its_own_and_agrees(tmp_path):
-    if not shutil.which("Rscript"):
-        pytest.skip("no R here: the generated R code is not executed")
-    if subprocess.run(["Rscript", "-e", "library(deSolve)"], capture_output=True, check=False).returncode:
-        pytest.skip("R has no deSolve here: the generated R code is not executed")
-    mb.export(patient(), tmp_path / "als.R", "r", regimen=CODE_REGIMEN, until=CODE_UNTIL)
-    run = tmp_path / "run.R"
-    run.write_text(
-        f"source('als.R')\nwrite.csv(format(simulate({CODE_UNTIL}, {CODE_STEPS + 1}, rtol=1e-9, atol=1e-14), "
-        f"digits=15), "
-        "'out.csv', row.names=FALSE, quote=FALSE)\n"
-    )
-    subprocess.run(["Rscript", "run.R"], cwd=tmp_path, check=True, capture_output=True, timeout=300)
-    agrees(pd.read_csv(tmp_path / "out.csv"), CODE_REGIMEN, CODE_UNTIL, CODE_STEPS)
-
-
 @pytest.mark.slow
 def test_the_generated_julia_runs_on_its_own_and_agrees(tmp_path):
     if not shutil.which("julia"):
