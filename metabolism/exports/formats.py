@@ -63,6 +63,7 @@ _TEXTS: dict[str, Callable[[_Request], str]] = {
 #: What each format is, in the words of the help text.
 FORMATS = {
     "sbml": "SBML Level 3 Version 2, doses as events",
+    "sbml-plain": "SBML for simple readers (Myokit, SBMLtoODEjax, PySCeS, sbmltoodepy)",
     "sbml-l3v1": "SBML Level 3 Version 1",
     "sbml-l2v4": "SBML Level 2 Version 4",
     "antimony": "Antimony",
@@ -95,8 +96,8 @@ def export(
     ----------
     path : str or Path
     format : str
-        A key of `FORMATS`: sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, mrgsolve, rxode2, nonmem, julia, latex,
-        markdown, report or parameters.
+        A key of `FORMATS`: sbml, sbml-plain, sbml-l3v1, sbml-l2v4, antimony, omex, petab, mrgsolve, rxode2, nonmem,
+        julia, latex, markdown, report or parameters.
     regimen : Regimen or str, optional
         Doses and changes of parameters, written as events. PEtab and parameters take none.
     until : float or str

@@ -7,7 +7,7 @@ knows neither initial values of triggers nor priorities: there, what happens at 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 from xml.sax.saxutils import escape
@@ -17,12 +17,12 @@ from metabolism.engines import Plan
 from metabolism.errors import ModelError, OutputError, SolverFailed, UnknownName
 from metabolism.files import versions
 from metabolism.model import Model, equations, model_settings, write_identity
-from metabolism.sbml import REGIMEN, UNTIL, sbml_fingerprint
+from metabolism.sbml import REGIMEN, UNTIL, Equations, sbml_fingerprint
 from metabolism.simulation import rest_patients
 from metabolism.units import magnitude
 
 #: SBML level and version by the name of the export format.
-LEVELS = {"sbml": (3, 2), "sbml-l3v1": (3, 1), "sbml-l2v4": (2, 4)}
+LEVELS = {"sbml": (3, 2), "sbml-plain": (3, 2), "sbml-l3v1": (3, 1), "sbml-l2v4": (2, 4)}
 
 #: No second dose of a single-dose series: longer than any run [h].
 _NEVER = 1e9
@@ -46,7 +46,8 @@ def sbml_text(
         End of the dosing horizon [h or text]; doses after it are refused.
     start : {"rest", "initial"}
         Initial values: the resting state of this model, or the table's.
-    format : {"sbml", "sbml-l3v1", "sbml-l2v4"}
+    format : {"sbml", "sbml-plain", "sbml-l3v1", "sbml-l2v4"}
+        Plain is for simple readers: no reaction in a rule, no unit on a number, a value for everything.
 
     Raises
     ------
@@ -71,6 +72,8 @@ def sbml_text(
     _add_doses(content, steps, early, doses)
     _add_settings(content, steps, own, early, changes)
     lines = "".join(f"<li>{escape(k)}: {escape(v)}</li>" for k, v in described(model, regimen, until, start).items())
+    if format == "sbml-plain":
+        _plain(content, equations(model), values)
     content.appendNotes(f'<ul xmlns="http://www.w3.org/1999/xhtml">{lines}</ul>')
     return _at_level(document, LEVELS[format])
 
@@ -181,12 +184,34 @@ def _at_level(document: Any, level: tuple[int, int]) -> str:
     return text
 
 
-def _name_literals(content: Any) -> None:
+def _plain(content: Any, system: Equations, values: Mapping[str, float]) -> None:
+    """Write what simple readers cannot follow in words they know."""
+    rates = {r.getId(): r.getKineticLaw().getMath() for r in content.getListOfReactions()}
+    x, p = system.vectors(values)
+    begin = dict(zip(system.rules, system.evaluate(list(system.rules), x[None], p[None])[0], strict=True))
+    # in an order that can be evaluated: some readers know no other
+    for key in (*system.rules, *system.rate_rules):
+        rule = content.removeRuleByVariable(key)
+        math = rule.getMath().deepCopy()
+        for reaction, rate in rates.items():
+            math.replaceArgument(reaction, rate)
+        rule.setMath(math)
+        content.addRule(rule)
+        if key in begin:
+            _set_value(content, key, float(begin[key]))
+    for key, place in system.volume.items():
+        # the amount: some read nothing else, and none but the amount may then be there
+        content.getSpecies(key).unsetInitialConcentration()
+        content.getSpecies(key).setInitialAmount(values[key] * values[place])
+    _name_literals(content, *(event.getPriority() for event in content.getListOfEvents()))
+
+
+def _name_literals(content: Any, *others: Any) -> None:
     """Replace numbers in formulas by constants: a literal of Level 2 cannot carry its unit."""
     import libsbml
 
     formulas = [*content.getListOfRules()] + [r.getKineticLaw() for r in content.getListOfReactions()]
-    for element in formulas:
+    for element in (*formulas, *others):
         math = element.getMath().deepCopy()
         waiting = [math]
         while waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -228,6 +229,48 @@ def test_a_file_says_what_it_holds(model):
     assert {(u.getScale(), u.getMultiplier()) for u in hours} == {(0, 3600.0)}
     amounts = {s.getCompartment() for s in content.getListOfSpecies() if s.getHasOnlySubstanceUnits()}
     assert [content.getCompartment(c).getSize() for c in amounts] == [1.0]
+
+
+def test_the_plain_file_holds_nothing_that_simple_readers_cannot_follow(model):
+    import libsbml
+
+    text = sbml_text(patient(), MIXED, format="sbml-plain")
+    content = libsbml.readSBMLFromString(text).getModel()
+    reactions = {r.getId() for r in content.getListOfReactions()}
+    waiting = [rule.getMath() for rule in content.getListOfRules()]
+    while waiting:
+        node = waiting.pop()
+        waiting += [node.getChild(i) for i in range(node.getNumChildren())]
+        assert node.getName() not in reactions
+    assert "<cn" not in text
+    assert all(p.isSetValue() and np.isfinite(p.getValue()) for p in content.getListOfParameters())
+    assert all(s.isSetInitialAmount() for s in content.getListOfSpecies())
+    ruled = [rule.getVariable() for rule in content.getListOfRules() if rule.isAssignment()]
+    for i, rule in enumerate(content.getListOfRules()):
+        names = libsbml.formulaToL3String(rule.getMath())
+        assert not {*re.findall(r"\w+", names)} & {*ruled[i:]} or not rule.isAssignment(), rule.getVariable()
+    # what was put in their place has the value of the whole file
+    rest = mb.steady_state(patient()).values
+    for name in ("transmethylation", "cbl_plasma", "alsfrs_r"):
+        assert content.getParameter(name).getValue() == pytest.approx(rest[name], rel=1e-10), name
+    place = content.getSpecies("hcy_plasma").getCompartment()
+    amount = content.getSpecies("hcy_plasma").getInitialAmount()
+    assert amount / content.getCompartment(place).getSize() == pytest.approx(rest["hcy_plasma"], rel=1e-10)
+    # and it is the same model: at a place far from rest, after doses
+    times = np.array([30.3, 61.0, 99.0])
+    found = replay(sbml_text(patient(), CODE_REGIMEN, format="sbml-plain"), np.append(0.0, times), OUTPUTS, rtol=1e-8)
+    want = mb.simulate(patient(), CODE_REGIMEN, 99.0, outputs=OUTPUTS, times=times, rtol=1e-9)
+    for i, name in enumerate(OUTPUTS):
+        assert found.values[1:, i] == pytest.approx(want[name].values, rel=1e-6), name
+
+
+def test_plain_is_asked_for_at_the_command_line_too(tmp_path, capsys):
+    from metabolism.cli import main
+
+    assert main(["export", "sbml", str(tmp_path / "a.xml"), "--plain", "--regimen", "50 mg im"]) == 0
+    assert "<cn" not in (tmp_path / "a.xml").read_text(encoding="utf-8")
+    assert main(["export", "omex", str(tmp_path / "a.omex"), "--plain"]) != 0
+    assert "--plain" in capsys.readouterr().err
 
 
 # --- the archive
