@@ -30,8 +30,8 @@ class _Request:
     def parts(self) -> tuple[Model, Regimen | str | None, float | str, str]:
         return self.model, self.regimen, self.until, self.start
 
-    def sbml(self, format: str = "sbml") -> str:
-        return sbml_text(self.model, self.regimen, until=self.until, start=self.start, format=format)
+    def sbml(self, format: str = "sbml", drawing: bool = True) -> str:
+        return sbml_text(*self.parts[:2], until=self.until, start=self.start, format=format, drawing=drawing)
 
 
 def _code(language: str) -> Callable[[_Request], str]:
@@ -41,7 +41,7 @@ def _code(language: str) -> Callable[[_Request], str]:
         with tempfile.TemporaryDirectory() as folder:
             # the name of the file is printed in the code: always the same, so that exports are byte-stable
             source = Path(folder) / f"{request.model.id}.xml"
-            source.write_text(request.sbml(), encoding="utf-8")
+            source.write_text(request.sbml(drawing=False), encoding="utf-8")
             text: str = OdeSystem.from_sbml(source).render(language)
         return text
 
@@ -51,7 +51,7 @@ def _code(language: str) -> Callable[[_Request], str]:
 #: Formats that are one text file, by the function that gives the text.
 _TEXTS: dict[str, Callable[[_Request], str]] = {
     **{name: methodcaller("sbml", name) for name in LEVELS},
-    "antimony": lambda request: antimony_from_sbml(request.sbml()),
+    "antimony": lambda request: antimony_from_sbml(request.sbml(drawing=False)),
     **{name: _code(name) for name in ("julia", "latex", "markdown")},
     "mrgsolve": lambda request: mrgsolve_text(*request.parts),
     "rxode2": lambda request: rxode2_text(*request.parts),

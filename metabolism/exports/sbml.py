@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 from metabolism.dosing import Regimen, named, plan
 from metabolism.engines import Plan
 from metabolism.errors import ModelError, OutputError, SolverFailed, UnknownName
+from metabolism.exports.drawing import add_drawing
 from metabolism.files import versions
 from metabolism.model import Model, equations, model_settings, write_identity
 from metabolism.sbml import REGIMEN, UNTIL, Equations, sbml_fingerprint
@@ -35,6 +36,7 @@ def sbml_text(
     until: float | str = "16 weeks",
     start: str = "rest",
     format: str = "sbml",
+    drawing: bool = True,
 ) -> str:
     """Return the SBML of a model at its own values, with the regimen as events.
 
@@ -47,7 +49,9 @@ def sbml_text(
     start : {"rest", "initial"}
         Initial values: the resting state of this model, or the table's.
     format : {"sbml", "sbml-plain", "sbml-l3v1", "sbml-l2v4"}
-        Plain is for simple readers: no reaction in a rule, no unit on a number, a value for everything.
+        Plain is for simple readers: no reaction in a rule, no unit on a number, a value for everything, no drawing.
+    drawing : bool
+        Draw the flux map and group reactions by pathway (SBML layout, render and groups), where the level has them.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def sbml_text(
     if format == "sbml-plain":
         _plain(content, equations(model), values)
     content.appendNotes(f'<ul xmlns="http://www.w3.org/1999/xhtml">{lines}</ul>')
-    return _at_level(document, LEVELS[format])
+    return _at_level(document, LEVELS[format], drawing and format != "sbml-plain")
 
 
 def scenario(
@@ -163,7 +167,7 @@ def _readable(content: Any) -> None:
         species.setCompartment("amounts")
 
 
-def _at_level(document: Any, level: tuple[int, int]) -> str:
+def _at_level(document: Any, level: tuple[int, int], drawing: bool) -> str:
     import libsbml
 
     if level != (3, 2):
@@ -180,6 +184,8 @@ def _at_level(document: Any, level: tuple[int, int]) -> str:
         # Level 2 wants a delay beside values of the execution time; no two of our events touch one variable at a time
         for event in document.getModel().getListOfEvents():
             event.setUseValuesFromTriggerTime(True)
+    elif drawing:
+        add_drawing(document)
     text: str = libsbml.writeSBMLToString(document)
     return text
 
@@ -366,4 +372,4 @@ def model_fingerprint(model: Model, regimen: str | None = REGIMEN, until: float 
         If the model has no resting state.
     """
     end = magnitude(until, "h", "until")
-    return sbml_fingerprint(sbml_text(model, regimen, until=end), end)
+    return sbml_fingerprint(sbml_text(model, regimen, until=end, drawing=False), end)

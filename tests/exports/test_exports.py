@@ -264,6 +264,38 @@ def test_the_plain_file_holds_nothing_that_simple_readers_cannot_follow(model):
         assert found.values[1:, i] == pytest.approx(want[name].values, rel=1e-6), name
 
 
+def test_the_network_draws_from_the_file_and_is_grouped_by_pathway(model):
+    import libsbml
+
+    from metabolism.model import positions
+
+    text = sbml_text(model)
+    content = libsbml.readSBMLFromString(text).getModel()
+    drawing, plan = content.getPlugin("layout").getLayout(0), positions.layout()
+    species = {drawing.getSpeciesGlyph(i).getSpeciesId() for i in range(drawing.getNumSpeciesGlyphs())}
+    assert species == {s.getId() for s in content.getListOfSpecies()}
+    glyphs = [drawing.getReactionGlyph(i) for i in range(drawing.getNumReactionGlyphs())]
+    assert {g.getReactionId() for g in glyphs} == {r.getId() for r in content.getListOfReactions()}
+    for glyph in glyphs:
+        reaction = content.getReaction(glyph.getReactionId())
+        sides = {"substrate": reaction.getListOfReactants(), "product": reaction.getListOfProducts()}
+        for i in range(glyph.getNumSpeciesReferenceGlyphs()):
+            part = glyph.getSpeciesReferenceGlyph(i)
+            known = {s.getSpecies() for s in sides[part.getRoleString()]}
+            assert part.getSpeciesGlyphId().removeprefix("glyph_") in known, reaction.getId()
+            # a product ends where the arrow of the flux map ends
+            if part.getRoleString() == "product":
+                end = part.getCurve().getCurveSegment(part.getCurve().getNumCurveSegments() - 1).getEnd()
+                tips = [positions.course(plan, path)[-1] for path in plan.routes[reaction.getId()].paths]
+                assert any(np.allclose((end.getXOffset(), end.getYOffset()), tip, atol=0.051) for tip in tips)
+    groups = content.getPlugin("groups")
+    members = [m.getIdRef() for i in range(groups.getNumGroups()) for m in groups.getGroup(i).getListOfMembers()]
+    assert sorted(members) == sorted(r.getId() for r in content.getListOfReactions())
+    assert messages(text) == []
+    assert "layout" not in sbml_text(model, format="sbml-plain").split("<model")[0]
+    assert "glyph" not in antimony_from_sbml(sbml_text(model, drawing=False))
+
+
 def test_plain_is_asked_for_at_the_command_line_too(tmp_path, capsys):
     from metabolism.cli import main
 
