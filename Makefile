@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench bench-sbml docs page release clean
+.PHONY: run test check lint types quick generated bench bench-sbml conformance docs page release clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -47,6 +47,10 @@ bench: $(STAMP)
 # ensembles of other models against libRoadRunner, over a folder of SBML files: make bench-sbml FILES=path/to/biomodels
 bench-sbml: $(STAMP)
 	nice $(BIN)/python benchmarks/bench_sbml.py $(FILES)
+
+# the SBML Test Suite through the fast engine, what is left of it: make conformance SUITE=path/to/sbml-test-suite
+conformance: $(STAMP)
+	nice $(BIN)/python benchmarks/conformance.py $(SUITE)
 
 # the site, without a single warning: docs/_build/html/index.html
 docs: $(STAMP)

@@ -23,10 +23,13 @@ from conformance import Worker
 #: What numbers become.
 _NUMBERS = ("0", "-1", "1e308", "-1e-308", "NaN", "INF", "1e400", "99999999999999999999", "", "x")
 
+#: What operators become.
+_OPERATORS = ("divide", "power", "lt", "piecewise", "floor", "root", "log", "times", "factorial", "and")
+
 
 def mutated(text: str, draw: random.Random) -> str:
-    """One to four changes: of bytes, numbers, names, elements."""
-    for _ in range(draw.randint(1, 4)):
+    """One or two changes: of bytes, numbers, names, elements."""
+    for _ in range(draw.randint(1, 2)):
         kind = draw.randrange(7)
         if kind == 0 and text:
             place = draw.randrange(len(text))
@@ -38,12 +41,18 @@ def mutated(text: str, draw: random.Random) -> str:
             text = _swap(text, r'(?<=")-?\d[\d.eE+-]*(?=")', lambda _: draw.choice(_NUMBERS), draw)
         elif kind == 3:
             names = re.findall(r'(?<= id=")\w+(?=")', text) or ["x"]
-            text = _swap(text, r"(?<=<ci>)\s*\w+\s*(?=</ci>)", lambda _: draw.choice(names), draw)
+            text = _swap(text, r"(?<=<ci>)\s*\w+\s*(?=</ci>)", lambda _, names=names: draw.choice(names), draw)
         elif kind == 4:
-            operators = ("divide", "power", "lt", "piecewise", "floor", "root", "log", "times", "factorial", "and")
-            text = _swap(text, r"<(plus|minus|times|divide|power|lt|gt|geq)/>", lambda _: f"<{draw.choice(operators)}/>", draw)
+            text = _swap(
+                text, r"<(plus|minus|times|divide|power|lt|gt|geq)/>", lambda _: f"<{draw.choice(_OPERATORS)}/>", draw
+            )
         elif kind == 5:
-            text = _swap(text, r"<(species|parameter|compartment|reaction|event) .*?(/>|</\1>)", lambda m: draw.choice(("", 2 * m[0])), draw)
+            text = _swap(
+                text,
+                r"<(species|parameter|compartment|reaction|event) .*?(/>|</\1>)",
+                lambda m: draw.choice(("", 2 * m[0])),
+                draw,
+            )
         else:
             text = _swap(text, r'(?<=")(true|false)(?=")', lambda m: "false" if m[0] == "true" else "true", draw)
     return text

@@ -57,6 +57,7 @@ class Response:
         start, k, onset = (jetals[c].to_numpy() for c in ("motor_units", "MN_k", "onset_months"))
         onset = onset + wait
         long_k, long_onset = (e0761[c].to_numpy() for c in ("MN_k", "onset_months"))
+        sick = {str(c): e0761[c].to_numpy() for c in e0761}
         early = long_onset <= np.quantile(long_onset, read_design("e0761").early_share or 1.0)
         long_onset = long_onset + wait
         grid = np.arange(0, 182 * HOURS_PER_WEEK, 4 * HOURS_PER_WEEK)
@@ -65,7 +66,7 @@ class Response:
             return alsfrs_r(first[:, None] * np.exp(-rate[:, None] * kept * time), *score_map)
 
         def hazard(kept: Array) -> Array:
-            return mortality(e0761, long_k[:, None] * kept * grid, grid, values)
+            return mortality(sick, long_k[:, None] * kept * grid, grid, values)
 
         control = hazard(np.ones((len(long_k), 1)))
         moments = np.array(visits) * HOURS_PER_WEEK

@@ -131,7 +131,7 @@ def judge(found: dict[str, Any], ask: Callable[[float], dict[str, Any]]) -> Fore
     row, column = np.unravel_index(int(share.argmax()), share.shape)
     raise ModelError(
         f"the fast engine and libRoadRunner disagree on '{found['names'][column]}' at t = {found['times'][row]:.6g}: "
-        f"{mine[row, column]:.6g} and {theirs[row, column]:.6g}; one of them reads the file otherwise, so it is not run."
+        f"{mine[row, column]:.6g} and {theirs[row, column]:.6g}; one of them is wrong, so it is not run."
     )
 
 

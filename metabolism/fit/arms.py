@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metabolism.files import write_text
 from metabolism.fit.moments import Arms, ArmsObjective, Linear
@@ -117,7 +118,7 @@ class _Solved:
     height: float
 
 
-def _solve(objective: ArmsObjective, linear: Linear, between: float, rows: Array) -> _Solved:
+def _solve(objective: ArmsObjective, linear: Linear, between: float, rows: NDArray[np.intp]) -> _Solved:
     """Solve the linear problem for one SD between trials; `height` is minus twice its restricted log likelihood."""
     g, j, trials = linear.by_trial[rows], linear.jacobian[rows], objective.trials[rows]
     shared = between**2 * np.where(trials[:, None] == trials, np.outer(g, g), 0.0)
@@ -125,7 +126,7 @@ def _solve(objective: ArmsObjective, linear: Linear, between: float, rows: Array
     weight = np.linalg.inv(v)
     r = objective.rows["value"].to_numpy()[rows] - linear.value[rows]
     information = j.T @ weight @ j
-    covariance = np.linalg.inv(information + np.diag(objective.sd**-2.0))
+    covariance = np.asarray(np.linalg.inv(information + np.diag(objective.sd**-2.0)), dtype=float)
     move = covariance @ (j.T @ weight @ r + (objective.centre - linear.x) / objective.sd**2)
     left, prior = weight @ (r - j @ move), (linear.x + move - objective.centre) / objective.sd
     effects = {str(t): float(between**2 * (g * left)[trials == t].sum()) for t in dict.fromkeys(trials)}
@@ -133,7 +134,7 @@ def _solve(objective: ArmsObjective, linear: Linear, between: float, rows: Array
     return _Solved(move, effects, covariance, information, float(height))
 
 
-def _between(objective: ArmsObjective, linear: Linear, rows: Array) -> tuple[float, Array]:
+def _between(objective: ArmsObjective, linear: Linear, rows: NDArray[np.intp]) -> tuple[float, Array]:
     """SD between trials of greatest restricted likelihood, and its profile."""
     fixed = not objective.definition.between_trials
     grid = np.array([objective.generator["k_omega_trial"]]) if fixed else np.arange(0.0, 1.005, 0.01)

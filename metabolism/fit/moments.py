@@ -87,8 +87,8 @@ def read_arms(which: str | Path) -> Arms:
     file = models_dir() / "fits" / str(which) / "arms.toml" if str(which) in arms_fits() else Path(which)
     try:
         with file.open("rb") as handle:
-            found = tomllib.load(handle)
-        return Arms(**found | {"parameters": tuple(found["parameters"])})
+            entries = tomllib.load(handle)
+        return Arms(**entries | {"parameters": tuple(entries["parameters"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"'{which}' is no fit of placebo arms: {error}; shipped: {', '.join(arms_fits())}.") from None
 
@@ -124,7 +124,7 @@ class ArmsObjective:
         self.own = {name: self.people[name].to_numpy() for name in ("fvc", "onset")}
         self.own["life"] = -np.log(ndtr(latent[:, -1]))
         self.parts = [
-            (str(trial), self._design(str(name), floor), week, part.index.to_numpy())
+            (str(trial), self._design(str(name), float(str(floor))), float(str(week)), part.index.to_numpy())
             for (trial, name, floor, week), part in self.rows.groupby(
                 ["trial", "design", "floor", "week"], dropna=False
             )

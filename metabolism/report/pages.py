@@ -246,7 +246,8 @@ def _figure(path: Path, caption: str | None) -> dict[str, str]:
     if not png.is_file():
         html = f'<div class="scroll">{path.read_text(encoding="utf-8")}</div>'
     else:
-        html = f'<img alt="{escape(caption or title)}" src="data:image/png;base64,{base64.b64encode(png.read_bytes()).decode()}">'
+        data = base64.b64encode(png.read_bytes()).decode()
+        html = f'<img alt="{escape(caption or title)}" src="data:image/png;base64,{data}">'
     return {"name": path.stem, "title": title, "caption": caption or f"{title}.", "html": html}
 
 

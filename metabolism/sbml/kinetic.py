@@ -16,7 +16,6 @@ import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.sbml.equations import read_equations
-from metabolism.sbml.general import start_values
 from metabolism.types import Array
 
 #: A state that starts empty counts as this share of the median of its kind, so that its tolerance has a size.
@@ -188,6 +187,9 @@ class FileModel(KineticModel):
 
     def starts(self, given: Mapping[str, Array], members: int) -> tuple[Array, Array]:
         """Parameters and initial states; what the file computes at the start follows the values of each member."""
+        # with it wakes sympy, which a run of our own model does without
+        from metabolism.sbml.general import start_values
+
         return start_values(read_equations(self.sbml), members, {**self.changed, **given})
 
     def with_values(self, values: Mapping[str, Any] | None = None, **named: Any) -> Self:

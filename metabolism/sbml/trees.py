@@ -6,6 +6,7 @@ sympy leaves alone; everything else that jumps or bends (piecewise, abs, min, ma
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -85,7 +86,7 @@ def _piecewise(parts: list[Any]) -> Any:
 
 
 def _chained(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    return lambda *values: Both(*(compare(a, b) for a, b in zip(values, values[1:], strict=False)))
+    return lambda *values: Both(*(compare(a, b) for a, b in itertools.pairwise(values)))
 
 
 def _trunc(x: Any) -> Any:

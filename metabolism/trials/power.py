@@ -102,8 +102,10 @@ def varied(design: Design, **choices: Any) -> Design:
         end = float(given.get("weeks", design.visits[-1]))
 
         def redosed(regimen: str) -> str:
-            until = end * HOURS_PER_WEEK
-            return str(Regimen.parse(regimen).redosed(until, given.get("dose"), given.get("interval")))
+            until, old = end * HOURS_PER_WEEK, Regimen.parse(regimen)
+            if old.doses[0].time >= until:
+                raise InvalidValue(f"a trial of {end:g} weeks ends before '{regimen}' begins.")
+            return str(old.redosed(until, given.get("dose"), given.get("interval")))
 
         arms = [a if a.regimen is None else replace(a, regimen=redosed(a.regimen)) for a in design.arms]
         changes["arms"] = tuple(arms)
@@ -262,7 +264,7 @@ def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, 
                 "mean estimate": mean,
                 "SD of estimate": spread,
                 "mean SE": float(np.nanmean(table[f"{column}:se"])),
-                "estimate": ("lower " if design.primary == "survival" else "difference of ") + what,
+                "estimate": what,
                 "estimand": strategy,
                 "replicates": n,
                 "failed fits": failed,

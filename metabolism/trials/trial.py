@@ -61,12 +61,6 @@ class Trial:
         rows: dict[str, Any] = {n: None if (v := getattr(self, n)) is None else v[members] for n in names}
         return replace(self, people={k: v[members] for k, v in self.people.items()}, **rows)
 
-    def visits_from(self, first: int, design: Design) -> Trial:
-        """Return the visits from an index on, as a trial of another design."""
-        names = ("rated", "true_score", "ln_nfl")
-        columns: dict[str, Any] = {n: None if (v := getattr(self, n)) is None else v[:, first:] for n in names}
-        return replace(self, design=design, **columns)
-
     @property
     def change(self) -> Array:
         """Change of the rating from baseline, shape (patients, visits) [points]."""
@@ -210,16 +204,18 @@ def withdrawn(trial: Trial) -> Trial:
     place = design.visits.index(week)
     fall = -trial.change[:, place]
     stays = trial.part((fall >= low) & (fall <= high))
-    months = week * HOURS_PER_WEEK / HOURS_PER_MONTH
-    later = tuple(w - week for w in design.visits[place + 1 :])
-    rest = replace(
+    months, first, nfl = week * HOURS_PER_WEEK / HOURS_PER_MONTH, place + 1, stays.ln_nfl
+    start = {"baseline_rating": stays.rated[:, place]} | ({} if nfl is None else {"ln_nfl": nfl[:, place]})
+    return replace(
         stays,
-        people={**stays.people, "baseline_rating": stays.rated[:, place]}
-        | ({} if stays.ln_nfl is None else {"ln_nfl": stays.ln_nfl[:, place]}),
+        design=design.after(tuple(w - week for w in design.visits[first:])),
+        people={**stays.people, **start},
+        rated=stays.rated[:, first:],
+        true_score=stays.true_score[:, first:],
+        ln_nfl=None if nfl is None else nfl[:, first:],
         event_months=np.maximum(stays.event_months - months, 0.0),
         entry_months=None if stays.entry_months is None else stays.entry_months + months,
     )
-    return rest.visits_from(place + 1, design.after(later))
 
 
 def _at(curve: Array, when: Array) -> Array:

@@ -179,6 +179,16 @@ def test_a_console_without_greek_letters_gets_words(tmp_path):
     assert "uM" in done.stdout
 
 
+def test_a_first_number_wakes_no_algebra_and_no_data_frames():
+    code = (
+        "import sys; from metabolism.cli import main; "
+        "main(['simulate', '--regimen', '50 mg im', '--until', '1 d', '--quiet']); "
+        "print(*{'sympy', 'pandas', 'xarray', 'matplotlib', 'libsbml', 'scipy'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kept", "most"), [(True, 1.0), (False, 3.0)])
 def test_a_first_number_takes_little_processor_time(tmp_path, kept, most):

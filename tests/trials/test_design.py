@@ -69,6 +69,13 @@ def test_a_choice_that_cannot_be_made_is_refused(design, choices, error, message
         varied(design, **choices)
 
 
+def test_a_trial_too_short_for_its_delayed_start_is_refused():
+    late = read_design("delayed_start")
+    assert varied(late, weeks=39).arms[0].regimen == "50 mg im every 3.5 d x 46 from 16 weeks"
+    with pytest.raises(InvalidValue, match=r"12 weeks ends before '.* from 16 weeks' begins"):
+        varied(late, weeks=12)
+
+
 @pytest.fixture(scope="module")
 def table(patient, design, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")

@@ -19,7 +19,7 @@ from metabolism.engines.ensemble.layout import ENDLESS, SETTLE_FIELDS, WAITING, 
 from metabolism.sbml import trees
 from metabolism.types import Array
 
-#: Events at one time, and turns at one time or in one run, beyond which they are taken to follow each other without end.
+#: Events at one time, and turns at one time or in one run, beyond which they are taken to have no end.
 _CASCADE, _STUCK, _TURNS = 1000, 200, 100_000
 
 
@@ -134,29 +134,27 @@ class Course:
         return False
 
     def _first(self, row: int, ready: list[_Due]) -> _Due:
-        """The one with the highest priority; among equals, any: SBML wants no order, and a member always gets the same."""
-        ranks = []
-        for d in ready:
-            stated = self.events[d.event]["priority"] is not None
-            ranks.append(
-                self._numbers(row, d.event)[len(self.events[d.event]["assignments"]) + 1] if stated else -np.inf
-            )
-        equal = [d for d, rank in zip(ready, ranks, strict=True) if rank == max(ranks)]
+        """The one with the highest priority; among equals any, as SBML wants, but always the same for a member."""
+
+        def rank(d: _Due) -> float:
+            event = self.events[d.event]
+            return -np.inf if event["priority"] is None else self._numbers(row, d.event)[len(event["assignments"]) + 1]
+
+        ranks = [rank(d) for d in ready]
+        equal = [d for d, own in zip(ready, ranks, strict=True) if own == max(ranks)]
         self.drawn[row] += 1
         return equal[int(np.random.default_rng(self.drawn[row]).integers(len(equal)))] if len(equal) > 1 else equal[0]
 
     def _fire(self, row: int, due: _Due) -> None:
-        event, count = self.events[due.event], len(self.events[due.event]["assignments"])
-        new = due.values if due.values is not None else self._numbers(row, due.event)[:count]
-        # amounts of species last: their concentrations are those in the compartments after the event
-        for target, value in sorted(zip(event["assignments"], new, strict=True), key=lambda a: a[0] in event["scaled"]):
-            if target in event["scaled"]:
-                value *= self._numbers(row, due.event)[count + 2 + list(event["assignments"]).index(target)]
+        targets, now = list(self.events[due.event]["assignments"]), self._numbers(row, due.event)
+        values = now[: len(targets)] if due.values is None else due.values
+        # a concentration is one in the compartment as it is before the event, even if that changes it
+        for target, value, size in zip(targets, values, now[len(targets) + 2 :], strict=True):
             place = self.places[target]
             if place < self.states.shape[1]:
-                self.states[row, place] = value
+                self.states[row, place] = value * size
             else:
-                self.parameters[row, place - self.states.shape[1]] = value
+                self.parameters[row, place - self.states.shape[1]] = value * size
 
     def _horizon(self, rows: Any, times: Array) -> Array:
         """The next time at which something is due, or at which a comparison of the time alone turns."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metabolism.engines.contract import Failure, Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, Part
-from metabolism.engines.ensemble.events import Course
 from metabolism.engines.ensemble.layout import (
     DONE,
     ENDLESS,
@@ -35,6 +34,9 @@ from metabolism.engines.ensemble.layout import (
 from metabolism.engines.ensemble.loop.record import width
 from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.types import Array
+
+if TYPE_CHECKING:
+    from metabolism.engines.ensemble.events import Course
 
 Request = tuple[str, str] | tuple[str, str, float]
 
@@ -64,7 +66,8 @@ MEMORY = 2**31
 _SPARE: list[Array] = []
 
 
-#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not stepped over.
+#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not
+#: stepped over.
 LOOKS = 50
 
 
@@ -129,7 +132,12 @@ class Run:
         self.stops = np.array(sorted({problem.start, *plan.boundaries, problem.end}))
         self.targets = list(plan.asked)
         self.chunk = TOGETHER[len(compiled.parts) - 1] * compiled.lanes
-        self.course = Course(problem, compiled) if compiled.held else None
+        self.course: Course | None = None
+        if compiled.held:
+            # with it wakes sympy, which a model that never jumps does without
+            from metabolism.engines.ensemble.events import Course
+
+            self.course = Course(problem, compiled)
         self._counts = [np.zeros(len(problem.initial), np.int64)]
 
     @property
@@ -175,8 +183,8 @@ class Run:
     def _check(self, linked: bool) -> None:
         if linked and self.course:
             raise ModelError(
-                "this model has events or rates that jump, so its patients cannot share their steps; take differences of "
-                "whole runs for its sensitivities."
+                "this model has events or rates that jump, so its patients cannot share their steps; take differences "
+                "of whole runs for its sensitivities."
             )
 
     def endpoints(self, requests: Sequence[Request], tick: Tick | None, workers: int, linked: bool = False) -> Solution:

@@ -1,7 +1,7 @@
-"""What jumps in a model, taken out of its rates: within a step every comparison keeps the value it had at its start.
+"""What jumps in a model, taken out of its rates: within a step each comparison keeps the value it had at its start.
 
-Each comparison, floor and ceiling that holds a state becomes a *mode*, a parameter of the patient. A step is smooth, and
-ends where a mode, or the trigger of an event, would change; there the modes are set anew.
+Each comparison, floor and ceiling that holds a state becomes a *mode*, a parameter of the patient. A step is smooth,
+and ends where a mode, or the trigger of an event, would change; there the modes are set anew.
 """
 
 from __future__ import annotations
