@@ -71,6 +71,11 @@ def sbml_text(
     early = LEVELS[format][0] == 2
     for key, value in values.items():
         _set_value(content, key, value)
+    for p in model.table.values():
+        grade = f", grade {p.confidence}" if p.confidence else ""
+        text = f'<p xmlns="http://www.w3.org/1999/xhtml">Bounds {p.lower!r} to {p.upper!r}{grade}.</p>'
+        if element := content.getElementBySId(p.id):
+            element.appendNotes(text)
     _readable(content)
     doses, changes = named(schedule)
     _add_doses(content, steps, early, doses)
@@ -174,20 +179,41 @@ def _at_level(document: Any, level: tuple[int, int], drawing: bool) -> str:
         content = document.getModel()
         if level[0] == 2:
             _name_literals(content)
-        # libsbml keeps the RDF vocabulary of Level 3 on conversion: write it again afterwards
-        content.unsetAnnotation()
         if not document.setLevelAndVersion(*level, False):
             problems = [document.getError(i).getMessage().strip() for i in range(document.getNumErrors())]
             raise ModelError(f"this model cannot be written as SBML Level {level[0]}: {' '.join(problems)}")
-        write_identity(document.getModel(), model_settings())
     if level[0] == 2:
         # Level 2 wants a delay beside values of the execution time; no two of our events touch one variable at a time
         for event in document.getModel().getListOfEvents():
             event.setUseValuesFromTriggerTime(True)
     elif drawing:
         add_drawing(document)
+    _describe(document.getModel())
     text: str = libsbml.writeSBMLToString(document)
     return text
+
+
+def _describe(content: Any) -> None:
+    """Call the licence a licence, not a publication, and name the kind of model."""
+    import libsbml
+
+    settings = model_settings()
+    # written again: libsbml keeps the RDF vocabulary of Level 3 on conversion
+    content.unsetAnnotation()
+    write_identity(content, settings)
+    terms = [content.getCVTerm(i).clone() for i in range(content.getNumCVTerms())]
+    approach = libsbml.CVTerm(libsbml.BIOLOGICAL_QUALIFIER)
+    approach.setBiologicalQualifierType(libsbml.BQB_HAS_PROPERTY)
+    approach.addResource("http://identifiers.org/mamo/MAMO_0000046")
+    content.unsetCVTerms()
+    for term in (*terms, approach):
+        if term.getResourceURI(0) != settings["licence_url"]:
+            content.addCVTerm(term)
+    content.appendAnnotation(
+        '<dcterms:license xmlns:dcterms="http://purl.org/dc/terms/" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+        f' rdf:resource="{settings["licence_url"]}"/>'
+    )
+    content.setSBOTerm("SBO:0000293")
 
 
 def _plain(content: Any, system: Equations, values: Mapping[str, float]) -> None:

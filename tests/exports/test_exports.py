@@ -168,7 +168,7 @@ def test_an_export_starts_at_the_rest_of_its_own_values(model):
 
 
 def test_the_round_trip_through_antimony_keeps_the_file_clean():
-    text = sbml_text(patient(), JETALS)
+    text = sbml_text(patient(), JETALS, drawing=False)
     assert messages(sbml_from_antimony(antimony_from_sbml(text))) == []
 
 
@@ -220,6 +220,14 @@ def test_a_file_says_what_it_holds(model):
         "als-methionine 0.",
     ):
         assert words in notes, words
+    assert "Bounds 4.1 to 410.0" in content.getParameter("MAT1_Km").getNotesString()
+    assert "grade B" in content.getParameter("MAT1_Km").getNotesString()
+    terms = [content.getCVTerm(i) for i in range(content.getNumCVTerms())]
+    resources = [term.getResourceURI(i) for term in terms for i in range(term.getNumResources())]
+    assert not [r for r in resources if "creativecommons" in r]
+    assert "http://identifiers.org/mamo/MAMO_0000046" in resources
+    assert re.search(r"<dcterms:license [^>]*creativecommons.org/publicdomain/zero", content.getAnnotationString())
+    assert content.getSBOTermID() == "SBO:0000293"
     names = [e.getName() for e in content.getListOfEvents()]
     assert "50 mg methylcobalamin im, 32 times" in names
     assert "5 mg methylcobalamin iv over 2 h" in names
