@@ -56,3 +56,36 @@ def test_the_page_is_the_one_the_benchmark_writes(bench):
     assert bench.comparison([], None).splitlines()[0] in page
     assert re.search(r"Machine: .+ cores", page)
     assert not re.search(r"/(home|root|work|tmp)/", page)
+
+
+@pytest.fixture(scope="module")
+def bench_sbml():
+    spec = importlib.util.spec_from_file_location("bench_sbml", ROOT / "benchmarks" / "bench_sbml.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_other_models_is_that_of_the_table_and_hides_no_loss(bench_sbml):
+    rows = bench_sbml.read_table()
+    measured = [r for r in rows if r["outcome"] == "measured"]
+    assert len(measured) >= 60
+    assert all(float(r[name]) <= bench_sbml.ACCURACY for r in measured for name in ("error", "their_error"))
+    page = bench_sbml.PAGE.read_text(encoding="utf-8")
+    assert page == bench_sbml.page(rows)
+    losses = page.split("## Where we lose")[1].split("## Every file")[0]
+    assert {r["id"] for r in measured if float(r["ratio"]) < 1} == set(re.findall(r"BIOMD\d+", losses))
+
+
+@pytest.mark.slow
+def test_a_file_is_measured_at_an_accuracy_that_both_tools_reach(bench_sbml, tmp_path, monkeypatch):
+    from metabolism.model import sbml_from_antimony
+
+    text = "model m; S = 5; E = 1; ES = 0; k = 2; q = 0.5; J: S + E -> ES; k*S*E - ES; K: ES -> E; q*ES; end"
+    (tmp_path / "m.xml").write_text(sbml_from_antimony(text), encoding="utf-8")
+    monkeypatch.setattr(bench_sbml, "MEMBERS", 64)
+    monkeypatch.setattr(bench_sbml, "ENOUGH", 0.02)
+    row = bench_sbml.measure(tmp_path / "m.xml")
+    assert row["outcome"] == "measured", row
+    assert max(row["error"], row["their_error"]) <= bench_sbml.ACCURACY
+    assert (row["states"], row["events"]) == (3, 0)

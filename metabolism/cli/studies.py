@@ -235,6 +235,8 @@ def _trial_design(arguments: Arguments) -> int:
 
     check_counts(arguments, replicates=1, bodies=1, workers=1, seed=0)
     design = read_design(arguments.name)
+    if arguments.analysis and arguments.analysis != design.primary:
+        design = design.changed(primary=arguments.analysis, estimand=None)
     effects = _values("--effect", arguments.effect, number)
     if any(abs(effect) >= 1 for effect in effects):
         raise InvalidValue(

@@ -242,7 +242,7 @@ def _math(formula: str) -> Any:
 
 def _series(steps: Plan) -> list[tuple[str, float, float, float, int]]:
     """Group boluses into runs of equal amount and spacing: (target, amount, first, interval, count)."""
-    found: list[tuple[str, float, float, float, int]] = []
+    series: list[tuple[str, float, float, float, int]] = []
     ordered = sorted(steps.boluses, key=lambda b: (b[1], b[2], b[0]))
     for (target, amount), group in groupby(ordered, key=lambda b: (b[1], b[2])):
         times = [b[0] for b in group]
@@ -251,9 +251,9 @@ def _series(steps: Plan) -> list[tuple[str, float, float, float, int]]:
             length = 1
             while length < len(times) and abs(times[length] - times[length - 1] - gap) < 1e-9 * max(gap, 1.0):
                 length += 1
-            found.append((target, amount, times[0], gap, length))
+            series.append((target, amount, times[0], gap, length))
             times = times[length:]
-    return found
+    return series
 
 
 def _add_doses(content: Any, steps: Plan, early: bool, names: dict[tuple[float, str], list[str]]) -> None:

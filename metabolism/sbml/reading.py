@@ -365,8 +365,7 @@ class _Reading:
 
     def _called(self, name: str, arguments: list[Tree]) -> Tree:
         function = self.functions.get(name)
-        body = function.getBody() if function is not None else None
-        if body is None:
+        if function is None or (body := function.getBody()) is None:
             raise ModelError(f"a formula calls '{name}', which is no function of this file.")
         if function.getNumArguments() != len(arguments):
             raise ModelError(f"'{name}' takes {function.getNumArguments()} arguments and is given {len(arguments)}.")

@@ -2,7 +2,8 @@ from . import mmrm
 from .analysis import analyse, ancova, mixed_model, slopes, survival
 from .boundaries import crossing, efficacy_bounds, futility_bounds
 from .calendar import Conduct, Verdict, conduct
-from .design import Design, read_design
+from .decline import proportional
+from .design import ANALYSES, Design, read_design
 from .disease import (
     HOURS_PER_MONTH,
     HOURS_PER_WEEK,
@@ -16,7 +17,10 @@ from .disease import (
     vital_capacity,
 )
 from .effects import OWN_BASELINE, Scenario, direct_maximum, scenario_maximum, scenarios, with_scenario
+from .imputation import impute
+from .joint import bayes_rate, joint_rate
 from .markers import DOMAINS, domain_scores, kings_stage, linear_score, tilts, trial_markers
+from .pairs import net_benefit, win_ratio
 from .patients import (
     BODY,
     DISEASE,
@@ -42,6 +46,7 @@ from .tables import course, difference_row, interval, percent, reweighted, subgr
 from .trial import Trial, simulate_trial
 
 __all__ = [
+    "ANALYSES",
     "BODY",
     "CHOICES",
     "DISEASE",
@@ -73,6 +78,7 @@ __all__ = [
     "analyse",
     "ancova",
     "balance",
+    "bayes_rate",
     "bodies",
     "candidates",
     "closed_form",
@@ -88,7 +94,9 @@ __all__ = [
     "figures",
     "futility_bounds",
     "hazards",
+    "impute",
     "interval",
+    "joint_rate",
     "kaplan_meier",
     "kings_stage",
     "large_sample_log_hr",
@@ -98,6 +106,7 @@ __all__ = [
     "mmrm",
     "mortality",
     "motor_units",
+    "net_benefit",
     "normals",
     "observe",
     "observed_columns",
@@ -105,6 +114,7 @@ __all__ = [
     "plausibility",
     "points_gained",
     "power_table",
+    "proportional",
     "randomise",
     "rate_score",
     "read_design",
@@ -126,5 +136,6 @@ __all__ = [
     "vital_capacity",
     "wide",
     "wilson",
+    "win_ratio",
     "with_scenario",
 ]

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.errors import FitFailed, InvalidValue, UnknownName
+from metabolism.trials.decline import proportional
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.imputation import copy_increments, copy_reference, jump_to_reference
 from metabolism.trials.joint import bayes_rate, joint_rate
 from metabolism.trials.linear import accept_dead, covariates, last_observed, linear, wald
 from metabolism.trials.mmrm import Estimate, fit
 from metabolism.trials.pairs import cafs, net_benefit, win_ratio, win_ratio_stratified
-from metabolism.trials.proportional import proportional
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -184,7 +184,8 @@ def marker_fall(trial: Trial) -> dict[str, Estimate]:
     return linear(adjusted, before - last_observed(trial.ln_nfl))
 
 
-_ANALYSES = {
+#: Analyses by name; `metabolism.trials.design.ANALYSES` states the estimand of each.
+ANALYSED = {
     "mmrm": mixed_model,
     "ancova": ancova,
     "slope": slopes,
@@ -211,9 +212,9 @@ def benefit(analysis: str, value: float | Array) -> float | Array:
 
 def estimates(trial: Trial, name: str) -> dict[str, Estimate]:
     """Run one analysis by name."""
-    if name not in _ANALYSES:
-        raise UnknownName("analysis", name, _ANALYSES)
-    return _ANALYSES[name](trial)
+    if name not in ANALYSED:
+        raise UnknownName("analysis", name, ANALYSED)
+    return ANALYSED[name](trial)
 
 
 def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
@@ -224,11 +225,11 @@ def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
     row: dict[str, float | str] = {}
     for name in names:
         try:
-            found = estimates(trial, name)
+            results = estimates(trial, name)
         except FitFailed as error:
             row[f"{name}:failed"] = str(error)
             continue
         row[f"{name}:failed"] = ""
-        for label, estimate in found.items():
+        for label, estimate in results.items():
             row |= {f"{name}:{label}:{key}": value for key, value in asdict(estimate).items()}
     return row

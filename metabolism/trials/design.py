@@ -18,15 +18,24 @@ from metabolism.trials.patients import PLAUSIBLE
 from metabolism.trials.prognosis import Marker, Risk
 from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, whole
 
-#: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what it compares.
+#: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what a positive value is.
 ANALYSES = {
-    "mmrm": ("hypothetical", "mean change at the last visit had nobody died or left [points]"),
-    "ancova": ("while alive", "mean change at the last visit seen [points]"),
-    "slope": ("while alive", "mean slope over the visits seen [points/month]"),
-    "responder": ("composite", "share that fell little, a death being a failure [fraction]"),
-    "cafs": ("composite", "mean rank of function and survival, a death ranking last [ranks]"),
-    "survival": ("treatment policy", "log hazard of death or full ventilation"),
-    "nfl": ("while alive", "mean ln NfL at the last visit seen"),
+    "mmrm": ("hypothetical", "difference of mean change at the last visit had nobody died or left [points]"),
+    "proportional": ("hypothetical", "relative reduction of the mean decline had nobody died or left [fraction]"),
+    "ancova": ("while alive", "difference of mean change at the last visit seen [points]"),
+    "slope": ("while alive", "difference of mean slope over the visits seen [points/month]"),
+    "joint_rate": ("while alive", "difference of mean rate of decline, deaths informing it [points/month]"),
+    "jump_to_reference": ("treatment policy", "difference of mean change, leavers at once as control [points]"),
+    "copy_reference": ("treatment policy", "difference of mean change, leavers as control all along [points]"),
+    "copy_increments": ("treatment policy", "difference of mean change, leavers falling as control [points]"),
+    "responder": ("composite", "difference of share that fell little, a death being a failure [fraction]"),
+    "cafs": ("composite", "difference of mean rank of function and survival, a death ranking last [ranks]"),
+    "win_ratio": ("composite", "log ratio of wins to losses among all pairs, death before function"),
+    "win_ratio_stratified": ("composite", "log ratio of wins to losses within strata, death first"),
+    "net_benefit": ("composite", "share of pairs won less share lost, death before function [fraction]"),
+    "bayes_rate": ("composite", "relative reduction of decline and hazard by one ratio, posterior mean [fraction]"),
+    "survival": ("treatment policy", "lower log hazard of death or full ventilation"),
+    "nfl": ("while alive", "difference of mean ln NfL at the last visit seen"),
 }
 
 
@@ -224,22 +233,22 @@ def read_design(name: str | Path) -> Design:
         path = designs_dir() / f"{name}.toml"
     try:
         with path.open("rb") as handle:
-            found = tomllib.load(handle)
+            entries = tomllib.load(handle)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidValue(f"design '{path}' cannot be read: {error}.") from None
-    return parse_design(path.stem, found)
+    return parse_design(path.stem, entries)
 
 
-def parse_design(name: str, found: Mapping[str, Any]) -> Design:
+def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
     """Turn the content of a design file into a `Design`; see `read_design`."""
     sections = _SECTIONS | {name: _fields(kind) for name, kind in _PARTS.items()}
     top = ("title", "source", "patients", "arm", *sections)
-    for key in found:
+    for key in entries:
         if key not in top:
             raise UnknownName(f"entry of design '{name}'", key, top)
     get: dict[str, dict[str, Any]] = {}
     for section, keys in sections.items():
-        part = found.get(section, {})
+        part = entries.get(section, {})
         if not isinstance(part, Mapping):
             raise InvalidValue(f"design '{name}': [{section}] must be a table.")
         for key in part:
@@ -247,24 +256,24 @@ def parse_design(name: str, found: Mapping[str, Any]) -> Design:
                 raise UnknownName(f"entry in [{section}] of design '{name}'", key, keys)
         get[section] = {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()}
     for key in ("arm", "observation", "visits"):
-        if key not in found:
+        if key not in entries:
             raise InvalidValue(f"design '{name}' has no '{key}'.")
     try:
         arms = []
-        for entry in found["arm"]:
+        for entry in entries["arm"]:
             for key in entry:
                 if key not in _fields(Arm):
                     raise UnknownName(f"entry in [[arm]] of design '{name}'", key, _fields(Arm))
             arms.append(Arm(**entry))
-        patients = found.get("patients", _together(arms))
+        patients = entries.get("patients", _together(arms))
         if patients is None:
             raise InvalidValue(f"design '{name}' has no 'patients', of its own or of each active arm.")
         watch, visits, chance = get["observation"], get["visits"], get["randomisation"]
         drop = watch["drop"]
         return Design(
             id=name,
-            title=str(found.get("title", name)),
-            source=str(found.get("source", "")),
+            title=str(entries.get("title", name)),
+            source=str(entries.get("source", "")),
             patients=patients,
             arms=tuple(arms),
             observation=RunIn(float(watch["weeks"]), float(watch["onset_limit"]), (drop[0], drop[1]), watch["floor"]),
@@ -277,7 +286,7 @@ def parse_design(name: str, found: Mapping[str, Any]) -> Design:
             control_share=chance.get("control", "fixed"),
             **get["conduct"],
             **get["analysis"],
-            **{part: kind(**get[part]) for part, kind in _PARTS.items() if part in found},
+            **{part: kind(**get[part]) for part, kind in _PARTS.items() if part in entries},
         )
     except InvalidValue as error:
         prefix = f"design '{name}'"

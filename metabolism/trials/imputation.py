@@ -81,10 +81,10 @@ def impute(trial: Trial, kind: str, seed: int = 0) -> dict[str, Estimate]:
     lines = {arms[control].name: line[0]}
     for label, arm in contrasts(trial):
         lines |= {arms[arm].name: line[0] + line[place[arm]], label: line[place[arm]]}
-    return {n: _pooled(beta @ v, noise * (v @ inverse @ v), spare) for n, v in lines.items()}
+    return {n: pooled(beta @ v, noise * (v @ inverse @ v), spare) for n, v in lines.items()}
 
 
-def _pooled(values: Array, variances: Array, spare: int) -> Estimate:
+def pooled(values: Array, variances: Array, spare: int) -> Estimate:
     """Rubin's rules with Barnard and Rubin's degrees of freedom."""
     m = len(values)
     within, between = variances.mean(), (1 + 1 / m) * values.var(ddof=1)

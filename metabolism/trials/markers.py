@@ -119,6 +119,6 @@ def trial_markers(trial: Trial, g: Generator, rng: np.random.Generator) -> dict[
     rest = np.nan_to_num(trial.rated) - whole.sum(axis=-1)
     order = np.argsort(np.argsort(whole - parts, axis=-1, kind="stable"), axis=-1, kind="stable")
     whole += order < rest[..., None]
-    found = {"vital_capacity": vital, **{d: whole[..., i] for i, d in enumerate(DOMAINS)}}
-    found |= {"kings_stage": kings_stage(whole).astype(float), "linear_score": linear_score(trial.rated)}
-    return {name: np.where(seen, value, np.nan) for name, value in found.items()}
+    readings = {"vital_capacity": vital, **{d: whole[..., i] for i, d in enumerate(DOMAINS)}}
+    readings |= {"kings_stage": kings_stage(whole).astype(float), "linear_score": linear_score(trial.rated)}
+    return {name: np.where(seen, value, np.nan) for name, value in readings.items()}

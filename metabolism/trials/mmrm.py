@@ -294,6 +294,7 @@ def residuals(moments: Moments, b: Array) -> Array:
     return np.where(seen, full, 0.0)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a covariance all but singular overflows, and is refused
 def _evaluate(moments: Moments, sigma: Array, select: Array) -> _Parts:
     """Likelihood and derivatives by the elements of the upper triangle of sigma, row by row.
 

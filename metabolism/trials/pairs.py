@@ -116,7 +116,8 @@ def net_benefit(trial: Trial) -> dict[str, Estimate]:
     """Net benefit: chance that an active patient does better than a control, less the chance of the reverse.
 
     The mean difference of joint ranks on a scale that does not depend on the size of the trial (Buyse 2010,
-    doi:10.1002/sim.3923). The interval and P are those of its hyperbolic arctangent, which keeps it in -1 to 1.
+    doi:10.1002/sim.3923). The interval and P are those of its hyperbolic arctangent, which keeps the
+    interval within -1 to 1.
     """
     compared, estimates = comparisons(trial), {}
     for label, arm in contrasts(trial):

@@ -19,7 +19,7 @@ from metabolism.engines.ensemble.loop.outputs import Outputs
 from metabolism.engines.ensemble.loop.record import DEGREES, emit_hold, emit_record
 from metabolism.engines.ensemble.loop.running import emit_begin, totals
 from metabolism.engines.ensemble.loop.steps import emit_error, emit_wanted
-from metabolism.engines.ensemble.loop.turns import emit_find, emit_halt
+from metabolism.engines.ensemble.loop.turns import emit_find, emit_halt, emit_resume, emit_waiting
 
 #: A step is too small below this [h] x max(1, |t|).
 SMALLEST = 1e-13
@@ -223,7 +223,7 @@ class Driver:
         b, lane = g.b, g.f.args[2]
         patient = b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic")
         if self.turns:
-            patient = self._emit_waiting(g, patient)
+            patient = emit_waiting(g, patient)
         halted = b.icmp_signed("!=", g.read("halt", g.i(0), I64), g.i(0))
         over = b.or_(halted, b.icmp_signed(">=", patient, g.field("patients")))
         self._detach(g, lane)
@@ -248,7 +248,7 @@ class Driver:
                     again = b.icmp_signed(">", g.read("passed", patient, I64), g.i(0))
                     with b.if_else(again) as (resumed, fresh):
                         with resumed:
-                            self._emit_resume(g, lane, patient)
+                            emit_resume(g, lane, patient, self.out, self._begin, self._arrive)
                         with fresh:
                             b.call(self._stop, [g.context, g.work, lane])
                 else:
@@ -258,62 +258,6 @@ class Driver:
     def _time(self, g: Function, value: float) -> Any:
         """A time in the unit of the model."""
         return g.b.fmul(g.field("unit", DOUBLE), g.d(value)) if self.code.general else g.d(value)
-
-    def _emit_waiting(self, g: Function, first: Any) -> Any:
-        """The next patient that still has to be integrated, from the one pulled on."""
-        b, place = g.b, g.b.alloca(I64)
-        b.store(first, place)
-
-        def over() -> Any:
-            inside = b.icmp_signed("<", b.load(place, typ=I64), g.field("patients"))
-            index = b.select(inside, b.load(place, typ=I64), g.i(0))
-            return b.and_(inside, b.icmp_signed(">=", g.read("status", index, I64), g.i(0)))
-
-        with g.repeat(over):
-            b.store(b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic"), place)
-        return b.load(place, typ=I64)
-
-    def _emit_resume(self, g: Function, lane: Any, patient: Any) -> None:
-        """Take a patient up again that was attended to: outputs at this time, and on to the next stop or turn."""
-        b = g.b
-        now, stop, row = (
-            g.read(n, patient, kind) for n, kind in (("failed_at", DOUBLE), ("passed", I64), ("next_row", I64))
-        )
-        g.put(now, "t", lane)
-        g.put(stop, "stop", lane)
-        g.put(g.read("steps", patient, I64), "taken", lane)
-        place = b.alloca(I64)
-        b.store(row, place)
-        until = g.read("stop_times", stop)
-
-        def due() -> Any:
-            # what is asked for at a stop is read there
-            time = g.read("times", b.load(place, typ=I64))
-            return b.and_(b.fcmp_ordered("<=", time, now), b.fcmp_ordered("<", time, until))
-
-        with g.repeat(due):
-            self.out.given(g, "x", g.e.load(g.region("t"), 0))
-            b.call(self.out.evaluate, [g.context, g.work, g.region("x")])
-            self.out.scatter(g, lane, "values", g.madd(patient, g.field("rows"), b.load(place, typ=I64)))
-            b.store(b.add(b.load(place, typ=I64), g.i(1)), place)
-        nearest = b.load(place, typ=I64)
-        g.put(nearest, "row", lane)
-        g.put(g.read("times", nearest), "out", lane)
-        for name in ("settled", "last_error", "last_h", "refused"):
-            g.put(g.d(0.0), name, lane)
-        horizon = g.read("horizon", patient)
-        upto = b.select(b.fcmp_ordered("<", horizon, until), horizon, until)
-        g.put(upto, "end", lane)
-        length, first = b.fsub(upto, now), g.get("first", lane)
-        g.put(b.select(b.fcmp_ordered("<", first, length), first, length), "h", lane)
-        requests, running = g.field("requests"), totals(g)
-        with b.if_then(b.icmp_signed(">", requests, g.i(0))):
-            with g.loop(g.i(0), requests) as r:
-                value = g.read("results", g.madd(patient, requests, r))
-                b.store(value, b.gep(g.e.at(running, r), [lane], source_etype=DOUBLE))
-            b.call(self._begin, [g.context, g.work, lane, g.i(0)])
-        with b.if_then(b.fcmp_ordered(">=", now, until)):
-            b.call(self._arrive, [g.context, g.work, lane])
 
     def _emit_fail(self) -> Any:
         """Record why a lane stopped, with the rates at that moment, and pull the next patient."""

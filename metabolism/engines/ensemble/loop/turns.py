@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from metabolism.engines.ensemble.code.ir import DOUBLE, I64, Function, places
+from metabolism.engines.ensemble.code.ir import DOUBLE, I64, POINTER, Function, places
 from metabolism.engines.ensemble.code.kernel import ModelCode
 from metabolism.engines.ensemble.layout import NODES, SETTLE_FIELDS, TURNED
+from metabolism.engines.ensemble.loop.running import totals
 
 #: Halvings that locate a turn in a step.
 _HALVINGS = 50
@@ -68,13 +69,69 @@ def emit_halt(g: Function, code: ModelCode, pull: Any) -> Any:
         with g.loop(g.i(0), g.i(count)) as i:
             g.write(g.get(name, lane, i), array, g.madd(patient, g.i(count), i))
     with g.loop(g.i(0), g.field("requests")) as r:
-        place = g.b.gep(
-            g.e.at(g.region("outputs"), b.add(b.mul(g.field("codes"), g.i(NODES + 2)), r)), [lane], source_etype=DOUBLE
-        )
+        place = b.gep(g.e.at(totals(g), r), [lane], source_etype=DOUBLE)
         g.write(b.load(place, typ=DOUBLE), "results", g.madd(patient, g.field("requests"), r))
     b.call(pull, [g.context, g.work, lane])
     b.ret_void()
     return g.f
+
+
+def emit_waiting(g: Function, first: Any) -> Any:
+    """The next patient that still has to be integrated, from the one pulled on."""
+    b, place = g.b, g.b.alloca(I64)
+    b.store(first, place)
+
+    def over() -> Any:
+        inside = b.icmp_signed("<", b.load(place, typ=I64), g.field("patients"))
+        index = b.select(inside, b.load(place, typ=I64), g.i(0))
+        return b.and_(inside, b.icmp_signed(">=", g.read("status", index, I64), g.i(0)))
+
+    with g.repeat(over):
+        b.store(b.atomic_rmw("add", g.field("counter", POINTER), g.i(1), "monotonic"), place)
+    return b.load(place, typ=I64)
+
+
+def emit_resume(g: Function, lane: Any, patient: Any, out: Any, begin: Any, arrive: Any) -> None:
+    """Take a patient up again that was attended to: outputs at this time, and on to the next stop or turn."""
+    b = g.b
+    now, stop, row = (
+        g.read(n, patient, kind) for n, kind in (("failed_at", DOUBLE), ("passed", I64), ("next_row", I64))
+    )
+    g.put(now, "t", lane)
+    g.put(stop, "stop", lane)
+    g.put(g.read("steps", patient, I64), "taken", lane)
+    place = b.alloca(I64)
+    b.store(row, place)
+    until = g.read("stop_times", stop)
+
+    def due() -> Any:
+        # what is asked for at a stop is read there
+        time = g.read("times", b.load(place, typ=I64))
+        return b.and_(b.fcmp_ordered("<=", time, now), b.fcmp_ordered("<", time, until))
+
+    with g.repeat(due):
+        out.given(g, "x", g.e.load(g.region("t"), 0))
+        b.call(out.evaluate, [g.context, g.work, g.region("x")])
+        out.scatter(g, lane, "values", g.madd(patient, g.field("rows"), b.load(place, typ=I64)))
+        b.store(b.add(b.load(place, typ=I64), g.i(1)), place)
+    nearest = b.load(place, typ=I64)
+    g.put(nearest, "row", lane)
+    g.put(g.read("times", nearest), "out", lane)
+    for name in ("settled", "last_error", "last_h", "refused"):
+        g.put(g.d(0.0), name, lane)
+    horizon = g.read("horizon", patient)
+    upto = b.select(b.fcmp_ordered("<", horizon, until), horizon, until)
+    g.put(upto, "end", lane)
+    length, first = b.fsub(upto, now), g.get("first", lane)
+    g.put(b.select(b.fcmp_ordered("<", first, length), first, length), "h", lane)
+    requests, running = g.field("requests"), totals(g)
+    with b.if_then(b.icmp_signed(">", requests, g.i(0))):
+        with g.loop(g.i(0), requests) as r:
+            value = g.read("results", g.madd(patient, requests, r))
+            b.store(value, b.gep(g.e.at(running, r), [lane], source_etype=DOUBLE))
+        b.call(begin, [g.context, g.work, lane, g.i(0)])
+    with b.if_then(b.fcmp_ordered(">=", now, until)):
+        b.call(arrive, [g.context, g.work, lane])
 
 
 def emit_settle(code: ModelCode) -> int:
