@@ -38,6 +38,7 @@ generated: $(STAMP)
 	$(BIN)/metabolism qualify --markdown docs/evidence || test $$? -eq 1
 	$(BIN)/metabolism evidence --card --out docs/model_card.md --force
 	$(BIN)/python docs/architecture.py
+	$(BIN)/python docs/submissions/build.py
 
 # measure the fast engine against other tools and write docs/performance.md; WITH="amici desolve" adds those
 bench: $(STAMP)
