@@ -3,6 +3,7 @@ from .claims import Claim, case_claims, tally
 from .evidence import evidence_text, model_card
 from .fluxmap import draw, geometry, mean_fluxes, resting_map
 from .inspection import build_path, checks, fragment_problems, grade_problems, resting_problems, source_problems
+from .pack import write_pack
 from .pages import number, read_manifest, verdict, write_index
 from .registry import (
     Context,
@@ -49,4 +50,5 @@ __all__ = [
     "tally",
     "verdict",
     "write_index",
+    "write_pack",
 ]
