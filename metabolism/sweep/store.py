@@ -1,8 +1,8 @@
 """The store of a sweep: Parquet part files that appear complete or not at all, and a manifest that names their origin.
 
 A folder holds ``manifest.json`` (what was run), ``part-000000.parquet``, ``part-000001.parquet``, ... with a fixed
-range of runs each, and ``parts.sha256`` with a digest of every finished part, so that no other number is taken for one of
-ours. A finished part is never written again, so a sweep that was killed goes on where it stopped.
+range of runs each, and ``parts.sha256`` with a digest of every finished part, so that no other number is taken for one
+of ours. A finished part is never written again, so a sweep that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
