@@ -128,10 +128,10 @@ def test_without_a_scenario_the_output_says_that_none_is_in_force(capsys):
     assert [numbers(line)[0] for line in out.splitlines()[-9:]] == pytest.approx([0, 6, 12, 18, 24, 30, 36, 42, 48])
 
 
-def test_a_value_outside_its_bounds_is_remarked_and_an_unit_free_time_refused(capsys):
-    code, _, err = call(capsys, "simulate", "--param", "GFR_rel=5", "--until", "1 h", "--output", "hcy_plasma")
+def test_a_value_outside_its_bounds_is_remarked(capsys, caplog):
+    code, _, _ = call(capsys, "simulate", "--param", "GFR_rel=5", "--until", "1 h", "--output", "hcy_plasma")
     assert code == 0
-    assert "outside its bounds of 0.02 to 3" in err
+    assert "GFR_rel = 5 lies outside its bounds of 0.02 to 3; see `metabolism show GFR_rel`." in caplog.text
 
 
 def test_simulate_draws_a_figure_and_never_over_a_file_by_accident(capsys, tmp_path):
