@@ -9,6 +9,7 @@ import numpy as np
 
 from metabolism.engines.contract import Failure, Problem, Solution, get_engine
 from metabolism.errors import ModelError, SolverFailed
+from metabolism.processes import following
 from metabolism.types import Array
 
 
@@ -122,7 +123,8 @@ def _in_processes(problem: Problem, name: str, tick: Callable[[int], None] | Non
     parts = [part for part in np.array_split(np.arange(len(problem.initial)), workers * 8) if len(part)]
     jobs = (delayed(_solve_part)(problem.take(part), name) for part in parts)
     solutions = []
-    for part, solution in zip(parts, Parallel(n_jobs=workers, return_as="generator")(jobs), strict=True):
+    solved = Parallel(n_jobs=workers, return_as="generator", **following())(jobs)
+    for part, solution in zip(parts, solved, strict=True):
         solutions.append(solution)
         if tick:
             tick(len(part))

@@ -39,6 +39,10 @@ def call(capsys, *arguments):
         (["run", "jetals", "--engine", "fats"], 2, "Did you mean 'fast'?"),
         (["run", "pk_im_single_dose", "--out", "/dev/null/x"], 1, "cannot write"),
         (["simulate", "--regimen", "50 mg im every x"], 2, "interval"),
+        (["explore", "--port", "80_00"], 2, "cannot be read as one number"),
+        (["explore", "--port", "8,0"], 2, "for a decimal comma write '8.0'"),
+        (["explore", "--port", "80.5"], 2, "not a whole number"),
+        (["sensitivity", "sobol", "--spread", "0_8"], 2, "--spread = '0_8' cannot be read"),
         (["simulate", "--regimen", "-5 mg im"], 2, "negative"),
         (["simulate", "--regimen", "nan mg im"], 2, "finite"),
         (["simulate", "--regimen", "50 mg im every 3.5 d x 64"], 2, "outside the run"),
@@ -123,10 +127,10 @@ def test_without_a_scenario_the_output_says_that_none_is_in_force(capsys):
     assert [numbers(line)[0] for line in out.splitlines()[-9:]] == pytest.approx([0, 6, 12, 18, 24, 30, 36, 42, 48])
 
 
-def test_a_value_outside_its_bounds_is_remarked_and_an_unit_free_time_refused(capsys):
-    code, _, err = call(capsys, "simulate", "--param", "GFR_rel=5", "--until", "1 h", "--output", "hcy_plasma")
+def test_a_value_outside_its_bounds_is_remarked(capsys, caplog):
+    code, _, _ = call(capsys, "simulate", "--param", "GFR_rel=5", "--until", "1 h", "--output", "hcy_plasma")
     assert code == 0
-    assert "outside its bounds of 0.02 to 3" in err
+    assert "GFR_rel = 5 lies outside its bounds of 0.02 to 3; see `metabolism show GFR_rel`." in caplog.text
 
 
 def test_simulate_draws_a_figure_and_never_over_a_file_by_accident(capsys, tmp_path):
