@@ -8,8 +8,7 @@ import pytest
 
 import metabolism as mb
 from metabolism.errors import InvalidValue, UnknownName
-from metabolism.sweep import Grid
-from metabolism.sweep.samples import as_samples
+from metabolism.sweep import Grid, as_samples
 from metabolism.tables import column, read_table
 
 
