@@ -12,10 +12,9 @@ import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.types import Array
+from metabolism.units import number, suspect
 
 _log = logging.getLogger("metabolism")
-
-_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 class Line(dict[str, str]):
@@ -146,16 +145,23 @@ def column(values: Any, name: str) -> Array:
     if array.ndim > 1:
         raise InvalidValue(f"the values of '{name}' have {array.ndim} dimensions; give a plain list.")
     if array.dtype.kind in "OUS":
-        for row, cell in enumerate(array.tolist()):
-            number = isinstance(cell, (int, float, np.number)) and not isinstance(cell, bool)
-            if not number and not (isinstance(cell, str) and _NUMBER.fullmatch(cell.strip())):
-                raise InvalidValue(
-                    f"column '{name}' has '{cell}' in row {row + 1}, which is no number; write e.g. 0.5."
-                )
+        array = np.array([_cell(cell, name, row) for row, cell in enumerate(array.tolist(), 1)], dtype=object)
     try:
         return np.asarray(array.astype(float))
     except (TypeError, ValueError):
         raise InvalidValue(f"the values of '{name}' are not numbers.") from None
+
+
+def _cell(cell: Any, name: str, row: int) -> Any:
+    try:
+        read = number(cell, name) if isinstance(cell, str) else cell
+    except InvalidValue:
+        read = None
+    plain = isinstance(read, (int, float, np.number)) and not isinstance(read, bool)
+    if plain and not (isinstance(cell, str) and not np.isfinite(read)):
+        return read
+    hint = suspect(cell) if isinstance(cell, str) else ""
+    raise InvalidValue(f"column '{name}' has '{cell}' in row {row}, which is no number{hint or '; write e.g. 0.5'}.")
 
 
 def _is_text(values: Any) -> bool:

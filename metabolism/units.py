@@ -142,10 +142,10 @@ def split(text: str, name: str = "value") -> tuple[float, str]:
     stray = re.search("[0-9]", re.sub(r"^\s+1\s*/|(?:\^|\*\*)-?[0-9](?![0-9])", "", rest))
     if start and not stray and not re.match(r"[.,'_]|\s*[-+*^·/]", rest):
         return float(start.group()), rest.strip()
-    raise InvalidValue(f"{name} = '{text}' cannot be read as one number and one unit{_suspect(plain)}.")
+    raise InvalidValue(f"{name} = '{text}' cannot be read as one number and one unit{suspect(plain)}.")
 
 
-def _suspect(text: str) -> str:
+def suspect(text: str) -> str:
     """Say what a text that is no number may mean."""
     if comma := re.match(r"([-+]?[0-9]+),([0-9]+)(.*)", text):
         whole, part, rest = comma.groups()

@@ -7,12 +7,14 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from metabolism.cli import course, evidence, look, members, release, studies
 from metabolism.cli.shared import carry_out
-from metabolism.errors import MetabolismError, OutputError, UnknownName, UsageError
+from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
+from metabolism.units import number
 
 #: What carries out each command; ``commands.toml`` says what it is called, takes and shows.
 ACTIONS = course.ACTIONS | evidence.ACTIONS | look.ACTIONS | members.ACTIONS | release.ACTIONS | studies.ACTIONS
@@ -80,12 +82,20 @@ def _add(place: Any, entry: dict[str, Any]) -> None:
     """Add an option as the table has it: its flag, what argparse takes, and what completes it."""
     settings = {k: v for k, v in entry.items() if k not in ("flag", "complete")}
     if "type" in settings:
-        settings["type"] = {"int": int, "float": float}[settings["type"]]
+        settings["type"] = partial(_number, entry["flag"], settings["type"] == "int")
     if settings.get("default") == "cores":
         settings["default"] = os.cpu_count() or 1
     action = place.add_argument(entry["flag"], **settings)
     if "complete" in entry:
         action.completer = _completer(entry["complete"])
+
+
+def _number(flag: str, whole: bool, text: str) -> float:
+    """Read the number of an option as every other number is read."""
+    value = number(text, flag)
+    if whole and not value.is_integer():
+        raise InvalidValue(f"{flag} = '{text}' is not a whole number.")
+    return int(value) if whole else value
 
 
 def _names(what: str) -> Iterable[str]:

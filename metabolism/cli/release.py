@@ -36,6 +36,10 @@ def _export(arguments: Arguments) -> int:
     from metabolism.exports import export
 
     model = chosen_model(arguments)
+    if arguments.plain:
+        if arguments.format != "sbml":
+            raise UsageError(f"--plain is a way to write sbml, not {arguments.format}.")
+        arguments.format = "sbml-plain"
     with working(f"writing {arguments.format}"):
         options = {k: getattr(arguments, k) for k in ("regimen", "until", "start", "force")}
         path = export(model, arguments.path, arguments.format, **options)

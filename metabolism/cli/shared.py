@@ -39,8 +39,6 @@ def check_counts(arguments: Arguments, **least: int) -> None:
 def chosen_model(arguments: Arguments) -> Model:
     """Return the model that ``--set``, ``--param`` and ``--scenario`` describe.
 
-    A value outside the bounds of its row is remarked on stderr; one that cannot be meant is refused.
-
     Raises
     ------
     UsageError, UnknownName, InvalidValue, UnitMismatch
@@ -55,23 +53,12 @@ def chosen_model(arguments: Arguments) -> Model:
         if not separator or not value.strip():
             raise UsageError(f"--param '{text}' must read ID=VALUE, e.g. --param GFR_rel=0.5.")
         model = model.with_values({key.strip(): value.strip()})
-        _judge(model, key.strip())
     # a command that gives its effect otherwise (design) has no scenario
     if scenario := getattr(arguments, "scenario", None):
         from metabolism.trials import with_scenario
 
         model = with_scenario(model, scenario)
     return model
-
-
-def _judge(model: Model, name: str) -> None:
-    row, value = model.table[name], model.values[name]
-    if row.lower <= value <= row.upper:
-        return
-    span = f"{name} = {value:g} lies outside its bounds of {row.lower:g} to {row.upper:g}"
-    if value > (row.upper if row.kind == "fraction" else 10 * max(row.upper, abs(row.value))):
-        raise InvalidValue(f"{span}, further than can be meant; see `metabolism show {name}`.")
-    print(f"metabolism: {span}; see `metabolism show {name}`.", file=sys.stderr)
 
 
 def in_force(arguments: Arguments, model: Model) -> str:

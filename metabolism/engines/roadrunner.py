@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,9 @@ from metabolism.engines.contract import Problem, Solution
 from metabolism.engines.one_by_one import solve_one_by_one
 from metabolism.errors import SolverFailed, needs
 from metabolism.types import Array
+
+#: The library crashes, or mixes up curves without a word, where two threads are in it at once.
+_ONE = threading.RLock()
 
 
 @lru_cache(maxsize=4)
@@ -37,8 +41,9 @@ class RoadRunnerEngine:
     name = "roadrunner"
 
     def solve(self, problem: Problem, tick: Callable[[int], None] | None = None, workers: int = 1) -> Solution:
-        """Integrate every patient in turn, in `workers` processes."""
-        return solve_one_by_one(problem, _Stepper, self.name, tick, workers)
+        """Integrate every patient in turn, in `workers` processes; threads wait for each other."""
+        with _ONE:
+            return solve_one_by_one(problem, _Stepper, self.name, tick, workers)
 
 
 class _Stepper:

@@ -11,15 +11,18 @@ from metabolism.explorer.build import page
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers one address, and only to a browser that asks for this host by its own name."""
+    """Answers one address, and only to a browser that asks for this host by its own name, and for no foreign page."""
 
     hosts: frozenset[str] = frozenset()
     content = b""
 
     def do_GET(self) -> None:
-        if self.hosts and self.headers.get("Host", "").rsplit(":", 1)[0] not in self.hosts:
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        if self.hosts and host.rsplit(":", 1)[0] not in self.hosts:
             # a foreign name that leads here (DNS rebinding)
             self.send_error(421, "Misdirected Request")
+        elif origin not in (None, f"http://{host}"):
+            self.send_error(403, "Asked for by a page from elsewhere")
         elif self.path.partition("?")[0] != "/":
             self.send_error(404, "Not Found")
         else:

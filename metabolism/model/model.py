@@ -171,7 +171,8 @@ class Model(KineticModel):
         Parameters
         ----------
         values, **named
-            Parameter id to value: a number in the table's unit, or text with a unit (``"1.5 uM"``).
+            Parameter id to value: a number in the table's unit, or text with a unit (``"1.5 uM"``). One outside its
+            bounds is remarked on, and refused where it cannot be meant; limiting cases go as ``patients=`` of a run.
 
         Raises
         ------

@@ -6,6 +6,7 @@ first). `models/sets/*.csv` hold overrides such as ``als_patient``. Nothing else
 
 import csv
 import io
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.files import write_text
 from metabolism.tables import read_table
 from metabolism.units import magnitude
+
+_log = logging.getLogger("metabolism")
 
 #: Kinds that appear as symbols of the equations; the others only describe cohorts or the reference state.
 MODEL_KINDS = frozenset(
@@ -207,12 +210,12 @@ def read_set(name: str) -> ParameterSet:
 
 
 def check_value(parameter: Parameter, value: float | str) -> float:
-    """Convert a user's value to the parameter's unit and refuse what cannot be right.
+    """Convert a value to the parameter's unit, remark on one outside its bounds, and refuse what cannot be meant.
 
     Raises
     ------
     InvalidValue
-        If the value is not finite or negative. Bounds are plausibility limits, not refused here.
+        If the value is not finite, negative, a share above its bound, or anything else above ten times its bound.
 
     Examples
     --------
@@ -222,4 +225,11 @@ def check_value(parameter: Parameter, value: float | str) -> float:
     number = magnitude(value, parameter.unit, parameter.id)
     if number < 0:
         raise InvalidValue(f"{parameter.id} = {value} is negative; give a value >= 0.")
+    if not parameter.lower <= number <= parameter.upper:
+        span = f"{parameter.id} = {number:g} lies outside its bounds of {parameter.lower:g} to {parameter.upper:g}"
+        where = f"see `metabolism show {parameter.id}`."
+        share, most = parameter.kind == "fraction", max(parameter.upper, abs(parameter.value))
+        if number > (parameter.upper if share else 10 * most):
+            raise InvalidValue(f"{span}, further than can be meant; {where}")
+        _log.warning("%s; %s", span, where)
     return number

@@ -5,7 +5,6 @@ from .fluxmap import draw, geometry, mean_fluxes, resting_map
 from .inspection import build_path, checks, fragment_problems, grade_problems, resting_problems, source_problems
 from .pack import write_pack
 from .pages import number, read_manifest, verdict, write_index
-from .positions import layout
 from .registry import (
     Context,
     Experiment,
@@ -37,7 +36,6 @@ __all__ = [
     "get_experiment",
     "grade_problems",
     "known_gaps",
-    "layout",
     "mean_fluxes",
     "model_card",
     "new_experiment",

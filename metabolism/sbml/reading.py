@@ -208,7 +208,8 @@ class _Reading:
             self.rules[key] = ["/", own, size]
             if key in self.moved:
                 self.states.append(own)
-                self.rates[own] = ["*", self.tree(self.moved[key].getMath()), size]
+                law = self.tree(self.moved[key].getMath())
+                self.rates[own] = ["+", ["*", law, size], ["*", key, ["rateOf", size]]]
                 self.values[own] = value
                 if start is not None:
                     self.start[own] = start

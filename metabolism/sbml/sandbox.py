@@ -6,6 +6,7 @@ The child never looks for modules in the current folder, so that a ``numpy.py`` 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metabolism.errors import MetabolismError, ModelError
+from metabolism.processes import follow_thread
 
 #: Limits of the reading process: wall and CPU time [s], address space [MB].
 SECONDS, MEGABYTES = 300, 4000
@@ -44,7 +46,7 @@ def in_sandbox(
         If the file is broken, hostile or not covered, or needs more than the limits; always one clear sentence.
     """
     root = str(Path(__file__).resolve().parents[2])
-    command = [sys.executable, "-P", "-W", "ignore", "-c", _BOOT, root, str(seconds), str(megabytes)]
+    command = [sys.executable, "-P", "-W", "ignore", "-c", _BOOT, root, *map(str, (seconds, megabytes, os.getpid()))]
     message = json.dumps({"task": task, "path": str(path), "request": request})
     try:
         done = subprocess.run(command, input=message, capture_output=True, text=True, timeout=seconds, check=False)
@@ -65,8 +67,9 @@ def in_sandbox(
     raise ModelError(f"'{path}' could not be analysed: {reason[0]}")
 
 
-def serve(seconds: int, megabytes: int) -> None:
+def serve(seconds: int, megabytes: int, parent: int) -> None:
     """Answer one request on the standard input: the child's side of `in_sandbox`."""
+    follow_thread(parent)
     message = json.loads(sys.stdin.read())
     _limit(seconds, megabytes)
     print("\n" + json.dumps(_answer(message, megabytes)))

@@ -1,11 +1,14 @@
 """The store of a sweep: Parquet part files that appear complete or not at all, and a manifest that names their origin.
 
-A folder holds ``manifest.json`` (what was run) and ``part-000000.parquet``, ``part-000001.parquet``, ... with a fixed
-range of runs each. A finished part is never written again, so a sweep that was killed goes on where it stopped.
+A folder holds ``manifest.json`` (what was run), ``part-000000.parquet``, ``part-000001.parquet``, ... with a fixed
+range of runs each, and ``parts.sha256`` with a digest of every finished part, so that no other number is taken for one
+of ours. A finished part is never written again, so a sweep that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-FORMAT = 1
+FORMAT = 2
+
+#: Where the digests of the parts stand.
+DIGESTS = "parts.sha256"
 
 #: Columns beside parameters and endpoints.
 RUN, FAILURE = "run", "failure"
@@ -72,18 +78,26 @@ class Store:
         """Path of a part."""
         return self.path / f"part-{part:06d}.parquet"
 
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each finished part by file name; a line that a kill cut short names nothing."""
+        try:
+            lines = (self.path / DIGESTS).read_text(encoding="ascii", errors="replace").splitlines()
+        except FileNotFoundError:
+            return {}
+        return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+    def bytes(self, part: int, digests: Mapping[str, str]) -> bytes | None:
+        """Return a part as it was written, or None if it is not there or not whole."""
+        try:
+            content = self.file(part).read_bytes()
+        except OSError:
+            return None
+        return content if hashlib.sha256(content).hexdigest() == digests.get(self.file(part).name) else None
+
     def missing(self) -> list[int]:
-        """Parts that are not there, or cannot be read (a disk that filled up, a machine that went down)."""
-        parquet = pyarrow().parquet
-
-        def whole(part: int) -> bool:
-            begin, end = self.span(part)
-            try:
-                return bool(parquet.read_metadata(self.file(part)).num_rows == end - begin)
-            except (OSError, pyarrow().ArrowException):
-                return False
-
-        return [part for part in range(self.parts) if not whole(part)]
+        """Parts that are not there, or not as they were written (a disk that filled up, a machine that went down)."""
+        digests = self.digests()
+        return [part for part in range(self.parts) if self.bytes(part, digests) is None]
 
     def write(self, part: int, rows: Array, values: Array, reasons: Sequence[str]) -> None:
         """Write one part."""
@@ -95,7 +109,11 @@ class Store:
         fields = [arrow.field(RUN, arrow.int64()), *fields, arrow.field(FAILURE, arrow.string())]
         arrays = [np.arange(begin, end), *rows.T, *values.T, arrow.array(list(reasons), arrow.string())]
         table = arrow.table([arrow.array(a) for a in arrays], schema=arrow.schema(fields))
-        write_atomically(self.file(part), lambda path: arrow.parquet.write_table(table, path))
+        arrow.parquet.write_table(table, buffer := io.BytesIO(), write_page_checksum=True)
+        # the digest last: a part without one is made again
+        write_atomically(self.file(part), lambda path: path.write_bytes(buffer.getvalue()))
+        with (self.path / DIGESTS).open("a", encoding="ascii") as list_:
+            list_.write(f"\n{hashlib.sha256(buffer.getvalue()).hexdigest()}  {self.file(part).name}")
 
 
 @contextmanager
@@ -215,10 +233,24 @@ class Sweep(Store):
         return not self.missing()
 
     def batches(self) -> Iterator[pd.DataFrame]:
-        """Yield the finished parts one at a time, for tables larger than memory."""
+        """Yield the finished parts one at a time, for tables larger than memory.
+
+        Raises
+        ------
+        OutputError
+            If a part is not as it was written.
+        """
+        digests = self.digests()
         for part in range(self.parts):
-            if self.file(part).exists():
-                yield pyarrow().parquet.read_table(self.file(part)).to_pandas()
+            content = self.bytes(part, digests)
+            if content is not None:
+                source = pyarrow().BufferReader(content)
+                yield pyarrow().parquet.read_table(source, page_checksum_verification=True).to_pandas()
+            elif self.file(part).name in digests and self.file(part).exists():
+                raise OutputError(
+                    f"'{self.file(part)}' is not as it was written (a damaged disk, or a file from elsewhere); delete "
+                    "it and repeat the request with the same store: only its runs are made again."
+                )
 
     def frame(self) -> pd.DataFrame:
         """Return all finished runs in order: run, parameters, endpoints, and why a run failed (empty if it did not)."""

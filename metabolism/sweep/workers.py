@@ -20,6 +20,7 @@ import numpy as np
 
 from metabolism.dosing import Regimen, Schedule
 from metabolism.errors import InvalidValue, MetabolismError, UsageError, needs
+from metabolism.processes import following
 from metabolism.progress import Progress, show, silent, unseen
 from metabolism.sbml import KineticModel
 from metabolism.simulation import Study, code_versions, make_study
@@ -144,7 +145,7 @@ def _in_processes(study: Study, design: Table, store: Store, todo: Sequence[int]
     left, lost = dict.fromkeys(todo), 0
     while left:
         before = len(left)
-        executor = get_reusable_executor(max_workers=workers)
+        executor = get_reusable_executor(max_workers=workers, **following())
         queue, running = iter(list(left)), dict[Future[tuple[Array, list[str]]], int]()
         try:
             while True:

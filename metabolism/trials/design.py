@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.patients import PLAUSIBLE
 from metabolism.trials.prognosis import Marker, Risk
 from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, whole
+from metabolism.units import number
 
 #: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what a positive value is.
 ANALYSES = {
@@ -235,8 +237,24 @@ def read_design(name: str | Path) -> Design:
         with path.open("rb") as handle:
             entries = tomllib.load(handle)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if isinstance(error, tomllib.TOMLDecodeError):
+            for entry in re.finditer(
+                r"^\s*(\w+)\s*=\s*([-+.,0-9]+)\s*(?:#.*)?$", path.read_text("utf-8"), re.MULTILINE
+            ):
+                number(entry[2], f"design '{path}': {entry[1]}")
         raise InvalidValue(f"design '{path}' cannot be read: {error}.") from None
     return parse_design(path.stem, entries)
+
+
+def _no_quoted_numbers(found: Any, where: str) -> None:
+    """Refuse a number between quotation marks: it would be read by other rules, or not at all."""
+    if isinstance(found, (Mapping, list)):
+        for key, value in found.items() if isinstance(found, Mapping) else ((where, v) for v in found):
+            if key not in ("title", "source", "name", "regimen"):
+                _no_quoted_numbers(value, f"{where}: {key}" if isinstance(found, Mapping) else where)
+    elif isinstance(found, str) and re.fullmatch(r"\s*[-+]?[.0-9][-+.,_' 0-9eE]*", found):
+        number(found, where)
+        raise InvalidValue(f"{where} = '{found}' is text; write the number without quotation marks.")
 
 
 def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
@@ -246,6 +264,7 @@ def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
     for key in entries:
         if key not in top:
             raise UnknownName(f"entry of design '{name}'", key, top)
+    _no_quoted_numbers(entries, f"design '{name}'")
     get: dict[str, dict[str, Any]] = {}
     for section, keys in sections.items():
         part = entries.get(section, {})

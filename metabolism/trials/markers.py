@@ -44,7 +44,7 @@ def domain_scores(score: Array, tilt: Array) -> Array:
 
     Examples
     --------
-    >>> domain_scores(np.array(36.0), np.array([-0.8, 0.2, 0.2, 0.4])).tolist()
+    >>> domain_scores(np.array(36.0), np.array([-0.8, 0.2, 0.2, 0.4])).round(2).tolist()
     [7.2, 9.45, 9.45, 9.9]
     """
     share = np.asarray(score)[..., None] / 48

@@ -21,6 +21,7 @@ from metabolism.model import Model
 from metabolism.tables import read_table
 from metabolism.trials.disease import HOURS_PER_MONTH, motor_units, rate_score
 from metabolism.types import Array
+from metabolism.units import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -416,10 +417,7 @@ def _read_moments(path: Path) -> dict[str, float]:
     moments: dict[str, float] = {}
     for row in table:
         name = row["variable"]
-        try:
-            mean, sd = float(row["mean"]), float(row["sd"] or "nan")
-        except ValueError as error:
-            raise InvalidValue(f"{where}: '{name}': {error}.") from None
+        mean, sd = (number(row[c], f"{where}: {c} of '{name}'") if row[c] else np.nan for c in ("mean", "sd"))
         if name in _PAIRS:
             if not (np.isfinite(mean) and np.isfinite(sd) and sd > 0):
                 raise InvalidValue(f"{where}: '{name}' needs a mean and an sd above 0.")

@@ -13,6 +13,7 @@ import numpy as np
 
 from metabolism.errors import InvalidValue
 from metabolism.files import Parts
+from metabolism.processes import following
 from metabolism.progress import Tick, unseen
 from metabolism.trials.analysis import analyse, benefit
 from metabolism.trials.calendar import Conduct, conduct
@@ -122,7 +123,8 @@ def replicate(
     work = (delayed(_chunk)(pool, design, (maxima, reductions), seed, chosen, b, shuffle, parts) for b in todo)
     # starting a process costs more than a few chunks do
     jobs = min(workers, len(todo) // 8)
-    finished = Parallel(n_jobs=jobs, return_as="generator")(work) if jobs > 1 else (f(*a, **k) for f, a, k in work)
+    shared = Parallel(n_jobs=max(jobs, 1), return_as="generator", **following())
+    finished = shared(work) if jobs > 1 else (f(*a, **k) for f, a, k in work)
     for bound, frame in zip(todo, finished, strict=True):
         done[bound] = frame
         tick(len(frame))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -129,3 +132,23 @@ def test_a_failed_patient_is_flagged_and_costs_its_neighbours_nothing(model):
     for output in alone.outputs:
         np.testing.assert_array_equal(together[output][0], alone[output][0])
         np.testing.assert_array_equal(together[output][2], alone[output][0])
+
+
+THREADS = """
+import numpy as np, metabolism as mb
+from concurrent.futures import ThreadPoolExecutor
+rates = np.linspace(0.4, 1.0, 16)
+def run(rate):
+    changed = mb.load().with_values(GFR_rel=rate)
+    return mb.simulate(changed, until="24 h", outputs=["hcy_plasma", "cbl_plasma"], engine="roadrunner").curves
+with ThreadPoolExecutor(4) as pool:
+    together = list(pool.map(run, rates))
+for rate, curves in zip(rates, together, strict=True):
+    assert all(np.array_equal(curves[n], alone) for n, alone in run(rate).items()), rate
+"""
+
+
+def test_threads_get_the_curves_of_one_run_after_the_other():
+    # in a process of its own: libRoadRunner shared between threads crashes
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -15,13 +15,14 @@ import metabolism as mb
 from metabolism.engines.contract import Plan, Problem, get_engine
 from metabolism.engines.ensemble import cache as disk
 from metabolism.engines.ensemble import compile as fast_compile
+from metabolism.engines.ensemble import run
 from metabolism.engines.ensemble.compile import kernel
 from metabolism.engines.ensemble.engine import rest_many
 from metabolism.engines.ensemble.generate import LANES, generate, generate_ahead
 from metabolism.engines.ensemble.loop.method import RODAS5P
 from metabolism.engines.ensemble.run import Run
 from metabolism.engines.ensemble.slopes import Direction, slopes
-from metabolism.errors import InvalidValue, ModelError, UnknownName
+from metabolism.errors import InvalidValue, ModelError, SolverFailed, UnknownName
 from metabolism.model import equations, sbml_from_antimony
 from metabolism.sbml import read_equations, rest
 from tests.conftest import JETALS
@@ -343,6 +344,25 @@ def test_a_patient_does_not_depend_on_batch_position_or_threads(model):
         np.testing.assert_array_equal(shuffled[output].values, whole[output].values[order])
         np.testing.assert_array_equal(one[output].values, whole[output].values[7:8])
         np.testing.assert_array_equal(five[output].values, whole[output].values[4:9])
+
+
+def test_long_courses_fit_into_memory_for_few_patients_at_once(model, monkeypatch):
+    asked = {"regimen": "50 mg im every 7 d x 12", "until": "12 weeks", "times": [0.0, 2016.0], "rtol": 1e-8}
+    many = {"GFR_rel": np.linspace(0.5, 1.0, 20)}
+    right = [mb.simulate(model, **asked, patients=p).curves["cbl_free"] for p in (None, many)]
+    monkeypatch.setattr(run, "ROWS", 150)
+    monkeypatch.setattr(run, "MEMORY", 2**26)
+    for patients, curve in zip((None, many), right, strict=True):
+        assert np.array_equal(mb.simulate(model, **asked, patients=patients).curves["cbl_free"], curve)
+    monkeypatch.setattr(run, "MEMORY", 2**17)
+    with pytest.raises(SolverFailed, match=r"takes more than 0\.00012 GiB\); try a shorter course"):
+        mb.simulate(model, **asked)
+
+
+@pytest.mark.slow
+def test_ten_years_of_weekly_doses_at_a_tight_tolerance_are_simulated(model):
+    result = mb.simulate(model, "50 mg im every 7 d x 500", "10 years", times=[0.0, 87_660.0], rtol=1e-8)
+    assert np.isfinite(list(result.curves.values())).all()
 
 
 def test_a_value_does_not_depend_on_which_others_are_asked_for(model):

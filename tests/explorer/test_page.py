@@ -432,9 +432,19 @@ def test_the_server_answers_only_to_its_own_name():
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])
-        for host, path, status in (("127.0.0.1", "/", 200), ("evil.example", "/", 421), ("127.0.0.1", "/x", 404)):
+        own = f"http://127.0.0.1:{port}"
+        for host, path, origin, status in (
+            ("127.0.0.1", "/", None, 200),
+            ("127.0.0.1", "/", own, 200),
+            ("127.0.0.1", "/", "http://evil.example", 403),
+            ("127.0.0.1", "/", "http://127.0.0.1:1", 403),
+            ("127.0.0.1", "/", "null", 403),
+            ("evil.example", "/", None, 421),
+            ("127.0.0.1", "/x", None, 404),
+        ):
             connection = http.client.HTTPConnection("127.0.0.1", port)
-            connection.request("GET", path, headers={"Host": f"{host}:{port}"})
+            headers = {"Host": f"{host}:{port}"} | ({"Origin": origin} if origin else {})
+            connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
             assert answer.status == status
             if status == 200:

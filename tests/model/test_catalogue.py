@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metabolism.errors import UnknownName, UsageError
+from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.model import equations
 
 
@@ -62,3 +62,14 @@ def test_citations_are_those_of_the_numbers_named(model):
     assert list(some) == ["Guttormsen1993"]
     assert some.items() <= everything.items()
     assert {key for p in model.table.values() for key in p.keys} == set(everything)
+
+
+def test_a_value_outside_its_bounds_is_remarked_and_one_that_cannot_be_meant_refused(model, caplog):
+    assert model.with_values(GFR_rel="2.9").values["GFR_rel"] == 2.9
+    assert caplog.text == ""
+    assert model.with_values(GFR_rel=5).values["GFR_rel"] == 5
+    assert "GFR_rel = 5 lies outside its bounds of 0.02 to 3; see `metabolism show GFR_rel`." in caplog.text
+    # ten times a bound, and a share above one
+    for absurd in ({"GFR_rel": 80}, {"HCY_GUT_F": 3}, {"MN_Emax": 7}):
+        with pytest.raises(InvalidValue, match="further than can be meant"):
+            model.with_values(absurd)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,7 +19,7 @@ TIGHT = {"rtol": 1e-10}
 def test_the_depot_chain_is_a_gamma_two_absorption(model):
     """Two equal first-order steps, as long as the depot is small beside IM_K: D exp(-kt) and D k t exp(-kt)."""
     times = np.linspace(0, 6, 61)
-    model = model.with_values(IM_K=1e12)
+    model = replace(model, changed={"IM_K": 1e12})
     result = mb.simulate(model, "50 mg im", 6, times=times, outputs=["depot_im", "transit_im"], **TIGHT)
     dose, k = float(result.data["asked"].sum()), model.values["IM_ka"]
     np.testing.assert_allclose(result["depot_im"], dose * np.exp(-k * times), rtol=1e-7, atol=1e-9)
@@ -26,7 +28,7 @@ def test_the_depot_chain_is_a_gamma_two_absorption(model):
 
 def test_a_saturating_dose_follows_the_linear_two_compartment_curve(model):
     """At 50 mg carriers and tubular uptake are negligible: the Bateman-type solution of the linear part."""
-    model = model.with_values(IM_K=1e12)
+    model = replace(model, changed={"IM_K": 1e12})
     v = model.values
     times = np.linspace(0.5, 12, 24)
     result = mb.simulate(model, "50 mg im", 12, times=times, outputs=["cbl_free"], **TIGHT)
@@ -57,7 +59,7 @@ def test_a_large_depot_empties_more_slowly(model):
 
 
 def test_doses_superpose_in_the_linear_range(model):
-    model = model.with_values(IM_K=1e12)
+    model = replace(model, changed={"IM_K": 1e12})
     times = np.linspace(0, 24, 49)
     options = {"times": times, "outputs": ["cbl_free"], **TIGHT}
     one = mb.simulate(model, "25 mg im", 24, **options)["cbl_free"]
@@ -121,7 +123,7 @@ def test_nitrous_oxide_inactivates_methionine_synthase_at_the_stated_rate(model)
     """Where folate makes no difference (a half-saturation far above it) inactivation is of first order."""
     inspired = 0.6
     regimen = mb.Regimen().expose("N2O_inspired", inspired, "0 h", "4 h")
-    plain = model.with_values(MS_tissue_Km_thf5m=1e9)
+    plain = replace(model, changed={"MS_tissue_Km_thf5m": 1e9})
     result = mb.simulate(plain, regimen, 100, outputs=["ms_active"], times=[0, 4, 28, 100], **TIGHT)
     v = model.values
     r, o = v["MS_reactivation_k"], v["MS_oxidation_k"] + v["N2O_inactivation_k"] * inspired

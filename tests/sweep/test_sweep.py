@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import xarray as xr
 
@@ -273,6 +274,34 @@ class TestStore:
             mb.Sweep(tmp_path / "s")
         with pytest.raises(OutputError, match="cannot write"):
             mb.scan(model, few, store="/dev/null/s", **QUICK)
+
+    def test_no_flipped_bit_and_no_part_from_elsewhere_gives_other_numbers(self, model, design, whole, tmp_path):
+        mb.scan(model, design, store=tmp_path / "s", chunk=12, **QUICK)
+        file = tmp_path / "s" / "part-000001.parquet"
+        right = file.read_bytes()
+        other = file.with_name("part-000000.parquet").read_bytes()
+        rng = np.random.default_rng(3)
+        flips = [bytearray(right) for _ in range(100)]
+        for damaged in flips:
+            damaged[rng.integers(len(right))] ^= 1 << int(rng.integers(8))
+        for wrong in (*flips, other, right[:-1]):
+            file.write_bytes(wrong)
+            with pytest.raises(OutputError, match=r"part-000001\.parquet.*delete it and repeat"):
+                mb.Sweep(tmp_path / "s").values()
+            assert mb.Sweep(tmp_path / "s").missing() == [1]
+        sweep = mb.scan(model, design, store=tmp_path / "s", **QUICK)
+        assert file.read_bytes() == right
+        pd.testing.assert_frame_equal(sweep.frame(), whole.frame(), check_exact=True)
+
+    def test_other_readers_find_a_flipped_bit_in_a_page_too(self, model, design, tmp_path):
+        mb.scan(model, design, store=tmp_path / "s", **QUICK)
+        file = tmp_path / "s" / "part-000000.parquet"
+        column = pq.read_metadata(file).row_group(0).column(2)
+        damaged = bytearray(file.read_bytes())
+        damaged[column.data_page_offset + column.total_compressed_size // 4] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(OSError, match=r"CRC|corrupt"):
+            pq.read_table(file, page_checksum_verification=True)
 
     def test_two_sweeps_cannot_write_to_one_store(self, model, design, tmp_path):
         def begin(label, total):

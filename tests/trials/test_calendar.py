@@ -172,6 +172,31 @@ def test_a_design_that_contradicts_itself_is_refused_with_the_reason(changes, me
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"visits": {"weeks": ["4", "1_6"]}}, "visits: weeks = '4' is text; write the number without"),
+        ({"visits": {"weeks": ["1_6"]}}, "visits: weeks = '1_6' cannot be read as one number"),
+        ({"conduct": {"drop_out": "0,8"}}, "conduct: drop_out = '0,8' .* for a decimal comma write '0.8'"),
+        ({"arm": [_A, _B | {"enters": "1.5.2"}]}, "arm: enters = '1.5.2' .* two decimal points"),
+    ],
+)
+def test_a_number_between_quotation_marks_is_refused(changes, message):
+    with pytest.raises(InvalidValue, match=f"design 'x': {message}"):
+        parse_design("x", _content(**changes))
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [("0,8", "drop_out = '0,8' .* for a decimal comma write '0.8'"), ("1.5.2", "drop_out = '1.5.2' .* two decimal")],
+)
+def test_a_number_that_a_design_file_cannot_hold_is_named_with_its_reading(tmp_path, written, message):
+    text = (designs_dir() / "clinic.toml").read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(f"{text}\n[x]\ndrop_out = {written}  # a month\n", encoding="utf-8")
+    with pytest.raises(InvalidValue, match=message):
+        read_design(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"looks": {"at": [0.5, 1], "efficacy": "obrien"}}, "Did you mean 'obrien-fleming'"),
         ({"looks": {"at": [0.5, 1], "futility": "pocock"}}, "no futility boundary .* Or give one z"),
         ({"looks": {"at": [0.5, 1], "futility": [0], "multiplicity": "holm"}}, "no multiplicity 'holm'"),

@@ -227,6 +227,11 @@ class Run:
         shared = self._shared(outputs, linked) | more
         parts = [self._of_part(part) for part in self.kernel.parts]
         self._counts = [arrays["steps"] for arrays in parts]
+        if len(parts) > 1:
+            # long courses leave room for few patients at once, once their records have grown twice
+            fit = MEMORY // (32 * ROWS * len(self.stops) * width(shared["keeps"])) - 1
+            lanes = self.kernel.lanes
+            self.chunk = min(self.chunk, len(answer), max(lanes, fit // lanes * lanes))
         chunks = iter(range(0, len(answer), self.chunk))
         threads = max(1, min(workers, -(-len(answer) // self.chunk)))
         with ThreadPoolExecutor(threads) as pool:
@@ -430,6 +435,8 @@ class Run:
             small = stopped["status"][patient] == TOO_SMALL
             unit, other = ("", "") if self.problem.equations.reading else (" h", "engine='roadrunner' or ")
             reason = "no step is small enough" if small else f"more than {stopped['steps'][patient] - 1} steps"
+            if stopped["status"][patient] == FULL:
+                reason, other = f"its course takes more than {MEMORY / 2**30:.2g} GiB", f"a shorter course, {other}"
             if stopped["status"][patient] == ENDLESS:
                 reason = "its events or switches follow each other without end"
             message = (
