@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench bench-sbml conformance docs page pack release clean
+.PHONY: run test check lint types quick generated bench bench-sbml conformance docs mutation page pack release clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -61,6 +61,10 @@ docs: $(STAMP)
 # the trial in a tab: one file that opens offline and can be sent on
 page: $(STAMP)
 	$(BIN)/metabolism explore --build trial.html
+
+# faults put into the package one at a time: do the tests notice? hours of work; what is known is not run again
+mutation: $(STAMP)
+	nice $(BIN)/python benchmarks/mutation.py
 
 # the validation pack with the results of all tests, and the record of this release for the next to compare with
 pack: $(STAMP)

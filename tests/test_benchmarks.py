@@ -89,3 +89,27 @@ def test_a_file_is_measured_at_an_accuracy_that_both_tools_reach(bench_sbml, tmp
     assert row["outcome"] == "measured", row
     assert max(row["error"], row["their_error"]) <= bench_sbml.ACCURACY
     assert (row["states"], row["events"]) == (3, 0)
+
+
+def test_every_mutant_is_a_change_of_code_that_stands_and_its_tests_exist():
+    spec = importlib.util.spec_from_file_location("mutation", ROOT / "benchmarks" / "mutation.py")
+    mutation = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mutation)
+    rows = mutation.mutants()
+    wrong = [
+        m["before"]
+        for m in rows
+        if (ROOT / m["file"]).read_text(encoding="utf-8").count(m["before"]) != 1 or m["before"] == m["after"]
+    ]
+    assert wrong == [], "benchmarks/mutants.toml: these texts must stand once in their files"
+    assert {m["tests"].split(" -k ")[0] for m in rows if not all((ROOT / t).exists() for t in tests_of(m))} == set()
+    assert {m["room"] for m in rows} >= {"dosing", "units", "endpoints", "engine", "trials", "analysis", "mixed-model"}
+    known = mutation.results()
+    assert known.keys() <= {m["key"] for m in rows}, "results of mutants that are gone: python benchmarks/mutation.py"
+    page = (ROOT / "docs" / "evidence" / "mutation.md").read_text(encoding="utf-8")
+    assert page == mutation.page(rows, known)
+    assert [m["before"] for m in rows if known.get(m["key"], {}).get("verdict") == "survived" and not m["why"]] == []
+
+
+def tests_of(mutant):
+    return mutant["tests"].split(" -k ")[0].split()

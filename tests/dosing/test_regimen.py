@@ -217,6 +217,16 @@ def test_a_dose_outside_the_run_is_refused(text):
         plan(Regimen.parse(text), 0, 24)
 
 
+def test_an_infusion_may_end_with_the_run():
+    steps = plan(Regimen.parse("5 mg iv over 24 h"), 0, 24)
+    assert steps.settings[0] == (0.0, "CBL_infusion", 0.0, pytest.approx(5 * MECBL / 24))
+
+
+def test_the_share_of_missed_doses_is_the_probability():
+    kept = len(Regimen.parse("1 mg im every 1 d x 20000").missed(0.3, seed=1).doses) / 20_000
+    assert kept == pytest.approx(0.7, abs=4 * math.sqrt(0.3 * 0.7 / 20_000))
+
+
 def test_overlapping_infusions_add_up_and_end_at_exactly_nothing():
     steps = plan(Regimen.of(10.0, route="iv", duration=2) + Regimen.of(9.0, route="iv", duration=3, start=1), 0, 24)
     assert steps.settings == (
