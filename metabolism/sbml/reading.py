@@ -74,6 +74,17 @@ def read_document(sbml: str) -> dict[str, Any]:
     return _Reading(document, remarks).data
 
 
+def _names(tree: Any) -> set[str]:
+    """Ids in trees, in lists and dictionaries of them."""
+    if isinstance(tree, dict):
+        inner = [v for k, v in tree.items() if k not in ("id", "net", "scaled")]
+    elif isinstance(tree, list):
+        inner = tree[1:] if tree and isinstance(tree[0], str) else tree
+    else:
+        return {tree} if isinstance(tree, str) else set()
+    return set().union(*map(_names, inner))
+
+
 class _Reading:
     def __init__(self, document: Any, remarks: list[str]) -> None:
         import libsbml
@@ -115,6 +126,14 @@ class _Reading:
         start = {k: self._resolved(t, reactions) for k, t in self.start.items()}
         events = self._resolved(events, reactions)
         reactions = {k: {**r, "rate": self._resolved(r["rate"], reactions)} for k, r in reactions.items()}
+        known = {*self.states, *self.parameters, *self.rules, *reactions}
+        for name in sorted(_names([self.rules, rates, start, events, reactions]) - known):
+            raise ModelError(f"a formula holds '{name}', which is nothing of this file that has a value.")
+        for event in events:
+            for target in event["assignments"].keys() - {*self.states, *self.parameters}:
+                raise ModelError(
+                    f"event '{event['id']}' sets '{target}', which is no quantity, or one that a rule sets."
+                )
         clock = None
         if self.timed or events or not self.states:
             clock = self.fresh("time")

@@ -233,6 +233,7 @@ def test_endpoints_run_through_events():
     [
         (lambda m: m.createAlgebraicRule().setMath(libsbml.parseL3Formula("S - 1")), "algebraic"),
         (lambda m: m.getReaction(0).getKineticLaw().setMath(libsbml.parseL3Formula("delay(S, 1)")), "delay"),
+        (lambda m: m.removeParameter("k"), "'k'"),
     ],
 )
 def test_what_is_not_covered_is_refused_by_name(change, words):
