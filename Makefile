@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench bench-sbml conformance docs page release clean
+.PHONY: run test check lint types quick generated bench bench-sbml conformance docs page pack release clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -38,6 +38,7 @@ generated: $(STAMP)
 	$(BIN)/metabolism qualify --markdown docs/evidence || test $$? -eq 1
 	$(BIN)/metabolism evidence --card --out docs/model_card.md --force
 	$(BIN)/python docs/architecture.py
+	$(BIN)/python docs/submissions/build.py
 
 # measure the fast engine against other tools and write docs/performance.md; WITH="amici desolve" adds those
 bench: $(STAMP)
@@ -60,6 +61,13 @@ docs: $(STAMP)
 # the trial in a tab: one file that opens offline and can be sent on
 page: $(STAMP)
 	$(BIN)/metabolism explore --build trial.html
+
+# the validation pack with the results of all tests, and the record of this release for the next to compare with
+pack: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q --junit-xml results/tests.xml
+	$(BIN)/metabolism evidence --pack results/pack --junit results/tests.xml --force
+	mkdir -p docs/evidence/releases
+	cp results/pack/[0-9]*.json docs/evidence/releases/
 # the dry run of a release: built twice, compared, checked, with hashes and a bill of materials in dist/
 release:
 	bash .ci/release

@@ -139,7 +139,8 @@ def matches(case: Case, values: np.ndarray) -> bool:
     """Whether values are within the tolerances of a case at every time."""
     with (case.folder / f"{case.id}-results.csv").open() as file:
         head, *rows = [row for row in csv.reader(file) if row]
-    columns = [[h.strip() for h in head].index(name) for name in case.listed("variables")]
+    # the first column is the time, whatever else bears its name
+    columns = [1 + [h.strip() for h in head[1:]].index(name) for name in case.listed("variables")]
     right = np.array([[float(row[c]) for c in columns] for row in rows])
     with np.errstate(invalid="ignore"):
         near = np.abs(values - right) <= float(case.settings["absolute"]) + float(case.settings["relative"]) * np.abs(

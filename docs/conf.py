@@ -20,7 +20,7 @@ version = release = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_generated/cycle.md", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "_generated/cycle.md", "**.ipynb_checkpoints", "submissions"]
 html_theme = "pydata_sphinx_theme"
 html_title = "als-methionine"
 html_static_path = ["_static"]

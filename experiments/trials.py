@@ -81,14 +81,12 @@ def run(ctx):
         ("nurown", 34, "nurown.change_34", "mean change:placebo"),
         ("centaur", 18, "centaur.slope", "slope:placebo:value"),
     ):
-        one = trials.read_design(name)
-        one = one.changed(
-            patients=28 if floor == 34 else one.patients, observation=replace(one.observation, floor=floor)
-        )
+        one, options = trials.read_design(name), {"seed": ctx.seed + 3, "workers": ctx.workers, "analyses": ("slope",)}
+        size = 28 if floor == 34 else one.patients
+        one = one.changed(patients=size, observation=replace(one.observation, floor=floor))
         pool = trials.make_pool(model, one, 0.0, drawn=small, workers=ctx.workers)
-        seed, use = ctx.seed + 3, ("slope",)
-        found = trials.replicate(pool, one, 0.0, count, seed=seed, workers=ctx.workers, analyses=use).table[column]
-        claims.append(Claim.of(claim, found.mean(), trials.interval(found)))
+        change = trials.replicate(pool, one, 0.0, count, **options).table[column]
+        claims.append(Claim.of(claim, change.mean(), trials.interval(change)))
     large = trials.simulate_trial(pool, one.changed(patients=1500, trial_effect=False), 0.0, seen[3])
     marks = trials.trial_markers(large, pool.generator, seen[4])["vital_capacity"]
     time = np.array(one.visits) * trials.HOURS_PER_WEEK / trials.HOURS_PER_MONTH
@@ -134,15 +132,8 @@ def run(ctx):
             "natural_history": pd.DataFrame(readings, columns=["quantity", "reading", "predicted", "published"]),
         },
         cited=[
-            "Kaji2015",
-            "Edaravone2017",
-            "Edaravone2018",
-            "Paganoni2020",
-            "Paganoni2021",
-            "Cudkowicz2022",
-            "Atassi2014",
-            "Neuwirth2015",
-            "Oki2022",
+            *("Kaji2015", "Edaravone2017", "Edaravone2018", "Paganoni2020", "Paganoni2021", "Cudkowicz2022"),
+            *("Atassi2014", "Neuwirth2015", "Oki2022"),
         ],
         notes=[
             "Brackets after a share are the Monte-Carlo error of the number of virtual trials. A claim about a trial "

@@ -251,8 +251,8 @@ def versions() -> dict[str, str]:
 
     # what an extra brings may be absent: then it changed no number
     names = ("als-methionine", "antimony", "libroadrunner", "python-libsbml", "numpy", "scipy", "sympy", "xarray")
-    found = {d.name: d.version for d in distributions() if d.name in names}
-    return {"python": platform.python_version(), **{n: found[n] for n in names if n in found}}
+    installed = {d.name: d.version for d in distributions() if d.name in names}
+    return {"python": platform.python_version(), **{n: installed[n] for n in names if n in installed}}
 
 
 def manifest_text(entries: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ import pytest
 
 import metabolism as mb
 from metabolism.model import equations
-from metabolism.report import experiment_names, layout
+from metabolism.model import positions
+from metabolism.report import experiment_names
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
@@ -105,7 +106,7 @@ def test_the_science_is_complete(site, model):
     assert row.source.split(";")[0] in text
     text = (site / "_generated/flux_map.html").read_text(encoding="utf-8")
     assert text.count('class="fluxmap"') == 4
-    assert all(f'data-reaction="{r}"' in text for r in layout().routes)
+    assert all(f'data-reaction="{r}"' in text for r in positions.layout().routes)
 
 
 def test_the_impact_of_an_assumption_is_what_the_model_gives(site, model):

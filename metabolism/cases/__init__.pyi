@@ -1,4 +1,4 @@
-from .board import Board, Case, Verdict, qualify
+from .board import Board, Case, Verdict, known_misfits, qualify
 from .intervals import (
     QUANTILE,
     class_of,
@@ -30,6 +30,7 @@ __all__ = [
     "board_text",
     "class_of",
     "from_scale",
+    "known_misfits",
     "left_out_score",
     "peer_markdown",
     "peer_text",

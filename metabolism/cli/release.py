@@ -1,6 +1,9 @@
 """The commands around a release: check, export, fingerprint, compare, evidence."""
 
-from metabolism.cli.shared import Arguments, chosen_model, in_force, working
+from dataclasses import asdict
+from pathlib import Path
+
+from metabolism.cli.shared import Arguments, chosen_model, in_force, progress_bar, working
 from metabolism.errors import UsageError
 from metabolism.files import check_target, write_text
 
@@ -33,6 +36,10 @@ def _export(arguments: Arguments) -> int:
     from metabolism.exports import export
 
     model = chosen_model(arguments)
+    if arguments.plain:
+        if arguments.format != "sbml":
+            raise UsageError(f"--plain is a way to write sbml, not {arguments.format}.")
+        arguments.format = "sbml-plain"
     with working(f"writing {arguments.format}"):
         options = {k: getattr(arguments, k) for k in ("regimen", "until", "start", "force")}
         path = export(model, arguments.path, arguments.format, **options)
@@ -81,9 +88,30 @@ def _compare(arguments: Arguments) -> int:
     return 0
 
 
+def _pack(arguments: Arguments) -> int:
+    from metabolism.cli.doctor import examine
+    from metabolism.report import write_pack
+
+    files = {key: value and Path(value) for key, value in (("against", arguments.against), ("junit", arguments.junit))}
+    findings = [asdict(finding) for finding in examine(Path(arguments.pack).parent)]
+    with progress_bar() as begin:
+        pack = write_pack(Path(arguments.pack), findings, force=arguments.force, progress=begin, **files)
+    arguments.payload = pack
+    for part, sound in pack["verdict"].items():
+        print(f"{'--  ' if sound is None else 'ok  ' if sound else 'FAIL'}  {part}")
+    print(f"validation pack written to {arguments.pack}; begin with pack.html")
+    return 1 if False in pack["verdict"].values() else 0
+
+
 def _evidence(arguments: Arguments) -> int:
     from metabolism.report import evidence_text, model_card
 
+    if arguments.pack:
+        if arguments.card or arguments.out:
+            raise UsageError("--pack writes a folder of its own; leave --card and --out out.")
+        return _pack(arguments)
+    if arguments.against or arguments.junit:
+        raise UsageError("--against and --junit belong to a validation pack; add --pack DIR.")
     if arguments.out is None:
         arguments.payload = {"markdown": model_card() if arguments.card else evidence_text()}
         print(arguments.payload["markdown"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from metabolism.engines import Plan
 from metabolism.errors import InvalidRegimen
 
+NONE = "no doses"
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _DOSE = re.compile(rf"({_NUMBER})\s+(\w+)\s+at\s+({_NUMBER})(?:\s+every\s+({_NUMBER})\s+x\s+(\d+))?")
 _CHANGE = re.compile(rf"(\w+)\s*=\s*({_NUMBER})\s+from\s+({_NUMBER})(?:\s+to\s+({_NUMBER}))?")
@@ -48,7 +49,7 @@ class Schedule:
         """
         doses: list[tuple[float, str, float]] = []
         changes = []
-        for part in filter(None, map(str.strip, text.split(";"))):
+        for part in filter(None, map(str.strip, text.replace(NONE, "").split(";"))):
             if found := _DOSE.fullmatch(part):
                 amount, species, begin, every, count = found.groups()
                 steps = range(int(count or 1))
@@ -113,8 +114,6 @@ class Schedule:
 
     def __str__(self) -> str:
         given = [f"{amount!r} {species} at {time!r}" for time, species, amount in self.doses]
-        given += [
-            f"{name} = {value!r} from {begin!r}" + (f" to {end!r}" if end < math.inf else "")
-            for begin, end, name, value in self.changes
-        ]
-        return "; ".join(given)
+        for begin, end, name, value in self.changes:
+            given.append(f"{name} = {value!r} from {begin!r}" + (f" to {end!r}" if end < math.inf else ""))
+        return "; ".join(given) or NONE

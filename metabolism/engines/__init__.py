@@ -27,7 +27,9 @@ time is done before the output at that time is read. A patient that cannot be in
 time reached and the state that moved fastest; the others go on. What was delivered is measured, not assumed.
 
 The ensemble engine has more to offer: endpoints while integrating, without stored curves (`FastEngine.endpoints`),
-resting states of all patients at once (`rest_many`), and slopes along the solution (`slopes`, `Direction`).
+resting states of all patients at once (`rest_many`), and slopes along the solution (`slopes`, `Direction`). It alone
+carries out the events of a file: steps end where a trigger or a comparison in the rates turns. `load_foreign` compares
+any file with libRoadRunner before it is run, and refuses it where they differ.
 """
 
 import lazy_loader

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from metabolism.engines.contract import Failure, Problem, Solution, get_engine
-from metabolism.errors import SolverFailed
+from metabolism.errors import ModelError, SolverFailed
 from metabolism.processes import following
 from metabolism.types import Array
 
@@ -48,7 +48,16 @@ def solve_one_by_one(
         Name of the engine, by which worker processes find it again.
     workers : int
         Processes among which patients are shared; no result depends on it.
+
+    Raises
+    ------
+    ModelError
+        For a model with events: they would be left out without a word.
     """
+    system = problem.equations
+    if system.events or (system.reading and name == "roadrunner"):
+        what = "carries out no events of a file" if system.events else "takes no model that was read by this package"
+        raise ModelError(f"engine='{name}' {what}; use engine='fast'.")
     if workers > 1 and len(problem.initial) >= 2 * workers:
         return _in_processes(problem, name, tick, workers)
     stepper, loaded = make(problem), problem.loaded

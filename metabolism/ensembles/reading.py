@@ -45,13 +45,13 @@ def read_model(source: str | Path, *, seconds: int = SECONDS, megabytes: int = M
     """
     text = str(source)
     if isinstance(source, Path) or ("\n" not in text and ";" not in text and "<" not in text):
-        found = _read(text, text, seconds, megabytes)
+        document = _read(text, text, seconds, megabytes)
     else:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / ("text.xml" if text.lstrip("\ufeff \n\t").startswith("<") else "text.ant")
             path.write_text(text, encoding="utf-8")
-            found = _read(str(path), "the text", seconds, megabytes)
-    return FileModel(**{**found, "remarks": tuple(found["remarks"])})
+            document = _read(str(path), "the text", seconds, megabytes)
+    return FileModel(**{**document, "remarks": tuple(document["remarks"])})
 
 
 def _read(path: str, name: str, seconds: int, megabytes: int) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """The model, a patient and a regimen as files for other tools.
 
-One door to every format: SBML in three levels, Antimony, a COMBINE archive with its experiment, PEtab problems,
-programs in Python, Julia and R, a page of equations, a table. Each file is written whole or not at all, never over
-another by accident, and each is run by the tests in the tool it is for.
+One door to every format: SBML in three levels, Antimony, a COMBINE archive with its experiment, PEtab problems, models
+for mrgsolve and rxode2 with a NONMEM-shaped data set, Julia, a page of equations, a table. Each file is written whole
+or not at all, never over another by accident, and what can be run here is run by the tests in the tool it is for.
 
 Nouns: a *format* (a key of `FORMATS`), the *scenario* in it (a model with its changed values, a regimen, a span), the
 *fingerprint* of the shipped model (what any simulator must find in it).
 
 >>> from metabolism.exports import FORMATS, sbml_text
 >>> from metabolism.model import load
->>> {"sbml", "omex", "petab", "julia", "r", "latex"} <= set(FORMATS)
+>>> {"sbml", "omex", "petab", "mrgsolve", "rxode2", "nonmem", "latex"} <= set(FORMATS)
 True
 >>> text = sbml_text(load(), "50 mg im every 3.5 d x 2")
 >>> text.count("<event ") > 0, "GFR_rel" in text

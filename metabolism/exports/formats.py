@@ -13,6 +13,7 @@ from metabolism.errors import UnknownName, UsageError, needs
 from metabolism.exports.omex import archive_parts, parameters_csv, write_archive
 from metabolism.exports.page import model_report
 from metabolism.exports.petab import write_petab
+from metabolism.exports.population import mrgsolve_text, nonmem_text, rxode2_text
 from metabolism.exports.sbml import LEVELS, sbml_text
 from metabolism.files import check_target, complete_folder, write_atomically, write_text
 from metabolism.model import Model, antimony_from_sbml
@@ -25,8 +26,12 @@ class _Request:
     until: float | str
     start: str
 
-    def sbml(self, format: str = "sbml") -> str:
-        return sbml_text(self.model, self.regimen, until=self.until, start=self.start, format=format)
+    @property
+    def parts(self) -> tuple[Model, Regimen | str | None, float | str, str]:
+        return self.model, self.regimen, self.until, self.start
+
+    def sbml(self, format: str = "sbml", drawing: bool = True) -> str:
+        return sbml_text(*self.parts[:2], until=self.until, start=self.start, format=format, drawing=drawing)
 
 
 def _code(language: str) -> Callable[[_Request], str]:
@@ -36,7 +41,7 @@ def _code(language: str) -> Callable[[_Request], str]:
         with tempfile.TemporaryDirectory() as folder:
             # the name of the file is printed in the code: always the same, so that exports are byte-stable
             source = Path(folder) / f"{request.model.id}.xml"
-            source.write_text(request.sbml(), encoding="utf-8")
+            source.write_text(request.sbml(drawing=False), encoding="utf-8")
             text: str = OdeSystem.from_sbml(source).render(language)
         return text
 
@@ -46,8 +51,11 @@ def _code(language: str) -> Callable[[_Request], str]:
 #: Formats that are one text file, by the function that gives the text.
 _TEXTS: dict[str, Callable[[_Request], str]] = {
     **{name: methodcaller("sbml", name) for name in LEVELS},
-    "antimony": lambda request: antimony_from_sbml(request.sbml()),
-    **{name: _code(name) for name in ("python", "julia", "r", "latex", "markdown")},
+    "antimony": lambda request: antimony_from_sbml(request.sbml(drawing=False)),
+    **{name: _code(name) for name in ("julia", "latex", "markdown")},
+    "mrgsolve": lambda request: mrgsolve_text(*request.parts),
+    "rxode2": lambda request: rxode2_text(*request.parts),
+    "nonmem": lambda request: nonmem_text(*request.parts),
     "report": lambda request: model_report(request.model),
     "parameters": lambda request: parameters_csv(request.model),
 }
@@ -55,14 +63,16 @@ _TEXTS: dict[str, Callable[[_Request], str]] = {
 #: What each format is, in the words of the help text.
 FORMATS = {
     "sbml": "SBML Level 3 Version 2, doses as events",
+    "sbml-plain": "SBML for simple readers (Myokit, SBMLtoODEjax, PySCeS, sbmltoodepy)",
     "sbml-l3v1": "SBML Level 3 Version 1",
     "sbml-l2v4": "SBML Level 2 Version 4",
     "antimony": "Antimony",
     "omex": "COMBINE archive: SBML, SED-ML, curves, parameters, figure, licence",
     "petab": "folder with PEtab problems of the published single doses (v1) and repeated doses (v2)",
-    "python": "stand-alone Python (numpy, scipy)",
+    "mrgsolve": "mrgsolve model file, doses in $ENV",
+    "rxode2": "rxode2 model function in the form of nlmixr2lib, doses as a data frame",
+    "nonmem": "CSV data set of the doses (AMT in umol), compartments numbered as in mrgsolve and rxode2",
     "julia": "stand-alone Julia (OrdinaryDiffEq)",
-    "r": "stand-alone R (deSolve)",
     "latex": "equations as LaTeX",
     "markdown": "equations as Markdown",
     "report": "model report as HTML: equations, parameters with sources, limits",
@@ -86,8 +96,8 @@ def export(
     ----------
     path : str or Path
     format : str
-        A key of `FORMATS`: sbml, sbml-l3v1, sbml-l2v4, antimony, omex, petab, python, julia, r, latex, markdown,
-        report or parameters.
+        A key of `FORMATS`: sbml, sbml-plain, sbml-l3v1, sbml-l2v4, antimony, omex, petab, mrgsolve, rxode2, nonmem,
+        julia, latex, markdown, report or parameters.
     regimen : Regimen or str, optional
         Doses and changes of parameters, written as events. PEtab and parameters take none.
     until : float or str

@@ -14,6 +14,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
@@ -33,21 +34,15 @@ if TYPE_CHECKING:
 #: Output intervals of the packaged time course: every 2 h over 16 weeks, so that no peak after a dose is skipped.
 STEPS = 1344
 
-
 _RTOL, _ATOL = 1e-9, 1e-14
-
 
 _SBML_NS = "http://www.sbml.org/sbml/level3/version2/core"
 
-
 _DATE = (2026, 1, 1, 0, 0, 0)
-
 
 _SPECIFICATIONS = "http://identifiers.org/combine.specifications/"
 
-
 _MEDIA = "http://purl.org/NET/mediatypes/"
-
 
 #: Format of each part by the end of its name.
 _FORMATS = {
@@ -195,28 +190,8 @@ def parameters_csv(model: Model) -> str:
     writer.writerow(["parameterId", "parameterName", "value", *COLUMNS[2:]])
     values = {**{p.id: p.value for p in model.table.values()}, **model.changed}
     for p in model.table.values():
-        writer.writerow(
-            [
-                p.id,
-                p.name,
-                repr(values[p.id]),
-                repr(p.value),
-                repr(p.lower),
-                repr(p.upper),
-                int(p.estimate),
-                p.prior,
-                p.prior_parameters,
-                p.unit,
-                p.module,
-                p.kind,
-                p.source,
-                p.locator,
-                p.confidence,
-                p.derivation,
-                p.scale,
-                p.note,
-            ]
-        )
+        row = [int(v) if isinstance(v, bool) else v for v in astuple(p)[2:]]
+        writer.writerow([p.id, p.name, repr(values[p.id]), *row])
     return stream.getvalue()
 
 

@@ -139,7 +139,7 @@ def _sbml(model: Model) -> str:
     """The model with areas under the curves, doses as parameters, and resting values as constants."""
     import libsbml
 
-    document = libsbml.readSBMLFromString(sbml_text(model))
+    document = libsbml.readSBMLFromString(sbml_text(model, drawing=False))
     content = document.getModel()
     rest = steady_state(model).values
     for analyte in ("cbl_free", "cbl_plasma"):

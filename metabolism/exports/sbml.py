@@ -7,7 +7,7 @@ knows neither initial values of triggers nor priorities: there, what happens at 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 from xml.sax.saxutils import escape
@@ -15,14 +15,15 @@ from xml.sax.saxutils import escape
 from metabolism.dosing import Regimen, named, plan
 from metabolism.engines import Plan
 from metabolism.errors import ModelError, OutputError, SolverFailed, UnknownName
+from metabolism.exports.drawing import add_drawing
 from metabolism.files import versions
 from metabolism.model import Model, equations, model_settings, write_identity
-from metabolism.sbml import REGIMEN, UNTIL, sbml_fingerprint
+from metabolism.sbml import REGIMEN, UNTIL, Equations, sbml_fingerprint
 from metabolism.simulation import rest_patients
 from metabolism.units import magnitude
 
 #: SBML level and version by the name of the export format.
-LEVELS = {"sbml": (3, 2), "sbml-l3v1": (3, 1), "sbml-l2v4": (2, 4)}
+LEVELS = {"sbml": (3, 2), "sbml-plain": (3, 2), "sbml-l3v1": (3, 1), "sbml-l2v4": (2, 4)}
 
 #: No second dose of a single-dose series: longer than any run [h].
 _NEVER = 1e9
@@ -35,6 +36,7 @@ def sbml_text(
     until: float | str = "16 weeks",
     start: str = "rest",
     format: str = "sbml",
+    drawing: bool = True,
 ) -> str:
     """Return the SBML of a model at its own values, with the regimen as events.
 
@@ -46,7 +48,10 @@ def sbml_text(
         End of the dosing horizon [h or text]; doses after it are refused.
     start : {"rest", "initial"}
         Initial values: the resting state of this model, or the table's.
-    format : {"sbml", "sbml-l3v1", "sbml-l2v4"}
+    format : {"sbml", "sbml-plain", "sbml-l3v1", "sbml-l2v4"}
+        Plain is for simple readers: no reaction in a rule, no unit on a number, a value for everything, no drawing.
+    drawing : bool
+        Draw the flux map and group reactions by pathway (SBML layout, render and groups), where the level has them.
 
     Raises
     ------
@@ -56,35 +61,59 @@ def sbml_text(
         If the model has no resting state to start from.
     """
     import libsbml
-    import numpy as np
 
     if format not in LEVELS:
         raise UnknownName("SBML export format", format, LEVELS)
-    schedule, end = from_zero(regimen, until)
-    steps = plan(schedule, 0.0, end)
-    own, names = dict(model.values), equations(model).parameters
-    # what is changed for life is in force at rest; what it is given back to is the model's own value
-    lasting = steps.lasting(names, np.array([[own[name] for name in names]]))[0]
-    values = own | dict(zip(names, lasting.tolist(), strict=True))
-    if start == "rest":
-        system = equations(model)
-        x, p = system.vectors(values)
-        patients = rest_patients(model, p[None], x[None])
-        if patients.failures:
-            raise SolverFailed(patients.failures[0])
-        values |= dict(zip(system.states, patients.states[0].tolist(), strict=True))
+    schedule, _, steps, values = scenario(model, regimen, until, start)
+    own = model.values
     document = libsbml.readSBMLFromString(model.sbml)
     content = document.getModel()
     early = LEVELS[format][0] == 2
     for key, value in values.items():
         _set_value(content, key, value)
+    for p in model.table.values():
+        grade = f", grade {p.confidence}" if p.confidence else ""
+        text = f'<p xmlns="http://www.w3.org/1999/xhtml">Bounds {p.lower!r} to {p.upper!r}{grade}.</p>'
+        if element := content.getElementBySId(p.id):
+            element.appendNotes(text)
     _readable(content)
     doses, changes = named(schedule)
     _add_doses(content, steps, early, doses)
     _add_settings(content, steps, own, early, changes)
     lines = "".join(f"<li>{escape(k)}: {escape(v)}</li>" for k, v in described(model, regimen, until, start).items())
+    if format == "sbml-plain":
+        _plain(content, equations(model), values)
     content.appendNotes(f'<ul xmlns="http://www.w3.org/1999/xhtml">{lines}</ul>')
-    return _at_level(document, LEVELS[format])
+    return _at_level(document, LEVELS[format], drawing and format != "sbml-plain")
+
+
+def scenario(
+    model: Model, regimen: Regimen | str | None, until: float | str, start: str
+) -> tuple[Regimen, float, Plan, dict[str, float]]:
+    """Return what an export holds: the regimen from time 0, its end [h], its steps, and all values at time 0.
+
+    Raises
+    ------
+    InvalidRegimen, UnitMismatch
+        For a regimen that cannot be carried out.
+    SolverFailed
+        If the model has no resting state to start from.
+    """
+    import numpy as np
+
+    schedule, end = from_zero(regimen, until)
+    steps = plan(schedule, 0.0, end)
+    system, own = equations(model), dict(model.values)
+    # what is changed for life is in force at rest; what it is given back to is the model's own value
+    lasting = steps.lasting(system.parameters, np.array([[own[name] for name in system.parameters]]))[0]
+    values = own | dict(zip(system.parameters, lasting.tolist(), strict=True))
+    if start == "rest":
+        x, p = system.vectors(values)
+        patients = rest_patients(model, p[None], x[None])
+        if patients.failures:
+            raise SolverFailed(patients.failures[0])
+        values |= dict(zip(system.states, patients.states[0].tolist(), strict=True))
+    return schedule, end, steps, values
 
 
 def from_zero(regimen: Regimen | str | None, until: float | str) -> tuple[Regimen, float]:
@@ -143,33 +172,78 @@ def _readable(content: Any) -> None:
         species.setCompartment("amounts")
 
 
-def _at_level(document: Any, level: tuple[int, int]) -> str:
+def _at_level(document: Any, level: tuple[int, int], drawing: bool) -> str:
     import libsbml
 
     if level != (3, 2):
         content = document.getModel()
         if level[0] == 2:
             _name_literals(content)
-        # libsbml keeps the RDF vocabulary of Level 3 on conversion: write it again afterwards
-        content.unsetAnnotation()
         if not document.setLevelAndVersion(*level, False):
             problems = [document.getError(i).getMessage().strip() for i in range(document.getNumErrors())]
             raise ModelError(f"this model cannot be written as SBML Level {level[0]}: {' '.join(problems)}")
-        write_identity(document.getModel(), model_settings())
     if level[0] == 2:
         # Level 2 wants a delay beside values of the execution time; no two of our events touch one variable at a time
         for event in document.getModel().getListOfEvents():
             event.setUseValuesFromTriggerTime(True)
+    elif drawing:
+        add_drawing(document)
+    _describe(document.getModel())
     text: str = libsbml.writeSBMLToString(document)
     return text
 
 
-def _name_literals(content: Any) -> None:
+def _describe(content: Any) -> None:
+    """Call the licence a licence, not a publication, and name the kind of model."""
+    import libsbml
+
+    settings = model_settings()
+    # written again: libsbml keeps the RDF vocabulary of Level 3 on conversion
+    content.unsetAnnotation()
+    write_identity(content, settings)
+    terms = [content.getCVTerm(i).clone() for i in range(content.getNumCVTerms())]
+    approach = libsbml.CVTerm(libsbml.BIOLOGICAL_QUALIFIER)
+    approach.setBiologicalQualifierType(libsbml.BQB_HAS_PROPERTY)
+    approach.addResource("http://identifiers.org/mamo/MAMO_0000046")
+    content.unsetCVTerms()
+    for term in (*terms, approach):
+        if term.getResourceURI(0) != settings["licence_url"]:
+            content.addCVTerm(term)
+    content.appendAnnotation(
+        '<dcterms:license xmlns:dcterms="http://purl.org/dc/terms/" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+        f' rdf:resource="{settings["licence_url"]}"/>'
+    )
+    content.setSBOTerm("SBO:0000293")
+
+
+def _plain(content: Any, system: Equations, values: Mapping[str, float]) -> None:
+    """Write what simple readers cannot follow in words they know."""
+    rates = {r.getId(): r.getKineticLaw().getMath() for r in content.getListOfReactions()}
+    x, p = system.vectors(values)
+    begin = dict(zip(system.rules, system.evaluate(list(system.rules), x[None], p[None])[0], strict=True))
+    # in an order that can be evaluated: some readers know no other
+    for key in (*system.rules, *system.rate_rules):
+        rule = content.removeRuleByVariable(key)
+        math = rule.getMath().deepCopy()
+        for reaction, rate in rates.items():
+            math.replaceArgument(reaction, rate)
+        rule.setMath(math)
+        content.addRule(rule)
+        if key in begin:
+            _set_value(content, key, float(begin[key]))
+    for key, place in system.volume.items():
+        # the amount: some read nothing else, and none but the amount may then be there
+        content.getSpecies(key).unsetInitialConcentration()
+        content.getSpecies(key).setInitialAmount(values[key] * values[place])
+    _name_literals(content, *(event.getPriority() for event in content.getListOfEvents()))
+
+
+def _name_literals(content: Any, *others: Any) -> None:
     """Replace numbers in formulas by constants: a literal of Level 2 cannot carry its unit."""
     import libsbml
 
     formulas = [*content.getListOfRules()] + [r.getKineticLaw() for r in content.getListOfReactions()]
-    for element in formulas:
+    for element in (*formulas, *others):
         math = element.getMath().deepCopy()
         waiting = [math]
         while waiting:
@@ -242,7 +316,7 @@ def _math(formula: str) -> Any:
 
 def _series(steps: Plan) -> list[tuple[str, float, float, float, int]]:
     """Group boluses into runs of equal amount and spacing: (target, amount, first, interval, count)."""
-    found: list[tuple[str, float, float, float, int]] = []
+    series: list[tuple[str, float, float, float, int]] = []
     ordered = sorted(steps.boluses, key=lambda b: (b[1], b[2], b[0]))
     for (target, amount), group in groupby(ordered, key=lambda b: (b[1], b[2])):
         times = [b[0] for b in group]
@@ -251,9 +325,9 @@ def _series(steps: Plan) -> list[tuple[str, float, float, float, int]]:
             length = 1
             while length < len(times) and abs(times[length] - times[length - 1] - gap) < 1e-9 * max(gap, 1.0):
                 length += 1
-            found.append((target, amount, times[0], gap, length))
+            series.append((target, amount, times[0], gap, length))
             times = times[length:]
-    return found
+    return series
 
 
 def _add_doses(content: Any, steps: Plan, early: bool, names: dict[tuple[float, str], list[str]]) -> None:
@@ -324,4 +398,4 @@ def model_fingerprint(model: Model, regimen: str | None = REGIMEN, until: float 
         If the model has no resting state.
     """
     end = magnitude(until, "h", "until")
-    return sbml_fingerprint(sbml_text(model, regimen, until=end), end)
+    return sbml_fingerprint(sbml_text(model, regimen, until=end, drawing=False), end)

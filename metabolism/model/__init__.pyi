@@ -1,3 +1,4 @@
+from . import positions
 from .annotations import COLLECTIONS, DISEASE_TERM, QUALIFIERS, REGISTRY, identifiers, read_annotations, write_identity
 from .build import (
     antimony_from_sbml,
@@ -54,6 +55,7 @@ __all__ = [
     "messages",
     "model_settings",
     "parameter_table",
+    "positions",
     "posterior_sample",
     "publication_ids",
     "read_annotations",

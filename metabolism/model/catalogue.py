@@ -57,11 +57,11 @@ def search(text: str, frames: Iterable[pd.DataFrame], notes: Mapping[str, str]) 
     """
     import pandas as pd
 
-    found = pd.concat(list(frames))
-    found = found[~found.index.duplicated()].fillna({"source": ""})
-    whole = [f"{row.Index} {' '.join(map(str, row[1:]))} {notes.get(str(row.Index), '')}" for row in found.itertuples()]
+    table = pd.concat(list(frames))
+    table = table[~table.index.duplicated()].fillna({"source": ""})
+    whole = [f"{row.Index} {' '.join(map(str, row[1:]))} {notes.get(str(row.Index), '')}" for row in table.itertuples()]
     words = text.casefold().split()
-    found = found[[all(word in line.casefold() for word in words) for line in whole]]
-    if found.empty:
+    table = table[[all(word in line.casefold() for word in words) for line in whole]]
+    if table.empty:
         raise UsageError(f"nothing in the model has '{text}' in it; try fewer words.")
-    return found[["name", "value", "unit", "kind", "source"]]
+    return table[["name", "value", "unit", "kind", "source"]]

@@ -3,8 +3,8 @@ from .claims import Claim, case_claims, tally
 from .evidence import evidence_text, model_card
 from .fluxmap import draw, geometry, mean_fluxes, resting_map
 from .inspection import build_path, checks, fragment_problems, grade_problems, resting_problems, source_problems
+from .pack import write_pack
 from .pages import number, read_manifest, verdict, write_index
-from .positions import layout
 from .registry import (
     Context,
     Experiment,
@@ -36,7 +36,6 @@ __all__ = [
     "get_experiment",
     "grade_problems",
     "known_gaps",
-    "layout",
     "mean_fluxes",
     "model_card",
     "new_experiment",
@@ -51,4 +50,5 @@ __all__ = [
     "tally",
     "verdict",
     "write_index",
+    "write_pack",
 ]

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from metabolism.model import positions
 from metabolism.plotting import COLOURS
-from metabolism.report.positions import Layout, Node, Point, Route, course, drawn, heading, kept, layout
 from metabolism.units import label as unit_label
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def draw(
     title, against : str
         What the values are, and what they are compared with.
     """
-    plan = layout()
+    plan = positions.layout()
     scale = _scales(plan, values, reference)
     parts = [_head(plan, title, against, reference is not None)]
     for region in plan.regions:
@@ -108,8 +108,8 @@ def draw(
         tx, ty = region.get("label_at", (x + 10, y + h - 8))
         parts.append(f'<text x="{tx}" y="{ty}" class="r">{escape(region["label"])}</text>')
     for path in plan.influences:
-        points = course(plan, path)
-        parts.append(f'<path d="{drawn(points)}" class="i"/>{_tip(points, 3, "#9a9a9a")}')
+        points = positions.course(plan, path)
+        parts.append(f'<path d="{positions.drawn(points)}" class="i"/>{_tip(points, 3, "#9a9a9a")}')
     for route in plan.routes.values():
         if route.reaction in values:
             parts.append(_arrow(plan, route, values, reference, scale[route.network]))
@@ -132,7 +132,9 @@ def resting_map(model: Model, reference: Model, title: str, against: str) -> str
     return draw(values, base, units=equations(model).units, title=title, against=against)
 
 
-def _scales(plan: Layout, values: Mapping[str, float], reference: Mapping[str, float] | None) -> dict[str, float]:
+def _scales(
+    plan: positions.Layout, values: Mapping[str, float], reference: Mapping[str, float] | None
+) -> dict[str, float]:
     """Largest flux of each network, in the values and the reference [µmol/h]."""
     largest = dict.fromkeys(plan.networks, 0.0)
     for source in (values, reference or {}):
@@ -148,16 +150,20 @@ def _width(value: float, largest: float) -> float:
     return max(NARROWEST, WIDEST + PER_DECADE * math.log10(abs(value) / largest))
 
 
-def _tip(points: Sequence[Point], width: float, colour: str) -> str:
+def _tip(points: Sequence[positions.Point], width: float, colour: str) -> str:
     size = 6 + 1.1 * width
-    (xe, ye), (ux, uy) = points[-1], heading(points, size)
+    (xe, ye), (ux, uy) = points[-1], positions.heading(points, size)
     bx, by, half = xe - size * ux, ye - size * uy, 3 + 0.62 * width
     corners = [(xe, ye), (bx - half * uy, by + half * ux), (bx + half * uy, by - half * ux)]
     return f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in corners)}" fill="{colour}"/>'
 
 
 def _arrow(
-    plan: Layout, route: Route, values: Mapping[str, float], reference: Mapping[str, float] | None, largest: float
+    plan: positions.Layout,
+    route: positions.Route,
+    values: Mapping[str, float],
+    reference: Mapping[str, float] | None,
+    largest: float,
 ) -> str:
     value = values[route.reaction]
     base = reference.get(route.reaction) if reference is not None else None
@@ -166,17 +172,19 @@ def _arrow(
     text = f"{route.reaction}: {value:.3g} µmol/h" + (f", {words}" if words else "")
     parts = [f'<g data-reaction="{route.reaction}"><title>{escape(text)}</title>']
     for i, path in enumerate(route.paths):
-        points = course(plan, path)
+        points = positions.course(plan, path)
         if value < 0:
             points.reverse()
         thin = width if i == 0 else max(NARROWEST, 0.6 * width)
         size = 6 + 1.1 * thin
         # the line stops inside its own arrowhead, so that a wide one does not blunt the tip, and not before it
-        (xe, ye), (ux, uy) = points[-1], heading(points, size)
+        (xe, ye), (ux, uy) = points[-1], positions.heading(points, size)
         short = [p for p in points if math.dist(p, points[-1]) > size] or points[:1]
         line = [*short, (xe - 0.6 * size * ux, ye - 0.6 * size * uy)]
         dash = ' stroke-dasharray="2 4"' if still else ""
-        parts.append(f'<path d="{drawn(line)}" fill="none" stroke="{colour}" stroke-width="{thin:.1f}"{dash}/>')
+        parts.append(
+            f'<path d="{positions.drawn(line)}" fill="none" stroke="{colour}" stroke-width="{thin:.1f}"{dash}/>'
+        )
         parts.append(_tip(points, thin, colour))
     if route.label and route.at:
         parts.append(f'<text x="{route.at[0]}" y="{route.at[1]}" class="e">{escape(route.label)}</text>')
@@ -184,7 +192,7 @@ def _arrow(
 
 
 def _pill(
-    node: Node, values: Mapping[str, float], reference: Mapping[str, float] | None, units: Mapping[str, str]
+    node: positions.Node, values: Mapping[str, float], reference: Mapping[str, float] | None, units: Mapping[str, str]
 ) -> str:
     (x, y), (w, h) = node.at, node.half
     value = values.get(node.id)
@@ -223,7 +231,7 @@ def _level(value: float, unit: str) -> str:
     return f"{value:.3g} {unit_label(unit)}".rstrip()
 
 
-def _head(plan: Layout, title: str, against: str, compared: bool) -> str:
+def _head(plan: positions.Layout, title: str, against: str, compared: bool) -> str:
     width, height = plan.size[0], plan.size[1] + 120
     text = f"{title}. Arrow width: flux." + (f" Colour: change against {against}." if compared else "")
     style = (
@@ -242,7 +250,7 @@ def _head(plan: Layout, title: str, against: str, compared: bool) -> str:
     )
 
 
-def _legend(plan: Layout, scale: Mapping[str, float], against: str, compared: bool) -> str:
+def _legend(plan: positions.Layout, scale: Mapping[str, float], against: str, compared: bool) -> str:
     y = plan.size[1] + 18
     said = "Arrow width: flux, each network on its own logarithmic scale; widest arrow [µmol/h]:"
     text = "; ".join(f"{name} {_short(scale[key])}" for key, name in plan.networks.items())
@@ -265,10 +273,10 @@ def _legend(plan: Layout, scale: Mapping[str, float], against: str, compared: bo
 
 def geometry() -> dict[str, Any]:
     """Return everything another drawer of the map needs as plain numbers and words: courses, boxes, scales, colours."""
-    plan = layout()
+    plan = positions.layout()
 
-    def rounded(path: Sequence[str | Point]) -> list[float]:
-        return [round(v, 1) for point in kept(course(plan, path)) for v in point]
+    def rounded(path: Sequence[str | positions.Point]) -> list[float]:
+        return [round(v, 1) for point in positions.kept(positions.course(plan, path)) for v in point]
 
     node_parts, route_parts = ("id", "at", "half", "label", "status", "key"), ("network", "label", "at")
     return {

@@ -26,6 +26,7 @@ from metabolism.model import (
     messages,
     model_settings,
     parameter_table,
+    positions,
     read_annotations,
     read_set,
     reference_problems,
@@ -39,7 +40,6 @@ from metabolism.report.annotated import (
     row_problems,
     source_annotation_problems,
 )
-from metabolism.report.positions import layout_problems
 from metabolism.sbml import RESIDUAL
 from metabolism.simulation import steady_state
 from metabolism.trials import scenarios
@@ -278,7 +278,7 @@ _PROBLEMS: dict[str, Callable[[], list[str]]] = {
     "data-files-are-intact": data_problems,
     "cases-are-as-published": case_problems,
     "enzymes-have-capacities": enzyme_problems,
-    "flux-map-is-complete": lambda: layout_problems(load()),
+    "flux-map-is-complete": lambda: positions.layout_problems(load()),
     "annotations-are-complete": lambda: coverage_problems(load().sbml),
     "identifiers-are-verified": lambda: row_problems(read_annotations()),
     "parameters-carry-their-sources": lambda: source_annotation_problems(load().sbml, parameter_table()),

@@ -60,11 +60,13 @@ def side_by_side(*fingerprints: Mapping[str, Any]) -> str:
     if len(fingerprints) == 2:
         one, two = (set((f["steady_state"] or {"values": {}})["values"]) for f in fingerprints)
         if one and one == two:
-            found = differences(*fingerprints)
+            differing = differences(*fingerprints)
             lines.append(
-                f"the same states; {len(found)} numbers differ" if found else "the same states; identical to 1e-6"
+                f"the same states; {len(differing)} numbers differ"
+                if differing
+                else "the same states; identical to 1e-6"
             )
-            lines += [f"  {line}" for line in found[:20]]
+            lines += [f"  {line}" for line in differing[:20]]
     return "\n".join(lines)
 
 

@@ -233,9 +233,9 @@ def control_at(system: Equations, x: Array, p: Array, held: Sequence[str] = ()) 
     return Control(system, states, processes, x[keep], v, L, E, Gamma, C, x, p)
 
 
-def _turnover(found: Control) -> Array:
+def _turnover(control: Control) -> Array:
     """Size of the flux around each process: the largest flux through any state it depends on or changes."""
-    through = np.abs(found.elasticities) @ np.abs(found.x)
+    through = np.abs(control.elasticities) @ np.abs(control.x)
     return np.asarray(np.maximum(through, np.finfo(float).tiny))
 
 

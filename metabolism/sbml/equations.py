@@ -315,8 +315,8 @@ def _general(text: str) -> Equations:
     reading = json.loads(text)
     given = _Later(reading)
     computed = (*reading["rules"], *reading["reactions"])
-    names = (tuple(reading[name]) for name in ("states", "parameters"))
-    return Equations(text, *names, computed, reading["units"], reading["volume"], given, reading)
+    states, constants = tuple(reading["states"]), tuple(reading["parameters"])
+    return Equations(text, states, constants, computed, reading["units"], reading["volume"], given, reading)
 
 
 class _Later:

@@ -133,25 +133,25 @@ def _at_rest(system: Equations, values: Mapping[str, float]) -> dict[str, Any]:
         raise SolverFailed("no resting state: every state only accumulates, grows or decays by itself.")
     moieties = [m for m in system.moieties() if not set(m) & set(held)]
     x, residual = _find_rest(system, x, p, scale, held)
-    found = control_at(system, x, p, held)
+    control = control_at(system, x, p, held)
     eigenvalues = np.linalg.eigvals(_slopes_at(system, x, p)[np.ix_(keep, keep)])
     order = np.lexsort((eigenvalues.imag, eigenvalues.real))
     derived = dict(zip(system.expanded, system.derived(x.tolist(), p.tolist()), strict=True))
-    theorems = found.theorems()
+    theorems = control.theorems()
     return {
         "held": sorted(held),
         "conserved_moieties": [{k: _round(v) for k, v in sorted(m.items())} for m in moieties],
         "steady_state": {
             "residual": float(f"{residual:.1e}"),
-            "values": {s: _round(v) for s, v in sorted(zip(found.states, found.x, strict=True))},
+            "values": {s: _round(v) for s, v in sorted(zip(control.states, control.x, strict=True))},
             "derived": {r: _round(derived[r]) for r in sorted(system.rules)},
         },
         "fluxes": {r: _round(derived[r]) for r in sorted(system.reactions)},
         "eigenvalues": [[_round(e.real), _round(abs(e.imag))] for e in eigenvalues[order]],
         "theorems": {**{k: float(f"{v:.1e}") for k, v in theorems.items()}, "hold": max(theorems.values()) < THEOREMS},
-        "flux_control": _matrix(found.flux_control, found.processes, found.processes),
-        "concentration_control": _matrix(found.concentration_control, found.states, found.processes),
-        "dose_response": _dose_response(system, x, p, scale, tuple(held), found, bool(moieties)),
+        "flux_control": _matrix(control.flux_control, control.processes, control.processes),
+        "concentration_control": _matrix(control.concentration_control, control.states, control.processes),
+        "dose_response": _dose_response(system, x, p, scale, tuple(held), control, bool(moieties)),
     }
 
 
@@ -333,12 +333,12 @@ def read_fingerprint(path: str | Path) -> dict[str, Any]:
         If the file is missing, no JSON, or no fingerprint of this schema.
     """
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise OutputError(f"'{path}' cannot be read as a fingerprint ({error}).") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise OutputError(f"'{path}' is no fingerprint of the schema {SCHEMA}.")
-    return found
+    return document
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any], rtol: float = 1e-6) -> list[str]:

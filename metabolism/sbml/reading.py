@@ -208,7 +208,8 @@ class _Reading:
             self.rules[key] = ["/", own, size]
             if key in self.moved:
                 self.states.append(own)
-                self.rates[own] = ["*", self.tree(self.moved[key].getMath()), size]
+                law = self.tree(self.moved[key].getMath())
+                self.rates[own] = ["+", ["*", law, size], ["*", key, ["rateOf", size]]]
                 self.values[own] = value
                 if start is not None:
                     self.start[own] = start
@@ -365,8 +366,7 @@ class _Reading:
 
     def _called(self, name: str, arguments: list[Tree]) -> Tree:
         function = self.functions.get(name)
-        body = function.getBody() if function is not None else None
-        if body is None:
+        if function is None or (body := function.getBody()) is None:
             raise ModelError(f"a formula calls '{name}', which is no function of this file.")
         if function.getNumArguments() != len(arguments):
             raise ModelError(f"'{name}' takes {function.getNumArguments()} arguments and is given {len(arguments)}.")

@@ -73,8 +73,10 @@ def read_file(sbml: str) -> tuple[Equations, dict[str, float], list[Any]]:
     time = sp.Symbol("time")
 
     def plain(element: Any) -> Any:
-        found = sbml_math_to_sympy(element, ignore_units=True)
-        return found.xreplace({s: time if isinstance(s, TimeSymbol) else sp.Symbol(s.name) for s in found.free_symbols})
+        expression = sbml_math_to_sympy(element, ignore_units=True)
+        return expression.xreplace(
+            {s: time if isinstance(s, TimeSymbol) else sp.Symbol(s.name) for s in expression.free_symbols}
+        )
 
     events = []
     for event in content.getListOfEvents():

@@ -69,7 +69,7 @@ def slopes(
     study = make_study(model, regimen, until, endpoints, **options)
     if not parameters:
         raise InvalidValue("give at least one parameter.")
-    found = sensitivities(
+    derivatives = sensitivities(
         model,
         parameters,
         study.regimen,
@@ -82,8 +82,8 @@ def slopes(
     p = np.array([model.values[n] for n in parameters])
     rows = []
     for text in (e.text for e in study.endpoints):
-        value = float(found[text])
-        for name, own, slope in zip(parameters, p, found[f"d_{text}"].values, strict=True):
+        value = float(derivatives[text])
+        for name, own, slope in zip(parameters, p, derivatives[f"d_{text}"].values, strict=True):
             rows.append((text, name, value, slope, slope * own / 100, slope * own / value if value else np.nan))
     return pd.DataFrame(rows, columns=["endpoint", "parameter", "value", "slope", "per_percent", "elasticity"])
 

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from metabolism.errors import UsageError
 from metabolism.model import equations
 from metabolism.sbml import FileModel
 
@@ -22,13 +23,15 @@ def agreement(model: FileModel) -> str:
     return _COMPARED.get(_digest(model), (0.0, ""))[1]
 
 
-def sized(model: FileModel, until: float) -> FileModel:
+def ready(model: FileModel, until: float, engine: str, start: str) -> FileModel:
     """Return the model with the size of its states over a run, after comparing one member with libRoadRunner.
 
     The comparison is made once for a file and again only for a longer run.
 
     Raises
     ------
+    UsageError
+        If the file has what the engine, or a start at rest, does not cover.
     ModelError
         If libRoadRunner finds something else in the file.
     SolverFailed
@@ -37,6 +40,14 @@ def sized(model: FileModel, until: float) -> FileModel:
     # with them wakes sympy, which a run of our own model does without
     from metabolism.engines import load_foreign, typical
 
+    if engine == "roadrunner":
+        raise UsageError("a model from a file runs on engine 'fast' or 'scipy'; libRoadRunner checks it.")
+    if engine == "scipy" and equations(model).events:
+        raise UsageError("it has events, which engine 'scipy' does not carry out; use engine='fast'.")
+    if start == "rest" and model.not_at_rest:
+        raise UsageError("its rates or events run with time, so it has no resting state; use start='initial'.")
+    if start == "rest" or model.size is not None:
+        return model
     if until > _COMPARED.get(_digest(model), (0.0, ""))[0]:
         _log.info("comparing %s with libRoadRunner up to %g (once, a few seconds)", model.id, until)
         with tempfile.TemporaryDirectory() as folder:

@@ -156,8 +156,8 @@ class Result:
                 "a band needs many patients or draws (patients=mb.draws(model, 200)) and a level in 0-1."
             )
         tail = (1 - level) / 2
-        found = curve.quantile([tail, 0.5, 1 - tail], dim="patient", skipna=True)
-        parts = [found.isel(quantile=i, drop=True).assign_attrs(curve.attrs) for i in range(3)]
+        quantiles = curve.quantile([tail, 0.5, 1 - tail], dim="patient", skipna=True)
+        parts = [quantiles.isel(quantile=i, drop=True).assign_attrs(curve.attrs) for i in range(3)]
         return xr.Dataset(dict(zip(("low", "median", "high"), parts, strict=True)))
 
     def bands(self, level: float = 0.9) -> pd.DataFrame:
@@ -232,9 +232,9 @@ class Result:
         'pmol/L h'
         """
         (begin, end), read = self.exposure(output, window, units=units)
-        found = summary([(name, unit, values) for name, (unit, values) in read.items()], 0.9)
-        found.attrs["window"] = (begin, end)
-        return found
+        table = summary([(name, unit, values) for name, (unit, values) in read.items()], 0.9)
+        table.attrs["window"] = (begin, end)
+        return table
 
     def exposure(
         self, output: str = "cbl_plasma", window: tuple[float, float] | None = None, *, units: str = "model"

@@ -18,7 +18,7 @@ from metabolism.model import Model, closure, equations
 from metabolism.sbml import Equations, FileModel, KineticModel
 from metabolism.simulation.curves import Curve, panel_times, plain_times
 from metabolism.simulation.endpoints import NAMED, PARTS, Endpoint, Part
-from metabolism.simulation.files import sized
+from metabolism.simulation.files import ready
 from metabolism.simulation.rest import rest_patients
 from metabolism.tables import check_head, column
 from metabolism.types import Array
@@ -140,12 +140,7 @@ class Study:
         if end <= 0:
             raise InvalidValue(f"until = {until} must be after 0 {model.time_unit}.")
         start = start or model.start
-        if isinstance(model, FileModel):
-            if engine == "roadrunner":
-                raise UsageError("a model from a file runs on engine 'fast' or 'scipy'; libRoadRunner checks it.")
-            if start == "rest" and model.not_at_rest:
-                raise UsageError("its rates or events run with time, so it has no resting state; use start='initial'.")
-            model = sized(model, end) if start == "initial" and model.size is None else model
+        model = ready(model, end, engine, start) if isinstance(model, FileModel) else model
         rtol = DEFAULT_RTOL[engine] if rtol is None else rtol
         if not 1e-13 < rtol < 1e-2:
             raise InvalidValue(f"rtol = {rtol} must lie between 1e-13 and 1e-2.")

@@ -225,11 +225,11 @@ def analyse(trial: Trial, names: tuple[str, ...]) -> dict[str, float | str]:
     row: dict[str, float | str] = {}
     for name in names:
         try:
-            found = estimates(trial, name)
+            results = estimates(trial, name)
         except FitFailed as error:
             row[f"{name}:failed"] = str(error)
             continue
         row[f"{name}:failed"] = ""
-        for label, estimate in found.items():
+        for label, estimate in results.items():
             row |= {f"{name}:{label}:{key}": value for key, value in asdict(estimate).items()}
     return row

@@ -235,7 +235,7 @@ def read_design(name: str | Path) -> Design:
         path = designs_dir() / f"{name}.toml"
     try:
         with path.open("rb") as handle:
-            found = tomllib.load(handle)
+            entries = tomllib.load(handle)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         if isinstance(error, tomllib.TOMLDecodeError):
             for entry in re.finditer(
@@ -243,7 +243,7 @@ def read_design(name: str | Path) -> Design:
             ):
                 number(entry[2], f"design '{path}': {entry[1]}")
         raise InvalidValue(f"design '{path}' cannot be read: {error}.") from None
-    return parse_design(path.stem, found)
+    return parse_design(path.stem, entries)
 
 
 def _no_quoted_numbers(found: Any, where: str) -> None:
@@ -257,17 +257,17 @@ def _no_quoted_numbers(found: Any, where: str) -> None:
         raise InvalidValue(f"{where} = '{found}' is text; write the number without quotation marks.")
 
 
-def parse_design(name: str, found: Mapping[str, Any]) -> Design:
+def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
     """Turn the content of a design file into a `Design`; see `read_design`."""
     sections = _SECTIONS | {name: _fields(kind) for name, kind in _PARTS.items()}
     top = ("title", "source", "patients", "arm", *sections)
-    for key in found:
+    for key in entries:
         if key not in top:
             raise UnknownName(f"entry of design '{name}'", key, top)
-    _no_quoted_numbers(found, f"design '{name}'")
+    _no_quoted_numbers(entries, f"design '{name}'")
     get: dict[str, dict[str, Any]] = {}
     for section, keys in sections.items():
-        part = found.get(section, {})
+        part = entries.get(section, {})
         if not isinstance(part, Mapping):
             raise InvalidValue(f"design '{name}': [{section}] must be a table.")
         for key in part:
@@ -275,24 +275,24 @@ def parse_design(name: str, found: Mapping[str, Any]) -> Design:
                 raise UnknownName(f"entry in [{section}] of design '{name}'", key, keys)
         get[section] = {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()}
     for key in ("arm", "observation", "visits"):
-        if key not in found:
+        if key not in entries:
             raise InvalidValue(f"design '{name}' has no '{key}'.")
     try:
         arms = []
-        for entry in found["arm"]:
+        for entry in entries["arm"]:
             for key in entry:
                 if key not in _fields(Arm):
                     raise UnknownName(f"entry in [[arm]] of design '{name}'", key, _fields(Arm))
             arms.append(Arm(**entry))
-        patients = found.get("patients", _together(arms))
+        patients = entries.get("patients", _together(arms))
         if patients is None:
             raise InvalidValue(f"design '{name}' has no 'patients', of its own or of each active arm.")
         watch, visits, chance = get["observation"], get["visits"], get["randomisation"]
         drop = watch["drop"]
         return Design(
             id=name,
-            title=str(found.get("title", name)),
-            source=str(found.get("source", "")),
+            title=str(entries.get("title", name)),
+            source=str(entries.get("source", "")),
             patients=patients,
             arms=tuple(arms),
             observation=RunIn(float(watch["weeks"]), float(watch["onset_limit"]), (drop[0], drop[1]), watch["floor"]),
@@ -305,7 +305,7 @@ def parse_design(name: str, found: Mapping[str, Any]) -> Design:
             control_share=chance.get("control", "fixed"),
             **get["conduct"],
             **get["analysis"],
-            **{part: kind(**get[part]) for part, kind in _PARTS.items() if part in found},
+            **{part: kind(**get[part]) for part, kind in _PARTS.items() if part in entries},
         )
     except InvalidValue as error:
         prefix = f"design '{name}'"

@@ -9,7 +9,7 @@ Tsiatis 1997, doi:10.2307/2533118, for the model; de Gruttola and Tu 1994, doi:1
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,7 +184,7 @@ class Joint:
     @property
     def effect(self) -> int:
         """Index of the effect among the parameters."""
-        return 1 + self.rates.shape[1]
+        return int(1 + self.rates.shape[1])
 
     def start(self) -> Array:
         """Parameters from the moments of the patients' own least-squares lines."""
@@ -257,8 +257,8 @@ def slopes_of(model: Joint, points: Array, step: float = 1e-4) -> tuple[Array, A
     """Value and gradient at some points, by central differences, shapes (points,) and (points, parameters)."""
     count, size = points.shape
     moves = step * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
-    found = model.value((points[:, None] + moves).reshape(-1, size)).reshape(count, -1)
-    return found[:, 0], (found[:, 1 : size + 1] - found[:, size + 1 :]) / (2 * step)
+    heights = model.value((points[:, None] + moves).reshape(-1, size)).reshape(count, -1)
+    return heights[:, 0], (heights[:, 1 : size + 1] - heights[:, size + 1 :]) / (2 * step)
 
 
 def curvature(model: Joint, point: Array, step: float = 2e-3) -> Array:
@@ -267,9 +267,9 @@ def curvature(model: Joint, point: Array, step: float = 2e-3) -> Array:
     i, j = np.triu_indices(size)
     unit = step * np.eye(size)
     corners = np.stack([unit[i] + unit[j], unit[i] - unit[j], unit[j] - unit[i], -unit[i] - unit[j]])
-    found = model.value((point + corners).reshape(-1, size)).reshape(4, -1)
+    heights = model.value((point + corners).reshape(-1, size)).reshape(4, -1)
     matrix = np.zeros((size, size))
-    matrix[i, j] = matrix[j, i] = (found[0] - found[1] - found[2] + found[3]) / (4 * step**2)
+    matrix[i, j] = matrix[j, i] = (heights[0] - heights[1] - heights[2] + heights[3]) / (4 * step**2)
     return matrix
 
 
@@ -298,7 +298,7 @@ def maximum(model: Joint) -> tuple[Array, Array]:
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         inverse = np.linalg.inv(guess)
-        options = {"hess_inv0": (inverse + inverse.T) / 2, "gtol": 1e-3}
+        options: Any = {"hess_inv0": (inverse + inverse.T) / 2, "gtol": 1e-3}
         point = minimize(objective, point, jac=True, method="BFGS", options=options).x
         for _ in range(6):
             curve = curvature(model, point)

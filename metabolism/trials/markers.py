@@ -44,7 +44,7 @@ def domain_scores(score: Array, tilt: Array) -> Array:
 
     Examples
     --------
-    >>> domain_scores(np.array(36.0), np.array([-0.8, 0.2, 0.2, 0.4])).tolist()
+    >>> domain_scores(np.array(36.0), np.array([-0.8, 0.2, 0.2, 0.4])).round(2).tolist()
     [7.2, 9.45, 9.45, 9.9]
     """
     share = np.asarray(score)[..., None] / 48
@@ -119,6 +119,6 @@ def trial_markers(trial: Trial, g: Generator, rng: np.random.Generator) -> dict[
     rest = np.nan_to_num(trial.rated) - whole.sum(axis=-1)
     order = np.argsort(np.argsort(whole - parts, axis=-1, kind="stable"), axis=-1, kind="stable")
     whole += order < rest[..., None]
-    found = {"vital_capacity": vital, **{d: whole[..., i] for i, d in enumerate(DOMAINS)}}
-    found |= {"kings_stage": kings_stage(whole).astype(float), "linear_score": linear_score(trial.rated)}
-    return {name: np.where(seen, value, np.nan) for name, value in found.items()}
+    readings = {"vital_capacity": vital, **{d: whole[..., i] for i, d in enumerate(DOMAINS)}}
+    readings |= {"kings_stage": kings_stage(whole).astype(float), "linear_score": linear_score(trial.rated)}
+    return {name: np.where(seen, value, np.nan) for name, value in readings.items()}

@@ -294,6 +294,7 @@ def residuals(moments: Moments, b: Array) -> Array:
     return np.where(seen, full, 0.0)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a covariance all but singular overflows, and is refused
 def _evaluate(moments: Moments, sigma: Array, select: Array) -> _Parts:
     """Likelihood and derivatives by the elements of the upper triangle of sigma, row by row.
 
@@ -312,11 +313,9 @@ def _evaluate(moments: Moments, sigma: Array, select: Array) -> _Parts:
     def project(weights: Array) -> Array:
         """X' (weights) X for weights of shape (..., patterns, visits, visits)."""
         shape = weights.shape[:-3]
-        with np.errstate(over="ignore", invalid="ignore"):
-            # a covariance that is all but singular: what overflows here is refused below
-            full = np.moveaxis(weights, -3, -1) @ flat_zz
-            full = full.reshape(*shape, visits, visits, *moments.zz.shape[1:]).swapaxes(-3, -2)
-            return np.asarray(select.T @ full.reshape(*shape, len(select), len(select)) @ select)
+        full = np.moveaxis(weights, -3, -1) @ flat_zz
+        full = full.reshape(*shape, visits, visits, *moments.zz.shape[1:]).swapaxes(-3, -2)
+        return np.asarray(select.T @ full.reshape(*shape, len(select), len(select)) @ select)
 
     def traces(middle: Array) -> Array:
         """Sum over patterns of tr(E_k W E_l H), shape (elements, elements)."""

@@ -196,9 +196,9 @@ def _row_in_time(number: int, done: Conduct) -> dict[str, float | str]:
     failed = [v.failed for v in done.verdicts.values() if v.failed]
     row[f"{design.primary}:failed"] = failed[0] if failed else ""
     for arm, verdict in done.verdicts.items():
-        found = asdict(verdict)
-        estimate, _ = found.pop("estimate"), found.pop("failed")
-        row |= {f"{arm}:{k}": v for k, v in found.items()}
+        record = asdict(verdict)
+        estimate, _ = record.pop("estimate"), record.pop("failed")
+        row |= {f"{arm}:{k}": v for k, v in record.items()}
         if estimate is None:
             estimate = dict.fromkeys(ESTIMATE, math.nan)
         column = f"{design.primary}:{arm} - {design.arms[design.control].name}"

@@ -134,9 +134,9 @@ def screen(
         ["candidates", "onset within limit", "above the score floor", "in run-in window", *design.eligibility], 0
     )
     parts: list[dict[str, Any]] = []
-    found, batch = 0, int(max(12 * count, 500))
+    taken, batch = 0, int(max(12 * count, 500))
     crowd = pool.columns
-    while found < count:
+    while taken < count:
         body = pool.usable[rng.integers(len(pool.usable), size=batch)]
         drawn = g.disease_columns(pool.latents[body], pool.riluzole[body], rng.standard_normal((batch, len(DISEASE))))
         drawn["MN_k"] *= factor
@@ -156,20 +156,20 @@ def screen(
             keep &= (value >= low) & (value <= high)
             left[column] = keep.copy()
         # those who would come after the last one needed are not screened
-        needed = np.flatnonzero(keep)[: count - found]
-        seen = needed[-1] + 1 if len(needed) == count - found else batch
+        needed = np.flatnonzero(keep)[: count - taken]
+        seen = needed[-1] + 1 if len(needed) == count - taken else batch
         for name, flags in left.items():
             counts[name] += int(flags[:seen].sum())
         mine = body[keep]
         parts.append({"body": mine} | {k: v[mine] for k, v in crowd.items()} | {k: v[keep] for k, v in drawn.items()})
-        found += int(keep.sum())
-        if found < count and (
+        taken += int(keep.sum())
+        if taken < count and (
             counts["candidates"] >= max(SCREENING_LIMIT, 200 * count)
-            or (counts["candidates"] >= 20_000 and found < counts["candidates"] / 2000)
+            or (counts["candidates"] >= 20_000 and taken < counts["candidates"] / 2000)
         ):
             stages = ", ".join(f"{k} {v}" for k, v in counts.items())
             raise InvalidValue(
-                f"design '{design.id}' finds {found} of {count} patients; candidates left at each filter: {stages}. "
+                f"design '{design.id}' finds {taken} of {count} patients; candidates left at each filter: {stages}. "
                 "Widen the filter that loses most."
             )
     return {k: np.concatenate([p[k] for p in parts])[:count] for k in parts[0]}, counts

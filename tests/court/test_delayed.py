@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,3 +88,19 @@ def test_every_row_of_the_living_evidence_is_dated_and_points_to_facts_and_works
         assert set(citations(keys)) == set(keys)
     # safety of a kind that must not be missing
     assert rows["what"].str.contains("anaphylaxis|white cell").sum() == 2
+
+
+PREDICTIONS = Path(__file__).parents[2] / "docs" / "evidence" / "predictions"
+
+
+def test_a_written_prediction_is_never_changed():
+    lines = (PREDICTIONS / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    sums = dict(reversed(line.split("  ")) for line in lines)
+    assert set(sums) == {path.name for path in PREDICTIONS.glob("*.json")}
+    assert sums
+    for name, digest in sums.items():
+        assert hashlib.sha256((PREDICTIONS / name).read_bytes()).hexdigest() == digest
+        record = json.loads((PREDICTIONS / name).read_text(encoding="utf-8"))
+        assert name.startswith(record["written"])
+        assert {"rule", "rows", "columns", "parameter_hash", "commit before"} <= set(record)
+        assert len(record["rows"]) > 50

@@ -103,6 +103,16 @@ RIGHT = {
         np.where(t < 4, 6 / (2 + t), 30 / (2 + t)),
     ),
     "event that halves a compartment": (f"{CELL} J: S -> ; 0*S; E: at time >= 4: c = 1;", "S", np.where(t < 4, 3, 6)),
+    "event on a concentration and its compartment": (
+        f"{CELL} J: S -> ; 0*S; E: at time >= 4: S = 5, c = 1;",
+        "S",
+        np.where(t < 4, 3, 10),
+    ),
+    "rate of a concentration in a compartment that grows and jumps": (
+        "compartment c = 2; species $S in c; S = 3; S' = 0.5; c' = 1; E: at time >= 4: c = 3;",
+        "S",
+        np.where(t < 4, 3 + t / 2, 10 + (t - 4) / 2),
+    ),
     "event that starts true": ("x = 0; x' = 0; E: at time >= 0, t0 = false: x = 2;", "x", 2 + 0 * t),
     "event that was true before": ("x = 1; x' = 0; E: at time >= 0: x = 2;", "x", 1 + 0 * t),
     "events by priority": (
@@ -250,6 +260,47 @@ def test_events_without_end_are_a_failure_with_its_reason():
     )
     failures = get_engine("fast").solve(problem).failures
     assert "without end" in failures[0].message
+
+
+@pytest.mark.parametrize("engine", ["scipy", "roadrunner"])
+def test_an_engine_that_carries_out_no_events_says_so(engine):
+    equations = general_equations(model("x = 1; x' = 1; E: at x >= 2: x = 0;"))
+    parameters, initial = start_values(equations)
+    problem = Problem(
+        equations,
+        Plan(),
+        0.0,
+        3.0,
+        np.array([3.0]),
+        ("x",),
+        parameters,
+        initial,
+        np.ones((1, 0)),
+        1e-6,
+        np.full(2, 1e-9),
+    )
+    with pytest.raises(ModelError, match="events"):
+        get_engine(engine).solve(problem)
+
+
+def test_scipy_finds_the_same_where_rates_jump():
+    equations = general_equations(model("x = 0; x' = piecewise(1, x < 2, 0.5) - 0.1*x; y := floor(x);"))
+    parameters, initial = start_values(equations)
+    problem = Problem(
+        equations,
+        Plan(),
+        0.0,
+        9.0,
+        TIMES[:-1],
+        ("x", "y"),
+        parameters,
+        initial,
+        np.ones((1, 0)),
+        1e-10,
+        np.full(1, 1e-12),
+    )
+    found = [get_engine(engine).solve(problem).values[0] for engine in ("fast", "scipy")]
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
 def test_a_file_is_compared_with_libroadrunner_once(tmp_path):

@@ -128,6 +128,15 @@ class TestDoor:
         with pytest.raises(error, match=words):
             call(opened("chain"))
 
+    def test_what_a_file_with_events_cannot_have_is_refused(self, opened):
+        ens = opened("threshold")
+        with pytest.raises(UsageError, match="events"):
+            ens.simulate(until=1, engine="scipy")
+        with pytest.raises(UsageError, match="no resting state"):
+            ens.steady_states()
+        with pytest.raises(ModelError, match="differences of whole runs"):
+            ens.sensitivities(["c"], until=1)
+
     @pytest.mark.parametrize("text", ["<sbml", "no model at all", "x = ; y"])
     def test_what_is_no_model_is_refused_in_a_sentence(self, text):
         with pytest.raises(ModelError):

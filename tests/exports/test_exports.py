@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def test_an_export_starts_at_the_rest_of_its_own_values(model):
 
 
 def test_the_round_trip_through_antimony_keeps_the_file_clean():
-    text = sbml_text(patient(), JETALS)
+    text = sbml_text(patient(), JETALS, drawing=False)
     assert messages(sbml_from_antimony(antimony_from_sbml(text))) == []
 
 
@@ -219,6 +220,14 @@ def test_a_file_says_what_it_holds(model):
         "als-methionine 0.",
     ):
         assert words in notes, words
+    assert "Bounds 4.1 to 410.0" in content.getParameter("MAT1_Km").getNotesString()
+    assert "grade B" in content.getParameter("MAT1_Km").getNotesString()
+    terms = [content.getCVTerm(i) for i in range(content.getNumCVTerms())]
+    resources = [term.getResourceURI(i) for term in terms for i in range(term.getNumResources())]
+    assert not [r for r in resources if "creativecommons" in r]
+    assert "http://identifiers.org/mamo/MAMO_0000046" in resources
+    assert re.search(r"<dcterms:license [^>]*creativecommons.org/publicdomain/zero", content.getAnnotationString())
+    assert content.getSBOTermID() == "SBO:0000293"
     names = [e.getName() for e in content.getListOfEvents()]
     assert "50 mg methylcobalamin im, 32 times" in names
     assert "5 mg methylcobalamin iv over 2 h" in names
@@ -228,6 +237,80 @@ def test_a_file_says_what_it_holds(model):
     assert {(u.getScale(), u.getMultiplier()) for u in hours} == {(0, 3600.0)}
     amounts = {s.getCompartment() for s in content.getListOfSpecies() if s.getHasOnlySubstanceUnits()}
     assert [content.getCompartment(c).getSize() for c in amounts] == [1.0]
+
+
+def test_the_plain_file_holds_nothing_that_simple_readers_cannot_follow(model):
+    import libsbml
+
+    text = sbml_text(patient(), MIXED, format="sbml-plain")
+    content = libsbml.readSBMLFromString(text).getModel()
+    reactions = {r.getId() for r in content.getListOfReactions()}
+    waiting = [rule.getMath() for rule in content.getListOfRules()]
+    while waiting:
+        node = waiting.pop()
+        waiting += [node.getChild(i) for i in range(node.getNumChildren())]
+        assert node.getName() not in reactions
+    assert "<cn" not in text
+    assert all(p.isSetValue() and np.isfinite(p.getValue()) for p in content.getListOfParameters())
+    assert all(s.isSetInitialAmount() for s in content.getListOfSpecies())
+    ruled = [rule.getVariable() for rule in content.getListOfRules() if rule.isAssignment()]
+    for i, rule in enumerate(content.getListOfRules()):
+        names = libsbml.formulaToL3String(rule.getMath())
+        assert not {*re.findall(r"\w+", names)} & {*ruled[i:]} or not rule.isAssignment(), rule.getVariable()
+    # what was put in their place has the value of the whole file
+    rest = mb.steady_state(patient()).values
+    for name in ("transmethylation", "cbl_plasma", "alsfrs_r"):
+        assert content.getParameter(name).getValue() == pytest.approx(rest[name], rel=1e-10), name
+    place = content.getSpecies("hcy_plasma").getCompartment()
+    amount = content.getSpecies("hcy_plasma").getInitialAmount()
+    assert amount / content.getCompartment(place).getSize() == pytest.approx(rest["hcy_plasma"], rel=1e-10)
+    # and it is the same model: at a place far from rest, after doses
+    times = np.array([30.3, 61.0, 99.0])
+    found = replay(sbml_text(patient(), CODE_REGIMEN, format="sbml-plain"), np.append(0.0, times), OUTPUTS, rtol=1e-8)
+    want = mb.simulate(patient(), CODE_REGIMEN, 99.0, outputs=OUTPUTS, times=times, rtol=1e-9)
+    for i, name in enumerate(OUTPUTS):
+        assert found.values[1:, i] == pytest.approx(want[name].values, rel=1e-6), name
+
+
+def test_the_network_draws_from_the_file_and_is_grouped_by_pathway(model):
+    import libsbml
+
+    from metabolism.model import positions
+
+    text = sbml_text(model)
+    content = libsbml.readSBMLFromString(text).getModel()
+    drawing, plan = content.getPlugin("layout").getLayout(0), positions.layout()
+    species = {drawing.getSpeciesGlyph(i).getSpeciesId() for i in range(drawing.getNumSpeciesGlyphs())}
+    assert species == {s.getId() for s in content.getListOfSpecies()}
+    glyphs = [drawing.getReactionGlyph(i) for i in range(drawing.getNumReactionGlyphs())]
+    assert {g.getReactionId() for g in glyphs} == {r.getId() for r in content.getListOfReactions()}
+    for glyph in glyphs:
+        reaction = content.getReaction(glyph.getReactionId())
+        sides = {"substrate": reaction.getListOfReactants(), "product": reaction.getListOfProducts()}
+        for i in range(glyph.getNumSpeciesReferenceGlyphs()):
+            part = glyph.getSpeciesReferenceGlyph(i)
+            known = {s.getSpecies() for s in sides[part.getRoleString()]}
+            assert part.getSpeciesGlyphId().removeprefix("glyph_") in known, reaction.getId()
+            # a product ends where the arrow of the flux map ends
+            if part.getRoleString() == "product":
+                end = part.getCurve().getCurveSegment(part.getCurve().getNumCurveSegments() - 1).getEnd()
+                tips = [positions.course(plan, path)[-1] for path in plan.routes[reaction.getId()].paths]
+                assert any(np.allclose((end.getXOffset(), end.getYOffset()), tip, atol=0.051) for tip in tips)
+    groups = content.getPlugin("groups")
+    members = [m.getIdRef() for i in range(groups.getNumGroups()) for m in groups.getGroup(i).getListOfMembers()]
+    assert sorted(members) == sorted(r.getId() for r in content.getListOfReactions())
+    assert messages(text) == []
+    assert "layout" not in sbml_text(model, format="sbml-plain").split("<model")[0]
+    assert "glyph" not in antimony_from_sbml(sbml_text(model, drawing=False))
+
+
+def test_plain_is_asked_for_at_the_command_line_too(tmp_path, capsys):
+    from metabolism.cli import main
+
+    assert main(["export", "sbml", str(tmp_path / "a.xml"), "--plain", "--regimen", "50 mg im"]) == 0
+    assert "<cn" not in (tmp_path / "a.xml").read_text(encoding="utf-8")
+    assert main(["export", "omex", str(tmp_path / "a.omex"), "--plain"]) != 0
+    assert "--plain" in capsys.readouterr().err
 
 
 # --- the archive
@@ -347,35 +430,6 @@ def test_pypesto_with_roadrunner_gives_our_likelihood(petab_folder):
 
 CODE_UNTIL, CODE_STEPS = 96.0, 24
 CODE_REGIMEN = "50 mg im every 42 h x 2"
-
-
-def test_the_generated_python_runs_on_its_own_and_agrees(tmp_path):
-    path = mb.export(patient(), tmp_path / "als.py", "python", regimen=CODE_REGIMEN, until=CODE_UNTIL)
-    run = tmp_path / "run.py"
-    run.write_text(
-        f"import als\nals.simulate({CODE_UNTIL}, {CODE_STEPS + 1}, rtol=1e-9, atol=1e-14).to_csv('out.csv', "
-        f"index=False)\n"
-    )
-    assert "metabolism" not in path.read_text(encoding="utf-8").split("import")[1]
-    subprocess.run([sys.executable, "-W", "ignore", str(run)], cwd=tmp_path, check=True, timeout=300)
-    agrees(pd.read_csv(tmp_path / "out.csv"), CODE_REGIMEN, CODE_UNTIL, CODE_STEPS)
-
-
-@pytest.mark.slow
-def test_the_generated_r_runs_on_its_own_and_agrees(tmp_path):
-    if not shutil.which("Rscript"):
-        pytest.skip("no R here: the generated R code is not executed")
-    if subprocess.run(["Rscript", "-e", "library(deSolve)"], capture_output=True, check=False).returncode:
-        pytest.skip("R has no deSolve here: the generated R code is not executed")
-    mb.export(patient(), tmp_path / "als.R", "r", regimen=CODE_REGIMEN, until=CODE_UNTIL)
-    run = tmp_path / "run.R"
-    run.write_text(
-        f"source('als.R')\nwrite.csv(format(simulate({CODE_UNTIL}, {CODE_STEPS + 1}, rtol=1e-9, atol=1e-14), "
-        f"digits=15), "
-        "'out.csv', row.names=FALSE, quote=FALSE)\n"
-    )
-    subprocess.run(["Rscript", "run.R"], cwd=tmp_path, check=True, capture_output=True, timeout=300)
-    agrees(pd.read_csv(tmp_path / "out.csv"), CODE_REGIMEN, CODE_UNTIL, CODE_STEPS)
 
 
 @pytest.mark.slow

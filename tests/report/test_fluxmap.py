@@ -10,7 +10,7 @@ import pytest
 
 import metabolism as mb
 import metabolism.report.fluxmap as fluxmap
-import metabolism.report.positions as positions
+from metabolism.model import positions
 from metabolism.errors import ModelError
 from metabolism.model import equations
 from metabolism.plotting import COLOURS

@@ -146,17 +146,15 @@ class Course:
         return equal[int(np.random.default_rng(self.drawn[row]).integers(len(equal)))] if len(equal) > 1 else equal[0]
 
     def _fire(self, row: int, due: _Due) -> None:
-        event, count = self.events[due.event], len(self.events[due.event]["assignments"])
-        new = due.values if due.values is not None else self._numbers(row, due.event)[:count]
-        # amounts of species last: their concentrations are those in the compartments after the event
-        for target, value in sorted(zip(event["assignments"], new, strict=True), key=lambda a: a[0] in event["scaled"]):
-            if target in event["scaled"]:
-                value *= self._numbers(row, due.event)[count + 2 + list(event["assignments"]).index(target)]
+        targets, now = list(self.events[due.event]["assignments"]), self._numbers(row, due.event)
+        values = now[: len(targets)] if due.values is None else due.values
+        # a concentration is one in the compartment as it is before the event, even if that changes it
+        for target, value, size in zip(targets, values, now[len(targets) + 2 :], strict=True):
             place = self.places[target]
             if place < self.states.shape[1]:
-                self.states[row, place] = value
+                self.states[row, place] = value * size
             else:
-                self.parameters[row, place - self.states.shape[1]] = value
+                self.parameters[row, place - self.states.shape[1]] = value * size
 
     def _horizon(self, rows: Any, times: Array) -> Array:
         """The next time at which something is due, or at which a comparison of the time alone turns."""

@@ -342,8 +342,8 @@ export function screenPatients(pool, stream, factor) {
   while (kept.length < want) {
     const chosen = stream.integers(usable.length, batch);
     const fresh = stream.normals(batch * size);
-    candidates += batch;
     for (let i = 0; i < batch && kept.length < want; i++) {
+      candidates += 1;
       const one = makeDisease(pool, usable[chosen[i]], fresh, i * size, factor);
       const fits =
         one.onset_months <= watch.onset_limit &&

@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metabolism.data import models_dir
 from metabolism.errors import ModelError
-
-if TYPE_CHECKING:
-    from metabolism.model import Model
+from metabolism.model.model import Model, equations
 
 Point = tuple[float, float]
 
@@ -117,8 +115,6 @@ def layout() -> Layout:
 
 def layout_problems(model: Model) -> list[str]:
     """List what the layout lacks for a model: reactions and states without a place, ends that contradict a reaction."""
-    from metabolism.model import equations
-
     system, plan = equations(model), layout()
     remedy = "add it to models/flux_map.toml"
     problems = [f"reaction {r} has no place: {remedy}" for r in system.reactions if r not in plan.routes]
