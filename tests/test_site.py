@@ -13,8 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import metabolism as mb
-from metabolism.model import equations
-from metabolism.model import positions
+from metabolism.model import equations, positions
 from metabolism.report import experiment_names
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,9 +10,8 @@ import pytest
 
 import metabolism as mb
 import metabolism.report.fluxmap as fluxmap
-from metabolism.model import positions
 from metabolism.errors import ModelError
-from metabolism.model import equations
+from metabolism.model import equations, positions
 from metabolism.plotting import COLOURS
 from metabolism.simulation import steady_state
 
