@@ -8,7 +8,7 @@ import pytest
 
 import metabolism as mb
 from metabolism.errors import InvalidValue, UnknownName
-from metabolism.sweep import Grid, as_samples
+from metabolism.sweep import Grid
 from metabolism.tables import column, read_table
 
 
@@ -103,9 +103,8 @@ def test_patients_that_are_not_numbers_are_refused(model, frame, words):
     ],
 )
 def test_a_cell_is_read_by_the_rules_of_every_number(tmp_path, cell, words):
-    (tmp_path / "d.csv").write_text(f'GFR_rel,CBL_CLf\n0.5,4\n"{cell}",4\n', encoding="utf-8")
     with pytest.raises(InvalidValue, match=f"column 'GFR_rel' has '{cell}' in row 2, which is no number.*{words}"):
-        as_samples(tmp_path / "d.csv", {"GFR_rel", "CBL_CLf"})
+        design(tmp_path, f'GFR_rel,CBL_CLf\n0.5,4\n"{cell}",4\n')
 
 
 def test_text_that_is_a_number_and_nullable_numbers_are_numbers():

@@ -19,6 +19,7 @@ from metabolism.simulation.endpoints import Endpoint, Part
 from metabolism.simulation.result import Result
 from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick, amounts_asked, verify_doses
 from metabolism.simulation.views import Plain
+from metabolism.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,7 @@ def simulate(
     )
     solution = get_engine(engine).solve(problem, tick, workers)
     verify_doses(problem, solution)
-    failures = solution.failures | failures
+    failures = (_numberless(problem, solution.values) if model.bounded else {}) | solution.failures | failures
     if patients is None and failures:
         raise SolverFailed(failures[0].message, failures[0].time, failures[0].state or None)
     manifest = {**study.identity(), "patients": None if patients is None else len(problem.initial)}
@@ -116,6 +117,21 @@ def simulate(
             times is None and model.bounded,
         ),
     )
+
+
+def _numberless(problem: Problem, values: Array) -> dict[int, Failure]:
+    """Patients of whom an output is no number though every step was taken: a state it is made of has run out."""
+    failures = {}
+    for i in np.flatnonzero(np.isnan(values).any(axis=(1, 2))).tolist():
+        place, output = np.argwhere(np.isnan(values[i]))[0].tolist()
+        time, name = float(problem.times[place]), problem.outputs[output]
+        failures[i] = Failure(
+            time,
+            name,
+            f"'{name}' is not a number at t = {time:.6g} h: a state it is made of has run down to the rounding of "
+            "zero; end the run before, or ask for other outputs.",
+        )
+    return failures
 
 
 def _usual(model: KineticModel) -> tuple[str, ...]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,8 +15,7 @@ from metabolism.errors import InvalidValue, MetabolismError, UnknownName
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.patients import PLAUSIBLE
 from metabolism.trials.prognosis import Marker, Risk
-from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, whole
-from metabolism.units import number
+from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, no_quoted, read_toml, whole
 
 #: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what a positive value is.
 ANALYSES = {
@@ -233,28 +230,7 @@ def read_design(name: str | Path) -> Design:
         if str(name) not in design_names():
             raise UnknownName("design", str(name), design_names(), "Or give the path of a .toml file.")
         path = designs_dir() / f"{name}.toml"
-    try:
-        with path.open("rb") as handle:
-            entries = tomllib.load(handle)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        if isinstance(error, tomllib.TOMLDecodeError):
-            for entry in re.finditer(
-                r"^\s*(\w+)\s*=\s*([-+.,0-9]+)\s*(?:#.*)?$", path.read_text("utf-8"), re.MULTILINE
-            ):
-                number(entry[2], f"design '{path}': {entry[1]}")
-        raise InvalidValue(f"design '{path}' cannot be read: {error}.") from None
-    return parse_design(path.stem, entries)
-
-
-def _no_quoted_numbers(found: Any, where: str) -> None:
-    """Refuse a number between quotation marks: it would be read by other rules, or not at all."""
-    if isinstance(found, (Mapping, list)):
-        for key, value in found.items() if isinstance(found, Mapping) else ((where, v) for v in found):
-            if key not in ("title", "source", "name", "regimen"):
-                _no_quoted_numbers(value, f"{where}: {key}" if isinstance(found, Mapping) else where)
-    elif isinstance(found, str) and re.fullmatch(r"\s*[-+]?[.0-9][-+.,_' 0-9eE]*", found):
-        number(found, where)
-        raise InvalidValue(f"{where} = '{found}' is text; write the number without quotation marks.")
+    return parse_design(path.stem, read_toml(path))
 
 
 def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
@@ -264,7 +240,7 @@ def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
     for key in entries:
         if key not in top:
             raise UnknownName(f"entry of design '{name}'", key, top)
-    _no_quoted_numbers(entries, f"design '{name}'")
+    no_quoted(entries, f"design '{name}'")
     get: dict[str, dict[str, Any]] = {}
     for section, keys in sections.items():
         part = entries.get(section, {})

@@ -185,3 +185,13 @@ def test_times_that_differ_by_rounding_are_one_time(model, engine):
     np.testing.assert_allclose(one["cbl_plasma"], many["cbl_plasma"], rtol=1e-6)
     before = one.data["cbl_plasma_pre_dose"].values[1:]
     assert (one["cbl_plasma"].values > before + 0.02).all()
+
+
+def test_an_output_that_is_no_number_is_a_failure_with_its_reason(model):
+    # after six years of this 1e-23 of the motor units is left, which is noise, and below zero at times
+    gone = model.with_set("als_patient").with_values(MN_k=0.001)
+    with pytest.raises(SolverFailed, match=r"'alsfrs_r' is not a number at t = [\d.]+ h: a state .* rounding of zero"):
+        mb.simulate(gone, None, "6 years", outputs=["hcy_plasma", "alsfrs_r"])
+    many = mb.simulate(gone, None, "6 years", outputs="alsfrs_r", patients={"MN_k": [1e-5, 1e-3]})
+    assert list(many.failures) == [1]
+    assert "'alsfrs_r' is not a number" in many.failures[1]
