@@ -1,5 +1,5 @@
-from .samples import Grid, Table, as_samples
+from .samples import Grid, Table
 from .store import Store, Sweep, open_store
 from .workers import scan
 
-__all__ = ["Grid", "Store", "Sweep", "Table", "as_samples", "open_store", "scan"]
+__all__ = ["Grid", "Store", "Sweep", "Table", "open_store", "scan"]
