@@ -4,6 +4,7 @@ import csv
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -153,10 +154,9 @@ def column(values: Any, name: str) -> Array:
 
 
 def _cell(cell: Any, name: str, row: int) -> Any:
-    try:
+    read: Any = None
+    with suppress(InvalidValue):
         read = number(cell, name) if isinstance(cell, str) else cell
-    except InvalidValue:
-        read = None
     plain = isinstance(read, (int, float, np.number)) and not isinstance(read, bool)
     if plain and not (isinstance(cell, str) and not np.isfinite(read)):
         return read
