@@ -86,7 +86,7 @@ class Store:
             return {}
         return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
-    def bytes(self, part: int, digests: Mapping[str, str]) -> bytes | None:
+    def content(self, part: int, digests: Mapping[str, str]) -> bytes | None:
         """Return a part as it was written, or None if it is not there or not whole."""
         try:
             content = self.file(part).read_bytes()
@@ -97,7 +97,7 @@ class Store:
     def missing(self) -> list[int]:
         """Parts that are not there, or not as they were written (a disk that filled up, a machine that went down)."""
         digests = self.digests()
-        return [part for part in range(self.parts) if self.bytes(part, digests) is None]
+        return [part for part in range(self.parts) if self.content(part, digests) is None]
 
     def write(self, part: int, rows: Array, values: Array, reasons: Sequence[str]) -> None:
         """Write one part."""
@@ -242,9 +242,9 @@ class Sweep(Store):
         """
         digests = self.digests()
         for part in range(self.parts):
-            content = self.bytes(part, digests)
-            if content is not None:
-                source = pyarrow().BufferReader(content)
+            found = self.content(part, digests)
+            if found is not None:
+                source = pyarrow().BufferReader(found)
                 yield pyarrow().parquet.read_table(source, page_checksum_verification=True).to_pandas()
             elif self.file(part).name in digests and self.file(part).exists():
                 raise OutputError(
