@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metabolism.data import models_dir
 from metabolism.dosing.events import Dose
 from metabolism.dosing.formulary import substances
 from metabolism.dosing.regimen import Regimen
 from metabolism.dosing.schedule import plan
 from metabolism.errors import InvalidRegimen, InvalidValue, MetabolismError, UnitMismatch, UnknownName
+from metabolism.tables import read_table
 
 MECBL = 1000 / 1344.38  # umol per mg
 
@@ -540,3 +542,13 @@ def test_a_regimen_draws_its_doses_and_changes():
     assert len(Regimen.parse("1 mg im daily").plot("2 weeks").axes[0].lines[0].get_xdata()) == 14
     with pytest.raises(InvalidRegimen, match="until"):
         Regimen.parse("1 mg im daily").plot()
+
+
+def test_no_route_stands_twice_and_no_alias_belongs_to_two_substances():
+    rows = read_table(models_dir() / "substances.csv", ("substance", "aliases", "route"), more=True)
+    places = [(row["substance"], row["route"]) for row in rows]
+    assert len(places) == len(set(places))
+    owners = {}
+    for row in rows:
+        for word in (row["substance"], *filter(None, row["aliases"].split(";"))):
+            assert owners.setdefault(word, row["substance"]) == row["substance"], word
