@@ -365,13 +365,13 @@ class TestWorkers:
         def begin(label, total):
             def tick(runs):
                 if not killed:
-                    killed.append(next(iter(get_reusable_executor()._processes)))
+                    killed.append(next(iter(get_reusable_executor(reuse=True)._processes)))
                     os.kill(killed[0], signal.SIGKILL)
 
             return tick
 
         sweep = mb.scan(model, design, store=tmp_path / "s", chunk=2, workers=2, progress=begin, **QUICK)
-        get_reusable_executor().shutdown(wait=True)
+        get_reusable_executor(reuse=True).shutdown(wait=True)
         assert killed
         pd.testing.assert_frame_equal(sweep.frame(), whole.frame(), check_exact=True)
 
