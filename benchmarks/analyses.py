@@ -3,8 +3,8 @@
 Two-arm trials in which the active arm loses motor units as fast as control. Three designs: JETALS as it was; JETALS
 with leavers (6 % a month); and 78 weeks in which many die, where analyses that give the dead a score are refused.
 
-    python benchmarks/analyses.py --out /tmp/analyses          # resumes; ten minutes of one core
-    python benchmarks/analyses.py --out /tmp/analyses --design JETALS     # makes the trials of one design only
+    python benchmarks/analyses.py --out results/analyses          # resumes; ten minutes of one core
+    python benchmarks/analyses.py --out results/analyses --design JETALS     # makes the trials of one design only
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -22,7 +23,7 @@ from metabolism.types import Array
 EMPTY = 1e-3
 
 
-class KineticModel:
+class KineticModel(ABC):
     """One structure and one set of values; what every verb of the house accepts as a model.
 
     Attributes
@@ -58,9 +59,9 @@ class KineticModel:
     amount_unit: str = "umol"
 
     @property
+    @abstractmethod
     def values(self) -> dict[str, float]:
         """Nominal values with all changes applied [model units]."""
-        raise NotImplementedError
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -68,9 +69,9 @@ class KineticModel:
         return read_equations(self.sbml).units
 
     @property
+    @abstractmethod
     def scale(self) -> Array:
         """Size of each state, in solver order [state unit]."""
-        raise NotImplementedError
 
     @property
     def resting(self) -> tuple[str, ...]:
@@ -92,9 +93,9 @@ class KineticModel:
         """Name of a quantity for people; its id where it has none."""
         return name
 
+    @abstractmethod
     def with_values(self, values: Mapping[str, Any] | None = None, **named: Any) -> Self:
         """Return a new model with some values changed."""
-        raise NotImplementedError
 
     def starts(self, given: Mapping[str, Array], members: int) -> tuple[Array, Array]:
         """Return parameters and initial states of some members, where `given` has values of their own.
