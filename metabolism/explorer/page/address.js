@@ -33,13 +33,17 @@ export function writeAddress(contents, state) {
 
 export function readAddress(contents, text) {
   const query = new URLSearchParams(text.replace(/^#/, ""));
-  const tab = ["trial", "about"].includes(query.get("tab")) ? query.get("tab") : "person";
-  const pinned = query.has("pin") ? readChoices(contents, query.get("pin")).choices : null;
+  const asked = query.get("tab") ?? "person";
+  const tab = ["trial", "about"].includes(asked) ? asked : "person";
+  const pin = query.has("pin") ? readChoices(contents, query.get("pin")) : { choices: null, problems: [] };
+  const problems = pin.problems.map((problem) => `The pinned scenario: ${problem}`);
+  if (tab !== asked) problems.push(`There is no tab '${asked.slice(0, 30)}'; one person is shown.`);
   const trial = {};
   for (const key of [...query.keys()])
     if (key === "tab" || key === "pin" || key.startsWith("trial.")) {
       if (key.startsWith("trial.")) trial[key.slice(6)] = query.get(key);
       query.delete(key);
     }
-  return { tab, pinned, trial, ...readChoices(contents, query.toString()) };
+  const { choices, problems: own } = readChoices(contents, query.toString());
+  return { tab, pinned: pin.choices, trial, choices, problems: [...own, ...problems] };
 }

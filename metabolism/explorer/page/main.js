@@ -199,7 +199,7 @@ function follow() {
   const key = JSON.stringify([given.choices, given.pinned]);
   if (JSON.stringify(given.pinned) !== JSON.stringify(app.state.pinned)) app.pinnedView = null;
   Object.assign(app.state, { tab: given.tab, choices: given.choices, pinned: given.pinned });
-  setTrial(given.trial);
+  given.problems.push(...setTrial(given.trial));
   for (const tab of ["person", "trial", "about"]) {
     $(tab).hidden = tab !== app.state.tab;
     const button = $(`tab-${tab}`);
@@ -701,17 +701,24 @@ function changeTrial(trial, replace = false) {
   writeBack(replace);
 }
 
-/** Take what an address says of the trial, value by value. */
+/** Take what an address says of the trial, value by value; one sentence for each that is refused. */
 function setTrial(given) {
   const known = app.contents.trial.designs.find((d) => d.id === given.design);
   const trial = { ...app.state.trial, ...(known ? { design: known.id, ...formOf(known) } : given.design === "own" ? { design: "own" } : {}) };
-  if (app.contents.scenarios.some((s) => s.id === given.scenario)) trial.scenario = given.scenario;
-  for (const [id, , low, high] of TRIAL_FIELDS) {
+  const refused = (id, why) => `Trial, '${id.slice(0, 30)}' = '${given[id].slice(0, 30)}': ${why}`;
+  const problems = [];
+  for (const id of Object.keys(given)) {
+    const field = TRIAL_FIELDS.find(([name]) => name === id);
     const value = Number(given[id]);
-    if (given[id] !== undefined && value >= low && value <= high) trial[id] = value;
+    if (id === "design" ? known || given.design === "own" : id === "scenario" && app.contents.scenarios.some((s) => s.id === given.scenario))
+      trial[id] = given[id];
+    else if (!field) problems.push(refused(id, "not known; left as it was."));
+    else if (given[id].trim() === "" || !(value >= field[2] && value <= field[3])) problems.push(refused(id, `not a number from ${field[2]} to ${field[3]}; left as it was.`));
+    else trial[id] = value;
   }
   app.state.trial = trial;
   showTrial();
+  return problems;
 }
 
 function showTrial() {
