@@ -54,7 +54,7 @@ def chosen_model(arguments: Arguments) -> Model:
             raise UsageError(f"--param '{text}' must read ID=VALUE, e.g. --param GFR_rel=0.5.")
         model = model.with_values({key.strip(): value.strip()})
     # a command that gives its effect otherwise (design) has no scenario
-    if scenario := getattr(arguments, "scenario", None):
+    if (scenario := getattr(arguments, "scenario", None)) is not None:
         from metabolism.trials import with_scenario
 
         model = with_scenario(model, scenario)
