@@ -16,12 +16,16 @@ class Substance:
     ----------
     routes : dict of str to tuple
         Route to rows of (largest amount [µmol], target species, infusion-rate parameter).
+    steady : str
+        Input [µmol/h] that a steady supply is added to; empty if what is absorbed is not what is swallowed (cobalamin,
+        riboflavin), so that doses are given.
     """
 
     name: str
     aliases: tuple[str, ...]
     molar_mass: float
     source: str
+    steady: str
     routes: dict[str, tuple[tuple[float, str, str], ...]]
 
     @property
@@ -44,9 +48,14 @@ _COLUMNS = (
 def substances() -> dict[str, Substance]:
     """Return all substances of ``models/substances.csv`` by name."""
     known: dict[str, Substance] = {}
-    for row in read_table(models_dir() / "substances.csv", _COLUMNS):
-        aliases, mass = tuple(filter(None, row["aliases"].split(";"))), float(row["molar_mass"])
-        own = known.setdefault(row["substance"], Substance(row["substance"], aliases, mass, row["source"], {}))
+    rows = read_table(models_dir() / "substances.csv", _COLUMNS)
+    steady = {row["substance"]: row["rate_parameter"] for row in rows if row["route"] == "steady"}
+    for row in rows:
+        name, aliases = row["substance"], tuple(filter(None, row["aliases"].split(";")))
+        made = Substance(name, aliases, float(row["molar_mass"]), row["source"], steady.get(name, ""), {})
+        own = known.setdefault(name, made)
+        if row["route"] == "steady":
+            continue
         entry = (float(row["max_amount_umol"] or "inf"), row["target"], row["rate_parameter"])
         own.routes[row["route"]] = tuple(sorted([*own.routes.get(row["route"], ()), entry]))
     return known

@@ -8,8 +8,8 @@ from functools import cache
 from itertools import zip_longest
 
 from metabolism.data import models_dir
-from metabolism.dosing.events import EXAMPLE, SUPPLY, Dose, Hold, read_amount, series
-from metabolism.dosing.formulary import substance
+from metabolism.dosing.events import EXAMPLE, Dose, Hold, read_amount, series
+from metabolism.dosing.formulary import substance, substances
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 from metabolism.model import MODEL_KINDS, parameter_table, read_set
 from metabolism.tables import read_table
@@ -286,9 +286,10 @@ def _changes(body: str, part: str, weight: float) -> list[Hold] | None:
 def _supply(match: re.Match[str], part: str, weight: float) -> Hold:
     """Read a steady rate as an addition to what the diet brings."""
     chosen = substance(match["name"])
-    if chosen.name not in SUPPLY:
+    if not chosen.steady:
+        known = ", ".join(s.name for s in substances().values() if s.steady)
         raise InvalidRegimen(
-            f"'{part}': {chosen.name} cannot be given as a steady rate (known: {', '.join(SUPPLY)}); "
+            f"'{part}': {chosen.name} cannot be given as a steady rate (known: {known}); "
             f"give doses, e.g. '{match['amount']} {chosen.name} oral daily x 84'."
         )
     hours = 1.0 if match["per"].casefold().startswith("h") else 24.0
@@ -296,4 +297,4 @@ def _supply(match: re.Match[str], part: str, weight: float) -> Hold:
         amount = magnitude(match["amount"], "umol", chosen.name, chosen.molar_mass) * (weight if match["kg"] else 1.0)
     except UnitMismatch as error:
         raise UnitMismatch(f"{error} A supply is a mass or an amount per day, e.g. '0.4 mg/d folic acid'.") from None
-    return Hold(SUPPLY[chosen.name], "+", amount / hours)
+    return Hold(chosen.steady, "+", amount / hours)
