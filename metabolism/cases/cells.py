@@ -99,19 +99,22 @@ def _time(text: str) -> float:
     return magnitude(text.strip(), "h", "reading")
 
 
-def _pint(unit: str) -> Any:
-    try:
-        return registry().Quantity(1.0, read_unit(unit))
-    except UnitMismatch:
-        raise UnitMismatch(f"the unit '{unit}' cannot be read.") from None
+def _one(unit: str) -> Any:
+    return registry().Quantity(1.0, read_unit(unit))
 
 
 def unit_factor(
-    unit: str, metric: Metric, units: Mapping[str, str], terms: Sequence[tuple[float, str]], weight: float
+    unit: str,
+    metric: Metric,
+    units: Mapping[str, str],
+    terms: Sequence[tuple[float, str]],
+    below: Sequence[tuple[float, str]],
+    weight: float,
 ) -> float:
     """Return the factor from a metric in model units to the row's unit; NaN for ``% of dose``.
 
-    The observable is a sum of `terms` (sign, id), whose model units are in `units`; `weight` is for units per kg [kg].
+    The observable is a sum of `terms` (sign, id), whose model units are in `units`, over that of `below` if there are
+    any; `weight` is for units per kg [kg].
     """
     model_unit = units[terms[0][1]]
     if unit == "% of dose":
@@ -120,17 +123,24 @@ def unit_factor(
                 "'% of dose' needs an amount such as cbl_urine, and a metric with the unit of the observable."
             )
         return math.nan
-    source = _pint(model_unit)
+    source = _one(model_unit)
+    if below:
+        source = source / _one(units[below[0][1]])
     if metric.unit == "x h":
         source = source * registry().Quantity(1.0, "hour")
     elif metric.unit:
-        source = _pint(metric.unit)
-    target, readable = _pint(unit), [source, source / registry().Quantity(weight, "kg")]
-    masses = {weighed.molar_mass if (weighed := measured_as(name)) else math.nan for _, name in terms}
+        source = _one(metric.unit)
+    plain = "dimensionless" if below else f"{model_unit} (or that per kg body weight)"
+    said = f"{model_unit} x h" if metric.unit == "x h" else metric.unit or plain
+    try:
+        target = _one(unit)
+    except UnitMismatch:
+        raise UnitMismatch(f"the unit '{unit}' cannot be read; this number is in {said}.") from None
+    readable = [source, source / registry().Quantity(weight, "kg")]
+    masses = {weighed.molar_mass if (weighed := measured_as(n)) and not below else math.nan for _, n in terms}
     if len(masses) == 1 and not math.isnan(mass := masses.pop()):
         readable.append(source * registry().Quantity(mass, "g/mol"))
     for quantity in readable:
         if quantity.is_compatible_with(target.units):
             return float(quantity.to(target.units).magnitude)
-    said = f"{model_unit} x h" if metric.unit == "x h" else metric.unit or f"{model_unit} (or that per kg body weight)"
     raise UnitMismatch(f"'{unit}' does not fit: this number is in {said}.")

@@ -55,8 +55,8 @@ class Row:
         The arm itself, then those it is compared with.
     times : tuple of float
         Reading times [h], or the begin and end of a window.
-    terms : tuple of (sign, id)
-        The observable as a sum of outputs.
+    terms, below : tuple of (sign, id)
+        The observable as a sum of outputs, over another sum where it is a ratio.
     unit, observed, low, high
         Unit of the number, the published value (NaN if none is given) and its acceptance band.
     factor : float
@@ -74,6 +74,7 @@ class Row:
     arms: tuple[Arm, ...]
     times: tuple[float, ...]
     terms: tuple[tuple[float, str], ...]
+    below: tuple[tuple[float, str], ...]
     unit: str
     metric: Metric
     factor: float
@@ -213,7 +214,7 @@ class _Builder:
         if not self.good:
             return None
         metric: Metric | None = self._try("metric", partial(one_from, "metric", METRICS), None)
-        terms = self._try("observable", self._terms, ())
+        terms, below = self._try("observable", self._ratio, ((), ()))
         arms = self._arms(metric)
         times, fast = self._try("reading", partial(read_reading, metric=metric), ((), None)) if metric else ((), None)
         if metric and arms and fast is not None:
@@ -221,7 +222,7 @@ class _Builder:
         factor = 1.0
         if metric and terms:
             weight = arms[0].weight if arms else 70.0
-            factor = self._try("unit", lambda u: unit_factor(u, metric, self.system.units, terms, weight), 1.0)
+            factor = self._try("unit", lambda u: unit_factor(u, metric, self.system.units, terms, below, weight), 1.0)
         low, high = (self._try(side, bounded, math.nan) for side in ("low", "high"))
         if low > high:
             self.problem("low", f"the band {low:g} to {high:g} is upside down")
@@ -232,7 +233,18 @@ class _Builder:
         sources = self._try("source", read_sources, ())
         if metric is None or not self.good:
             return None
-        said = (record["case"], record["row"], record["study"], sources, arms, times, terms, record["unit"], metric)
+        said = (
+            record["case"],
+            record["row"],
+            record["study"],
+            sources,
+            arms,
+            times,
+            terms,
+            below,
+            record["unit"],
+            metric,
+        )
         asked = (factor, observed, low, high, role, must, record["note"], split, fixed)
         return Row(*said, *asked, self.file, self.line, record)
 
@@ -295,6 +307,13 @@ class _Builder:
                     )
                     break
         return tuple(fed)
+
+    def _ratio(self, text: str) -> tuple[tuple[tuple[float, str], ...], ...]:
+        """Read a sum of outputs, or one sum over another."""
+        above, *below = text.split("/")
+        if len(below) > 1:
+            raise InvalidValue(f"'{text}' has more than one '/'; write e.g. 'sam_plasma / sah_plasma'.")
+        return self._terms(above), self._terms(below[0]) if below else ()
 
     def _terms(self, text: str) -> tuple[tuple[float, str], ...]:
         known = {*self.system.states, *self.system.computed}

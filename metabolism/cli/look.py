@@ -54,7 +54,8 @@ def _substances() -> Listing:
     from metabolism.dosing import substances
 
     return ("substance", "molar mass", "routes"), [
-        (s.name, f"{s.molar_mass:g} g/mol", ", ".join(s.routes)) for s in substances().values()
+        (s.name, f"{s.molar_mass:g} g/mol", ", ".join([*s.routes, *["steady"] * bool(s.steady)]) or "measured only")
+        for s in substances().values()
     ]
 
 

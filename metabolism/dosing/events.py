@@ -62,7 +62,10 @@ class Dose:
         chosen = substance(self.substance)
         object.__setattr__(self, "substance", chosen.name)
         if self.route not in (routes := chosen.routes):
-            way = f"its routes are {', '.join(routes)}" if routes else f"write a steady supply: '1 g/d {chosen.name}'"
+            way = f"its routes are {', '.join(routes)}"
+            if not routes:
+                steady = f"write a steady supply: '1 g/d {chosen.name}'"
+                way = steady if chosen.steady else "it is known for its molar mass alone"
             raise InvalidRegimen(f"{chosen.name} cannot be given '{self.route}'; {way}.")
         if not (math.isfinite(self.amount) and self.amount > 0):
             raise InvalidRegimen(f"the amount of a dose must be finite and above 0 umol, not {self.amount}; {EXAMPLE}.")

@@ -54,7 +54,7 @@ def substances() -> dict[str, Substance]:
         name, aliases = row["substance"], tuple(filter(None, row["aliases"].split(";")))
         made = Substance(name, aliases, float(row["molar_mass"]), row["source"], steady.get(name, ""), {})
         own = known.setdefault(name, made)
-        if row["route"] == "steady":
+        if row["route"] in ("steady", "measured"):
             continue
         entry = (float(row["max_amount_umol"] or "inf"), row["target"], row["rate_parameter"])
         own.routes[row["route"]] = tuple(sorted([*own.routes.get(row["route"], ()), entry]))
@@ -76,14 +76,16 @@ def substance(name: str) -> Substance:
     return names[key]
 
 
-#: What an output measures, by the begin of its name; cobalamin is weighed as the form the model is about.
+#: What an output measures, by the begin of its name, if the two differ; cobalamin is weighed as the form the model is
+#: about, folates as folic acid.
 _MEASURES = {
-    **{"hcy": "homocysteine", "met": "methionine", "folate": "folic acid", "betaine": "betaine", "choline": "choline"},
-    **{"cbl": "methylcobalamin", "holo": "methylcobalamin"},
+    **{"hcy": "homocysteine", "met": "methionine", "folate": "folic acid", "thf5m": "levomefolate"},
+    **{"cbl": "methylcobalamin", "holo": "methylcobalamin", "plp": "pyridoxal phosphate", "mma": "methylmalonic acid"},
+    **{"sam": "ademetionine", "sah": "s-adenosylhomocysteine"},
 }
 
 
 def measured_as(output: str) -> Substance | None:
     """Return the substance an output measures, whose molar mass turns a mass into an amount; None if none is known."""
-    name = _MEASURES.get(output.split("_")[0])
-    return substance(name) if name else None
+    begin = output.split("_")[0]
+    return substances().get(_MEASURES.get(begin, begin))

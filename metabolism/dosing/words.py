@@ -39,7 +39,10 @@ _KEYS = "|".join(("over|every|x(?![a-z])|from|for|until|at|lifelong|q(?=[0-9])",
 CLAUSE = re.compile(rf"(?:^|(?<=\s))(?P<key>{_KEYS})(?![a-z])", re.IGNORECASE)
 
 #: What may follow a change of a parameter.
-LASTING = re.compile(r"\s+(?=(?:from|for|until|lifelong)\b)", re.IGNORECASE)
+LASTING = re.compile(
+    rf"\s+(?=(?:from|for|until|lifelong|every|q(?=[0-9])|{'|'.join(sorted(_INTERVALS, key=len)[::-1])})\b)",
+    re.IGNORECASE,
+)
 
 DOSE = re.compile(
     r"(?P<quantity>(?:\S*[0-9]\S*?|nan|inf)\s*[a-zµμ]+)(?P<kg>/kg)?(?:\s+(?P<substance>.+?))??"
@@ -236,12 +239,28 @@ def _read_changes(part: str, weight: float) -> list[Hold] | None:
     changes = _changes(body.strip(), part, weight)
     if changes is None:
         return None
-    start, end = _when(clauses_of(tail[0] if tail else "", part), part)
-    return [replace(change, start=start, end=end, said=part) for change in changes]
+    spans = _when(clauses_of(tail[0] if tail else "", part), part)
+    return [replace(change, start=start, end=end, said=part) for start, end in spans for change in changes]
 
 
-def _when(clauses: dict[str, str], part: str) -> tuple[float, float]:
-    """Begin and end [h] of a change."""
+def _when(clauses: dict[str, str], part: str) -> list[tuple[float, float]]:
+    """Begins and ends [h] of a change: one, or as many as ``for 4 h every 56 h x 36`` says."""
+    if "every" not in clauses:
+        return [_span(clauses, part)]
+    often = f"'{part}': what recurs is said as 'for 4 h every 56 h x 36', or 'until 12 weeks' in place of 'x 36'"
+    if clauses.keys() - {"from"} not in ({"for", "every", "x"}, {"for", "every", "until"}):
+        raise InvalidRegimen(f"{often}.")
+    start, length, every = (_hours(clauses, key, key) for key in ("from", "for", "every"))
+    if not 0 < length < every:
+        raise InvalidRegimen(f"{often}; each lasts longer than 0 h and ends before the next begins.")
+    if "x" in clauses and not re.fullmatch(r"[1-9][0-9]{0,4}", clauses["x"]):
+        raise InvalidRegimen(f"'x {clauses['x']}' in '{part}' must be a whole number from 1 to 99999.")
+    count = int(clauses["x"]) if "x" in clauses else math.ceil((_hours(clauses, "until", "until") - start) / every)
+    return [(start + i * every, start + i * every + length) for i in range(count)]
+
+
+def _span(clauses: dict[str, str], part: str) -> tuple[float, float]:
+    """Begin and end [h] of a change that happens once."""
     if wrong := clauses.keys() - {"from", "for", "until", "lifelong"}:
         raise InvalidRegimen(f"'{part}' changes a parameter, which takes no '{wrong.pop()}'; {EXAMPLE}.")
     if "lifelong" in clauses:
@@ -279,7 +298,8 @@ def _changes(body: str, part: str, weight: float) -> list[Hold] | None:
         if name not in _inputs():
             raise UnknownName("parameter", name, _inputs(), "List them with `metabolism list parameters`.")
         unit = parameter_table()[name].unit if how != "x" else "dimensionless"
-        return [Hold(name, how, magnitude(match["value"], unit, name))]
+        fed = next((s.molar_mass for s in substances().values() if s.steady == name), None)
+        return [Hold(name, how, magnitude(match["value"], unit, name, fed))]
     return None
 
 
