@@ -16,6 +16,8 @@ from metabolism.units import magnitude, number, read_unit, registry
 #: has not seen it. ``check in view``: never fitted, but known while structure and cases were chosen.
 SPLITS = {"fit": "calibration", "cross-validation": "calibration", "check": "check", "check in view": "check"}
 
+_FAST = r"\bfasting\b(?:\s+for\s+([^\s,]+(?:\s*[a-zA-Z]+)?))?"
+
 _TIME = r"\d+(?:\.\d+)?(?:e[-+]?\d+)?\s*[a-zA-Z]+"
 
 
@@ -72,8 +74,8 @@ def read_split(text: str, role: str) -> tuple[str, str]:
 
 def read_reading(text: str, metric: Metric) -> tuple[tuple[float, ...], float | None]:
     """Read times [h], or begin and end of a window; and the fast [h] (0: given elsewhere, None: none)."""
-    plain = re.sub(rf"[,\s]*\bfasting\b(\s+for\s+{_TIME})?[,\s]*", "", text).strip() or "rest"
-    stated = re.search(rf"\bfasting\b(?:\s+for\s+({_TIME}))?", text)
+    plain = re.sub(rf"[,\s]*{_FAST}[,\s]*", "", text).strip() or "rest"
+    stated = re.search(_FAST, text)
     fast = None if not stated else magnitude(stated[1], "h", "fasting") if stated[1] else 0.0
     if metric.needs == "window":
         parts = re.split(r"\s+to\s+", plain)

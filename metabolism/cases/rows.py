@@ -14,7 +14,7 @@ import numpy as np
 
 from metabolism.cases.cells import bounded, one_from, one_of, read_reading, read_sources, read_split, unit_factor
 from metabolism.cases.metrics import METRICS, Metric
-from metabolism.cases.people import Arm, read_baseline, read_members, read_population
+from metabolism.cases.people import Arm, read_baseline, read_changes, read_members, read_population
 from metabolism.data import experiments_dir
 from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, MetabolismError, UnitMismatch, UnknownName, UsageError
@@ -264,7 +264,7 @@ class _Builder:
         others = record["against"].split("|") if record["against"] else []
 
         def treatment(text: str) -> Regimen:
-            read = Regimen.parse(text.strip() or "none", weight)
+            read = read_changes(text.strip() or "none", weight)
             state = next((h for h in read.holds if h.parameter not in self.system.parameters), None)
             if state:
                 raise InvalidValue(
@@ -278,7 +278,7 @@ class _Builder:
         before = treatments[0] if any(t.treated for t in targets) else None
         arms = tuple(Arm(members, targets, before, t, weight) for t in treatments)
         if metric and metric.arms and len(arms) != metric.arms:
-            needs = "none" if metric.arms == 1 else f"{metric.arms - 1} separated by |"
+            needs = {1: "no other arm", 2: "one other arm"}.get(metric.arms, f"{metric.arms - 1} arms, with | between")
             self.problem("against", f"'{record['metric']}' compares with {needs}, and {len(others)} given")
         if metric and not metric.arms and len(arms) < 2:
             self.problem("against", f"'{record['metric']}' needs at least one other arm")
@@ -318,6 +318,8 @@ class _Builder:
     def _terms(self, text: str) -> tuple[tuple[float, str], ...]:
         known = {*self.system.states, *self.system.computed}
         terms: list[tuple[float, str]] = []
+        if not re.search(r"[^\s+-]", text):
+            raise InvalidValue("an output is missing; write e.g. 'hcy_plasma' or 'sam_plasma / sah_plasma'.")
         for sign, name in re.findall(r"([-+]?)\s*([^\s+-]+)", text):
             if name not in known:
                 raise UnknownName("observable", name, known, "List them with `metabolism list outputs`.")

@@ -27,13 +27,13 @@ def write(doses: Iterable[Dose], holds: Iterable[Hold]) -> str:
                 parts += _write_doses(kind)
     texts = [text for _, text in sorted(parts)]
     # the order of changes counts
-    changes = [list(group) for _, group in groupby(holds, lambda h: h.said)]
-    for group in changes:
-        if _reads(group[0].said, holds=group):
-            texts.append(group[0].said)
-            continue
-        for _, once in groupby(group, lambda h: (h.start, h.end)):
-            texts += _write_change(list(once))
+    changes = [list(same) for _, same in groupby(holds, lambda h: h.said)]
+    for change in changes:
+        if _reads(change[0].said, holds=change):
+            texts.append(change[0].said)
+        else:
+            for _, once in groupby(change, lambda h: (h.start, h.end)):
+                texts += _write_change(list(once))
     return ("; " if changes else " + ").join(texts) or "no treatment"
 
 

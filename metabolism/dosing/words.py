@@ -21,7 +21,7 @@ _ROUTES = {
         "im": ("im", "intramuscular", "intramuscularly"),
         "sc": ("sc", "subcutaneous", "subcutaneously"),
         "iv": ("iv", "intravenous", "intravenously"),
-        "oral": ("oral", "orally", "po", "by mouth"),
+        "oral": ("oral", "orally", "po", "by mouth", "sublingual", "sublingually"),
         "intrathecal": ("intrathecal", "intrathecally"),
     }.items()
     for name in names
@@ -296,7 +296,10 @@ def _changes(body: str, part: str, weight: float) -> list[Hold] | None:
     if match := _VALUE.fullmatch(body):
         name, how = match["name"], match["how"].strip()
         if name not in _inputs():
-            raise UnknownName("parameter", name, _inputs(), "List them with `metabolism list parameters`.")
+            remedy = "List them with `metabolism list parameters`."
+            if name in parameter_table():
+                remedy = "It is a level, which follows from the rest: a case meets it as a baseline, in column 'match'."
+            raise UnknownName("parameter", name, _inputs(), remedy)
         unit = parameter_table()[name].unit if how != "x" else "dimensionless"
         fed = next((s.molar_mass for s in substances().values() if s.steady == name), None)
         return [Hold(name, how, magnitude(match["value"], unit, name, fed))]

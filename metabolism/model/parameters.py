@@ -77,6 +77,11 @@ class Parameter:
         """BibTeX keys of the source; empty when the value is assumed, derived or fitted."""
         return tuple(k for k in self.source.split(";") if k not in ("assumed", "derived") and not k.startswith("fit:"))
 
+    @property
+    def most(self) -> float:
+        """Largest value that can be meant [unit]: the bound of a share, ten times that of anything else."""
+        return self.upper if self.kind == "fraction" else 10 * max(self.upper, abs(self.value))
+
 
 class ParameterTable(Mapping[str, Parameter]):
     """All parameters by id, in file order."""
@@ -228,8 +233,7 @@ def check_value(parameter: Parameter, value: float | str) -> float:
     if not parameter.lower <= number <= parameter.upper:
         span = f"{parameter.id} = {number:g} lies outside its bounds of {parameter.lower:g} to {parameter.upper:g}"
         where = f"see `metabolism show {parameter.id}`."
-        share, most = parameter.kind == "fraction", max(parameter.upper, abs(parameter.value))
-        if number > (parameter.upper if share else 10 * most):
+        if number > parameter.most:
             raise InvalidValue(f"{span}, further than can be meant; {where}")
         _log.warning("%s; %s", span, where)
     return number
