@@ -23,6 +23,7 @@ from metabolism.trials.linear import contrasts
 from metabolism.trials.mmrm import Moments
 from metabolism.trials.pairs import cafs, combined_scores, net_benefit, win_ratio, win_ratio_stratified
 from metabolism.trials.power import wilson
+from metabolism.trials.sections import Arm
 from metabolism.trials.trial import Trial
 
 HERE = Path(__file__).parent
@@ -35,7 +36,8 @@ def trial_of(rated, months, event, arm, weeks=None, **people):
     rated = np.array(rated, dtype=float)
     weeks = weeks or [4.0 * (i + 1) for i in range(rated.shape[1] - 1)]
     strata = tuple(n for n in people if n == "onset")
-    design = read_design("jetals").changed(visits=tuple(weeks), strata=strata)
+    arms = (Arm("placebo"), Arm("methylcobalamin_50mg", "50 mg im every 3.5 d"))
+    design = read_design("jetals").changed(arms=arms, visits=tuple(weeks), strata=strata)
     people = {"baseline_rating": rated[:, 0]} | {k: np.array(v) for k, v in people.items()}
     after, dead = rated[:, 1:], np.array(event, dtype=bool)
     return Trial(design, people, np.array(arm), after, np.array(months, dtype=float), dead, {}, after)
