@@ -13,7 +13,7 @@ from metabolism.trials.decline import proportional
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.imputation import copy_increments, copy_reference, jump_to_reference
 from metabolism.trials.joint import bayes_rate, joint_rate
-from metabolism.trials.linear import accept_dead, covariates, last_observed, linear, wald
+from metabolism.trials.linear import accept_dead, contrasts, covariates, last_observed, linear, wald
 from metabolism.trials.mmrm import Estimate, fit
 from metabolism.trials.pairs import cafs, net_benefit, win_ratio, win_ratio_stratified
 from metabolism.types import Array
@@ -86,14 +86,17 @@ def responders(trial: Trial) -> dict[str, Estimate]:
     response = np.nan_to_num(change, nan=-99.0) >= -trial.design.responder_points
     response &= ~trial.event
     arms, control = trial.design.arms, trial.design.control
+    pairs = list(contrasts(trial))
     mine = {i: response[trial.arm == i] for i in range(len(arms))}
     estimates = {arms[i].name: wald(v.mean(), np.sqrt(v.var() / len(v)), p=np.nan) for i, v in mine.items()}
-    for i, v in mine.items():
-        if i != control:
-            c = mine[control]
-            p = float(fisher_exact(np.array([[v.sum(), (~v).sum()], [c.sum(), (~c).sum()]])).pvalue)
-            se = np.sqrt(v.var() / len(v) + c.var() / len(c))
-            estimates[f"{arms[i].name} - {arms[control].name}"] = wald(v.mean() - c.mean(), se, p=p)
+    c = mine[control]
+    for label, i in pairs:
+        v = mine[i]
+        p = float(fisher_exact(np.array([[v.sum(), (~v).sum()], [c.sum(), (~c).sum()]])).pvalue)
+        se = np.sqrt(v.var() / len(v) + c.var() / len(c))
+        if se == 0:
+            raise FitFailed("in both arms all responded or nobody did; the difference has no error.")
+        estimates[label] = wald(v.mean() - c.mean(), se, p=p)
     return estimates
 
 

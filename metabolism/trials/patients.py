@@ -363,6 +363,8 @@ def balance(features: Array, targets: Array, limit: int = 200) -> Array:
     >>> weights.round(6)
     array([0.75, 0.25])
     """
+    if not (np.isfinite(features).all() and np.isfinite(targets).all()):
+        raise InvalidValue("a feature or a target is not finite; leave such patients out.")
     scale = features.std(axis=0)
     centred = (features - targets) / np.where(scale > 0, scale, 1.0)
 

@@ -73,6 +73,8 @@ class Trial:
                 raise InvalidValue(f"{name} of {value.shape} must have the shape {shape} of patients and visits.")
             if np.isinf(value).any() or (np.isnan(value).any() and name.startswith("event")):
                 raise InvalidValue(f"{name} is not finite for some patient; NaN may stand for a missing visit only.")
+        if not np.isin(self.arm, np.arange(-1, len(self.design.arms))).all():
+            raise InvalidValue(f"a patient is in none of the {len(self.design.arms)} arms, which count from 0.")
         if not np.isfinite(self.people["baseline_rating"]).all() or (self.event_months < 0).any():
             raise InvalidValue("a patient has no finite baseline rating or a follow-up below 0 months.")
 
