@@ -147,8 +147,10 @@ def _report(arguments: Arguments) -> int:
 
 def _explore(arguments: Arguments) -> int:
     from metabolism.explorer import build_page, exposure_warning, page, serve
+    from metabolism.files import check_target
 
     if arguments.build is not None:
+        check_target(arguments.build, force=True)
         with working("building the page"):
             path = build_page(arguments.build)
         arguments.payload = {"page": str(path), "bytes": path.stat().st_size}

@@ -63,6 +63,8 @@ def test_regimens_are_read(text, count, last, substance, route):
         ("-50 mg im", InvalidRegimen, "negative"),
         ("0 mg im", InvalidRegimen, "no dose"),
         ("nan mg im", InvalidRegimen, "finite"),
+        ("1e99 mg im", InvalidRegimen, "more than anybody can be given"),
+        ("1.1 kg folic acid oral", InvalidRegimen, "a dose of 1.1 kg folic acid"),
         ("50 L im", UnitMismatch, "mass"),
         ("50 quux im", UnitMismatch, "quux"),
         ("50 mg im x 3", InvalidRegimen, "how far apart"),
