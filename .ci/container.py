@@ -1,9 +1,9 @@
 """Build the container and run the main job in it: python .ci/container.py [--stand-in]
 
-With an engine (docker or podman) that is what happens. Where none runs, as root on Linux, ``--stand-in`` carries out the
-instructions of the Containerfile one by one, each stage on a layer of its own over this machine's system in place of the base
-image, with its compilers taken away: what is copied, installed and said about users, folders and health is then proven, the base
-image is not. Nothing outside the layers is written.
+With an engine (docker or podman) that is what happens. Where none runs, as root on Linux, ``--stand-in`` carries out
+the instructions of the Containerfile one by one, each stage on a layer of its own over this machine's system in place
+of the base image, with its compilers taken away: what is copied, installed and said about users, folders and health is
+then proven, the base image is not. Nothing outside the layers is written.
 """
 
 import argparse
@@ -148,24 +148,24 @@ def engine(program: str) -> None:
         assert list(Path(folder).glob(LEFT)), f"no {LEFT}"
 
 
+def answers(program: str) -> bool:
+    """Tell whether an engine is there and runs."""
+    if shutil.which(program) is None:
+        return False
+    return subprocess.run([program, "info"], capture_output=True, check=False).returncode == 0
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stand-in", action="store_true", help="carry out the steps without an engine")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="stands for that of the base image")
     asked = parser.parse_args()
-    found = (
-        next(
-            (p for p in ("docker", "podman") if subprocess.run([p, "info"], capture_output=True).returncode == 0), None
-        )
-        if not asked.stand_in
-        else None
-    )
     if asked.stand_in and os.environ.get("IN_STAND_IN") != "1":
         # mounts of its own, gone when it ends
         os.execvpe("unshare", ["unshare", "--mount", sys.executable, *sys.argv], os.environ | {"IN_STAND_IN": "1"})
     if asked.stand_in:
         stand_in(asked.python)
-    elif found:
+    elif found := next((p for p in ("docker", "podman") if answers(p)), None):
         engine(found)
     else:
         sys.exit("no container engine runs here; --stand-in carries out the steps without one, as root on Linux")

@@ -1,7 +1,7 @@
-"""Install the wheel as a stranger would and do the main jobs: python .ci/wheel_check.py [--by uvx] [--python python3.12] [--quick]
+"""Install the wheel as a stranger would and do the main jobs: python .ci/wheel_check.py [--by uvx] [--python python3.12]
 
-A home of its own, a foreign folder, and nothing on the PATH but the installation itself: no make, no compiler, no git. The same
-on every system; needs Python, its package index and, for uv and pipx, those tools.
+A home of its own, a foreign folder, and nothing on the PATH but the installation itself: no make, no compiler, no git.
+The same on every system; needs Python, its package index and, for uv and pipx, those tools.
 """
 
 import argparse
@@ -27,7 +27,8 @@ JOBS = (
     *QUICK,
     "run jetals",
     "design jetals --replicates 4",
-    "ensemble als.xml --dose '37 depot_im at 0' --vary 'GFR_rel=uniform(0.5,1)' --n 20 --until 336 --output hcy_plasma --csv members.csv",
+    "ensemble als.xml --dose '37 depot_im at 0' --vary 'GFR_rel=uniform(0.5,1)'"
+    " --n 20 --until 336 --output hcy_plasma --csv members.csv",
     "explore --build trial.html",
     "evidence --pack pack",
 )

@@ -43,7 +43,8 @@ def assemble(folder: Path) -> None:
         (folder / name / "_static" / "versions.js").write_text(text, encoding="utf-8")
     (folder / "index.html").write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>als-methionine</title>'
-        f'<meta http-equiv="refresh" content="0; url={LATEST}/index.html"><link rel="canonical" href="{LATEST}/index.html">'
+        f'<meta http-equiv="refresh" content="0; url={LATEST}/index.html">'
+        f'<link rel="canonical" href="{LATEST}/index.html">'
         f'</head><body><p><a href="{LATEST}/index.html">als-methionine {found[0]}</a></p><ul>'
         + "".join(f'<li><a href="{name}/index.html">{name}</a></li>' for name in found)
         + "</ul></body></html>\n",
