@@ -1,4 +1,4 @@
-"""Install the wheel as a stranger would and do the main jobs: python .ci/wheel_check.py [--by uvx] [--python python3.12]
+"""Install the wheel as a stranger would and do the main jobs: python .ci/wheel_check.py [--by uvx]
 
 A home of its own, a foreign folder, and nothing on the PATH but the installation itself: no make, no compiler, no git.
 The same on every system; needs Python, its package index and, for uv and pipx, those tools.
