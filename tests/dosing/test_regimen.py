@@ -221,6 +221,11 @@ def test_a_dose_outside_the_run_is_refused(text):
         plan(Regimen.parse(text), 0, 24)
 
 
+def test_a_dose_that_is_refused_is_counted_from_one():
+    with pytest.raises(InvalidRegimen, match=r"^dose 2 \(methylcobalamin im at 30 h\)"):
+        plan(Regimen.parse("1 mg im + 1 mg im from 30 h"), 0, 24)
+
+
 def test_an_infusion_may_end_with_the_run():
     steps = plan(Regimen.parse("5 mg iv over 24 h"), 0, 24)
     assert steps.settings[0] == (0.0, "CBL_infusion", 0.0, pytest.approx(5 * MECBL / 24))
@@ -401,6 +406,26 @@ def test_any_words_are_a_regimen_that_reads_back_or_are_refused_in_words(words):
 )
 def test_the_idioms_of_prescriptions_are_read(text, times):
     assert [d.time for d in Regimen.parse(text).doses] == times
+
+
+@pytest.mark.parametrize(
+    ("words", "per_week"),
+    [
+        ("daily", 7),
+        ("once daily", 7),
+        ("twice daily", 14),
+        ("three times daily", 21),
+        ("four times daily", 28),
+        ("weekly", 1),
+        ("once weekly", 1),
+        ("twice weekly", 2),
+        ("three times weekly", 3),
+        ("monthly", 12 * 7 / 365.25),
+        *(("qd", 7), ("qod", 3.5), ("bid", 14), ("tid", 21), ("qid", 28), ("qw", 1), ("biw", 2), ("tiw", 3)),
+    ],
+)
+def test_every_word_for_an_interval_says_how_often_a_week(words, per_week):
+    assert Regimen.parse(f"1 mg im {words} x 2").every == pytest.approx(168 / per_week, rel=1e-12)
 
 
 def test_a_label_with_three_stretches_is_read():
