@@ -78,6 +78,11 @@ class Parameter:
         """BibTeX keys of the source; empty when the value is assumed, derived or fitted."""
         return tuple(k for k in self.source.split(";") if k not in ("assumed", "derived") and not k.startswith("fit:"))
 
+    @property
+    def most(self) -> float:
+        """Largest value that can be meant [unit]: the bound of a share, ten times that of anything else."""
+        return self.upper if self.kind == "fraction" else 10 * max(self.upper, abs(self.value))
+
 
 class ParameterTable(Mapping[str, Parameter]):
     """All parameters by id, in file order."""
@@ -234,7 +239,7 @@ def check_value(parameter: Parameter, value: float | str) -> float:
         far = f"{span}, further than can be meant; {where}"
         if parameter.kind == "fraction" and number > parameter.upper:
             raise InvalidValue(far)
-        if number > 10 * max(parameter.upper, abs(parameter.value)):
+        if number > parameter.most:
             warnings.warn(Implausible(far), stacklevel=3)
         else:
             _log.warning("%s; %s", span, where)
