@@ -16,7 +16,7 @@ import pandas as pd
 
 import metabolism as mb
 from metabolism.simulation import make_study
-from metabolism.sweep import open_store
+from metabolism.sweep import open_store, run_rows
 
 PAGE = Path(__file__).with_name("cluster.md")
 REGIMEN = "50 mg im every 3.5 d x 32"
@@ -30,10 +30,10 @@ def main(runs):
     design = pd.DataFrame({n: model.values[n] * rng.uniform(0.7, 1.3, runs) for n in names})
     options = {"endpoints": ["hcy_change", "alsfrs_change"]}
     study = make_study(model, REGIMEN, "16 weeks", **options)
-    study.run(names, design.to_numpy()[:16])  # compiles
+    run_rows(study, names, design.to_numpy()[:16])  # compiles
     cpu, wall = time.process_time(), time.perf_counter()
     for begin in range(0, runs, 32):
-        study.run(names, design.to_numpy()[begin : begin + 32])
+        run_rows(study, names, design.to_numpy()[begin : begin + 32])
     solver_cpu, solver = time.process_time() - cpu, time.perf_counter() - wall
     cpu, wall = time.process_time(), time.perf_counter()
     mb.scan(model, design, REGIMEN, **options, chunk=32)

@@ -20,7 +20,8 @@ import numpy as np
 from metabolism.data import read_data
 from metabolism.dosing import Regimen, plan, substance
 from metabolism.errors import ModelError
-from metabolism.exports.sbml import add_parameter, sbml_text
+from metabolism.exports.events import add_parameter
+from metabolism.exports.sbml import sbml_text
 from metabolism.model import Model, Parameter
 from metabolism.simulation import simulate, steady_state
 

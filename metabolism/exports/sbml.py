@@ -1,21 +1,19 @@
 """One patient and one regimen as a self-contained SBML document, in any level other tools read.
 
-Doses become events in one place, in the encoding that libRoadRunner and COPASI both deliver: triggers with
-``time >=`` (never ``==``), initial value false, values not fixed at trigger time, explicit priority. SBML Level 2
-knows neither initial values of triggers nor priorities: there, what happens at time 0 is in the initial values.
+What happens to the patient becomes events (`metabolism.exports.events`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import groupby
+from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
 from metabolism.dosing import Regimen, named, plan
 from metabolism.engines import Plan
-from metabolism.errors import ModelError, OutputError, SolverFailed, UnknownName
+from metabolism.errors import ModelError, SolverFailed, UnknownName
 from metabolism.exports.drawing import add_drawing
+from metabolism.exports.events import add_doses, add_parameter, add_settings, set_value
 from metabolism.files import commit, versions
 from metabolism.model import Model, equations, model_settings, write_identity
 from metabolism.sbml import REGIMEN, UNTIL, Equations, sbml_fingerprint
@@ -24,9 +22,6 @@ from metabolism.units import magnitude
 
 #: SBML level and version by the name of the export format.
 LEVELS = {"sbml": (3, 2), "sbml-plain": (3, 2), "sbml-l3v1": (3, 1), "sbml-l2v4": (2, 4)}
-
-#: No second dose of a single-dose series: longer than any run [h].
-_NEVER = 1e9
 
 
 def sbml_text(
@@ -70,7 +65,7 @@ def sbml_text(
     content = document.getModel()
     early = LEVELS[format][0] == 2
     for key, value in values.items():
-        _set_value(content, key, value)
+        set_value(content, key, value)
     for p in model.table.values():
         grade = f", grade {p.confidence}" if p.confidence else ""
         text = f'<p xmlns="http://www.w3.org/1999/xhtml">Bounds {p.lower!r} to {p.upper!r}{grade}.</p>'
@@ -78,8 +73,8 @@ def sbml_text(
             element.appendNotes(text)
     _readable(content)
     doses, changes = named(schedule)
-    _add_doses(content, steps, early, doses)
-    _add_settings(content, steps, own, early, changes)
+    add_doses(content, steps, early, doses)
+    add_settings(content, steps, own, early, changes)
     lines = "".join(f"<li>{escape(k)}: {escape(v)}</li>" for k, v in described(model, regimen, until, start).items())
     if format == "sbml-plain":
         _plain(content, equations(model), values)
@@ -230,7 +225,7 @@ def _plain(content: Any, system: Equations, values: Mapping[str, float]) -> None
         rule.setMath(math)
         content.addRule(rule)
         if key in begin:
-            _set_value(content, key, float(begin[key]))
+            set_value(content, key, float(begin[key]))
     for key, place in system.volume.items():
         # the amount: some read nothing else, and none but the amount may then be there
         content.getSpecies(key).unsetInitialConcentration()
@@ -257,129 +252,6 @@ def _name_literals(content: Any, *others: Any) -> None:
                 node.setType(libsbml.AST_NAME)
                 node.setName(key)
         element.setMath(math)
-
-
-def _set_value(content: Any, key: str, value: float) -> None:
-    species = content.getSpecies(key)
-    if species is not None:
-        if species.getHasOnlySubstanceUnits():
-            species.setInitialAmount(value)
-        else:
-            species.setInitialConcentration(value)
-    elif content.getCompartment(key) is not None:
-        content.getCompartment(key).setSize(value)
-    else:
-        content.getParameter(key).setValue(value)
-
-
-def add_parameter(content: Any, key: str, value: float, unit: str, name: str, constant: bool = True) -> None:
-    """Add a parameter to a libsbml model; `unit` is the id of a unit definition."""
-    parameter = content.createParameter()
-    parameter.setId(key)
-    parameter.setName(name)
-    parameter.setValue(value)
-    parameter.setUnits(unit)
-    parameter.setConstant(constant)
-    parameter.setSBOTerm("SBO:0000002")
-
-
-def _event(content: Any, key: str, name: str, trigger: str, assignments: dict[str, str], priority: int) -> None:
-    import libsbml
-
-    event = content.createEvent()
-    event.setId(key)
-    event.setName(name)
-    event.setUseValuesFromTriggerTime(False)
-    condition = event.createTrigger()
-    condition.setInitialValue(False)
-    condition.setPersistent(True)
-    condition.setMath(_math(trigger))
-    rank = event.createPriority()
-    literal = libsbml.ASTNode(libsbml.AST_INTEGER)
-    literal.setValue(priority)
-    literal.setUnits("dimensionless")
-    rank.setMath(literal)
-    for variable, formula in assignments.items():
-        assignment = event.createEventAssignment()
-        assignment.setVariable(variable)
-        assignment.setMath(_math(formula))
-
-
-def _math(formula: str) -> Any:
-    import libsbml
-
-    parsed = libsbml.parseL3Formula(formula)
-    if parsed is None:
-        raise OutputError(f"internal: formula '{formula}' is not valid: {libsbml.getLastParseL3Error()}")
-    return parsed
-
-
-def _series(steps: Plan) -> list[tuple[str, float, float, float, int]]:
-    """Group boluses into runs of equal amount and spacing: (target, amount, first, interval, count)."""
-    series: list[tuple[str, float, float, float, int]] = []
-    ordered = sorted(steps.boluses, key=lambda b: (b[1], b[2], b[0]))
-    for (target, amount), group in groupby(ordered, key=lambda b: (b[1], b[2])):
-        times = [b[0] for b in group]
-        while times:
-            gap = times[1] - times[0] if len(times) > 1 else 0.0
-            length = 1
-            while length < len(times) and abs(times[length] - times[length - 1] - gap) < 1e-9 * max(gap, 1.0):
-                length += 1
-            series.append((target, amount, times[0], gap, length))
-            times = times[length:]
-    return series
-
-
-def _add_doses(content: Any, steps: Plan, early: bool, names: dict[tuple[float, str], list[str]]) -> None:
-    for i, (target, amount, first, gap, count) in enumerate(_series(steps), start=1):
-        species = content.getSpecies(target)
-        given, due, last, interval = f"dose_{i}", f"dose_{i}_due", f"dose_{i}_last", f"dose_{i}_interval"
-        amounts = species.getHasOnlySubstanceUnits()
-        # half an interval late, so that rounding of repeated additions cannot lose the last dose
-        end = first + gap * (count - 0.5)
-        name = _spoken(names.get((first, target), [f"dose to {target}"]), count)
-        if early and first == 0:
-            if amounts:
-                species.setInitialAmount(species.getInitialAmount() + amount)
-            else:
-                size = content.getCompartment(species.getCompartment()).getSize()
-                species.setInitialConcentration(species.getInitialConcentration() + amount / size)
-            first = gap if count > 1 else _NEVER
-        add_parameter(content, given, amount, "umol", f"amount of each dose {i} to {target}")
-        add_parameter(content, due, first, "h", f"time of the next dose {i}", constant=False)
-        add_parameter(content, last, end, "h", f"no dose {i} after this time")
-        add_parameter(content, interval, gap if count > 1 else _NEVER, "h", f"interval of dose {i}")
-        rise = given if amounts else f"{given} / {species.getCompartment()}"
-        _event(
-            content,
-            f"DOSE_{i}",
-            name,
-            f"(time >= {due}) && ({due} <= {last})",
-            {target: f"{target} + {rise}", due: f"{due} + {interval}"},
-            priority=100 + i,
-        )
-
-
-def _spoken(names: Iterable[str], count: int = 1) -> str:
-    return " + ".join(dict.fromkeys(names)) + (f", {count} times" if count > 1 else "")
-
-
-def _add_settings(
-    content: Any, steps: Plan, own: dict[str, float], early: bool, names: dict[tuple[float, str], list[str]]
-) -> None:
-    changes = [s for s in steps.settings if s[0] >= 0]
-    for i, (time, parameter, factor, offset) in enumerate(changes, start=1):
-        element = content.getParameter(parameter) or content.getCompartment(parameter)
-        element.setConstant(False)
-        new = factor * own[parameter] + float(offset)
-        if early and time == 0:
-            _set_value(content, parameter, new)
-            continue
-        at, level = f"setting_{i}_time", f"setting_{i}_value"
-        add_parameter(content, at, time, "h", f"time of setting {i}")
-        add_parameter(content, level, new, element.getUnits(), f"value of {parameter} from setting {i} on")
-        name = _spoken(names.get((time, parameter), [f"{parameter} is given back"]))
-        _event(content, f"SETTING_{i}", name, f"time >= {at}", {parameter: level}, priority=len(changes) - i + 1)
 
 
 def model_fingerprint(model: Model, regimen: str | None = REGIMEN, until: float | str = UNTIL) -> dict[str, Any]:

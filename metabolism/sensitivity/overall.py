@@ -19,7 +19,7 @@ from metabolism.sensitivity.factors import Factors, as_factors
 from metabolism.sensitivity.local import screen
 from metabolism.sensitivity.methods import METHODS, Estimate, Method
 from metabolism.simulation import Study, make_study
-from metabolism.sweep import Sweep, Table, scan
+from metabolism.sweep import Sweep, Table, run_rows, scan
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -385,7 +385,7 @@ def _table(estimate: Estimate, names: Sequence[str], endpoint: str) -> pd.DataFr
 def _probe(study: Study, names: Sequence[str], values: Array) -> None:
     """Refuse endpoints that cannot be analysed before the work begins."""
     few = values[np.unique(np.linspace(0, len(values) - 1, PROBES).astype(int))]
-    numbers, reasons = study.run(names, few)
+    numbers, reasons = run_rows(study, names, few)
     if all(reasons):
         raise UsageError(f"every one of {len(few)} runs tried failed ({reasons[0]}); narrow the factors.")
     good = numbers[[not r for r in reasons]]

@@ -13,11 +13,12 @@ from .endpoints import (
     time_of_peak,
 )
 from .files import agreement
+from .ledger import verify_doses
 from .observed import Overlay, overlay
 from .rest import Patients, SteadyState, rest_patients, steady_state
 from .result import Result
 from .run import endpoints_of, sensitivities, simulate, steady_states
-from .study import ATOL_FRACTION, DEFAULT_OUTPUTS, Study, code_versions, make_study, verify_doses
+from .study import ATOL_FRACTION, DEFAULT_OUTPUTS, Study, code_versions, make_study
 from .views import Shown, clock, shown
 
 __all__ = [

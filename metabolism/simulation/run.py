@@ -16,8 +16,10 @@ from metabolism.model import equations
 from metabolism.sbml import RESIDUAL, KineticModel
 from metabolism.simulation.curves import PANELS
 from metabolism.simulation.endpoints import Endpoint, Part
+from metabolism.simulation.ledger import amounts_asked, verify_doses
 from metabolism.simulation.result import Result
-from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick, amounts_asked, verify_doses
+from metabolism.simulation.slopes import slopes_of
+from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick
 from metabolism.simulation.views import Plain
 from metabolism.types import Array
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from metabolism.simulation.study import Columns
+    from metabolism.simulation.patients import Columns
 
 
 def simulate(
@@ -294,8 +296,8 @@ def sensitivities(
     wanted = [] if endpoints is None else _named(endpoints)
     study = Study.of(model, regimen, until, wanted, own_baseline=own_baseline, start=start, rtol=rtol)
     columns = () if wanted else tuple(outputs or _usual(model))
-    problem, values, slopes, failures = study.slopes(
-        parameters, patients, outputs=columns, times=times, workers=workers
+    problem, values, slopes, failures = slopes_of(
+        study, parameters, patients, outputs=columns, times=times, workers=workers
     )
     if patients is None and failures:
         raise SolverFailed(failures[0].message)

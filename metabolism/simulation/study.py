@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,69 +10,45 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metabolism.dosing import Regimen, Schedule, plan
-from metabolism.engines import Failure, Plan, Problem, Solution, check_engine, get_engine
-from metabolism.errors import InvalidValue, MetabolismError, ModelError, UnknownName, UsageError
+from metabolism.engines import Failure, Plan, Problem, check_engine, get_engine
+from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.files import versions
-from metabolism.model import Model, closure, equations
+from metabolism.model import equations
 from metabolism.sbml import FileModel, KineticModel
 from metabolism.simulation.curves import Curve, panel_times, plain_times
 from metabolism.simulation.endpoints import NAMED, PARTS, Endpoint, Part
 from metabolism.simulation.files import ready
+from metabolism.simulation.ledger import verify_doses
+from metabolism.simulation.patients import patient_table
 from metabolism.simulation.rest import rest_patients
-from metabolism.tables import check_head, column
 from metabolism.types import Array
 from metabolism.units import magnitude
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from metabolism.engines import Direction
-
-    Columns = Mapping[str, ArrayLike] | pd.DataFrame
-
+    from metabolism.simulation.patients import Columns
 
 #: What is reported when nothing else is asked for.
 DEFAULT_OUTPUTS = (
-    "hcy_plasma",
-    "met_plasma",
-    "mma_plasma",
-    "folate_plasma",
-    "cbl_plasma",
-    "cbl_free",
-    "holo_tc",
-    "motor_units",
-    "alsfrs_r",
+    *("hcy_plasma", "met_plasma", "mma_plasma", "folate_plasma", "cbl_plasma", "cbl_free", "holo_tc"),
+    *("motor_units", "alsfrs_r"),
 )
 
-
 EVENT_SEMANTICS = 2
-
 
 #: Absolute tolerance of a state = rtol x this x its physiological scale.
 ATOL_FRACTION = 1e-2
 
-
 #: Relative tolerances at which each engine's error in tHcy and cobalamin stays near 1e-6 (docs/performance.md).
 DEFAULT_RTOL = {"roadrunner": 1e-8, "scipy": 1e-8, "fast": 1e-6}
-
 
 #: Length of a run for which the panels of stored curves were made [h].
 USUAL = 16 * 168.0
 
-
 #: Largest size of the curves of a run at times that were not chosen by hand [bytes].
 MEMORY = 2**32
 
-
-#: Relative step of a sensitivity: its square is the truncation error, rounding over it the noise.
-NUDGE = 1e-4
-
-
 #: Called with the number of patients finished since the last call.
 Tick = Callable[[int], None]
-
-
-_READING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +210,7 @@ class Study:
         model, system, steps, begin = self.model, equations(self.model), self.plan, self.regimen.start
         check_outputs(outputs, model)
         resting = set(model.resting) if self.start == "rest" and model.bounded else set()
-        table = {} if patients is None else _patient_table(patients, model, resting)
+        table = {} if patients is None else patient_table(patients, model, resting)
         count = len(next(iter(table.values()))) if table else 1
         asked = steps.snapped(np.append([] if times is None else np.asarray(times, dtype=float), add))
         if (times is not None and asked.size == 0) or not ((asked >= begin) & (asked <= self.until)).all():
@@ -296,7 +271,7 @@ class Study:
         """
         problem, failures = self.lay_out(patients, times=[self.until], dose_scale=dose_scale, workers=workers)
         values = np.zeros((len(problem.initial), len(self.endpoints)))
-        for sign, arm, wanted in self._arms(problem):
+        for sign, arm, wanted in self.arms(problem):
             parts, failed = self._parts(arm, wanted, workers, tick)
             failures = failed | failures
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -305,7 +280,7 @@ class Study:
         values[list(failures)] = np.nan
         return values, failures
 
-    def _arms(self, problem: Problem) -> list[tuple[float, Problem, list[int]]]:
+    def arms(self, problem: Problem) -> list[tuple[float, Problem, list[int]]]:
         """The treated arm, and the untreated one if an endpoint asks for it, with the endpoints it needs."""
         arms = [(1.0, problem, list(range(len(self.endpoints))))]
         versus = [i for i, e in enumerate(self.endpoints) if e.versus]
@@ -320,7 +295,7 @@ class Study:
         clock = 1.0 if self.model.bounded else (arm.end - arm.start) / USUAL
         return panel_times(arm.start / clock, [t / clock for t in arm.plan.boundaries], arm.end / clock) * clock
 
-    def _parts_of(self, wanted: Sequence[int]) -> tuple[list[Part], list[Part]]:
+    def parts_of(self, wanted: Sequence[int]) -> tuple[list[Part], list[Part]]:
         """What is read before anything happens, and what while it does."""
         parts = list(dict.fromkeys(p for i in wanted for p in self.endpoints[i].parts))
         return [p for p in parts if p[0] == "initial"], [p for p in parts if p[0] != "initial"]
@@ -328,7 +303,7 @@ class Study:
     def _parts(
         self, arm: Problem, wanted: Sequence[int], workers: int, tick: Tick | None
     ) -> tuple[dict[Part, Array], dict[int, Failure]]:
-        before, running = self._parts_of(wanted)
+        before, running = self.parts_of(wanted)
         first = arm.equations.evaluate([p[1] for p in before], arm.initial, arm.loaded)
         parts = {p: first[:, i] for i, p in enumerate(before)}
         if not running:
@@ -346,187 +321,6 @@ class Study:
             parts |= {p: PARTS[p[0]](curves[p[1]], *(p[2:] or (0.0,))) for p in running}
         verify_doses(arm, solution)
         return parts, solution.failures
-
-    def slopes(
-        self,
-        parameters: Sequence[str],
-        patients: Columns | None = None,
-        *,
-        outputs: Sequence[str] = (),
-        times: ArrayLike | None = None,
-        workers: int = 1,
-    ) -> tuple[Problem, Array, Array, dict[int, Failure]]:
-        """Differentiate the endpoints, or outputs over time if there are none, by parameters.
-
-        Parameters
-        ----------
-        parameters : sequence of str
-        patients, outputs, times, workers
-            As in `metabolism.simulate`.
-
-        Returns
-        -------
-        problem : Problem
-        values : ndarray, shape (patients, times, outputs) or (patients, endpoints)
-        slopes : ndarray, shape (patients, parameters, ...)
-        failures : dict of int to Failure
-            Their values are NaN.
-        """
-        from metabolism.engines import slopes
-
-        asked: ArrayLike | None = [self.until] if self.endpoints else times
-        problem, failures = self.lay_out(patients, outputs=outputs, times=asked, workers=workers)
-        known = {*problem.equations.parameters, *problem.equations.states}
-        given = {} if patients is None else {str(k): column(patients[k], str(k)) for k in patients if k in known}
-        directions = [self._direction(problem, name, failures, given) for name in parameters]
-        if not self.endpoints:
-            solution, derivatives = slopes(problem, directions, None, workers)
-            verify_doses(problem, solution)
-            values, failures = solution.values, solution.failures | failures
-        else:
-            values = np.zeros((len(problem.initial), len(self.endpoints)))
-            derivatives = np.zeros((len(values), len(parameters), len(self.endpoints)))
-            for sign, arm, wanted in self._arms(problem):
-                before, running = self._parts_of(wanted)
-                parts, moved = _before(arm, directions, before)
-                if running:
-                    solution, own = slopes(arm, directions, running, workers)
-                    verify_doses(arm, solution)
-                    failures = solution.failures | failures
-                    parts |= {p: solution.values[:, 0, i, None] for i, p in enumerate(running)}
-                    moved |= {p: own[:, :, 0, i] for i, p in enumerate(running)}
-                for i in wanted:
-                    values[:, i] += sign * self.endpoints[i].value(parts, arm.end - arm.start)[:, 0]
-                    derivatives[:, :, i] += sign * self.endpoints[i].slope(parts, moved, arm.end - arm.start)
-        values[list(failures)] = derivatives[list(failures)] = np.nan
-        return problem, values, derivatives, failures
-
-    def _direction(
-        self, problem: Problem, name: str, failures: Collection[int], given: Mapping[str, Array]
-    ) -> Direction:
-        """How parameters and start of every patient move with one parameter."""
-        from metabolism.engines import Direction
-
-        system = problem.equations
-        if name not in system.parameters:
-            raise UnknownName("parameter", name, system.parameters)
-        if name in self.own_baseline:
-            raise InvalidValue(f"'{name}' is set by own_baseline, so nothing can be differentiated by it.")
-        column = system.parameters.index(name)
-        nominal = problem.parameters[:, column]
-        if (nominal == 0).any():
-            raise InvalidValue(
-                f"a sensitivity needs values other than 0, and '{name}' is 0: a relative step has no size."
-            )
-        parameters, initial = np.zeros_like(problem.parameters), np.zeros_like(problem.initial)
-        parameters[:, column] = 1.0
-        step = NUDGE * np.abs(nominal)
-        if isinstance(self.model, FileModel):
-            # what the file computes at the start moves, too
-            up, down = (self.model.starts({**given, name: nominal + s}, len(nominal)) for s in (step, -step))
-            parameters, initial = ((a - b) / (2 * step[:, None]) for a, b in zip(up, down, strict=True))
-            if self.start == "rest":
-                raise UsageError("sensitivities of a model from a file start at its initial values.")
-        keep = np.array([system.states.index(s) for s in self.model.resting])
-        loaded = problem.loaded
-        # a change for life has a share of the own value
-        share = problem.plan.lasting([name], np.ones((1, 1))) - problem.plan.lasting([name], np.zeros((1, 1)))
-        for i in sorted(set(range(len(nominal))) - set(failures)) if self.start == "rest" else ():
-            # implicit function theorem: J dx + df/dp = 0
-            x, p = problem.initial[i], loaded[i]
-            moved = share[0, 0] * np.array(system.parameter_slope(name)(x.tolist(), p.tolist()))
-            initial[i, keep] = np.linalg.solve(system.J(x, p)[np.ix_(keep, keep)], -moved[keep])
-        for target, source in self.own_baseline.items():
-            move = Direction(parameters, initial, step)
-            parameters[:, system.parameters.index(target)] = _difference(problem, move, [source])[:, 0]
-        return Direction(parameters, initial, step)
-
-    def inputs(self) -> set[str]:
-        """Return the ids a sweep may vary: parameters, states that do not come to rest, reference quantities."""
-        system = equations(self.model)
-        held = system.states if self.start == "initial" or not self.model.bounded else self.model.not_at_rest
-        return {*system.parameters, *held, *(self._references if self.closed else ())}
-
-    @property
-    def _own(self) -> Model:
-        if not isinstance(self.model, Model):
-            raise UsageError("closed=True derives capacities of our own model; a model from a file has none.")
-        return self.model
-
-    @property
-    def _references(self) -> set[str]:
-        return {p.id for p in self._own.table.of(kind="reference")}
-
-    def run(self, columns: Sequence[str], rows: Array) -> tuple[Array, list[str]]:
-        """Run some rows of a sweep.
-
-        Parameters
-        ----------
-        columns : sequence of str
-            Parameter ids.
-        rows : ndarray, shape (runs, parameters)
-            Values [model units].
-
-        Returns
-        -------
-        values : ndarray, shape (runs, endpoints)
-            NaN where a run failed.
-        reasons : list of str
-            Why each run failed; empty where it did not.
-        """
-        # libsbml and sympy are not made to be started from two threads at once
-        with _READING:
-            equations(self.model)
-        impossible: dict[int, str] = {}
-        patients = {name: rows[:, i] for i, name in enumerate(columns)}
-        if self.closed:
-            patients = self._closed(columns, rows, impossible)
-        values, failures = self.numbers(patients)
-        reasons = {i: failure.message for i, failure in failures.items()} | impossible
-        for run, place in np.argwhere(~np.isfinite(values)).tolist():
-            reasons.setdefault(run, f"{self.endpoints[place].text} is not a finite number")
-        values[list(reasons)] = np.nan
-        return values, [reasons.get(i, "") for i in range(len(rows))]
-
-    def _closed(self, columns: Sequence[str], rows: Array, reasons: dict[int, str]) -> dict[str, Array]:
-        """Derive the values of each run; where none can be derived, say so and run the model as it is."""
-        known, derive, nominal = self.inputs() - self._references, closure(self._own.table), self.model.values
-        records = []
-        for row, values in enumerate(rows.tolist()):
-            try:
-                derived = derive.values({**self.model.changed, **dict(zip(columns, values, strict=True))})
-                wrong = [f"'{k}' would have to be {v:.3g}" for k, v in derived.items() if not 0 <= v < np.inf]
-            except ModelError as error:
-                derived, wrong = {}, [str(error)]
-            if wrong:
-                reasons[row], derived = f"no reference state: {wrong[0]}", {}
-            records.append({k: derived.get(k, nominal[k]) for k in derive.names if k in known})
-        more = {k: np.array([r[k] for r in records]) for k in records[0]} if records else {}
-        return more | {name: rows[:, i] for i, name in enumerate(columns) if name in known}
-
-
-def _difference(problem: Problem, move: Direction, outputs: Sequence[str]) -> Array:
-    """Derivative of outputs before anything happens, per patient, by central differences: (patients, outputs)."""
-    step, names = move.step[:, None], problem.equations.parameters
-    up, down = (
-        problem.equations.evaluate(
-            outputs,
-            problem.initial + s * move.initial,
-            problem.plan.lasting(names, problem.parameters + s * move.parameters),
-        )
-        for s in (step, -step)
-    )
-    return np.asarray((up - down) / (2 * step))
-
-
-def _before(
-    problem: Problem, directions: Sequence[Direction], parts: Sequence[Part]
-) -> tuple[dict[Part, Array], dict[Part, Array]]:
-    """Values (patients, 1) and slopes (patients, directions) of outputs before anything happens."""
-    outputs = [p[1] for p in parts]
-    first = problem.equations.evaluate(outputs, problem.initial, problem.loaded)
-    moved = np.stack([_difference(problem, d, outputs) for d in directions], axis=1)
-    return {p: first[:, i, None] for i, p in enumerate(parts)}, {p: moved[:, :, i] for i, p in enumerate(parts)}
 
 
 def _steps(regimen: Regimen | Schedule, end: float) -> Plan:
@@ -572,33 +366,6 @@ def make_study(
     return Study.of(model, regimen, until, wanted, closed=closed, **options)
 
 
-def _patient_table(patients: Columns, model: KineticModel, resting: Collection[str]) -> dict[str, Array]:
-    system = equations(model)
-    known = {*system.parameters, *system.states}
-    names = [str(c) for c in patients]
-    if not isinstance(patients, Mapping):
-        names = check_head(names, known, "the table of patients", more=True)
-    given: Any = patients
-    table: dict[str, Array] = {}
-    for name in names:
-        if name not in known:
-            raise UnknownName("parameter", name, known, "Columns of `patients` are parameter ids.")
-        if name in resting:
-            raise InvalidValue(
-                f"patients['{name}'] would be lost: that state comes to rest before the run; use start='initial'."
-            )
-        table[name] = column(given[name], name)
-        least = model.least(name)
-        if not (np.isfinite(table[name]) & (table[name] >= least)).all():
-            low = f"below {least:g} or " if least > -np.inf else ""
-            raise InvalidValue(f"patients['{name}'] has values that are {low}not finite.")
-    if not table:
-        raise InvalidValue("patients has no column that is a parameter of the model.")
-    if len({len(c) for c in table.values()}) > 1:
-        raise InvalidValue("the columns of `patients` differ in length.")
-    return table
-
-
 def check_outputs(names: Sequence[str], model: KineticModel) -> None:
     """Refuse an output that does not exist.
 
@@ -611,33 +378,6 @@ def check_outputs(names: Sequence[str], model: KineticModel) -> None:
     for name in names:
         if name not in known:
             raise UnknownName("output", name, known, model.lists.format("outputs"))
-
-
-def amounts_asked(problem: Problem) -> dict[str, Array]:
-    """Amount each patient should receive per target [µmol]: merged boluses as scaled, plus infusions."""
-    bolus = {t: np.zeros(len(problem.initial)) for t in problem.plan.asked}
-    planned = dict.fromkeys(problem.plan.asked, 0.0)
-    for i, (_, target, amount) in enumerate(problem.plan.boluses):
-        bolus[target] += amount * problem.dose_scale[:, i]
-        planned[target] += amount
-    return {t: bolus[t] + (problem.plan.asked[t] - planned[t]) for t in bolus}
-
-
-def verify_doses(problem: Problem, solution: Solution) -> None:
-    """Refuse a result whose measured ledger is not what was asked, to 1e-9.
-
-    Raises
-    ------
-    MetabolismError
-    """
-    for target, asked in amounts_asked(problem).items():
-        good = [i for i in range(len(asked)) if i not in solution.failures]
-        gap = np.abs(solution.delivered[target][good] - asked[good])
-        if good and (gap > 1e-9 * np.maximum(asked[good], 1e-30)).any():
-            raise MetabolismError(
-                f"dose ledger: '{target}' was to receive {asked[good].max():.9g} and the engine delivered "
-                f"{solution.delivered[target][good].max():.9g}; please report this."
-            )
 
 
 def code_versions() -> dict[str, str]:

@@ -24,6 +24,7 @@ from metabolism.processes import following
 from metabolism.progress import Progress, show, silent, unseen
 from metabolism.sbml import KineticModel
 from metabolism.simulation import Study, code_versions, make_study
+from metabolism.sweep.rows import inputs, run_rows
 from metabolism.sweep.samples import Grid, Table, as_samples
 from metabolism.sweep.store import Store, Sweep, open_store
 from metabolism.types import Array
@@ -91,7 +92,7 @@ def scan(
         For a request, design or store that does not fit, before anything runs.
     """
     study = make_study(model, regimen, until, endpoints, **options)
-    chosen = as_samples(design, study.inputs(), model.least)
+    chosen = as_samples(design, inputs(study), model.least)
     clash = set(chosen.names) & {e.text for e in study.endpoints}
     if clash:
         raise InvalidValue(f"'{clash.pop()}' is both a parameter and an endpoint; write the endpoint out.")
@@ -115,7 +116,7 @@ def scan(
         elif workers > 1 and len(todo) > 1:
             done = _in_processes(study, chosen, target, todo, min(workers, len(todo)))
         else:
-            done = ((part, *study.run(chosen.names, chosen.rows(*target.span(part)))) for part in todo)
+            done = ((part, *run_rows(study, chosen.names, chosen.rows(*target.span(part)))) for part in todo)
         for part, values, reasons in done:
             begin, end = target.span(part)
             target.write(part, chosen.rows(begin, end), values, reasons)
@@ -134,7 +135,7 @@ def run_part(study: Study, columns: Sequence[str], rows: Array, versions: dict[s
     differ = [f"{k} {mine.get(k)} (not {v})" for k, v in versions.items() if mine.get(k) != v]
     if differ:
         raise UsageError(f"a worker has other versions: {', '.join(differ)}; install the same everywhere.")
-    return study.run(columns, rows)
+    return run_rows(study, columns, rows)
 
 
 def _in_processes(study: Study, design: Table, store: Store, todo: Sequence[int], workers: int) -> Iterator[Done]:
@@ -151,7 +152,7 @@ def _in_processes(study: Study, design: Table, store: Store, todo: Sequence[int]
             while True:
                 for part in itertools.islice(queue, 2 * workers - len(running)):
                     rows = design.rows(*store.span(part))
-                    running[executor.submit(study.run, design.names, rows)] = part
+                    running[executor.submit(run_rows, study, design.names, rows)] = part
                 if not running:
                     break
                 for future in wait(running, return_when="FIRST_COMPLETED").done:
