@@ -23,7 +23,7 @@ from metabolism.errors import ModelError
 from metabolism.exports.events import add_parameter
 from metabolism.exports.sbml import sbml_text
 from metabolism.model import Model, Parameter
-from metabolism.simulation import simulate, steady_state
+from metabolism.simulation import simulate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,45 +99,6 @@ def _standard_error(row: Mapping[Any, Any]) -> float | None:
     if match := re.fullmatch(r"([0-9.]+) \(SE\?\)", text):
         return float(match.group(1))
     return None
-
-
-def predictions(model: Model) -> pd.DataFrame:
-    """Return every measurement beside what `simulate` gives, with its share of the log-likelihood (normal).
-
-    Times are in hours, measurement, simulation and error in ng/mL or ng h/mL; version is 1 or 2.
-    """
-    import pandas as pd
-
-    rest, mass = steady_state(model).values, substance("methylcobalamin").molar_mass
-    rows = []
-    runs: dict[str, Any] = {}
-    for target in targets():
-        if target.regimen not in runs:
-            runs[target.regimen] = _run(model, target.regimen)
-        result = runs[target.regimen]
-        analyte = "cbl_free" if target.observable.startswith("free") else "cbl_plasma"
-        curve, base = result[analyte], rest[analyte]
-        if target.observable.endswith("area"):
-            from scipy.integrate import simpson
-
-            inside = curve.sel(time=slice(0, target.time))
-            value = float(simpson(inside.values - base, x=inside["time"].values))
-        else:
-            value = float(curve.sel(time=target.time)) - (base if target.observable.endswith("rise") else 0.0)
-        value *= mass
-        misfit = (target.value - value) / target.error
-        likely = -0.5 * (np.log(2 * np.pi * target.error**2) + misfit**2)
-        where, version = (target.experiment, target.observable, target.time), 1 if _single(target) else 2
-        rows.append((*where, target.value, value, target.error, version, likely))
-    columns = ["experiment", "observable", "time", "measurement", "simulation", "error", "version", "log_likelihood"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _run(model: Model, regimen: str) -> Any:
-    wanted = sorted({t.time for t in targets() if t.regimen == regimen})
-    # dense after the dose, so that the quadrature of the area is exact to a millionth
-    grid = np.concatenate([[0.0], np.geomspace(1e-4, 144.0, 4001), np.array(wanted)])
-    return simulate(model, regimen, _END, outputs=["cbl_free", "cbl_plasma"], times=np.unique(grid), rtol=1e-10)
 
 
 def _single(target: Target) -> bool:
