@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench bench-sbml conformance docs mutation page pack release clean
+.PHONY: run test check lint types quick generated bench bench-sbml campaigns conformance docs mutation page pack release clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -65,6 +65,10 @@ page: $(STAMP)
 # faults put into the package one at a time: do the tests notice? hours of work; what is known is not run again
 mutation: $(STAMP)
 	nice $(BIN)/python benchmarks/mutation.py
+
+# what is too long for the tests: random patients, engines against each other, wrong inputs, kills; resumes where it was
+campaigns: $(STAMP)
+	nice $(BIN)/python benchmarks/campaigns.py
 
 # the validation pack with the results of all tests, and the record of this release for the next to compare with
 pack: $(STAMP)

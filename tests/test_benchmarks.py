@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import metabolism
+
 ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = ROOT / "metabolism" / "cli" / "commands.toml"
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +120,35 @@ def test_every_mutant_is_a_change_of_code_that_stands_and_its_tests_exist():
     page = (ROOT / "docs" / "evidence" / "mutation.md").read_text(encoding="utf-8")
     assert page == mutation.page(rows, known)
     assert [m["before"] for m in rows if known.get(m["key"], {}).get("verdict") == "survived" and not m["why"]] == []
+
+
+def test_the_campaigns_have_no_silent_failure_and_their_wrong_inputs_fit_the_commands():
+    spec = importlib.util.spec_from_file_location("campaigns", ROOT / "benchmarks" / "campaigns.py")
+    campaigns = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(campaigns)
+    rows = campaigns.results()
+    patients = [row for (name, _), row in rows.items() if name == "patients"]
+    assert sum(int(row["tried"]) for row in patients) >= 5000
+    for (name, block), row in rows.items():
+        count, size = campaigns.BLOCKS[name]
+        assert 0 <= int(block) < count
+        assert int(row["tried"]) == size == sum(int(row[k]) for k in ("right", "flagged", "wrong"))
+        # a failure stays in the table with its reason
+        assert bool(row["remark"]) >= (int(row["wrong"]) > 0), (name, block)
+        assert datetime.date.fromisoformat(row["date"]) >= datetime.date(2026, 11, 30), "run this block again"
+    assert sum(int(row["wrong"]) for row in patients) == 0
+    # at least 300 different command lines over every command, each of them wrong
+    lines = campaigns.command_lines()
+    assert len({tuple(line) for line in lines}) == len(lines) >= 300
+    commands = {command["name"] for command in tomllib.loads(COMMANDS.read_text(encoding="utf-8"))["command"]}
+    assert commands <= {line[0] for line in lines}
+    # one draw is one patient, whatever runs beside it
+    model = metabolism.load()
+    one, two = (campaigns.people(np.random.default_rng(3), 2, model) for _ in range(2))
+    assert one.keys() == two.keys()
+    assert all((one[k] == two[k]).all() for k in one)
+    given = campaigns.regimen(np.random.default_rng(11), 672.0)
+    assert all(0 <= d.time and d.time + d.duration < 672 for d in given.doses)
 
 
 def named_in(mutant):

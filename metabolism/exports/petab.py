@@ -22,7 +22,7 @@ from metabolism.dosing import Regimen, plan, substance
 from metabolism.errors import ModelError
 from metabolism.exports.events import add_parameter
 from metabolism.exports.sbml import sbml_text
-from metabolism.model import Model, Parameter
+from metabolism.model import Model, Parameter, equations
 from metabolism.simulation import simulate
 
 if TYPE_CHECKING:
@@ -203,6 +203,10 @@ def write_petab(model: Model, folder: Path) -> None:
         "Measurements are means of groups, noise is the standard error of the mean. A published Cmax is taken as the\n"
         "value of the mean curve at the published tmax, which understates the mean of the individual peaks.\n"
         f"No error was published for {', '.join(assumed)}: the relative error of the intramuscular value is taken.\n"
+        f"Every experiment first comes to rest, under the condition 'rest': while {RESTING} is 1, the levels at rest\n"
+        f"follow the model and the areas stay at 0. In version 1 an intravenous dose is the amount {BOLUS}, which enters\n"
+        "the plasma within a thousandth of a second; in version 2 it is added to the plasma. Urine, and the loss of motor\n"
+        "units, which never rest, are not measured and stand still.\n"
         "Half-lives, lower limits and urinary recovery are not measurements here.\n"
         f"Parameters and priors: module {MODULE} of parameters.csv, without volumes, which PEtab cannot estimate.\n"
     )
@@ -222,7 +226,8 @@ def _estimated(model: Model, published: list[Target]) -> list[Parameter]:
         run = simulate(model, regimen, _END, times=times, patients=patients)
         for name in _AREAS.values():
             curve = run.curves[name]
-            moved |= (np.abs(curve[1:] / curve[0] - 1) > 1e-6).any(axis=1)
+            # one that cannot be run has moved, too
+            moved |= ~(np.abs(curve[1:] / curve[0] - 1) <= 1e-6).all(axis=1)
     return [p for p, moves in zip(rows, moved.tolist(), strict=True) if moves]
 
 
@@ -295,10 +300,11 @@ def _version_2(model: Model, published: list[Target], estimated: list[Parameter]
     ]
     conditions: dict[str, tuple[str, str, Any]] = {"rest": ("rest", RESTING, 1.0), "begin": ("begin", RESTING, 0.0)}
     periods: list[tuple[str, float, str]] = []
+    volumes = equations(model).volume
     for key, regimen in dict.fromkeys((t.experiment, t.regimen) for t in published):
         periods += [(key, -math.inf, "rest"), (key, 0.0, "begin")]
         for time, species, amount in _boluses(regimen):
-            place = substance("methylcobalamin").routes["iv"][0] == species and "central"
+            place = volumes.get(species)
             condition = f"give_{amount:.6g}_umol_{species}".replace(".", "p")
             rise = f"{amount!r} / {place}" if place else repr(amount)
             conditions[condition] = (condition, species, f"{species} + {rise}")
