@@ -236,6 +236,16 @@ def _say(unit: str) -> str:
     return "1/" + text.removeprefix("per_") if text.startswith("per_") else text
 
 
+def output_unit(output: str, unit: str) -> str:
+    """Return what people call the unit of an output: points of the ALSFRS-R, which SBML can only call dimensionless.
+
+    >>> output_unit("alsfrs_bulbar", "dimensionless"), output_unit("hcy_plasma", "uM")
+    ('points', 'uM')
+    """
+    rating = output.startswith("alsfrs_") and output != "alsfrs_linear" and unit == "dimensionless"
+    return "points" if rating else unit
+
+
 def label(unit: str) -> str:
     """Return the unit as printed on axes and in tables, e.g. ``uM_per_h`` -> ``µM/h``."""
     text = _say(unit)

@@ -14,8 +14,8 @@ class Substance:
 
     Attributes
     ----------
-    routes : dict of str to tuple
-        Route to rows of (largest amount [µmol], target species, infusion-rate parameter).
+    routes : dict of str to (str, str)
+        Route to its target species, and to the parameter of its infusion rate, empty if it cannot be infused.
     steady : str
         Input [µmol/h] that a steady supply is added to; empty if what is absorbed is not what is swallowed (cobalamin,
         riboflavin), so that doses are given.
@@ -26,20 +26,16 @@ class Substance:
     molar_mass: float
     source: str
     steady: str
-    routes: dict[str, tuple[tuple[float, str, str], ...]]
+    routes: dict[str, tuple[str, str]]
 
     @property
     def targets(self) -> list[str]:
         """Every species a dose of this substance can go to."""
-        return sorted({target for rows in self.routes.values() for _, target, _ in rows})
-
-    def target(self, route: str, amount: float) -> tuple[str, str]:
-        """Return (species, infusion-rate parameter) for an amount [µmol] by a route."""
-        return next((species, rate) for largest, species, rate in self.routes[route] if amount <= largest)
+        return sorted({target for target, _ in self.routes.values()})
 
 
 _COLUMNS = (
-    *("substance", "aliases", "route", "target", "max_amount_umol", "rate_parameter", "molar_mass", "molar_mass_unit"),
+    *("substance", "aliases", "route", "target", "rate_parameter", "molar_mass", "molar_mass_unit"),
     *("source", "locator", "confidence", "note"),
 )
 
@@ -54,10 +50,8 @@ def substances() -> dict[str, Substance]:
         name, aliases = row["substance"], tuple(filter(None, row["aliases"].split(";")))
         made = Substance(name, aliases, float(row["molar_mass"]), row["source"], steady.get(name, ""), {})
         own = known.setdefault(name, made)
-        if row["route"] in ("steady", "measured"):
-            continue
-        entry = (float(row["max_amount_umol"] or "inf"), row["target"], row["rate_parameter"])
-        own.routes[row["route"]] = tuple(sorted([*own.routes.get(row["route"], ()), entry]))
+        if row["route"] not in ("steady", "measured"):
+            own.routes[row["route"]] = (row["target"], row["rate_parameter"])
     return known
 
 

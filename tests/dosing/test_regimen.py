@@ -63,6 +63,8 @@ def test_regimens_are_read(text, count, last, substance, route):
         ("-50 mg im", InvalidRegimen, "negative"),
         ("0 mg im", InvalidRegimen, "no dose"),
         ("nan mg im", InvalidRegimen, "finite"),
+        ("1e99 mg im", InvalidRegimen, "more than anybody can be given"),
+        ("1.1 kg folic acid oral", InvalidRegimen, "a dose of 1.1 kg folic acid"),
         ("50 L im", UnitMismatch, "mass"),
         ("50 quux im", UnitMismatch, "quux"),
         ("50 mg im x 3", InvalidRegimen, "how far apart"),
@@ -217,6 +219,11 @@ def test_doses_at_one_time_are_summed():
 def test_a_dose_outside_the_run_is_refused(text):
     with pytest.raises(InvalidRegimen, match=r"outside the run of 0 to 24 h; run longer"):
         plan(Regimen.parse(text), 0, 24)
+
+
+def test_a_dose_that_is_refused_is_counted_from_one():
+    with pytest.raises(InvalidRegimen, match=r"^dose 2 \(methylcobalamin im at 30 h\)"):
+        plan(Regimen.parse("1 mg im + 1 mg im from 30 h"), 0, 24)
 
 
 def test_an_infusion_may_end_with_the_run():
@@ -399,6 +406,26 @@ def test_any_words_are_a_regimen_that_reads_back_or_are_refused_in_words(words):
 )
 def test_the_idioms_of_prescriptions_are_read(text, times):
     assert [d.time for d in Regimen.parse(text).doses] == times
+
+
+@pytest.mark.parametrize(
+    ("words", "per_week"),
+    [
+        ("daily", 7),
+        ("once daily", 7),
+        ("twice daily", 14),
+        ("three times daily", 21),
+        ("four times daily", 28),
+        ("weekly", 1),
+        ("once weekly", 1),
+        ("twice weekly", 2),
+        ("three times weekly", 3),
+        ("monthly", 12 * 7 / 365.25),
+        *(("qd", 7), ("qod", 3.5), ("bid", 14), ("tid", 21), ("qid", 28), ("qw", 1), ("biw", 2), ("tiw", 3)),
+    ],
+)
+def test_every_word_for_an_interval_says_how_often_a_week(words, per_week):
+    assert Regimen.parse(f"1 mg im {words} x 2").every == pytest.approx(168 / per_week, rel=1e-12)
 
 
 def test_a_label_with_three_stretches_is_read():
