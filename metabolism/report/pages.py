@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.data import experiments_dir
 from metabolism.errors import MetabolismError, OutputError
 from metabolism.files import render, write_text
+from metabolism.report.registry import texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,8 +146,7 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
         with suppress(OSError, ValueError):
             old = pd.read_csv(previous / "tables" / path.name) if previous else None
         tables.append(_table(path.stem, pd.read_csv(path), old))
-    with (experiments_dir() / "captions.toml").open("rb") as handle:
-        captions = tomllib.load(handle).get(manifest["experiment"], {})
+    captions = texts(manifest["experiment"])
     # in the order the experiment gave them, not of the alphabet
     order = {name: i for i, name in enumerate(manifest.get("tables", []))}
     tables.sort(key=lambda t: order.get(t["name"], len(order)))
