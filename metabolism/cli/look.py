@@ -54,7 +54,8 @@ def _substances() -> Listing:
     from metabolism.dosing import substances
 
     return ("substance", "molar mass", "routes"), [
-        (s.name, f"{s.molar_mass:g} g/mol", ", ".join(s.routes)) for s in substances().values()
+        (s.name, f"{s.molar_mass:g} g/mol", ", ".join([*s.routes, *["steady"] * bool(s.steady)]) or "measured only")
+        for s in substances().values()
     ]
 
 
@@ -146,8 +147,10 @@ def _report(arguments: Arguments) -> int:
 
 def _explore(arguments: Arguments) -> int:
     from metabolism.explorer import build_page, exposure_warning, page, serve
+    from metabolism.files import check_target
 
     if arguments.build is not None:
+        check_target(arguments.build, force=True)
         with working("building the page"):
             path = build_page(arguments.build)
         arguments.payload = {"page": str(path), "bytes": path.stat().st_size}
