@@ -14,9 +14,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metabolism.data import experiment_texts
 from metabolism.errors import MetabolismError, OutputError
 from metabolism.files import render, write_text
-from metabolism.report.registry import texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
         with suppress(OSError, ValueError):
             old = pd.read_csv(previous / "tables" / path.name) if previous else None
         tables.append(_table(path.stem, pd.read_csv(path), old))
-    captions = texts(manifest["experiment"])
+    captions = experiment_texts(manifest["experiment"])
     # in the order the experiment gave them, not of the alphabet
     order = {name: i for i, name in enumerate(manifest.get("tables", []))}
     tables.sort(key=lambda t: order.get(t["name"], len(order)))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.data import experiments_dir, read_data
+from metabolism.data import experiment_texts, experiments_dir, read_data
 from metabolism.data import source as data_source
 from metabolism.dosing import Regimen
 from metabolism.engines import check_engine
@@ -174,13 +174,6 @@ def known_gaps() -> dict[str, str]:
     return {f"{e}.{c}": reason for e, claims in gaps.items() for c, reason in claims.items()}
 
 
-def texts(name: str) -> dict[str, Any]:
-    """Return what ``captions.toml`` says of a shipped experiment: ``notes``, and a caption for each figure."""
-    with (experiments_dir() / "captions.toml").open("rb") as handle:
-        said: dict[str, Any] = tomllib.load(handle).get(name, {})
-    return said
-
-
 def run(
     name: str,
     model: Model | None = None,
@@ -221,7 +214,6 @@ def run(
     folder : Path
         ``<out>/<name>/<stamp>``; it appears only when complete.
     """
-    # imported here, because pages read what this file says of experiments
     from metabolism.report.pages import previous_run, write_report
 
     chosen = get_experiment(name)
@@ -239,7 +231,7 @@ def run(
         outcome = chosen.answer(context)
         manifest = {
             **{"experiment": name, "title": chosen.title, "question": chosen.question, "answer": outcome.answer},
-            **{"notes": [*outcome.notes, *texts(name).get("notes", [])], "tables": list(outcome.tables)},
+            **{"notes": [*outcome.notes, *experiment_texts(name).get("notes", [])], "tables": list(outcome.tables)},
             **{"quick": quick, "seed": seed, "workers": workers, "engine": engine, "regimen": context.regimen},
             **{"model": used.id, "model_hash": used.structure_hash, "parameter_hash": used.parameter_hash},
             **{"changed": dict(used.changed), "sets": list(used.sets)},

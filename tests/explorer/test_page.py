@@ -215,7 +215,17 @@ def test_a_refused_value_keeps_the_old_result_and_does_not_stay(chromium, page_f
 @pytest.mark.parametrize(
     "query",
     [
-        *("dose=1e9", "dose=0,8", "dose=0x10", "tab=trial&trial.weeks=8,5", "route=<script>", "nothing=1", "weeks=abc", f"gfr={'9' * 400}", "%%%"),
+        *(
+            "dose=1e9",
+            "dose=0,8",
+            "dose=0x10",
+            "tab=trial&trial.weeks=8,5",
+            "route=<script>",
+            "nothing=1",
+            "weeks=abc",
+            f"gfr={'9' * 400}",
+            "%%%",
+        ),
         *("pin=dose%3D1e99", "tab=nowhere", "tab=person&trial.weeks=-1", "trial.zzz=3", "trial.design=x"),
     ],
 )
