@@ -237,6 +237,7 @@ def run(
             **{"changed": dict(used.changed), "sets": list(used.sets)},
             "data_sha256": context.used_data,
             "runs": {key: result.manifest for key, result in outcome.results.items()},
+            "claim_order": [c.id for c in outcome.claims],
             "claims": {c.id: {**asdict(c), "holds": c.holds} for c in outcome.claims},
             "citations": citations([*chosen.source.split(";"), *outcome.cited, *(c.source for c in outcome.claims)]),
             "versions": versions(),

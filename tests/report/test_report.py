@@ -208,6 +208,8 @@ def test_dois_are_links_and_other_text_is_escaped():
     html = str(linked("See <doi:10.1001/jama.2022.0901>; or doi:10.1/short."))
     assert '<a href="https://doi.org/10.1001/jama.2022.0901">doi:10.1001/jama.2022.0901</a>' in html
     assert html.startswith("See &lt;")
+    said = str(linked("-4.63 points; P-3, 2026-11 and `run -5`"))
+    assert said == "−4.63 points; P-3, 2026-11 and <code>run -5</code>"
     assert "doi.org/10.1/" not in html
 
 
