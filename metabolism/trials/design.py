@@ -282,11 +282,14 @@ def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
             patients=patients,
             arms=tuple(arms),
             observation=RunIn(
-                float(watch["weeks"]), float(watch["onset_limit"]), _ends("drop", watch["drop"]), watch["floor"]
+                _real("weeks", watch["weeks"]),
+                _real("onset_limit", watch["onset_limit"]),
+                _ends("drop", watch["drop"]),
+                watch["floor"],
             ),
-            visits=tuple(float(w) for w in visits["weeks"]),
-            window_days=float(visits.get("window_days", 0)),
-            entry={k: float(v) for k, v in get["entry"].items()},
+            visits=tuple(_real("weeks", w) for w in visits["weeks"]),
+            window_days=_real("window_days", visits.get("window_days", 0)),
+            entry={k: _real(k, v) for k, v in get["entry"].items()},
             eligibility={k: _ends(k, v) for k, v in get["eligibility"].items()},
             strata=chance.get("strata", ()),
             block=chance.get("block", 2),
@@ -309,7 +312,13 @@ def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
 def _ends(name: str, found: Any) -> tuple[Any, Any]:
     if not isinstance(found, tuple) or len(found) != 2:
         raise InvalidValue(f"{name} = {found} must be two numbers, the smallest and the largest: [LOW, HIGH].")
-    return found[0], found[1]
+    return _real(name, found[0]), _real(name, found[1])
+
+
+def _real(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float)):
+        raise InvalidValue(f"{name} = {value!r} is no number.")
+    return float(value)
 
 
 def _together(arms: list[Arm]) -> int | None:

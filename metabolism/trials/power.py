@@ -94,7 +94,9 @@ def varied(design: Design, **choices: Any) -> Design:
     watch = design.observation
     if "run_in" in given:
         window = (-48, 48) if given["run_in"] == "none" else tuple(given["run_in"])
-        watch = replace(watch, drop=(int(window[0]), int(window[1])))
+        for edge in window:
+            inside("run_in", edge, "whole [-48, 48]")
+        watch = replace(watch, drop=(window[0], window[1]))
     if "onset_limit" in given:
         watch = replace(watch, onset_limit=float(given["onset_limit"]))
     changes["observation"] = watch

@@ -307,8 +307,8 @@ def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[f
         0 < len(capped) < len(active),
         f"{len(capped)} of {len(active)} active arms state their patients; all must, or none.",
     )
-    late = [a.name for a in active if a.enters > 0]
-    refuse(bool(late) and not capped, f"arm '{late[0] if late else ''}' enters later and needs patients of its own.")
+    later = [a.name for a in active if a.enters > 0]
+    refuse(bool(later) and not capped, f"arm '{later[0] if later else ''}' enters later and needs patients of its own.")
     refuse(
         bool(active) and all(a.enters > 0 for a in active), "no active arm is open at the start; let one enter at 0."
     )
