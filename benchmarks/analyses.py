@@ -33,7 +33,7 @@ def designs() -> dict[str, tuple[Design, tuple[str, ...]]]:
     arms = (Arm("placebo"), Arm("active", loss_reduction=0.3))
     base = read_design("jetals").changed(arms=arms)
     died = base.changed(visits=(13.0, 26.0, 39.0, 52.0, 78.0), drop_out=0.01, strata=("onset",))
-    timed = {name: read_design(name) for name in ("nfl_gate", "magnet")}
+    timed = {name: read_design(name) for name in ("nfl_gate", "magnet", "adaptive_enrichment")}
     return {
         "JETALS": (base.changed(marker=Marker()), tuple(ANALYSES)),
         "JETALS with leavers": (base.changed(drop_out=0.06), (*SCORED, "ancova", "slope", "joint_rate")),

@@ -16,7 +16,17 @@ from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.limits import WEEKS, inside, within
 from metabolism.trials.patients import PLAUSIBLE
 from metabolism.trials.prognosis import Marker, Risk
-from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, no_quoted, read_toml
+from metabolism.trials.sections import (
+    Accrual,
+    Arm,
+    Enrichment,
+    Looks,
+    RunIn,
+    Withdrawal,
+    fit_arms,
+    no_quoted,
+    read_toml,
+)
 
 #: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what a positive value is.
 ANALYSES = {
@@ -84,7 +94,14 @@ _SECTIONS = {
 
 
 #: Sections that are objects of their own.
-_PARTS = {"accrual": Accrual, "looks": Looks, "withdrawal": Withdrawal, "risk": Risk, "marker": Marker}
+_PARTS: dict[str, type] = {
+    "accrual": Accrual,
+    "looks": Looks,
+    "withdrawal": Withdrawal,
+    "risk": Risk,
+    "marker": Marker,
+    "enrichment": Enrichment,
+}
 
 
 def _fields(kind: type) -> tuple[str, ...]:
@@ -134,8 +151,9 @@ class Design:
         A fall of at most this many points makes a responder.
     control_share : str
         ``fixed``: the control has its ratio; ``per arm``: its ratio for every active arm that is open.
-    accrual, looks, withdrawal, risk, marker : optional
-        Arrival of patients, interim looks, randomised withdrawal, risk score of entry, neurofilament light.
+    accrual, looks, withdrawal, risk, marker, enrichment : optional
+        Arrival of patients, interim looks, randomised withdrawal, risk score of entry, neurofilament light, and a look
+        that may narrow whom the trial recruits.
     """
 
     id: str
@@ -166,6 +184,7 @@ class Design:
     withdrawal: Withdrawal | None = None
     risk: Risk | None = None
     marker: Marker | None = None
+    enrichment: Enrichment | None = None
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -198,7 +217,7 @@ class Design:
     def pair(self, arm: int) -> Design:
         """The comparison of one active arm with the control, as a trial of two arms without looks."""
         two = tuple(dataclasses.replace(self.arms[i], patients=None, enters=0.0) for i in (self.control, arm))
-        return self.changed(arms=two, looks=None, withdrawal=None, control_share="fixed")
+        return self.changed(arms=two, looks=None, withdrawal=None, enrichment=None, control_share="fixed")
 
     def after(self, visits: tuple[float, ...]) -> Design:
         """The rest of a withdrawal trial, with its remaining visits; treatments have happened and are not described."""
@@ -416,5 +435,23 @@ def _validate(d: Design) -> None:
         refuse((d.accrual.centres or 0) > d.patients, f"{d.accrual.centres} centres have {d.patients} patients.")
     refuse("centre" in d.strata and not (d.accrual and d.accrual.centres), "the stratum centre needs accrual.centres.")
     refuse(d.risk is not None and "risk_profile" not in d.eligibility, "risk is of no use without a risk_profile.")
-    asked = d.primary == "nfl" or early == "nfl" or "nfl" in d.eligibility
+    narrow = d.enrichment
+    if narrow is not None:
+        if narrow.column not in RANGES:
+            raise UnknownName(f"enrichment column of design '{d.id}'", narrow.column, RANGES)
+        refuse(
+            len(d.arms) != 2 or d.looks is not None or d.withdrawal is not None or any(a.patients for a in d.arms),
+            "an enrichment has two arms and decides itself; leave looks, withdrawal and patients of arms out.",
+        )
+        refuse(narrow.week not in d.visits, f"the enrichment looks at week {narrow.week:g}, which is no visit.")
+        if d.accrual is None:
+            refuse(True, "an enrichment hangs on how fast patients arrive; give accrual = { per_month = 10 }.")
+        else:
+            share = narrow.first(d.patients, d.accrual.per_month)
+            refuse(
+                share > 0.9,
+                f"{100 * min(share, 1):.0f} % of the patients are in when the enrichment looks: hardly anybody is left "
+                "to choose. Look earlier, or recruit more slowly.",
+            )
+    asked = "nfl" in (d.primary, early, narrow and narrow.column, *d.eligibility)
     refuse(asked and d.marker is None, "nfl needs to know what the marker shows; give marker = {} for its defaults.")

@@ -13,7 +13,7 @@ from typing import Any
 from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.trials.boundaries import EFFICACY, SPENDING, efficacy_bounds, futility_bounds
-from metabolism.trials.disease import HOURS_PER_WEEK
+from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.limits import WEEKS, refuse, within
 from metabolism.units import number
 
@@ -281,6 +281,46 @@ class Withdrawal:
             f"{'every' if all(stops) else 'no'} arm stops at the withdrawal in week {self.week:g}; some must stop "
             "there (until_week, or a shorter regimen) and some go on.",
         )
+
+
+@dataclass(frozen=True)
+class Enrichment:
+    """Adaptive enrichment: one look decides who is recruited from then on, everybody, a part of them, or nobody.
+
+    Attributes
+    ----------
+    column : str
+        What the part is defined by, one of `metabolism.trials.design.RANGES`.
+    part : tuple of float
+        Smallest and largest value of those in the part.
+    at : float
+        The look comes when this share of all patients had its visit `week`.
+    week : float
+        A visit [weeks].
+    everybody : float
+        From this z of everybody on, everybody is recruited further.
+    narrow : float
+        Else, from this z of the part on, the part alone; else nobody.
+    alpha : float
+        One-sided level of the closed test of everybody and of the part.
+    """
+
+    column: str
+    part: tuple[float, float]
+    at: float = 0.5
+    week: float = 12.0
+    everybody: float = 0.5
+    narrow: float = 0.0
+    alpha: float = 0.025
+
+    def __post_init__(self) -> None:
+        limits = {"at": "(0, 1)", "week": WEEKS, "everybody": "(-10, 10)", "narrow": "(-10, 10)"}
+        within(self, limits | {"part": "[-1e6, 1e6]", "alpha": "(0, 0.5), one-sided"}, "enrichment: ")
+        refuse(self.part[0] >= self.part[1], f"enrichment: part = {self.part} is no range.")
+
+    def first(self, patients: int, per_month: float) -> float:
+        """Share of the patients who are randomised before the look, as expected; it weighs both stages of the test."""
+        return self.at + per_month * self.week * HOURS_PER_WEEK / HOURS_PER_MONTH / patients
 
 
 def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[float, ...], share: str) -> None:

@@ -123,7 +123,7 @@ def test_figures_show_every_design(table):
     drawn = figures(table[0], "JETALS")
     assert set(drawn) == {"power_curves", "power_heat_map"}
     labels = [text.get_text() for text in drawn["power_curves"].axes[0].get_legend().get_texts()]
-    assert labels == ["60", "240"]
+    assert labels == ["60 patients", "240 patients"]
 
 
 def test_one_arm_cannot_be_compared(patient):
@@ -205,6 +205,8 @@ def test_the_command_writes_table_and_figures(tmp_path, capsys):
     [
         (["nope"], "no design 'nope'"),
         (["jetals", "--effect", "much"], "--effect 'much' cannot be read"),
+        (["jetals", "--effect", "x=0.2"], "no active arm 'x'"),
+        (["jetals", "--effect", "methylcobalamin_50mg=20"], "20 % is 0.2"),
         (["jetals", "--prior", "1"], "must read MEAN,SD"),
         (["jetals", "--run-in", "3"], "must read LOW-HIGH"),
         (["jetals", "--replicates", "0"], "at least 1"),
@@ -214,6 +216,27 @@ def test_the_command_writes_table_and_figures(tmp_path, capsys):
 def test_a_wrong_command_is_refused_without_a_traceback(options, message, tmp_path, capsys):
     assert main(["design", *options, "--bodies", "16", "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_arms_may_differ_in_their_true_effect(patient):
+    """A platform of one drug that works and one that does not: each is shown as often as it alone would be."""
+    design = read_design("experts_als")
+    options = {"prior": None, "replicates": 25, "size": 16}
+    truths = [{"drug_1": 0.5, "drug_2": 0.0}, 0.5]
+    table = power_table(patient, design, truths, **options)
+    found = table.set_index(["effect", "arm"])["power"]
+    assert found["drug_1 0.5, drug_2 0", "drug_1"] == found["0.5", "drug_1"] > 0.7
+    assert found["drug_1 0.5, drug_2 0", "drug_2"] < 0.2
+    drawn = figures(table, "x")
+    ticks = [t.get_text() for t in drawn["power_heat_map"].axes[0].get_xticklabels()]
+    assert ticks == ["drug 1 0.5, drug 2 0", "50"]
+    assert set(figures(table.head(2), "x")) == {"power_heat_map", "stops"}
+    for wrong, message in (
+        ({"drug_1": 0.5}, "no effect is given for arm 'drug_2'"),
+        ({"drug_3": 0.5}, "no active arm"),
+    ):
+        with pytest.raises((InvalidValue, UnknownName), match=message):
+            power_table(patient, design, [wrong], **options)
 
 
 # what no number of a design can be
