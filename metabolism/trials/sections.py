@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from metabolism.dosing import Regimen
-from metabolism.errors import InvalidValue, UnknownName
+from metabolism.errors import UnknownName
 from metabolism.trials.boundaries import EFFICACY, SPENDING, efficacy_bounds, futility_bounds
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.limits import WEEKS, refuse, within
-from metabolism.units import number
 
 
 @dataclass(frozen=True)
@@ -363,27 +357,3 @@ def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[f
         share == "per arm" and len(active) > 1 and not capped,
         "a control share per arm is for arms with patients of their own; give them, or a ratio of the control.",
     )
-
-
-def no_quoted(found: Any, where: str) -> None:
-    """Refuse a number between quotation marks, which other rules would read, and yes or no for a number."""
-    refuse(isinstance(found, bool) and not where.endswith(": trial_effect"), f"{where} = {found} is no number.")
-    if isinstance(found, (Mapping, list)):
-        for key, value in found.items() if isinstance(found, Mapping) else ((where, v) for v in found):
-            if key not in ("title", "source", "name", "regimen"):
-                no_quoted(value, f"{where}: {key}" if isinstance(found, Mapping) else where)
-    elif isinstance(found, str) and re.fullmatch(r"\s*[-+]?[.0-9][-+.,_' 0-9eE]*", found):
-        number(found, where)
-        raise InvalidValue(f"{where} = '{found}' is text; write the number without quotation marks.")
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read the file of a design; where a number of it is none, say what it may mean."""
-    try:
-        return tomllib.loads(text := path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        for entry in re.finditer(r"^\s*(\w+)\s*=\s*([-+.,0-9]+)\s*(?:#.*)?$", text, re.MULTILINE):
-            number(entry[2], f"design '{path}': {entry[1]}")
-        raise InvalidValue(f"design '{path}' cannot be read: {error}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"design '{path}' cannot be read: {error}.") from None

@@ -16,13 +16,14 @@ import metabolism as mb
 from metabolism.errors import FitFailed, InvalidValue, UnknownName
 from metabolism.trials.analysis import ANALYSED, analyse, cox, log_rank, mixed_model
 from metabolism.trials.decline import fit_proportional, proportional
-from metabolism.trials.design import ANALYSES, read_design
+from metabolism.trials.design import ANALYSES
 from metabolism.trials.imputation import IMPUTATIONS, impute, pooled
 from metabolism.trials.joint import PRIOR, Joint, bayes_rate, joint_rate, maximum, posterior
 from metabolism.trials.linear import contrasts
 from metabolism.trials.mmrm import Moments
 from metabolism.trials.pairs import cafs, combined_scores, net_benefit, win_ratio, win_ratio_stratified
 from metabolism.trials.power import wilson
+from metabolism.trials.reading import read_design
 from metabolism.trials.sections import Arm
 from metabolism.trials.trial import Trial
 

@@ -10,10 +10,10 @@ import pytest
 from metabolism.cli import main
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.trials.calendar import assign, conduct, cut
-from metabolism.trials.design import design_names, designs_dir, parse_design, read_design
 from metabolism.trials.disease import motor_units
 from metabolism.trials.pool import bodies, make_pool
 from metabolism.trials.prognosis import Marker, Risk, risk_profile
+from metabolism.trials.reading import design_names, designs_dir, parse_design, read_design
 from metabolism.trials.replicates import replicate
 from metabolism.trials.sections import Arm, Looks
 from metabolism.trials.trial import enrol, simulate_trial

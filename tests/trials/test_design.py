@@ -11,12 +11,12 @@ import pytest
 from metabolism.cli import main
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
 from metabolism.trials.boundaries import efficacy_bounds
-from metabolism.trials.design import parse_design, read_design
 from metabolism.trials.disease import points_gained
 from metabolism.trials.effects import direct_maximum
 from metabolism.trials.plots import kaplan_meier
 from metabolism.trials.pool import make_pool
 from metabolism.trials.power import closed_form, figures, power_table, summary, varied, wilson
+from metabolism.trials.reading import parse_design, read_design
 from metabolism.trials.sections import Arm
 from metabolism.trials.tables import interval
 from metabolism.trials.trial import simulate_trial

@@ -14,16 +14,15 @@ from metabolism.trials.patients import (
     BODY_PARAMETERS,
     DISEASE,
     Generator,
-    balance,
     body_latents,
     candidates,
-    effective_size,
     normals,
     plausibility,
 )
 from metabolism.trials.pool import STEP, bodies, slowing, untreated
 from metabolism.trials.screening import observe
 from metabolism.trials.sections import JETALS_RUN_IN
+from metabolism.trials.tables import balance, effective_size
 
 
 @pytest.fixture(scope="module")
