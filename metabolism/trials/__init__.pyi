@@ -1,6 +1,6 @@
 from . import mmrm
 from .analysis import analyse, ancova, mixed_model, slopes, survival
-from .boundaries import crossing, efficacy_bounds, futility_bounds
+from .boundaries import closed_test, crossing, efficacy_bounds, futility_bounds
 from .calendar import Conduct, Verdict, conduct
 from .decline import proportional
 from .design import ANALYSES, Design
@@ -40,7 +40,7 @@ from .prognosis import Marker, Risk, risk_profile
 from .reading import read_design
 from .replicates import replicate
 from .screening import observe, observed_columns, randomise, screen, select
-from .sections import JETALS_RUN_IN, Accrual, Arm, Looks, RunIn, Withdrawal
+from .sections import JETALS_RUN_IN, Accrual, Arm, Enrichment, Looks, RunIn, Withdrawal
 from .tables import balance, course, difference_row, effective_size, interval, percent, reweighted, subgroups, wide
 from .trial import Trial, simulate_trial
 
@@ -63,6 +63,7 @@ __all__ = [
     "Arm",
     "Conduct",
     "Design",
+    "Enrichment",
     "Generator",
     "Looks",
     "Marker",
@@ -81,6 +82,7 @@ __all__ = [
     "bodies",
     "candidates",
     "closed_form",
+    "closed_test",
     "conduct",
     "course",
     "course_figure",

@@ -101,7 +101,7 @@ def pooled(values: Array, variances: Array, spare: int) -> Estimate:
 
 @lru_cache(maxsize=1)
 def _chains(trial: Trial, seed: int) -> tuple[Array, Array, Array, dict[str, Any]]:
-    """Draw data, coefficients and covariances at random missingness, which all rules share, and the state of chance after.
+    """Draw data, coefficients and covariances, missing at random, which all rules share; and the state of chance after.
 
     Shapes are (imputations, patients, visits), (imputations, visits, covariates) and (imputations, visits, visits).
     """
