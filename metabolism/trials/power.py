@@ -19,7 +19,7 @@ from metabolism.trials.design import ANALYSES, Design
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.effects import direct_maximum
 from metabolism.trials.limits import WEEKS, inside
-from metabolism.trials.plots import stops_figure
+from metabolism.trials.plots import in_percent, stops_figure
 from metabolism.trials.pool import Slowing, bodies, make_pool
 from metabolism.trials.replicates import replicate, request_hash
 from metabolism.trials.sections import Looks
@@ -350,7 +350,8 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     rows = table[~table["effect"].str.startswith("N(")]
     varying = [c for c in CHOICES if c in table and (table[c].nunique() > 1 or c == "patients")]
     varying += ["arm"] if table["arm"].nunique() > 1 else []
-    words = {c: rows[c].map(lambda v, c=c: _WORDS.get(c, "{}").format(v).replace("_", " ")) for c in varying}
+    said = _WORDS | ({"patients": "up to {} patients"} if "trial months" in table else {})
+    words = {c: rows[c].map(lambda v, c=c: said.get(c, "{}").format(v).replace("_", " ")) for c in varying}
     rows = rows.assign(design=[", ".join(parts) for parts in zip(*words.values(), strict=True)])
     # where arms differ in their effect, there is no one number to draw them against
     fixed = rows[~rows["effect"].str.contains(" ")].assign(percent=lambda t: 100 * t["effect"].astype(float))
@@ -368,7 +369,7 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
         axes.set_title(f"{title}\nbars: 95 % Monte-Carlo interval; dashed: 80 %", fontsize=10)
         axes.legend(fontsize=8)
         drawn["power_curves"] = figure
-    effects = {e: e.replace("_", " ") if " " in e else f"{100 * float(e):g}" for e in rows["effect"].unique()}
+    effects = {e: in_percent(e) for e in rows["effect"].unique()}
     wide = rows.pivot_table(index="design", columns="effect", values="power", sort=False)[list(effects)]
     figure, axes = new_figure(width=7.4, height=1.6 + 0.45 * len(wide))
     image = axes.imshow(wide.to_numpy() * 100, vmin=0, vmax=100, cmap="cividis", aspect="auto")

@@ -229,7 +229,7 @@ def test_arms_may_differ_in_their_true_effect(patient):
     assert found["drug_1 0.5, drug_2 0", "drug_2"] < 0.2
     drawn = figures(table, "x")
     ticks = [t.get_text() for t in drawn["power_heat_map"].axes[0].get_xticklabels()]
-    assert ticks == ["drug 1 0.5, drug 2 0", "50"]
+    assert ticks == ["drug 1 50, drug 2 0", "50"]
     assert set(figures(table.head(2), "x")) == {"power_heat_map", "stops"}
     for wrong, message in (
         ({"drug_1": 0.5}, "no effect is given for arm 'drug_2'"),
