@@ -11,10 +11,11 @@ from typing import Any
 from llvmlite import ir
 
 from metabolism.engines.ensemble.cache import ship, shipped, source
-from metabolism.engines.ensemble.code.cascade import part, split
+from metabolism.engines.ensemble.code.cascade import Split, part, split
 from metabolism.engines.ensemble.code.kernel import ModelCode
 from metabolism.engines.ensemble.code.newton import emit_newton
 from metabolism.engines.ensemble.code.switches import switches
+from metabolism.engines.ensemble.code.symbols import fractional, prepare
 from metabolism.engines.ensemble.layout import NODES
 from metabolism.engines.ensemble.loop.driver import Driver
 from metabolism.engines.ensemble.loop.method import RODAS5P
@@ -32,6 +33,9 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
     index = {s: i for i, s in enumerate(equations.states)}
     turns = bool(switches(equations).guards)
     found = None if turns else split(equations)
+    if found and equations.reading and _roots(equations, found):
+        # what is read from a record may be a trace below 0, and nobody could say whether that is an error
+        found = None
     whole = ModelCode(equations, module, lanes, outputs=found is None)
     tails = [emit_newton(whole), *([emit_settle(whole)] if turns else [])]
     parts = []
@@ -52,6 +56,12 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
     meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
     meta["held"], meta["rests"] = len(whole.switches.held), whole.rests()
     return meta, str(module)
+
+
+def _roots(equations: Equations, found: Split) -> bool:
+    """Whether rates of the lower part hold a power of its inputs that negative ones may not have."""
+    rates = zip(equations.states, equations.rhs, strict=True)
+    return any(fractional(prepare(rate), found.inputs) for state, rate in rates if state in found.lower)
 
 
 def generate_ahead(equations: Equations, *, write: bool = False) -> bool:

@@ -305,7 +305,9 @@ class Run:
         zero = {n for n, column in zip(system.parameters, loaded.T, strict=True) if not column.any()}
         zero |= {n for n, column in zip(system.states, self.problem.initial.T, strict=True) if not column.any()}
         zero -= changed | (set(system.states) if self.course else set())
-        while moved := {s for s in zero & self.kernel.rests.keys() if not all(zero & {*t} for t in self.kernel.rests[s])}:
+        while moved := {
+            s for s in zero & self.kernel.rests.keys() if not all(zero & {*t} for t in self.kernel.rests[s])
+        }:
             zero -= moved
         return zero
 

@@ -16,7 +16,17 @@ from llvmlite import ir
 from metabolism.engines.ensemble.code.functions import special
 from metabolism.engines.ensemble.code.ir import POINTER, VOID, Emitter
 from metabolism.engines.ensemble.code.switches import switches
-from metabolism.engines.ensemble.code.symbols import CONSTANT, Exp, Hoister, Log, eliminate, lower, prepare, vanishing
+from metabolism.engines.ensemble.code.symbols import (
+    CONSTANT,
+    Exp,
+    Hoister,
+    Log,
+    eliminate,
+    fractional,
+    lower,
+    prepare,
+    vanishing,
+)
 from metabolism.errors import ModelError
 from metabolism.sbml import Equations
 
@@ -29,10 +39,12 @@ class Scope:
     emitter : Emitter
     places : dict of str to (pointer, int)
         Where each symbol is stored.
+    clipped : bool
+        Whether a negative base of a power that needs a positive one counts as 0.
     """
 
-    def __init__(self, emitter: Emitter, places: dict[str, tuple[Any, int]]) -> None:
-        self.e, self.places, self.values = emitter, places, dict[str, Any]()
+    def __init__(self, emitter: Emitter, places: dict[str, tuple[Any, int]], clipped: bool = False) -> None:
+        self.e, self.places, self.values, self.clipped = emitter, places, dict[str, Any](), clipped
         self.constants: Any = None
         #: Expressions that are emitted at first use, so that values live in registers for a short while only.
         self.waiting = dict[str, Any]()
@@ -65,7 +77,7 @@ class Scope:
             return e.log(self.emit(expression.args[0]))
         if expression.is_NumberSymbol:
             return e.const(float(expression))
-        value = special(e, expression, [self.emit(a) for a in expression.args])
+        value = special(e, expression, [self.emit(a) for a in expression.args], self.clipped)
         if value is not None:
             return value
         raise ModelError(
@@ -108,7 +120,10 @@ class Scope:
         if exponent.is_Integer:
             return self.e.div(self.e.const(1.0), self._power(base, -exponent) if exponent != -1 else self.emit(base))
         # only halves are left: other powers became exponentials
-        root = self.e.call("sqrt", self.emit(base))
+        value = self.emit(base)
+        if self.clipped:
+            value = self.e.b.select(self.e.b.fcmp_ordered("<", value, self.e.const(0.0)), self.e.const(0.0), value)
+        root = self.e.call("sqrt", value)
         whole = self.e.integer_power(root, abs(int(2 * exponent)))
         return whole if exponent > 0 else self.e.div(self.e.const(1.0), whole)
 
@@ -124,6 +139,8 @@ class ModelCode:
       driven, also the rates' change with time, g, from that of the inputs, v.
     - ``solve(lu, b)``: solve in place.
     - ``derived_<n>(p, c, y)``: rule or reaction n of ``equations.expanded``.
+    - ``domain(p, c, y)``: 0, or no number where a power has no value, if anybody's model has powers that may not have.
+      Stages, and they alone, take a negative base as 0: where a state begins with nothing, they look below it.
 
     Parameters
     ----------
@@ -167,10 +184,12 @@ class ModelCode:
         self.expanded = {k: prepare(e) for k, e in self.switches.expanded.items()}
         self.flows = {k: self.expanded[k] for k, r in equations.reactions.items() if any(r.stoichiometry.values())}
         self.flows |= {f"d_{s}": prepare(e) for s, e in self.switches.rates.items()}
+        self.powers = [f for f in self.flows.values() if self.general and fractional(f, self.states)]
         self.elimination = eliminate(self._pattern(), len(self.states))
         self.rates, self.factor, self.solve = self._rates(), self._factor(), self._solve()
         self.derived = [self._derived(n, e) for n, e in enumerate(self.expanded.values() if outputs else ())]
         self.live = self._live()
+        self.domain = self._domain() if self.powers else None
         # last: only now every constant is known
         self.prologue = self._prologue()
 
@@ -224,10 +243,10 @@ class ModelCode:
                 argument.add_attribute("noalias")
         return function, Emitter(ir.IRBuilder(function.append_basic_block()), self.lanes)
 
-    def _scope(self, emitter: Emitter, p: Any, c: Any, y: Any) -> Scope:
+    def _scope(self, emitter: Emitter, p: Any, c: Any, y: Any, clipped: bool = False) -> Scope:
         places = {name: (p, i) for i, name in enumerate(self.parameters)}
         places |= {name: (y, i) for i, name in enumerate((*self.states, *self.given))}
-        scope = Scope(emitter, places)
+        scope = Scope(emitter, places, clipped)
         # constants are numbered while code is emitted, so they are looked up by name
         scope.constants = c
         return scope
@@ -266,7 +285,7 @@ class ModelCode:
     def _rates(self) -> Any:
         function, e = self._function("rates", [POINTER] * 4)
         p, c, y, f = function.args
-        scope = self._scope(e, p, c, y)
+        scope = self._scope(e, p, c, y, bool(self.powers))
         self._emit(scope, self.flows)
         self._store_rates(scope, f, True)
         e.b.ret_void()
@@ -377,6 +396,17 @@ class ModelCode:
         scope = self._scope(e, *function.args)
         self._emit(scope, {"result": expression})
         e.b.ret(scope.symbol("result"))
+        return function
+
+    def _domain(self) -> Any:
+        function, e = self._function("domain", [POINTER] * 3, self.vector)
+        scope, total = self._scope(e, *function.args), e.const(0.0)
+        named = {f"power {n}": flow for n, flow in enumerate(self.powers)}
+        self._emit(scope, named)
+        for name in named:
+            value = scope.symbol(name)
+            total = e.add(total, e.sub(value, value))
+        e.b.ret(total)
         return function
 
     def _live(self) -> Any:

@@ -18,7 +18,7 @@ from metabolism.engines.ensemble.loop.method import Rosenbrock
 from metabolism.engines.ensemble.loop.outputs import Outputs
 from metabolism.engines.ensemble.loop.record import DEGREES, emit_hold, emit_record
 from metabolism.engines.ensemble.loop.running import emit_begin, totals
-from metabolism.engines.ensemble.loop.steps import each_live, emit_error, emit_wanted
+from metabolism.engines.ensemble.loop.steps import each_live, emit_error, emit_wanted, emit_within
 from metabolism.engines.ensemble.loop.turns import emit_find, emit_halt, emit_resume, emit_waiting
 
 #: A step is too small below this [h] x max(1, |t|).
@@ -350,6 +350,16 @@ class Driver:
                 e.load(g.region(n), 0) for n in ("t", "h", "end", "active", "settled", "first")
             )
             alive = b.fcmp_ordered(">", active, zero)
+            # the last step before a stop is this very difference, so rounding cannot miss the stop
+            reached = b.fcmp_ordered("<=", e.sub(end, t), h)
+            now = b.select(reached, end, e.add(t, h))
+            if code.clock is not None:
+                e.store(now, g.region("y"), code.clock)
+            if self.turns:
+                small_enough = b.and_(b.fcmp_ordered("<=", error, one), alive)
+                b.call(self._find, [g.context, g.work, b.select(small_enough, one, zero)])
+            if code.domain is not None:
+                error = emit_within(g, self.size, code.domain, error, self.out.all)
             good = b.and_(b.fcmp_ordered("<=", error, one), alive)
             wanted = emit_wanted(g, self.method.order, error, good, h)
             if self.turns:
@@ -357,14 +367,8 @@ class Driver:
             fresh = b.and_(good, b.fcmp_ordered("==", settled, zero))
             e.store(b.select(fresh, h, first), g.region("first"), 0)
             e.store(b.select(good, one, settled), g.region("settled"), 0)
-            # the last step before a stop is this very difference, so rounding cannot miss the stop
-            reached = b.fcmp_ordered("<=", e.sub(end, t), h)
-            now = b.select(reached, end, e.add(t, h))
             flag = b.select(good, one, zero)
-            if code.clock is not None:
-                e.store(now, g.region("y"), code.clock)
             if self.turns:
-                b.call(self._find, [g.context, g.work, flag])
                 cut = e.load(g.region("cut"), 0)
                 turned = b.fcmp_ordered(">", e.load(g.region("turned"), 0), zero)
                 now = b.select(b.fcmp_ordered("<", cut, one), g.moment(cut), now)
