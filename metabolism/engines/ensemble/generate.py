@@ -6,6 +6,7 @@ compiler's work alone. It is the same text, so results are the same to the last 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -49,6 +50,7 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
             tails.append(Driver(code, RODAS5P, records=code is upper).tail)
             states, inputs = ([index[s] for s in names] for names in (code.states, code.inputs))
             parts.append({"run": f"{code.label}run", "states": states, "inputs": inputs})
+        parts[0]["parameters"] = _constants(equations, found.upper)
     derived = {
         name: sorted(index[s.name] for s in expression.free_symbols if s.name in index)
         for name, expression in equations.expanded.items()
@@ -56,6 +58,13 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
     meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
     meta["held"], meta["rests"] = len(whole.switches.held), whole.rests()
     return meta, str(module)
+
+
+def _constants(equations: Equations, states: Sequence[str]) -> list[int]:
+    """Places of the parameters that the rates of some states hold, or by whose size they are divided."""
+    rates = dict(zip(equations.states, equations.rhs, strict=True))
+    names = {x.name for s in states for x in rates[s].free_symbols} | {equations.volume.get(s) for s in states}
+    return [n for n, name in enumerate(equations.parameters) if name in names]
 
 
 def _roots(equations: Equations, found: Split) -> bool:

@@ -53,6 +53,10 @@ LIMIT = 50_000
 TOGETHER, ROWS = (32, 4), 400
 
 
+#: Most patients that are handled together because they share courses of the driving part.
+CROWD = 256
+
+
 #: Share of the tolerance that a driven part gets: its steps are as long as its error allows, and none is there for the
 #: sake of another state.
 DRIVEN = 0.03
@@ -95,6 +99,10 @@ _PER_PATIENT = (
 )
 
 
+#: Those of them that the last part alone writes.
+_OUTPUTS = ("values", "pre", "results")
+
+
 #: The same, of a model that is anybody's.
 _MORE_PER_PATIENT = ("passed", "next_row", "horizon")
 
@@ -121,8 +129,10 @@ def check_requests(requests: Sequence[Request], known: Iterable[str]) -> None:
 class Run:
     """One problem laid out for the kernel."""
 
-    def __init__(self, problem: Problem, compiled: Kernel) -> None:
+    def __init__(self, problem: Problem, compiled: Kernel, leads: Integers | None = None) -> None:
         self.problem, self.kernel = problem, compiled
+        #: Number of each patient's course of the driving part, in order: those who share one stand beside each other.
+        self.leads = np.arange(len(problem.initial)) if leads is None else leads
         system, plan = problem.equations, problem.plan
         self.parameter = {n: i for i, n in enumerate(system.parameters)}
         # the last part computes outputs; the states of the one before stand after its own
@@ -233,8 +243,9 @@ class Run:
             fit = MEMORY // (32 * ROWS * len(self.stops) * width(shared["keeps"])) - 1
             lanes = self.kernel.lanes
             self.chunk = min(self.chunk, len(answer), max(lanes, fit // lanes * lanes))
-        chunks = iter(range(0, len(answer), self.chunk))
-        threads = max(1, min(workers, -(-len(answer) // self.chunk)))
+        rows = list(self._chunks())
+        chunks = iter(rows)
+        threads = max(1, min(workers, len(rows)))
         with ThreadPoolExecutor(threads) as pool:
             jobs = [pool.submit(self._work, shared, parts, chunks) for _ in range(threads)]
             _watch(jobs, shared, tick)
@@ -359,25 +370,42 @@ class Run:
             "steps": np.zeros(patients, np.int64),
         }
 
-    def _work(self, shared: Arrays, parts: list[Arrays], chunks: Iterator[int]) -> None:
+    def _chunks(self) -> Iterator[slice]:
+        """Patients that are handled together: as many courses of the driving part as there is room for."""
+        begin, size = 0, len(self.leads)
+        while begin < size:
+            end = int(np.searchsorted(self.leads, self.leads[begin] + self.chunk))
+            end = min(end, begin + max(self.chunk, CROWD))
+            yield slice(begin, end)
+            begin = end
+
+    def _work(self, shared: Arrays, parts: list[Arrays], chunks: Iterator[slice]) -> None:
         """Integrate chunks of patients until none is left."""
         _memory, address = self.kernel.memory(shared["codes"], shared["requests"])
         rooms = ROWS * len(self.stops)
         records, memory = self._records(shared, rooms)
-        # taking from an iterator over a range is atomic
-        for begin in itertools.takewhile(lambda _: not shared["halt"][0], chunks):
-            rows = slice(begin, begin + self.chunk)
+        # taking from an iterator over a list is atomic
+        for rows in itertools.takewhile(lambda _: not shared["halt"][0], chunks):
+            leads = self.leads[rows] - self.leads[rows.start]
+            first = np.unique(leads, return_index=True)[1]
 
-            def integrate(n: int, more: Arrays, rows: slice = rows) -> Arrays:
+            def integrate(
+                n: int, more: Arrays, rows: slice = rows, first: Integers | None = None, leads: Integers = leads
+            ) -> Arrays:
                 arrays = {**shared, **parts[n], **more}
                 arrays |= {name: arrays[name][rows] for name in _PER_PATIENT + _MORE_PER_PATIENT}
+                if first is not None:
+                    # outputs belong to the last part
+                    arrays |= {n: arrays[n][first] for n in _PER_PATIENT + _MORE_PER_PATIENT if n not in _OUTPUTS}
+                    leads = np.arange(len(first))
                 arrays |= {"patients": len(arrays["initial"]), "counter": np.zeros(1, np.int64)}
+                arrays["leader"] = whole([*leads.tolist(), leads[-1] + 1])
                 words = context((*FIELDS, *MORE_FIELDS), arrays)
                 self.kernel.parts[n].run(words.ctypes.data, address)
                 return arrays
 
             if self.course:
-                self._with_turns(integrate, begin)
+                self._with_turns(integrate, np.arange(rows.start, rows.stop))
                 continue
 
             more: Arrays = {}
@@ -389,24 +417,26 @@ class Run:
                     **dict.fromkeys(("pre_row", "out_row"), np.full(len(self.stops), -1)),
                 }
                 while True:
-                    found = integrate(0, silent | records)
+                    found = integrate(0, silent | records, first=first)
                     if not np.any(found["status"] == FULL) or 2 * records["record"].nbytes > MEMORY:
                         break
                     rooms *= 2
-                    found["delivered"][:] = 0.0
                     # the old ones go before there are new ones
                     found = records = {}
                     del memory
                     records, memory = self._records(shared, rooms)
-                more = records | {"until": np.where(found["status"] == DONE, np.inf, found["failed_at"])}
+                for name in ("final", "status", "failed_at", "rates", "steps"):
+                    parts[0][name][rows] = found[name][leads]
+                shared["delivered"][rows] = found["delivered"][leads]
+                until = np.where(found["status"] == DONE, np.inf, found["failed_at"])
+                more = records | {"until": until[leads]}
             integrate(len(parts) - 1, more)
         if 0 < memory.nbytes <= MEMORY // 8:
             _SPARE.append(memory)
 
-    def _with_turns(self, integrate: Callable[[int, Arrays], Arrays], begin: int) -> None:
+    def _with_turns(self, integrate: Callable[[int, Arrays], Arrays], rows: Integers) -> None:
         """Integrate a chunk, attending to patients where something turns, until all are through."""
         assert self.course is not None
-        rows = np.arange(begin, min(begin + self.chunk, len(self.problem.initial)))
         self.course.attend(rows, np.full(len(rows), self.problem.start))
         while True:
             found = integrate(0, {})

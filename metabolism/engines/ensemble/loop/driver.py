@@ -16,7 +16,7 @@ from metabolism.engines.ensemble.code.kernel import ModelCode
 from metabolism.engines.ensemble.layout import DONE, FIELDS, FULL, MORE_FIELDS, TOO_MANY, TOO_SMALL
 from metabolism.engines.ensemble.loop.method import Rosenbrock
 from metabolism.engines.ensemble.loop.outputs import Outputs
-from metabolism.engines.ensemble.loop.record import DEGREES, emit_hold, emit_record
+from metabolism.engines.ensemble.loop.record import DEGREES, emit_hold, emit_record, leader
 from metabolism.engines.ensemble.loop.running import emit_begin, totals
 from metabolism.engines.ensemble.loop.steps import each_live, emit_error, emit_wanted, emit_within
 from metabolism.engines.ensemble.loop.turns import emit_find, emit_halt, emit_resume, emit_waiting
@@ -159,7 +159,7 @@ class Driver:
         now = g.read("stop_times", stop)
         g.put(now, "t", lane)
         if self.driven:
-            self._emit_stretch(g, lane, patient, stop)
+            self._emit_stretch(g, lane, stop)
         row = g.read("out_row", stop, I64)
         with b.if_then(b.icmp_signed(">=", row, g.i(0))):
             self.out.given(g, "x", g.e.load(g.region("t"), 0))
@@ -175,7 +175,7 @@ class Driver:
             horizon = g.read("horizon", patient)
             upto = b.select(b.fcmp_ordered("<", horizon, upto), horizon, upto)
         if self.records:
-            g.write(g.get("rowed", lane, kind=I64), "marks", g.madd(patient, g.field("stops"), stop))
+            g.write(g.get("rowed", lane, kind=I64), "marks", g.madd(leader(g, lane), g.field("stops"), stop))
             with b.if_then(last):
                 b.call(self._hold, [g.context, g.work, lane])
         g.put(upto, "end", lane)
@@ -201,10 +201,10 @@ class Driver:
         b.ret_void()
         return g.f
 
-    def _emit_stretch(self, g: Function, lane: Any, patient: Any, stop: Any) -> None:
+    def _emit_stretch(self, g: Function, lane: Any, stop: Any) -> None:
         """Rows of the record from this stop to the next; after the last stop there is one more row."""
         b = g.b
-        mark = g.madd(patient, g.field("stops"), stop)
+        mark = g.madd(leader(g, lane), g.field("stops"), stop)
         low = g.read("marks", mark, I64)
         last = b.icmp_signed("==", b.add(stop, g.i(1)), g.field("stops"))
         high = g.read("marks", b.add(mark, b.select(last, g.i(0), g.i(1))), I64)
@@ -268,7 +268,7 @@ class Driver:
         g.write(g.get("t", lane), "failed_at", patient)
         if self.records:
             # the stretch that was begun ends here
-            mark = g.madd(patient, g.field("stops"), g.get("stop", lane, kind=I64))
+            mark = g.madd(leader(g, lane), g.field("stops"), g.get("stop", lane, kind=I64))
             g.write(g.get("rowed", lane, kind=I64), "marks", mark)
         rates = g.region("u0")
         with g.loop(g.i(0), g.i(self.size)) as i:
