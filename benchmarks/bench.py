@@ -582,7 +582,7 @@ def facts_of_fast(quick: bool) -> dict:
     facts: dict = {"load": f"{os.getloadavg()[0]:.1f} busy processes" if hasattr(os, "getloadavg") else "unknown"}
     with tempfile.TemporaryDirectory() as cache:
         line = (
-            "import metabolism as mb; from metabolism.sbml.equations import equations; "
+            "import metabolism as mb; from metabolism.model import equations; "
             "from metabolism.engines.ensemble.compile import kernel; "
         )
         facts["compile"] = fresh(line + "kernel(equations(mb.load()))", Path(cache))

@@ -1,8 +1,9 @@
 from . import trees
 from .compare import file_fingerprint, side_by_side
 from .control import Control, control_at
-from .equations import Equations, Expressions, Formula, Reaction, read_equations, read_formulas
+from .equations import Equations, read_equations
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
+from .flat import Expressions, Formula, Reaction, read_formulas
 from .foreign import checked_text, flatten, single
 from .general import general_equations, start_values
 from .kinetic import FileModel, KineticModel

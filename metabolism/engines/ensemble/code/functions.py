@@ -50,13 +50,13 @@ def special(e: Emitter, expression: Any, values: list[Any], clipped: bool = Fals
     if kind is trees.Undefined:
         return e.const(math.nan)
     if kind is Raised:
-        return _raised(e, *values, clipped)
+        return _raised(e, *values, clipped=clipped)
     if kind is trees.Factorial:
         return library(e, "tgamma", e.add(values[0], one))
     return library(e, _LIBRARY[kind], *values) if kind in _LIBRARY else None
 
 
-def _raised(e: Emitter, base: Any, exponent: Any, log: Any, clipped: bool) -> Any:
+def _raised(e: Emitter, base: Any, exponent: Any, log: Any, *, clipped: bool) -> Any:
     """A power: of a negative base for whole exponents, and 1 for an exponent of 0."""
     b, zero, half = e.b, e.const(0.0), e.const(0.5)
     value = e.exp(e.mul(exponent, log))
