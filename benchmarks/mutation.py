@@ -2,19 +2,26 @@
 
 Each mutant of ``mutants.toml`` is run against its own tests in a copy of the repository; what was found stays in
 ``mutation.csv``, and a mutant that is there with the same text is not run again. The page is docs/evidence/mutation.md.
+``--draw 8`` prints eight mutants for each room, drawn at random among the operators, comparisons and numbers of its
+files, as lines to put into ``mutants.toml``.
 """
 
 import argparse
+import ast
 import csv
 import hashlib
+import json
 import os
+import random
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -23,13 +30,17 @@ COLUMNS = ("key", "verdict", "by")
 LONGEST = 900  # [s] of one run of tests; longer counts as noticed
 
 
-def mutants() -> list[dict[str, str]]:
-    """Return every mutant with its room, file and key."""
-    rooms = tomllib.loads((HERE / "mutants.toml").read_text(encoding="utf-8"))
+def listed() -> dict[str, dict[str, Any]]:
+    """Return ``mutants.toml``: rooms with their folder, tests, files to draw from and mutants."""
+    return tomllib.loads((HERE / "mutants.toml").read_text(encoding="utf-8"))
+
+
+def mutants() -> list[dict[str, Any]]:
+    """Return every mutant with its room, file, tests and key."""
     rows = [
-        {"why": "", **m, "room": room, "file": entry["file"] + m.get("in", "")}
-        for room, entry in rooms.items()
-        for m in entry["mutants"]
+        {"why": "", "drawn": False, "tests": room["tests"], **m, "room": name, "file": room["file"] + m.get("in", "")}
+        for name, room in listed().items()
+        for m in room["mutants"]
     ]
     for row in rows:
         text = "\n".join(row[k] for k in ("file", "before", "after", "tests"))
@@ -94,6 +105,58 @@ def write(known: dict[str, dict[str, str]]) -> None:
     PAGE.write_text(page(rows, known), encoding="utf-8")
 
 
+#: What an operator is turned into.
+SWAPPED = {
+    **{ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">")},
+    **{ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="), ast.And: ("and", "or"), ast.Or: ("or", "and")},
+    **{ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*")},
+}
+
+
+def places(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what may be changed in a file, with what it becomes; each stands there once. Words of errors are left."""
+    lines = text.splitlines()
+    todo: list[ast.AST] = [ast.parse(text)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.Raise, ast.JoinedStr, ast.Assert)):
+            continue
+        todo += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            old, start, end = repr(node.value), node.col_offset, node.end_col_offset
+            new = repr(node.value + 1 if isinstance(node.value, int) else node.value * 1.1)
+        elif isinstance(node, (ast.BinOp, ast.BoolOp, ast.Compare)):
+            left = {ast.BinOp: "left", ast.Compare: "left"}.get(type(node))
+            first = getattr(node, left) if left else node.values[0]  # type: ignore[union-attr]
+            kind = type(node.ops[0] if isinstance(node, ast.Compare) else node.op)
+            if kind not in SWAPPED or first.end_lineno != node.lineno:
+                continue
+            old, new = SWAPPED[kind]
+            start, end = first.end_col_offset, len(lines[node.lineno - 1].encode())
+        else:
+            continue
+        raw = lines[node.lineno - 1].encode()
+        rest = raw[start:end].decode()
+        before = raw.decode().strip()
+        after = (raw[:start].decode() + rest.replace(old, new, 1) + raw[end:].decode()).strip()
+        if after != before and text.count(before) == 1:
+            yield before, after
+
+
+def draw(rooms: list[str], count: int, seed: int) -> None:
+    """Print mutants of each room, drawn at random, as lines of ``mutants.toml``."""
+    for name, room in listed().items():
+        if rooms and name not in rooms:
+            continue
+        files = [p for pattern in room["draw"] for p in sorted(ROOT.glob(room["file"] + pattern))]
+        found = [(p, *place) for p in files for place in sorted(set(places(p.read_text(encoding="utf-8"))))]
+        print(f"# {name}: {count} of {len(found)} places, seed {seed}")
+        for path, before, after in sorted(random.Random(seed).sample(found, count)):
+            told = path.relative_to(ROOT / room["file"]).as_posix() if path != ROOT / room["file"] else ""
+            words = {"in": told, "before": before, "after": after}
+            print("  { " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in words.items() if v) + ", drawn = true },")
+
+
 def page(rows: list[dict[str, str]], known: dict[str, dict[str, str]]) -> str:
     """Return the page: share that was run, score, every mutant with the test that noticed it."""
     ran = [m for m in rows if m["key"] in known]
@@ -122,6 +185,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rooms", nargs="*", default=[])
     parser.add_argument("--limit", type=int, default=1000)
+    parser.add_argument("--draw", type=int, metavar="N", help="print N mutants of each room, drawn at random")
+    parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.draw:
+        draw(arguments.rooms, arguments.draw, arguments.seed)
+        raise SystemExit
     run(arguments.rooms, arguments.limit)
     write(results())

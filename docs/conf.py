@@ -25,6 +25,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "als-methionine"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["versions.js", "switcher.js"]
 html_show_sourcelink = False
 html_sidebars = {page: [] for page in ("index", "start", "tutorials", "_generated/flux_map")}
 html_theme_options = {

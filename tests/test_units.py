@@ -53,6 +53,19 @@ def test_what_is_not_one_number_and_one_unit_is_refused_with_the_reading_it_susp
 
 
 @pytest.mark.parametrize(
+    ("text", "unit"), [("5 d", "umol"), ("5 h", "L"), ("2 1/d", "umol"), ("2 1/h", "dimensionless"), ("5 mg", "L")]
+)
+def test_a_unit_of_another_dimension_is_refused(text, unit):
+    with pytest.raises(UnitMismatch, match="is not in"):
+        magnitude(text, unit, molar_mass=1344.38)
+
+
+@pytest.mark.parametrize(("text", "value"), [("2 1/d", 2 / 24), ("3 1/min", 180), ("1 1/week", 1 / 168), ("5 1/h", 5)])
+def test_rates_are_read_whatever_their_unit_of_time(text, value):
+    assert magnitude(text, "per_h") == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
     "text", ["5 h h", "5 h/", "5 nan", "5 (h)", "1.5e h", "5 quux", "0x10 h", "5 __import__", "16"]
 )
 def test_a_unit_is_names_joined_by_signs_and_a_time_needs_one(text):

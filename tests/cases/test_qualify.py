@@ -154,6 +154,15 @@ def test_lambda_z_chooses_its_points_by_the_adjusted_r2():
     assert lambda_z(curve) == pytest.approx(-np.polyfit(t[1:], logs[1:], 1)[0])
 
 
+def test_lambda_z_takes_more_points_where_they_fit_as_well_within_a_ten_thousandth():
+    """The last three points fit exactly, all four nearly so: the longer line is the one that is reported."""
+    t, logs = np.arange(6.0), np.array([0.5, 4.004, 3.002, 2.0, 1.0, 0.0])
+    curve = xr.DataArray(np.exp(logs), dims="time", coords={"time": t})
+    slope = -np.polyfit(t[2:], logs[2:], 1)[0]
+    assert slope != pytest.approx(1.0, rel=1e-4)
+    assert lambda_z(curve) == pytest.approx(slope, rel=1e-9)
+
+
 def test_lambda_z_and_half_life_refuse_what_they_cannot_say():
     rising = xr.DataArray(1 + T, dims="time", coords={"time": T})
     with pytest.raises(InvalidValue, match="three or more positive falling points"):

@@ -63,6 +63,8 @@ def test_regimens_are_read(text, count, last, substance, route):
         ("-50 mg im", InvalidRegimen, "negative"),
         ("0 mg im", InvalidRegimen, "no dose"),
         ("nan mg im", InvalidRegimen, "finite"),
+        ("1e99 mg im", InvalidRegimen, "more than anybody can be given"),
+        ("1.1 kg folic acid oral", InvalidRegimen, "a dose of 1.1 kg folic acid"),
         ("50 L im", UnitMismatch, "mass"),
         ("50 quux im", UnitMismatch, "quux"),
         ("50 mg im x 3", InvalidRegimen, "how far apart"),
@@ -217,6 +219,11 @@ def test_doses_at_one_time_are_summed():
 def test_a_dose_outside_the_run_is_refused(text):
     with pytest.raises(InvalidRegimen, match=r"outside the run of 0 to 24 h; run longer"):
         plan(Regimen.parse(text), 0, 24)
+
+
+def test_a_dose_that_is_refused_is_counted_from_one():
+    with pytest.raises(InvalidRegimen, match=r"^dose 2 \(methylcobalamin im at 30 h\)"):
+        plan(Regimen.parse("1 mg im + 1 mg im from 30 h"), 0, 24)
 
 
 def test_an_infusion_may_end_with_the_run():
@@ -401,6 +408,26 @@ def test_the_idioms_of_prescriptions_are_read(text, times):
     assert [d.time for d in Regimen.parse(text).doses] == times
 
 
+@pytest.mark.parametrize(
+    ("words", "per_week"),
+    [
+        ("daily", 7),
+        ("once daily", 7),
+        ("twice daily", 14),
+        ("three times daily", 21),
+        ("four times daily", 28),
+        ("weekly", 1),
+        ("once weekly", 1),
+        ("twice weekly", 2),
+        ("three times weekly", 3),
+        ("monthly", 12 * 7 / 365.25),
+        *(("qd", 7), ("qod", 3.5), ("bid", 14), ("tid", 21), ("qid", 28), ("qw", 1), ("biw", 2), ("tiw", 3)),
+    ],
+)
+def test_every_word_for_an_interval_says_how_often_a_week(words, per_week):
+    assert Regimen.parse(f"1 mg im {words} x 2").every == pytest.approx(168 / per_week, rel=1e-12)
+
+
 def test_a_label_with_three_stretches_is_read():
     regimen = Regimen.parse("1 mg im daily for 1 week, then weekly for 4 weeks, then monthly").until("1 y")
     times = [d.time for d in regimen.doses]
@@ -552,3 +579,34 @@ def test_no_route_stands_twice_and_no_alias_belongs_to_two_substances():
     for row in rows:
         for word in (row["substance"], *filter(None, row["aliases"].split(";"))):
             assert owners.setdefault(word, row["substance"]) == row["substance"], word
+
+
+def test_what_recurs_is_said_once_and_printed_as_it_was_said():
+    text = "GFR_rel = 1.6 for 4 h every 56 h x 3"
+    made = Regimen.parse(text)
+    assert [(h.start, h.end) for h in made.holds] == [(0, 4), (56, 60), (112, 116)]
+    assert str(made) == text
+    assert [h.start for h in Regimen.parse("fasting from 6 h for 14 h daily until 3 d").holds[::6]] == [6, 30, 54]
+    moved = made.delayed("1 d")
+    assert Regimen.parse(str(moved)).holds == moved.holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["every 56 h", "for 4 h every 56 h", "for 56 h every 56 h x 3", "for 4 h every 56 h x 0", "for 4 h daily lifelong"],
+)
+def test_what_recurs_says_how_long_how_often_and_how_many_times(text):
+    with pytest.raises(InvalidRegimen, match=r"for 4 h every 56 h x 36|whole number"):
+        Regimen.parse(f"GFR_rel = 1.6 {text}")
+
+
+def test_a_steady_supply_feeds_the_input_its_substance_names():
+    fed = {s.name: s.steady for s in substances().values()}
+    assert fed["nicotinamide riboside"] == "NICOTINAMIDE_rate"
+    assert fed["methylcobalamin"] == fed["riboflavin"] == ""
+    (hold,) = Regimen.parse("1 g/d nicotinamide").holds
+    assert (hold.parameter, hold.how, hold.value) == ("NICOTINAMIDE_rate", "+", pytest.approx(1e6 / 122.12 / 24))
+    (hold,) = Regimen.parse("FOLATE_DIET_rate = 0.2 mg/d").holds
+    assert (hold.how, hold.value) == ("=", pytest.approx(200 / 441.4 / 24))
+    with pytest.raises(InvalidRegimen, match="write a steady supply: '1 g/d nicotinamide'"):
+        Regimen.parse("300 mg nicotinamide oral")
