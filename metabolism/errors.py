@@ -94,6 +94,10 @@ class InvalidValue(UsageError):
     """A value outside its domain (negative, NaN, wrong type)."""
 
 
+class Implausible(InvalidValue, UserWarning):
+    """A value further outside its bounds than can be meant: a warning in a script, refused on the command line."""
+
+
 class UnitMismatch(UsageError):
     """A quantity whose unit cannot be converted to the one needed."""
 

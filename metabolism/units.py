@@ -177,7 +177,7 @@ def magnitude(value: float | str, unit: str, name: str = "value", molar_mass: fl
     name : str
         What the value is, for the error message.
     molar_mass : float, optional
-        Molar mass [g/mol]; allows mass, or mass per volume, to be given where an amount is needed.
+        Molar mass [g/mol]; allows mass, or mass per volume or time, to be given where an amount is needed.
 
     Returns
     -------
@@ -216,7 +216,7 @@ def _converted(size: float, written: str, unit: str, what: str, molar_mass: floa
 
     try:
         given = read_unit(written)
-        if molar_mass is not None and any(map(given.is_compatible_with, ("g", "g/L"))):
+        if molar_mass is not None and any(map(given.is_compatible_with, ("g", "g/L", "g/h"))):
             size, given = size / molar_mass, given / registry().Unit("g/mol")
         return float(registry().Quantity(size, given).to(read_unit(unit)).magnitude)
     except pint.DimensionalityError:
@@ -234,6 +234,16 @@ def _say(unit: str) -> str:
     """Spell a model unit the way people write it."""
     text = unit.replace("_per_", "/")
     return "1/" + text.removeprefix("per_") if text.startswith("per_") else text
+
+
+def output_unit(output: str, unit: str) -> str:
+    """Return what people call the unit of an output: points of the ALSFRS-R, which SBML can only call dimensionless.
+
+    >>> output_unit("alsfrs_bulbar", "dimensionless"), output_unit("hcy_plasma", "uM")
+    ('points', 'uM')
+    """
+    rating = output.startswith("alsfrs_") and output != "alsfrs_linear" and unit == "dimensionless"
+    return "points" if rating else unit
 
 
 def label(unit: str) -> str:

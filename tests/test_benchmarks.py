@@ -22,6 +22,11 @@ def bench():
     del sys.modules["bench"]
 
 
+@pytest.mark.parametrize("statement", ["READING", "COMPILING"])
+def test_the_statements_that_are_timed_in_new_processes_run(bench, statement, tmp_path):
+    assert re.fullmatch(r"[\d.]+ s \([\d.]+ s of CPU time\)", bench.fresh(getattr(bench, statement), tmp_path))
+
+
 @pytest.mark.slow
 def test_tools_are_timed_at_an_accuracy_they_reach(bench, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "COMPARED", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from metabolism.cli import build_parser, main
 from metabolism.model import COLUMNS, set_names
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "metabolism"
 HEAVY = {
     "numpy",
     "scipy",
@@ -56,6 +58,26 @@ def test_public_names_exist_and_match_the_api_page():
         assert re.search(rf"`{name}\b", page), f"docs/api.md does not mention {name}"
     modules = {p.stem for p in (ROOT / "metabolism").glob("*.py")}
     assert not modules & set(mb.__all__)
+
+
+def test_old_paths_lead_to_the_rooms_they_were_moved_to_with_a_word(recwarn):
+    from metabolism.simulation import endpoints_of
+    from metabolism.trials import mixed_model, mmrm, read_design
+
+    with pytest.warns(DeprecationWarning, match=r"metabolism\.design is now in the room metabolism\.trials"):
+        design = importlib.import_module("metabolism.design")
+    assert design.read_design is read_design is mb.design.read_design
+    assert mb.mmrm.fit is mmrm.fit
+    assert mb.analysis.mmrm is mixed_model
+    assert importlib.import_module("metabolism.ensembles").endpoints_of is endpoints_of
+    with pytest.raises(AttributeError, match=r"'nothing' of metabolism\.design is not in the room"):
+        design.nothing  # noqa: B018
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("metabolism.nowhere")
+    # every file of the first layout leads to a room that is there, and hides no file of today
+    for old, room in mb._MOVED.items():
+        assert importlib.util.find_spec(f"metabolism.{room}"), old
+        assert not [*PACKAGE.glob(old), *PACKAGE.glob(f"{old}.py")], old
 
 
 def test_every_public_docstring_is_there():

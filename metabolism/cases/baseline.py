@@ -164,9 +164,10 @@ class _Search:
         worst = int(np.abs(self.r[i]).argmax())
         target = self.goals[worst][0]
         wanted, unit = target.text.split(" = ")[1].split(maxsplit=1)
+        units = [label(self.model.table[t.parameter].unit) for t, *_ in self.goals]
         parts = [
-            f"{t.parameter} between {np.exp(lo):.4g} and {np.exp(hi):.4g} {label(self.model.table[t.parameter].unit)}"
-            for (t, *_), lo, hi in zip(self.goals, self.low[i], self.high[i], strict=True)
+            f"{t.parameter} between {np.exp(lo):.4g} and {np.exp(hi):.4g} {u}".rstrip()
+            for (t, *_), lo, hi, u in zip(self.goals, self.low[i], self.high[i], units, strict=True)
         ]
         return (
             f"the baseline {target.text} cannot be met by {' and '.join(parts)}; the nearest reachable value is "

@@ -16,6 +16,8 @@ from metabolism.units import magnitude, number, read_unit, registry
 #: has not seen it. ``check in view``: never fitted, but known while structure and cases were chosen.
 SPLITS = {"fit": "calibration", "cross-validation": "calibration", "check": "check", "check in view": "check"}
 
+_FAST = r"\bfasting\b(?:\s+for\s+([^\s,]+(?:\s*[a-zA-Z]+)?))?"
+
 _TIME = r"\d+(?:\.\d+)?(?:e[-+]?\d+)?\s*[a-zA-Z]+"
 
 
@@ -72,8 +74,8 @@ def read_split(text: str, role: str) -> tuple[str, str]:
 
 def read_reading(text: str, metric: Metric) -> tuple[tuple[float, ...], float | None]:
     """Read times [h], or begin and end of a window; and the fast [h] (0: given elsewhere, None: none)."""
-    plain = re.sub(rf"[,\s]*\bfasting\b(\s+for\s+{_TIME})?[,\s]*", "", text).strip() or "rest"
-    stated = re.search(rf"\bfasting\b(?:\s+for\s+({_TIME}))?", text)
+    plain = re.sub(rf"[,\s]*{_FAST}[,\s]*", "", text).strip() or "rest"
+    stated = re.search(_FAST, text)
     fast = None if not stated else magnitude(stated[1], "h", "fasting") if stated[1] else 0.0
     if metric.needs == "window":
         parts = re.split(r"\s+to\s+", plain)
@@ -99,19 +101,22 @@ def _time(text: str) -> float:
     return magnitude(text.strip(), "h", "reading")
 
 
-def _pint(unit: str) -> Any:
-    try:
-        return registry().Quantity(1.0, read_unit(unit))
-    except UnitMismatch:
-        raise UnitMismatch(f"the unit '{unit}' cannot be read.") from None
+def _one(unit: str) -> Any:
+    return registry().Quantity(1.0, read_unit(unit))
 
 
 def unit_factor(
-    unit: str, metric: Metric, units: Mapping[str, str], terms: Sequence[tuple[float, str]], weight: float
+    unit: str,
+    metric: Metric,
+    units: Mapping[str, str],
+    terms: Sequence[tuple[float, str]],
+    below: Sequence[tuple[float, str]],
+    weight: float,
 ) -> float:
     """Return the factor from a metric in model units to the row's unit; NaN for ``% of dose``.
 
-    The observable is a sum of `terms` (sign, id), whose model units are in `units`; `weight` is for units per kg [kg].
+    The observable is a sum of `terms` (sign, id), whose model units are in `units`, over that of `below` if there are
+    any; `weight` is for units per kg [kg].
     """
     model_unit = units[terms[0][1]]
     if unit == "% of dose":
@@ -120,17 +125,24 @@ def unit_factor(
                 "'% of dose' needs an amount such as cbl_urine, and a metric with the unit of the observable."
             )
         return math.nan
-    source = _pint(model_unit)
+    source = _one(model_unit)
+    if below:
+        source = source / _one(units[below[0][1]])
     if metric.unit == "x h":
         source = source * registry().Quantity(1.0, "hour")
     elif metric.unit:
-        source = _pint(metric.unit)
-    target, readable = _pint(unit), [source, source / registry().Quantity(weight, "kg")]
-    masses = {weighed.molar_mass if (weighed := measured_as(name)) else math.nan for _, name in terms}
+        source = _one(metric.unit)
+    plain = "dimensionless" if below else f"{model_unit} (or that per kg body weight)"
+    said = f"{model_unit} x h" if metric.unit == "x h" else metric.unit or plain
+    try:
+        target = _one(unit)
+    except UnitMismatch:
+        raise UnitMismatch(f"the unit '{unit}' cannot be read; this number is in {said}.") from None
+    readable = [source, source / registry().Quantity(weight, "kg")]
+    masses = {weighed.molar_mass if (weighed := measured_as(n)) and not below else math.nan for _, n in terms}
     if len(masses) == 1 and not math.isnan(mass := masses.pop()):
         readable.append(source * registry().Quantity(mass, "g/mol"))
     for quantity in readable:
         if quantity.is_compatible_with(target.units):
             return float(quantity.to(target.units).magnitude)
-    said = f"{model_unit} x h" if metric.unit == "x h" else metric.unit or f"{model_unit} (or that per kg body weight)"
     raise UnitMismatch(f"'{unit}' does not fit: this number is in {said}.")

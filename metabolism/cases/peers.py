@@ -200,7 +200,7 @@ def _expression(row: Row, entries: list[dict[str, str]]) -> str:
     """What to read in their model; refuses what it cannot mean."""
     if row.window:
         raise _Cannot("a time course after a dose")
-    if len(row.terms) > 1:
+    if len(row.terms) > 1 or row.below:
         raise _Cannot(f"has no {row.text['observable']}")
     name = row.terms[0][1]
     entry = next((e for e in entries if e["kind"] == "output" and e["ours"] == name), None)

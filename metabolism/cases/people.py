@@ -8,6 +8,7 @@ from itertools import product
 
 from metabolism.dosing import WEIGHT, Hold, Regimen, measured_as
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
+from metabolism.model import parameter_table
 from metabolism.sbml import Equations
 from metabolism.units import magnitude
 
@@ -113,6 +114,23 @@ def read_match(text: str, units: Mapping[str, str], known: Collection[str]) -> t
     return tuple(targets)
 
 
+def read_changes(text: str, weight: float) -> Regimen:
+    """Read doses and changes, and refuse a value that cannot be meant, such as a filtration in mL/min.
+
+    Raises
+    ------
+    InvalidRegimen, InvalidValue, UnknownName
+    """
+    made = Regimen.parse(text, weight)
+    for hold in made.holds:
+        own = parameter_table()[hold.parameter]
+        value = hold.value * (own.value if hold.how == "x" else 1.0)
+        if hold.how != "+" and value > own.most:
+            span = f"its bounds of {own.lower:g} to {own.upper:g}"
+            raise InvalidValue(f"'{text}' makes {own.id} {value:g}, further above {span} than can be meant.")
+    return made
+
+
 def read_population(text: str) -> tuple[Regimen, float]:
     """Read what a population is like: lifelong changes, and ``weight = 62 kg``; returns (changes, weight [kg]).
 
@@ -129,7 +147,7 @@ def read_population(text: str) -> tuple[Regimen, float]:
         if not 1 <= weight <= 500:
             raise InvalidValue(f"weight ={said} must lie between 1 and 500 kg.")
     for part in (p for p in parts if p.partition("=")[0].strip() != "weight"):
-        made = Regimen.parse(part, weight)
+        made = read_changes(part, weight)
         if made.doses:
             raise InvalidRegimen(f"'{part}' is a dose, and a population is for life; move it to interventions.")
         if any((h.start, h.end) not in ((0.0, math.inf), (-math.inf, math.inf)) for h in made.holds):

@@ -219,7 +219,7 @@ def arms_of(rows: Sequence[Row]) -> dict[Arm, tuple[set[str], set[float]]]:
     for row in rows:
         for arm in row.arms:
             outputs, times = wanted.setdefault(arm, (set(), set()))
-            outputs.update(name for _, name in row.terms)
+            outputs.update(name for _, name in (*row.terms, *row.below))
             times.update(row.grid.tolist())
     return wanted
 
@@ -228,17 +228,14 @@ def _reduce(row: Row, arms: Sequence[Curves]) -> Array:
     """The row's number for each candidate."""
     readings = []
     for curves in arms:
-        weights = np.zeros(len(curves.outputs))
-        for sign, name in row.terms:
-            weights[curves.outputs.index(name)] += sign
         place = np.searchsorted(curves.times, row.grid)
         empty = np.empty((len(curves.baseline), 0))
         readings.append(
             Reading(
-                curves.baseline @ weights,
-                empty if row.window else curves.before[:, place] @ weights,
+                _observed(row, curves, curves.baseline),
+                empty if row.window else _observed(row, curves, curves.before[:, place]),
                 row.grid,
-                curves.after[:, place] @ weights if row.window else empty,
+                _observed(row, curves, curves.after[:, place]) if row.window else empty,
             )
         )
     factor = row.factor
@@ -252,6 +249,18 @@ def _reduce(row: Row, arms: Sequence[Curves]) -> Array:
     inside = above if row.observed == row.low else below if row.observed == row.high else np.minimum(above, below)
     worst = np.where(np.isnan(values), -np.inf, inside).argmin(axis=1)
     return np.asarray(values[np.arange(len(values)), worst])
+
+
+def _observed(row: Row, curves: Curves, values: Array) -> Array:
+    """The observable of a row from the outputs of an arm, which are the last axis."""
+    sums = []
+    for terms in (row.terms, row.below):
+        weights = np.zeros(len(curves.outputs))
+        for sign, name in terms:
+            weights[curves.outputs.index(name)] += sign
+        sums.append(values @ weights)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums[0] / sums[1] if row.below else sums[0])
 
 
 #: Overrides of what a parameter set says, per patient: ``"set name/parameter"`` to values.

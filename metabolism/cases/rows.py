@@ -14,7 +14,7 @@ import numpy as np
 
 from metabolism.cases.cells import bounded, one_from, one_of, read_reading, read_sources, read_split, unit_factor
 from metabolism.cases.metrics import METRICS, Metric
-from metabolism.cases.people import Arm, read_baseline, read_members, read_population
+from metabolism.cases.people import Arm, read_baseline, read_changes, read_members, read_population
 from metabolism.data import experiments_dir
 from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, MetabolismError, UnitMismatch, UnknownName, UsageError
@@ -55,8 +55,8 @@ class Row:
         The arm itself, then those it is compared with.
     times : tuple of float
         Reading times [h], or the begin and end of a window.
-    terms : tuple of (sign, id)
-        The observable as a sum of outputs.
+    terms, below : tuple of (sign, id)
+        The observable as a sum of outputs, over another sum where it is a ratio.
     unit, observed, low, high
         Unit of the number, the published value (NaN if none is given) and its acceptance band.
     factor : float
@@ -74,6 +74,7 @@ class Row:
     arms: tuple[Arm, ...]
     times: tuple[float, ...]
     terms: tuple[tuple[float, str], ...]
+    below: tuple[tuple[float, str], ...]
     unit: str
     metric: Metric
     factor: float
@@ -213,7 +214,7 @@ class _Builder:
         if not self.good:
             return None
         metric: Metric | None = self._try("metric", partial(one_from, "metric", METRICS), None)
-        terms = self._try("observable", self._terms, ())
+        terms, below = self._try("observable", self._ratio, ((), ()))
         arms = self._arms(metric)
         times, fast = self._try("reading", partial(read_reading, metric=metric), ((), None)) if metric else ((), None)
         if metric and arms and fast is not None:
@@ -221,7 +222,7 @@ class _Builder:
         factor = 1.0
         if metric and terms:
             weight = arms[0].weight if arms else 70.0
-            factor = self._try("unit", lambda u: unit_factor(u, metric, self.system.units, terms, weight), 1.0)
+            factor = self._try("unit", lambda u: unit_factor(u, metric, self.system.units, terms, below, weight), 1.0)
         low, high = (self._try(side, bounded, math.nan) for side in ("low", "high"))
         if low > high:
             self.problem("low", f"the band {low:g} to {high:g} is upside down")
@@ -232,7 +233,18 @@ class _Builder:
         sources = self._try("source", read_sources, ())
         if metric is None or not self.good:
             return None
-        said = (record["case"], record["row"], record["study"], sources, arms, times, terms, record["unit"], metric)
+        said = (
+            record["case"],
+            record["row"],
+            record["study"],
+            sources,
+            arms,
+            times,
+            terms,
+            below,
+            record["unit"],
+            metric,
+        )
         asked = (factor, observed, low, high, role, must, record["note"], split, fixed)
         return Row(*said, *asked, self.file, self.line, record)
 
@@ -252,7 +264,7 @@ class _Builder:
         others = record["against"].split("|") if record["against"] else []
 
         def treatment(text: str) -> Regimen:
-            read = Regimen.parse(text.strip() or "none", weight)
+            read = read_changes(text.strip() or "none", weight)
             state = next((h for h in read.holds if h.parameter not in self.system.parameters), None)
             if state:
                 raise InvalidValue(
@@ -266,7 +278,7 @@ class _Builder:
         before = treatments[0] if any(t.treated for t in targets) else None
         arms = tuple(Arm(members, targets, before, t, weight) for t in treatments)
         if metric and metric.arms and len(arms) != metric.arms:
-            needs = "none" if metric.arms == 1 else f"{metric.arms - 1} separated by |"
+            needs = {1: "no other arm", 2: "one other arm"}.get(metric.arms, f"{metric.arms - 1} arms, with | between")
             self.problem("against", f"'{record['metric']}' compares with {needs}, and {len(others)} given")
         if metric and not metric.arms and len(arms) < 2:
             self.problem("against", f"'{record['metric']}' needs at least one other arm")
@@ -296,9 +308,18 @@ class _Builder:
                     break
         return tuple(fed)
 
+    def _ratio(self, text: str) -> tuple[tuple[tuple[float, str], ...], ...]:
+        """Read a sum of outputs, or one sum over another."""
+        above, *below = text.split("/")
+        if len(below) > 1:
+            raise InvalidValue(f"'{text}' has more than one '/'; write e.g. 'sam_plasma / sah_plasma'.")
+        return self._terms(above), self._terms(below[0]) if below else ()
+
     def _terms(self, text: str) -> tuple[tuple[float, str], ...]:
         known = {*self.system.states, *self.system.computed}
         terms: list[tuple[float, str]] = []
+        if not re.search(r"[^\s+-]", text):
+            raise InvalidValue("an output is missing; write e.g. 'hcy_plasma' or 'sam_plasma / sah_plasma'.")
         for sign, name in re.findall(r"([-+]?)\s*([^\s+-]+)", text):
             if name not in known:
                 raise UnknownName("observable", name, known, "List them with `metabolism list outputs`.")

@@ -5,6 +5,7 @@ import codecs
 import os
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 
 from metabolism.cli import course, evidence, look, members, release, studies
 from metabolism.cli.shared import carry_out
-from metabolism.errors import InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
+from metabolism.errors import Implausible, InvalidValue, MetabolismError, OutputError, UnknownName, UsageError
 from metabolism.units import number
 
 #: What carries out each command; ``commands.toml`` says what it is called, takes and shows.
@@ -158,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="spell")
     parser = build_parser()
+    warnings.simplefilter("error", Implausible)
     try:
         if "_ARGCOMPLETE" in os.environ:
             import argcomplete

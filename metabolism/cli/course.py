@@ -21,7 +21,7 @@ def _simulate(arguments: Arguments) -> int:
     from metabolism.dosing import Regimen
     from metabolism.files import check_target, write_atomically
     from metabolism.simulation import DEFAULT_OUTPUTS, clock, shown, simulate
-    from metabolism.units import magnitude
+    from metabolism.units import magnitude, output_unit
 
     for path in filter(None, (arguments.csv, arguments.plot)):
         check_target(path, arguments.force)
@@ -48,7 +48,8 @@ def _simulate(arguments: Arguments) -> int:
     for line in (f"{_title(arguments)}; {arguments.until}", f"scenario: {in_force(arguments, model)}"):
         print(textwrap.fill(line, 80, subsequent_indent="  "))
     if doses := regimen.until(until).doses:
-        print(f"dose ledger: {len(doses)} doses, {sum(d.amount for d in doses):.9g} umol asked and delivered")
+        many = "s" if len(doses) > 1 else ""
+        print(f"dose ledger: {len(doses)} dose{many}, {sum(d.amount for d in doses):.9g} umol asked and delivered")
     print()
     _summary(until, result, untreated, hows)
     drug = next((k for k in ("cbl_plasma", "cbl_free") if k in hows), None)
@@ -69,7 +70,8 @@ def _simulate(arguments: Arguments) -> int:
     if arguments.csv or arguments.json is not None:
         frame = result.frame() if arguments.uncertainty is None else result.bands()
     if arguments.csv:
-        heads = {c: f"{c} [{result.units[c.split(' ')[0]]}]" for c in frame.columns if c != "time"}
+        asked = {n: output_unit(n, result.units[n]) for n in names}
+        heads = {c: f"{c} [{asked[c.split(' ')[0]]}]" for c in frame.columns if c != "time"}
         heads["time"] = "time [h]"
         write_atomically(arguments.csv, lambda part: frame.rename(columns=heads).to_csv(part, index=False))
         print(f"\n{len(frame)} time points written to {arguments.csv} (model units)")

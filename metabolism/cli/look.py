@@ -42,11 +42,11 @@ def _parameters() -> Listing:
 
 def _outputs() -> Listing:
     from metabolism.model import equations, load, titles
-    from metabolism.units import label
+    from metabolism.units import label, output_unit
 
     system, named = equations(load()), titles(load().table)
     return ("output", "unit", "what it is"), [
-        (n, label(system.units[n]) or "-", named.get(n, "")) for n in [*system.states, *system.computed]
+        (n, label(output_unit(n, system.units[n])) or "-", named.get(n, "")) for n in [*system.states, *system.computed]
     ]
 
 
@@ -54,7 +54,8 @@ def _substances() -> Listing:
     from metabolism.dosing import substances
 
     return ("substance", "molar mass", "routes"), [
-        (s.name, f"{s.molar_mass:g} g/mol", ", ".join(s.routes)) for s in substances().values()
+        (s.name, f"{s.molar_mass:g} g/mol", ", ".join([*s.routes, *["steady"] * bool(s.steady)]) or "measured only")
+        for s in substances().values()
     ]
 
 
@@ -101,19 +102,21 @@ def _show(arguments: Arguments) -> int:
 
 def _run(arguments: Arguments) -> int:
     from metabolism.report import known_gaps, number, read_manifest, run, verdict
+    from metabolism.units import label
 
     check_counts(arguments, workers=1, seed=0)
     with progress_bar() as progress:
-        options = {k: getattr(arguments, k) for k in ("out", "quick", "seed", "workers", "engine")}
+        options = {k: getattr(arguments, k) for k in ("out", "quick", "seed", "workers", "engine", "regimen")}
         outcome, folder = run(arguments.name, chosen_model(arguments), progress=progress, **options)
     print(outcome.answer)
     gaps = known_gaps()
     print()
     for claim in outcome.claims:
         word, _ = verdict(folder.parent.name, claim, gaps)
+        said = "remembered (not seen printed)" if claim.remembered else "published"
         print(
-            f"{word:<15}  {claim.statement}: model {number(claim.predicted)}, published {number(claim.published)} "
-            f"{claim.unit} (band {number(claim.low)} to {number(claim.high)})"
+            f"{word:<15}  {claim.statement}: model {number(claim.predicted)}, {said} {number(claim.published)} "
+            f"{label(claim.unit)} (band {number(claim.low)} to {number(claim.high)})"
         )
     arguments.payload = read_manifest(folder) | {"folder": str(folder)}
     print(f"\nreport: {folder / 'report.html'}")
@@ -144,8 +147,10 @@ def _report(arguments: Arguments) -> int:
 
 def _explore(arguments: Arguments) -> int:
     from metabolism.explorer import build_page, exposure_warning, page, serve
+    from metabolism.files import check_target
 
     if arguments.build is not None:
+        check_target(arguments.build, force=True)
         with working("building the page"):
             path = build_page(arguments.build)
         arguments.payload = {"page": str(path), "bytes": path.stat().st_size}

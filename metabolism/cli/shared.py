@@ -147,13 +147,23 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for i, name in enumerate(head):
-        table.add_column(Text(name), justify="left" if i < left else "right", overflow="fold")
     cells = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    for row in cells:
-        table.add_row(*map(Text, row))
     console = Console(file=sys.stdout, highlight=False, emoji=False)
     words = [max(len(w) for text in column for w in text.split() or [""]) for column in zip(head, *cells, strict=True)]
+    whole = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    room = console.width - 2 * (len(words) - 1)
+    spare = max(room - sum(words), 0) // len(words)
+    for i, name in enumerate(head):
+        # texts may break anywhere, numbers between words only
+        fits = i < left or sum(whole) <= room
+        table.add_column(
+            Text(name),
+            justify="left" if i < left else "right",
+            overflow="fold",
+            width=None if fits else min(whole[i], words[i] + spare),
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
     if sum(words[left:]) + 2 * (len(words) - 1) + left > console.width:
         for i, row in enumerate(cells):
             if i:

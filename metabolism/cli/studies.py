@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metabolism.cli.shared import Arguments, check_counts, chosen_model, in_force, print_frame, progress_bar
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.files import check_target, write_atomically
-from metabolism.units import number
+from metabolism.units import label, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,7 +225,8 @@ def _summary(table: pd.DataFrame, endpoints: list[str], units: dict[str, str]) -
     values = table[endpoints]
     quantiles = values.quantile([0.0, 0.05, 0.5, 0.95, 1.0]).T
     quantiles.columns = ["lowest", "5 %", "median", "95 %", "highest"]
-    return pd.concat([pd.Series(units, name="unit"), quantiles], axis=1).rename_axis("endpoint").reset_index()
+    said = pd.Series({name: label(unit) or "-" for name, unit in units.items()}, name="unit")
+    return pd.concat([said, quantiles], axis=1).rename_axis("endpoint").reset_index()
 
 
 def _trial_design(arguments: Arguments) -> int:

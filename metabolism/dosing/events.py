@@ -13,6 +13,9 @@ EXAMPLE = (
     "'fasting from -12 h for 36 h' or 'enzyme CBS x 0.02 lifelong'"
 )
 
+#: Above this a dose is a slip of the pen [µg].
+HEAVIEST = 1e9
+
 #: Times that differ by less than this share are one time.
 SAME_TIME = 1e-12
 
@@ -62,15 +65,22 @@ class Dose:
         chosen = substance(self.substance)
         object.__setattr__(self, "substance", chosen.name)
         if self.route not in (routes := chosen.routes):
-            raise InvalidRegimen(f"{chosen.name} cannot be given '{self.route}'; its routes are {', '.join(routes)}.")
+            way = f"its routes are {', '.join(routes)}"
+            if not routes:
+                steady = f"write a steady supply: '1 g/d {chosen.name}'"
+                way = steady if chosen.steady else "it is known for its molar mass alone"
+            raise InvalidRegimen(f"{chosen.name} cannot be given '{self.route}'; {way}.")
         if not (math.isfinite(self.amount) and self.amount > 0):
             raise InvalidRegimen(f"the amount of a dose must be finite and above 0 umol, not {self.amount}; {EXAMPLE}.")
+        if self.amount * chosen.molar_mass > HEAVIEST:
+            kg = self.amount * chosen.molar_mass / 1e9
+            raise InvalidRegimen(f"a dose of {kg:.3g} kg {chosen.name} is more than anybody can be given; {EXAMPLE}.")
         if not math.isfinite(self.time):
             raise InvalidRegimen(f"the start of a dose must be finite, not {self.time} h; {EXAMPLE}.")
         for name, value in (("duration", self.duration), ("interval", self.every)):
             if not (math.isfinite(value) and value >= 0):
                 raise InvalidRegimen(f"the {name} of a dose must be finite and not negative, not {value} h; {EXAMPLE}.")
-        if self.duration and not all(rate for _, _, rate in chosen.routes[self.route]):
+        if self.duration and not routes[self.route][1]:
             raise InvalidRegimen(
                 f"only intravenous cobalamin can be infused over time, not {chosen.name} {self.route}; "
                 "write e.g. '5 mg iv over 2 h'."
@@ -103,19 +113,6 @@ def read_amount(amount: float | str, chosen: Substance) -> float:
     if value == 0:
         raise InvalidRegimen("an amount of 0 is no dose; leave it out, or use no regimen for no treatment.")
     return value
-
-
-#: A steady supply of a substance is added to this input [umol/h]. Cobalamin and riboflavin are left out: what is
-#: absorbed of them is not what is swallowed, so they are given as doses.
-SUPPLY = {
-    "folic acid": "FOLATE_DIET_rate",
-    "pyridoxine": "B6_DIET_rate",
-    "betaine": "BETAINE_DIET_rate",
-    "choline": "CHOLINE_DIET_rate",
-    "phosphatidylcholine": "CHOLINE_DIET_rate",
-    "methionine": "MET_DIET_rate",
-    "levodopa": "LEVODOPA_rate",
-}
 
 
 @dataclass(frozen=True)

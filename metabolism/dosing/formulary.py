@@ -14,28 +14,28 @@ class Substance:
 
     Attributes
     ----------
-    routes : dict of str to tuple
-        Route to rows of (largest amount [µmol], target species, infusion-rate parameter).
+    routes : dict of str to (str, str)
+        Route to its target species, and to the parameter of its infusion rate, empty if it cannot be infused.
+    steady : str
+        Input [µmol/h] that a steady supply is added to; empty if what is absorbed is not what is swallowed (cobalamin,
+        riboflavin), so that doses are given.
     """
 
     name: str
     aliases: tuple[str, ...]
     molar_mass: float
     source: str
-    routes: dict[str, tuple[tuple[float, str, str], ...]]
+    steady: str
+    routes: dict[str, tuple[str, str]]
 
     @property
     def targets(self) -> list[str]:
         """Every species a dose of this substance can go to."""
-        return sorted({target for rows in self.routes.values() for _, target, _ in rows})
-
-    def target(self, route: str, amount: float) -> tuple[str, str]:
-        """Return (species, infusion-rate parameter) for an amount [µmol] by a route."""
-        return next((species, rate) for largest, species, rate in self.routes[route] if amount <= largest)
+        return sorted({target for target, _ in self.routes.values()})
 
 
 _COLUMNS = (
-    *("substance", "aliases", "route", "target", "max_amount_umol", "rate_parameter", "molar_mass", "molar_mass_unit"),
+    *("substance", "aliases", "route", "target", "rate_parameter", "molar_mass", "molar_mass_unit"),
     *("source", "locator", "confidence", "note"),
 )
 
@@ -44,11 +44,14 @@ _COLUMNS = (
 def substances() -> dict[str, Substance]:
     """Return all substances of ``models/substances.csv`` by name."""
     known: dict[str, Substance] = {}
-    for row in read_table(models_dir() / "substances.csv", _COLUMNS):
-        aliases, mass = tuple(filter(None, row["aliases"].split(";"))), float(row["molar_mass"])
-        own = known.setdefault(row["substance"], Substance(row["substance"], aliases, mass, row["source"], {}))
-        entry = (float(row["max_amount_umol"] or "inf"), row["target"], row["rate_parameter"])
-        own.routes[row["route"]] = tuple(sorted([*own.routes.get(row["route"], ()), entry]))
+    rows = read_table(models_dir() / "substances.csv", _COLUMNS)
+    steady = {row["substance"]: row["rate_parameter"] for row in rows if row["route"] == "steady"}
+    for row in rows:
+        name, aliases = row["substance"], tuple(filter(None, row["aliases"].split(";")))
+        made = Substance(name, aliases, float(row["molar_mass"]), row["source"], steady.get(name, ""), {})
+        own = known.setdefault(name, made)
+        if row["route"] not in ("steady", "measured"):
+            own.routes[row["route"]] = (row["target"], row["rate_parameter"])
     return known
 
 
@@ -67,14 +70,16 @@ def substance(name: str) -> Substance:
     return names[key]
 
 
-#: What an output measures, by the begin of its name; cobalamin is weighed as the form the model is about.
+#: What an output measures, by the begin of its name, if the two differ; cobalamin is weighed as the form the model is
+#: about, folates as folic acid.
 _MEASURES = {
-    **{"hcy": "homocysteine", "met": "methionine", "folate": "folic acid", "betaine": "betaine", "choline": "choline"},
-    **{"cbl": "methylcobalamin", "holo": "methylcobalamin"},
+    **{"hcy": "homocysteine", "met": "methionine", "folate": "folic acid", "thf5m": "levomefolate"},
+    **{"cbl": "methylcobalamin", "holo": "methylcobalamin", "plp": "pyridoxal phosphate", "mma": "methylmalonic acid"},
+    **{"sam": "ademetionine", "sah": "s-adenosylhomocysteine"},
 }
 
 
 def measured_as(output: str) -> Substance | None:
     """Return the substance an output measures, whose molar mass turns a mass into an amount; None if none is known."""
-    name = _MEASURES.get(output.split("_")[0])
-    return substance(name) if name else None
+    begin = output.split("_")[0]
+    return substances().get(_MEASURES.get(begin, begin))

@@ -48,7 +48,7 @@ def plan(regimen: Regimen, start: float, end: float, overrides: Mapping[str, Arr
                 + (f" over {dose.duration:g} h" if dose.duration else "")
                 + f") is outside the run of {start:g} to {end:g} h; run longer, or cut with Regimen.until()."
             )
-        species, rate = substance(dose.substance).target(dose.route, dose.amount)
+        species, rate = substance(dose.substance).routes[dose.route]
         asked[species].append(dose.amount)
         if dose.duration:
             infused[rate] = species
@@ -153,7 +153,7 @@ def named(regimen: Regimen) -> tuple[dict[tuple[float, str], list[str]], dict[tu
     doses: dict[tuple[float, str], list[str]] = defaultdict(list)
     changes: dict[tuple[float, str], list[str]] = defaultdict(list)
     for dose in regimen.doses:
-        species, rate = substance(dose.substance).target(dose.route, dose.amount)
+        species, rate = substance(dose.substance).routes[dose.route]
         name = f"{quantity(dose)} {dose.substance} {dose.route}"
         if dose.duration:
             changes[dose.time, rate].append(f"{name} over {dose.duration:g} h")

@@ -105,7 +105,7 @@ def _route(cells: Mapping[str, str], chosen: Substance, routes: Mapping[Any, str
     told = cells.get("ROUTE") or given.get(place) or given.get(place.removesuffix(".0")) or place
     if told in chosen.routes:
         return told
-    leading = [route for route, rows in chosen.routes.items() if any(target == told for _, target, _ in rows)]
+    leading = [route for route, (target, _) in chosen.routes.items() if target == told]
     if not leading:
         raise InvalidRegimen(
             f"CMT '{place}' in {where} names no route of {chosen.name}; give routes={{{place or 1}: 'im'}}, a column "
@@ -126,7 +126,7 @@ def write_events(doses: Iterable[Dose], amount: str = "mg", patient: int = 1) ->
         for first, gap, count in runs([dose.time for dose in group]):
             if one.every:
                 raise InvalidRegimen("doses repeated without end have no ADDL; cut the regimen with until() first.")
-            rate, target = size / one.duration if one.duration else 0.0, chosen.target(one.route, one.amount)[0]
+            rate, target = size / one.duration if one.duration else 0.0, chosen.routes[one.route][0]
             rows.append((patient, first, size, 1, gap, count - 1, 0, rate, target, chosen.name, one.route))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.sort_values("TIME", kind="stable", ignore_index=True)

@@ -27,12 +27,21 @@ def write(doses: Iterable[Dose], holds: Iterable[Hold]) -> str:
                 parts += _write_doses(kind)
     texts = [text for _, text in sorted(parts)]
     # the order of changes counts
-    changes = [list(group) for _, group in groupby(holds, lambda h: (h.said, h.start, h.end))]
+    changes = [list(same) for _, same in groupby(holds, lambda h: h.said)]
     for change in changes:
-        body = LASTING.split(change[0].said, maxsplit=1)[0]
-        wordings = (change[0].said, body and body + _lasting(change[0]))
-        texts += next(([text] for text in wordings if _reads(text, holds=change)), map(_write_hold, change))
+        if _reads(change[0].said, holds=change):
+            texts.append(change[0].said)
+        else:
+            for _, once in groupby(change, lambda h: (h.start, h.end)):
+                texts += _write_change(list(once))
     return ("; " if changes else " + ").join(texts) or "no treatment"
+
+
+def _write_change(change: Sequence[Hold]) -> list[str]:
+    """Write what changes at one time in the words it was said in, with other times if they moved, or one by one."""
+    body = LASTING.split(change[0].said, maxsplit=1)[0]
+    wordings = (change[0].said, body and body + _lasting(change[0]))
+    return next(([text] for text in wordings if _reads(text, holds=change)), [*map(_write_hold, change)])
 
 
 def _grouped(doses: Iterable[Dose], key: Callable[[Dose], Hashable]) -> dict[Any, list[Dose]]:

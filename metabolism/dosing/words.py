@@ -8,8 +8,8 @@ from functools import cache
 from itertools import zip_longest
 
 from metabolism.data import models_dir
-from metabolism.dosing.events import EXAMPLE, SUPPLY, Dose, Hold, read_amount, series
-from metabolism.dosing.formulary import substance
+from metabolism.dosing.events import EXAMPLE, Dose, Hold, read_amount, series
+from metabolism.dosing.formulary import substance, substances
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 from metabolism.model import MODEL_KINDS, parameter_table, read_set
 from metabolism.tables import read_table
@@ -21,7 +21,7 @@ _ROUTES = {
         "im": ("im", "intramuscular", "intramuscularly"),
         "sc": ("sc", "subcutaneous", "subcutaneously"),
         "iv": ("iv", "intravenous", "intravenously"),
-        "oral": ("oral", "orally", "po", "by mouth"),
+        "oral": ("oral", "orally", "po", "by mouth", "sublingual", "sublingually"),
         "intrathecal": ("intrathecal", "intrathecally"),
     }.items()
     for name in names
@@ -39,7 +39,10 @@ _KEYS = "|".join(("over|every|x(?![a-z])|from|for|until|at|lifelong|q(?=[0-9])",
 CLAUSE = re.compile(rf"(?:^|(?<=\s))(?P<key>{_KEYS})(?![a-z])", re.IGNORECASE)
 
 #: What may follow a change of a parameter.
-LASTING = re.compile(r"\s+(?=(?:from|for|until|lifelong)\b)", re.IGNORECASE)
+LASTING = re.compile(
+    rf"\s+(?=(?:from|for|until|lifelong|every|q(?=[0-9])|{'|'.join(sorted(_INTERVALS, key=len)[::-1])})\b)",
+    re.IGNORECASE,
+)
 
 DOSE = re.compile(
     r"(?P<quantity>(?:\S*[0-9]\S*?|nan|inf)\s*[a-zµμ]+)(?P<kg>/kg)?(?:\s+(?P<substance>.+?))??"
@@ -236,12 +239,28 @@ def _read_changes(part: str, weight: float) -> list[Hold] | None:
     changes = _changes(body.strip(), part, weight)
     if changes is None:
         return None
-    start, end = _when(clauses_of(tail[0] if tail else "", part), part)
-    return [replace(change, start=start, end=end, said=part) for change in changes]
+    spans = _when(clauses_of(tail[0] if tail else "", part), part)
+    return [replace(change, start=start, end=end, said=part) for start, end in spans for change in changes]
 
 
-def _when(clauses: dict[str, str], part: str) -> tuple[float, float]:
-    """Begin and end [h] of a change."""
+def _when(clauses: dict[str, str], part: str) -> list[tuple[float, float]]:
+    """Begins and ends [h] of a change: one, or as many as ``for 4 h every 56 h x 36`` says."""
+    if "every" not in clauses:
+        return [_span(clauses, part)]
+    often = f"'{part}': what recurs is said as 'for 4 h every 56 h x 36', or 'until 12 weeks' in place of 'x 36'"
+    if clauses.keys() - {"from"} not in ({"for", "every", "x"}, {"for", "every", "until"}):
+        raise InvalidRegimen(f"{often}.")
+    start, length, every = (_hours(clauses, key, key) for key in ("from", "for", "every"))
+    if not 0 < length < every:
+        raise InvalidRegimen(f"{often}; each lasts longer than 0 h and ends before the next begins.")
+    if "x" in clauses and not re.fullmatch(r"[1-9][0-9]{0,4}", clauses["x"]):
+        raise InvalidRegimen(f"'x {clauses['x']}' in '{part}' must be a whole number from 1 to 99999.")
+    count = int(clauses["x"]) if "x" in clauses else math.ceil((_hours(clauses, "until", "until") - start) / every)
+    return [(start + i * every, start + i * every + length) for i in range(count)]
+
+
+def _span(clauses: dict[str, str], part: str) -> tuple[float, float]:
+    """Begin and end [h] of a change that happens once."""
     if wrong := clauses.keys() - {"from", "for", "until", "lifelong"}:
         raise InvalidRegimen(f"'{part}' changes a parameter, which takes no '{wrong.pop()}'; {EXAMPLE}.")
     if "lifelong" in clauses:
@@ -277,18 +296,23 @@ def _changes(body: str, part: str, weight: float) -> list[Hold] | None:
     if match := _VALUE.fullmatch(body):
         name, how = match["name"], match["how"].strip()
         if name not in _inputs():
-            raise UnknownName("parameter", name, _inputs(), "List them with `metabolism list parameters`.")
+            remedy = "List them with `metabolism list parameters`."
+            if name in parameter_table():
+                remedy = "It is a level, which follows from the rest: a case meets it as a baseline, in column 'match'."
+            raise UnknownName("parameter", name, _inputs(), remedy)
         unit = parameter_table()[name].unit if how != "x" else "dimensionless"
-        return [Hold(name, how, magnitude(match["value"], unit, name))]
+        fed = next((s.molar_mass for s in substances().values() if s.steady == name), None)
+        return [Hold(name, how, magnitude(match["value"], unit, name, fed))]
     return None
 
 
 def _supply(match: re.Match[str], part: str, weight: float) -> Hold:
     """Read a steady rate as an addition to what the diet brings."""
     chosen = substance(match["name"])
-    if chosen.name not in SUPPLY:
+    if not chosen.steady:
+        known = ", ".join(s.name for s in substances().values() if s.steady)
         raise InvalidRegimen(
-            f"'{part}': {chosen.name} cannot be given as a steady rate (known: {', '.join(SUPPLY)}); "
+            f"'{part}': {chosen.name} cannot be given as a steady rate (known: {known}); "
             f"give doses, e.g. '{match['amount']} {chosen.name} oral daily x 84'."
         )
     hours = 1.0 if match["per"].casefold().startswith("h") else 24.0
@@ -296,4 +320,4 @@ def _supply(match: re.Match[str], part: str, weight: float) -> Hold:
         amount = magnitude(match["amount"], "umol", chosen.name, chosen.molar_mass) * (weight if match["kg"] else 1.0)
     except UnitMismatch as error:
         raise UnitMismatch(f"{error} A supply is a mass or an amount per day, e.g. '0.4 mg/d folic acid'.") from None
-    return Hold(SUPPLY[chosen.name], "+", amount / hours)
+    return Hold(chosen.steady, "+", amount / hours)

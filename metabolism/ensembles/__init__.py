@@ -23,6 +23,17 @@ ensemble lists what the file holds and what was remarked.
 What it does not know: homocysteine. The model that ships goes through the same door, ``ensemble(load())``.
 """
 
+from typing import Any
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from metabolism import simulation
+
+_offered, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    # these had this path before the members of other models did
+    if name in ("Endpoint", "endpoints_of", "sensitivities", "steady_states"):
+        return getattr(simulation, name)
+    return _offered(name)

@@ -98,7 +98,7 @@ def contents() -> tuple[dict[str, Any], bytes]:
             "weeks": PROGRESSION_WEEKS,
         },
         "controls": _controls(healthy, person),
-        "substances": {name: _routes(name) for name in GIVEN},
+        "substances": {name: {r: target for r, (target, _) in substance(name).routes.items()} for name in GIVEN},
         "presets": preset_words(),
         "curves": _curves(),
         "published": published() + measured(healthy, person, _curves()),
@@ -133,14 +133,6 @@ def _supply(text: str) -> dict[str, float]:
 
 def _umol(amount: str, name: str) -> float:
     return magnitude(amount, "umol", "amount", substance(name).molar_mass)
-
-
-def _routes(name: str) -> dict[str, list[list[Any]]]:
-    """Where each route puts a substance, by largest amount [µmol]; None is no limit."""
-    return {
-        route: [[largest if np.isfinite(largest) else None, target] for largest, target, _ in rows]
-        for route, rows in substance(name).routes.items()
-    }
 
 
 def _controls(healthy: Model, person: Model) -> list[dict[str, Any]]:
@@ -281,13 +273,9 @@ def _sbml_template(person: Model) -> str:
     """The model as SBML with one series of doses to each place the page can dose: events as the export writes them."""
     regimen, places = Regimen(), set[str]()
     for name in GIVEN:
-        for route, rows in substance(name).routes.items():
-            for largest, target, _ in rows:
+        for route, (target, _) in substance(name).routes.items():
+            if target not in places:
                 # two doses, since a series that repeats is written with its interval
-                amount = (
-                    largest if np.isfinite(largest) else 10 * max([1.0, *(r[0] for r in rows if np.isfinite(r[0]))])
-                )
-                if target not in places:
-                    regimen += Regimen.of(amount, name, route, every=24.0, count=2)
-                places.add(target)
+                regimen += Regimen.of(10.0, name, route, every=24.0, count=2)
+            places.add(target)
     return sbml_text(person, regimen, until=200.0, start="initial")

@@ -172,7 +172,7 @@ class Model(KineticModel):
         ----------
         values, **named
             Parameter id to value: a number in the table's unit, or text with a unit (``"1.5 uM"``). One outside its
-            bounds is remarked on, and refused where it cannot be meant; limiting cases go as ``patients=`` of a run.
+            bounds is remarked on, a share above its bound refused; limiting cases go as ``patients=`` of a run.
 
         Raises
         ------

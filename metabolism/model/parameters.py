@@ -8,6 +8,7 @@ import csv
 import io
 import logging
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from metabolism.data import models_dir
-from metabolism.errors import InvalidValue, ModelError, UnknownName
+from metabolism.errors import Implausible, InvalidValue, ModelError, UnknownName
 from metabolism.files import write_text
 from metabolism.tables import read_table
 from metabolism.units import magnitude
@@ -76,6 +77,11 @@ class Parameter:
     def keys(self) -> tuple[str, ...]:
         """BibTeX keys of the source; empty when the value is assumed, derived or fitted."""
         return tuple(k for k in self.source.split(";") if k not in ("assumed", "derived") and not k.startswith("fit:"))
+
+    @property
+    def most(self) -> float:
+        """Largest value that can be meant [unit]: the bound of a share, ten times that of anything else."""
+        return self.upper if self.kind == "fraction" else 10 * max(self.upper, abs(self.value))
 
 
 class ParameterTable(Mapping[str, Parameter]):
@@ -210,12 +216,14 @@ def read_set(name: str) -> ParameterSet:
 
 
 def check_value(parameter: Parameter, value: float | str) -> float:
-    """Convert a value to the parameter's unit, remark on one outside its bounds, and refuse what cannot be meant.
+    """Convert a value to the parameter's unit, remark on one outside its bounds, and refuse what cannot be.
+
+    Anything but a share above ten times its bound is an `Implausible`: warned of, and refused by the command line.
 
     Raises
     ------
     InvalidValue
-        If the value is not finite, negative, a share above its bound, or anything else above ten times its bound.
+        If the value is not finite, negative, or a share above its bound.
 
     Examples
     --------
@@ -228,8 +236,11 @@ def check_value(parameter: Parameter, value: float | str) -> float:
     if not parameter.lower <= number <= parameter.upper:
         span = f"{parameter.id} = {number:g} lies outside its bounds of {parameter.lower:g} to {parameter.upper:g}"
         where = f"see `metabolism show {parameter.id}`."
-        share, most = parameter.kind == "fraction", max(parameter.upper, abs(parameter.value))
-        if number > (parameter.upper if share else 10 * most):
-            raise InvalidValue(f"{span}, further than can be meant; {where}")
-        _log.warning("%s; %s", span, where)
+        far = f"{span}, further than can be meant; {where}"
+        if parameter.kind == "fraction" and number > parameter.upper:
+            raise InvalidValue(far)
+        if number > parameter.most:
+            warnings.warn(Implausible(far), stacklevel=3)
+        else:
+            _log.warning("%s; %s", span, where)
     return number

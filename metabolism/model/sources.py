@@ -46,7 +46,10 @@ def untraceable() -> frozenset[str]:
 
 
 def reference_problems(entries: Mapping[str, Entry]) -> list[str]:
-    """List entries that can neither be traced nor say so (``traceable = {no}``), or that say it although they can."""
+    """List entries that can neither be traced nor say so (``traceable = {no}``), or that say it although they can.
+
+    What only somebody's memory holds cannot be traced either: a note says so ("as remembered") in such entries alone.
+    """
     problems = []
     for key, entry in entries.items():
         given = [i for i in IDENTIFIERS if entry.fields.get(i, "").strip()]
@@ -55,6 +58,8 @@ def reference_problems(entries: Mapping[str, Entry]) -> list[str]:
             problems.append(f"reference '{key}' has no doi, pmid or url; add one, or mark it traceable = {{no}}")
         if given and marked:
             problems.append(f"reference '{key}' is marked traceable = {{no}} and has a {given[0]}; remove one")
+        if given and re.search("from memory|as remembered", entry.fields.get("note", "")):
+            problems.append(f"reference '{key}' has a {given[0]}, and its note rests on memory; compare it and say so")
     return problems
 
 

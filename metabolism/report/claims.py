@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metabolism.cases import predict, read_cases
+from metabolism.cases import MEMORY, predict, read_cases
 from metabolism.data import read_data
 from metabolism.errors import UnknownName
 from metabolism.model import Model
@@ -30,6 +30,8 @@ class Claim:
         Whether the band is the model's, so that the published number has to lie in it.
     role : str
         One of `ROLES`; only checks can be predictions.
+    remembered : bool
+        Whether nobody has seen the number printed: it is shown as remembered, and not as published.
     """
 
     id: str
@@ -43,6 +45,7 @@ class Claim:
     note: str = ""
     own_interval: bool = False
     role: str = "check"
+    remembered: bool = False
 
     @classmethod
     def of(cls, row: str, predicted: float, interval: Sequence[float] | None = None, note: str = "") -> Claim:
@@ -74,7 +77,8 @@ class Claim:
         quantity, unit, source, own, kind = (str(number[k]) for k in ("quantity", "unit", "source", "note", "kind"))
         said = "; ".join(filter(None, (own, note)))
         name = row.partition(".")[2]
-        return cls(name, quantity, guess, value, low, high, unit, source, said, interval is not None, kind)
+        lost = MEMORY in str(number["locator"])
+        return cls(name, quantity, guess, value, low, high, unit, source, said, interval is not None, kind, lost)
 
     @property
     def holds(self) -> bool:
@@ -103,7 +107,10 @@ def case_claims(model: Model, statements: Mapping[str, str]) -> list[Claim]:
     chosen = [rows[name] for name in statements]
     values = predict(model, chosen).values[:, 0]
     said = [(float(v), r.observed, r.low, r.high, r.unit, r.sources[0]) for r, v in zip(chosen, values, strict=True)]
-    return [Claim(r.id, statements[r.id], *s, r.note, role=r.role) for r, s in zip(chosen, said, strict=True)]
+    return [
+        Claim(r.id, statements[r.id], *s, r.note, role=r.role, remembered=MEMORY in r.note)
+        for r, s in zip(chosen, said, strict=True)
+    ]
 
 
 def tally(claims: Sequence[Claim]) -> str:

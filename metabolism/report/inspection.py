@@ -205,10 +205,12 @@ def set_problems() -> list[str]:
 
 def substance_problems() -> list[str]:
     """List substances without a target in the model or a source."""
-    states, keys = equations(load()).states, set(bibliography())
+    system, keys = equations(load()), set(bibliography())
     problems = []
     for s in substances().values():
-        problems += [f"{s.name}: target '{t}' is no species" for t in s.targets if t not in states]
+        problems += [f"{s.name}: target '{t}' is no species" for t in s.targets if t not in system.states]
+        if s.steady and s.steady not in system.parameters:
+            problems.append(f"{s.name}: '{s.steady}' of a steady supply is no parameter")
         if s.source not in keys:
             problems.append(f"{s.name}: source '{s.source}' is not in references.bib")
     return problems

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from metabolism.data import experiments_dir, read_data
 from metabolism.data import source as data_source
+from metabolism.dosing import Regimen
 from metabolism.engines import check_engine
-from metabolism.errors import InvalidValue, ModelError, UnknownName
+from metabolism.errors import InvalidValue, ModelError, UnknownName, UsageError
 from metabolism.files import check_target, complete_folder, manifest_text, versions, write_text
 from metabolism.model import Model, citations, load
 from metabolism.progress import Progress, silent
@@ -54,7 +55,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What an experiment may use: the model, the data, a seed, an engine and a progress bar."""
+    """What an experiment may use: the model, the data, a seed, an engine, its regimen and a progress bar."""
 
     model: Model
     quick: bool
@@ -62,6 +63,7 @@ class Context:
     workers: int
     progress: Progress
     engine: str = "auto"
+    regimen: str = ""
     used_data: dict[str, str] = field(default_factory=dict)
 
     def data(self, name: str) -> pd.DataFrame:
@@ -84,16 +86,21 @@ class Experiment:
     source: str
     answer: Answer
     figures: Callable[[Outcome], dict[str, Figure | str]] | None
+    regimen: str = ""
 
 
 _PENDING: list[dict[str, Any]] = []
 
 
-def experiment(title: str, question: str, source: str) -> Callable[[Answer], Answer]:
-    """Register the function below as the experiment of its file; the id is the file name."""
+def experiment(title: str, question: str, source: str, regimen: str = "") -> Callable[[Answer], Answer]:
+    """Register the function below as the experiment of its file; the id is the file name.
+
+    `regimen` is what ``ctx.regimen`` gives unless the command line says otherwise; without it none can be chosen.
+    """
 
     def register(function: Answer) -> Answer:
-        _PENDING.append({"title": title, "question": question, "source": source, "answer": function})
+        said = {"title": title, "question": question, "source": source, "regimen": regimen}
+        _PENDING.append(said | {"answer": function})
         return function
 
     return register
@@ -177,6 +184,7 @@ def run(
     workers: int = 1,
     progress: Progress = silent,
     engine: str = "auto",
+    regimen: str | None = None,
 ) -> tuple[Outcome, Path]:
     """Run an experiment and write its folder: manifest, netCDF, CSV tables, figures, report.
 
@@ -192,6 +200,13 @@ def run(
         The same code path on a smaller cohort.
     engine : str
         Passed to `simulate`.
+    regimen : str, optional
+        In place of the one an experiment is declared with.
+
+    Raises
+    ------
+    UsageError
+        If a regimen is given to an experiment that is declared with none, because its question names the doses.
 
     Returns
     -------
@@ -204,16 +219,20 @@ def run(
     chosen = get_experiment(name)
     check_engine(engine)
     name = chosen.id
+    if regimen and not chosen.regimen:
+        own = "an experiment of your own takes it when declared so: @experiment(..., regimen=...), ctx.regimen"
+        raise UsageError(f"'{name}' asks about doses of its own and takes no --regimen; {own}.")
+    Regimen.parse(regimen or "none")
     base = Path(out or "results") / name
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S_%fZ")
     with complete_folder(base / stamp) as folder:
-        context = Context(model or load(), quick, seed, workers, progress, engine)
+        context = Context(model or load(), quick, seed, workers, progress, engine, regimen or chosen.regimen)
         begun, used = datetime.now(UTC), context.model
         outcome = chosen.answer(context)
         manifest = {
             **{"experiment": name, "title": chosen.title, "question": chosen.question, "answer": outcome.answer},
             **{"notes": outcome.notes, "tables": list(outcome.tables)},
-            **{"quick": quick, "seed": seed, "workers": workers, "engine": engine},
+            **{"quick": quick, "seed": seed, "workers": workers, "engine": engine, "regimen": context.regimen},
             **{"model": used.id, "model_hash": used.structure_hash, "parameter_hash": used.parameter_hash},
             **{"changed": dict(used.changed), "sets": list(used.sets)},
             "data_sha256": context.used_data,

@@ -23,6 +23,7 @@ from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.sbml import KineticModel
 from metabolism.simulation.curves import PANELS, Curve
 from metabolism.types import Array
+from metabolism.units import output_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -370,7 +371,7 @@ class Endpoint:
 
     def unit(self, model: KineticModel) -> str:
         """Return the unit of the number."""
-        own = "dimensionless" if self.over else model.units.get(self.output, "")
+        own = "dimensionless" if self.over else output_unit(self.output, model.units.get(self.output, ""))
         return KINDS[self.kind].unit.format(own, time=model.time_unit).strip()
 
     @property

@@ -13,7 +13,7 @@ from metabolism.errors import UnknownName
 from metabolism.simulation.curves import Curve
 from metabolism.simulation.endpoints import KINDS, PARTS, terminal_slope
 from metabolism.types import Array
-from metabolism.units import label
+from metabolism.units import label, output_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +95,8 @@ def shown(name: str, unit: str, units: str = "clinical") -> Shown:
     """
     if units not in ("clinical", "model"):
         raise UnknownName("units", units, ("clinical", "model"))
-    return CLINICAL[name] if units == "clinical" and name in CLINICAL else Shown(name, label(unit) or "-", 1.0)
+    own = Shown(name, label(output_unit(name, unit)) or "-", 1.0)
+    return CLINICAL.get(name, own) if units == "clinical" else own
 
 
 def last_interval(doses: Sequence[Dose], until: float) -> tuple[float, float]:

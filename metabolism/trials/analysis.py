@@ -13,7 +13,7 @@ from metabolism.trials.decline import proportional
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.imputation import copy_increments, copy_reference, jump_to_reference
 from metabolism.trials.joint import bayes_rate, joint_rate
-from metabolism.trials.linear import accept_dead, covariates, last_observed, linear, wald
+from metabolism.trials.linear import accept_dead, contrasts, covariates, last_observed, linear, wald
 from metabolism.trials.mmrm import Estimate, fit
 from metabolism.trials.pairs import cafs, net_benefit, win_ratio, win_ratio_stratified
 from metabolism.types import Array
@@ -86,14 +86,17 @@ def responders(trial: Trial) -> dict[str, Estimate]:
     response = np.nan_to_num(change, nan=-99.0) >= -trial.design.responder_points
     response &= ~trial.event
     arms, control = trial.design.arms, trial.design.control
+    pairs = list(contrasts(trial))
     mine = {i: response[trial.arm == i] for i in range(len(arms))}
     estimates = {arms[i].name: wald(v.mean(), np.sqrt(v.var() / len(v)), p=np.nan) for i, v in mine.items()}
-    for i, v in mine.items():
-        if i != control:
-            c = mine[control]
-            p = float(fisher_exact(np.array([[v.sum(), (~v).sum()], [c.sum(), (~c).sum()]])).pvalue)
-            se = np.sqrt(v.var() / len(v) + c.var() / len(c))
-            estimates[f"{arms[i].name} - {arms[control].name}"] = wald(v.mean() - c.mean(), se, p=p)
+    c = mine[control]
+    for label, i in pairs:
+        v = mine[i]
+        p = float(fisher_exact(np.array([[v.sum(), (~v).sum()], [c.sum(), (~c).sum()]])).pvalue)
+        se = np.sqrt(v.var() / len(v) + c.var() / len(c))
+        if se == 0:
+            raise FitFailed("in both arms all responded or nobody did; the difference has no error.")
+        estimates[label] = wald(v.mean() - c.mean(), se, p=p)
     return estimates
 
 
@@ -121,6 +124,26 @@ def survival(trial: Trial) -> dict[str, Estimate]:
     return estimates
 
 
+def _two_groups(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[Array, NDArray[np.bool_], Array]:
+    """Follow-up of patients of two groups, after a check of each number.
+
+    Raises
+    ------
+    InvalidValue
+    """
+    found = [np.asarray(v, dtype=float) for v in (time, event, group)]
+    if any(v.ndim != 1 or v.shape != found[0].shape for v in found):
+        raise InvalidValue(f"times, events and groups must be as many, not {', '.join(str(v.shape) for v in found)}.")
+    if not (np.isfinite(found[0]) & (found[0] >= 0)).all():
+        raise InvalidValue("a time to event or censoring is missing, below 0 or infinite; leave such patients out.")
+    for name, values in zip(("event", "group"), found[1:], strict=True):
+        if not np.isin(values, (0, 1)).all():
+            raise InvalidValue(f"{name} must be 0 or 1 for every patient, not {values[~np.isin(values, (0, 1))][0]:g}.")
+    if len(np.unique(found[2])) < 2:
+        raise InvalidValue("all patients are in one group; a comparison needs two.")
+    return found[0], found[1] > 0, found[2]
+
+
 def cox(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float, float]:
     """Cox regression on one two-level covariate, Efron ties: log hazard ratio and its standard error.
 
@@ -129,8 +152,9 @@ def cox(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float, flo
     Raises
     ------
     FitFailed
-        If one group has no event, so that the ratio is 0 or infinite.
+        If the ratio has no finite estimate: a group without an event, or with all of its events after all of the other.
     """
+    time, event, group = _two_groups(time, event, group)
     if not (event & (group == 1)).any() or not (event & (group == 0)).any():
         raise FitFailed("a group has no event; its hazard ratio cannot be estimated.")
     times, inverse = np.unique(time[event], return_inverse=True)
@@ -144,6 +168,11 @@ def cox(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float, flo
     step = np.concatenate([np.arange(d) / d for d in died.astype(int)])
     index = np.repeat(np.arange(len(times)), died.astype(int))
     n1, n0 = risk1[index] - step * died1[index], (at_risk - risk1)[index] - step * (died - died1)[index]
+    # the slope of the likelihood towards a ratio of 0 and of infinity: the maximum lies there if it vanishes
+    if died1.sum() in ((n0 == 0).sum(), (n1 > 0).sum()):
+        raise FitFailed(
+            "one group had its events when nobody of the other was left: the hazard ratio has no finite value."
+        )
     beta = 0.0
     for _ in range(50):
         share = n1 * np.exp(beta) / (n1 * np.exp(beta) + n0)
@@ -161,6 +190,7 @@ def log_rank(time: Array, event: NDArray[np.bool_], group: Array) -> tuple[float
     """Two-sample log-rank test: z (positive: more events in the group) and two-sided P; equals lifelines'."""
     from scipy.stats import norm
 
+    time, event, group = _two_groups(time, event, group)
     times, inverse = np.unique(time[event], return_inverse=True)
     died = np.bincount(inverse, minlength=len(times)).astype(float)
     died1 = np.bincount(inverse, weights=group[event], minlength=len(times))

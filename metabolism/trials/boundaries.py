@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName
+from metabolism.trials.limits import inside
 from metabolism.types import Array
 
 #: Points of the grid, and its reach in standard deviations.
@@ -146,8 +147,9 @@ def efficacy_bounds(fractions: tuple[float, ...], kind: str, alpha: float = 0.02
 
     if kind not in EFFICACY:
         raise UnknownName("efficacy boundary", kind, EFFICACY)
+    inside("alpha", alpha, "(0, 0.5), one-sided")
     t = np.array(fractions)
-    if not len(t) or t[0] <= 0 or (np.diff(t) <= 0).any() or t[-1] != 1:
+    if not (len(t) and t[0] > 0 and (np.diff(t) > 0).all() and t[-1] == 1):
         raise InvalidValue(f"looks at {list(fractions)} must rise from above 0 to 1, the end of the trial.")
     open_end = [-np.inf] * len(t)
     if kind in _SHAPES:
@@ -217,6 +219,7 @@ def futility_bounds(
 
     if kind not in SPENDING:
         raise UnknownName("futility boundary", kind, SPENDING, "Or give one z for each look before the end.")
+    inside("beta", beta, "(0, 1)")
     t = np.array(fractions)
     total = [SPENDING[kind](beta, f) for f in t]
 

@@ -190,8 +190,9 @@ def _pair(trial: Trial, design: Design, arm: int, stop: float, two: Design) -> T
     if mine.sum() == design.arms[arm].patients:
         stop = float(entry[mine].max())
     members = mine | ((trial.arm == design.control) & (entry >= design.arms[arm].enters) & (entry <= stop))
-    pair = replace(trial.part(members), design=two if design.withdrawal is None else trial.design.pair(arm))
-    return replace(pair, arm=np.where(pair.arm == arm, 1, 0))
+    pair = trial.part(members)
+    two = two if design.withdrawal is None else trial.design.pair(arm)
+    return replace(pair, design=two, arm=np.where(pair.arm == arm, 1, 0))
 
 
 def _when(pair: Trial, looks: Looks, stage: int, planned: int) -> float:

@@ -13,9 +13,10 @@ from typing import Any
 
 from metabolism.errors import InvalidValue, MetabolismError, UnknownName
 from metabolism.trials.disease import HOURS_PER_WEEK
+from metabolism.trials.limits import WEEKS, inside, within
 from metabolism.trials.patients import PLAUSIBLE
 from metabolism.trials.prognosis import Marker, Risk
-from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, no_quoted, read_toml, whole
+from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, no_quoted, read_toml
 
 #: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what a positive value is.
 ANALYSES = {
@@ -38,33 +39,43 @@ ANALYSES = {
 }
 
 
-#: Columns that can limit eligibility, as ranges.
-RANGES = (
-    "age",
-    "bmi",
-    "weight",
-    "fvc",
-    "GFR_rel",
-    "hcy_plasma",
-    "cbl_plasma",
-    "onset_months",
-    "entry_rating",
-    "baseline_rating",
-    "drop",
-    "pre_slope",
-    "risk_profile",
-    "nfl",
-)
+#: Columns that can limit eligibility, and what they can be.
+RANGES = {k: v for k, v in PLAUSIBLE.items() if k != "height"} | {
+    "weight": (15.0, 250.0),
+    "onset_months": (0.0, 1200.0),
+    "entry_rating": (0.0, 48.0),
+    "baseline_rating": (0.0, 48.0),
+    "drop": (-48.0, 48.0),
+    "pre_slope": (0.0, 480.0),
+    "risk_profile": (-20.0, 20.0),
+    "nfl": (0.0, 100_000.0),
+}
 
 
 #: Columns that can stratify a randomisation.
 STRATA = ("drop", "onset", "male", "riluzole", "genotype", "centre")
 
 
+#: What each number of a design can be.
+LIMITS = {
+    "patients": "whole [2, 100000]",
+    "visits": WEEKS,
+    "block": "whole [1, 10000]",
+    "window_days": "[0, 90] days",
+    "missed_doses": "[0, 1)",
+    "missing_visits": "[0, 1)",
+    "drop_out": "[0, 1) per month",
+    "drop_out_slope": "[-5, 5] per lost 10 points",
+    "edaravone": "[0, 1)",
+    "early_share": "(0, 1)",
+    "responder_points": "[-48, 48] points",
+}
+
+
 _SECTIONS = {
     "observation": ("weeks", "onset_limit", "drop", "floor"),
     "entry": ("mean", "sd", "low", "high"),
-    "eligibility": RANGES,
+    "eligibility": tuple(RANGES),
     "randomisation": ("strata", "block", "control"),
     "visits": ("weeks", "window_days"),
     "conduct": ("missed_doses", "missing_visits", "drop_out", "drop_out_slope", "trial_effect", "edaravone"),
@@ -264,18 +275,19 @@ def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
         if patients is None:
             raise InvalidValue(f"design '{name}' has no 'patients', of its own or of each active arm.")
         watch, visits, chance = get["observation"], get["visits"], get["randomisation"]
-        drop = watch["drop"]
         return Design(
             id=name,
             title=str(entries.get("title", name)),
             source=str(entries.get("source", "")),
             patients=patients,
             arms=tuple(arms),
-            observation=RunIn(float(watch["weeks"]), float(watch["onset_limit"]), (drop[0], drop[1]), watch["floor"]),
+            observation=RunIn(
+                float(watch["weeks"]), float(watch["onset_limit"]), _ends("drop", watch["drop"]), watch["floor"]
+            ),
             visits=tuple(float(w) for w in visits["weeks"]),
             window_days=float(visits.get("window_days", 0)),
             entry={k: float(v) for k, v in get["entry"].items()},
-            eligibility={k: (float(v[0]), float(v[1])) for k, v in get["eligibility"].items()},
+            eligibility={k: _ends(k, v) for k, v in get["eligibility"].items()},
             strata=chance.get("strata", ()),
             block=chance.get("block", 2),
             control_share=chance.get("control", "fixed"),
@@ -294,6 +306,12 @@ def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
         raise InvalidValue(f"design '{name}' has an entry of the wrong form: {error}.") from None
 
 
+def _ends(name: str, found: Any) -> tuple[Any, Any]:
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise InvalidValue(f"{name} = {found} must be two numbers, the smallest and the largest: [LOW, HIGH].")
+    return found[0], found[1]
+
+
 def _together(arms: list[Arm]) -> int | None:
     """Most patients of arms that state their own numbers, with the control's share; None where one does not."""
     active, control = [a for a in arms if a.treated], next((a for a in arms if not a.treated), None)
@@ -310,23 +328,23 @@ def _validate(d: Design) -> None:
     names = [a.name for a in d.arms]
     refuse(not d.arms, "there is no arm; add [[arm]].")
     refuse(len(set(names)) < len(names), f"two arms share a name: {', '.join(names)}.")
-    refuse(not whole(d.patients), f"patients = {d.patients} must be a whole number.")
+    within(d, LIMITS, f"design '{d.id}': ")
     share = min(a.ratio for a in d.arms) / sum(a.ratio for a in d.arms)
     refuse(d.patients * share < 2, f"{d.patients} patients leave an arm with fewer than 2.")
     refuse(
-        not d.visits or d.visits[0] <= 0 or any(b <= a for a, b in pairwise(d.visits)),
+        not d.visits or any(b <= a for a, b in pairwise(d.visits)),
         f"visits {list(d.visits)} must rise from above 0 weeks.",
     )
-    refuse(not all(math.isfinite(w) for w in d.visits), "a visit is not at a finite time.")
     gap = min(b - a for a, b in pairwise((0.0, *d.visits)))
     refuse(
-        not 0 <= d.window_days * 2 < gap * 7,
+        d.window_days * 2 >= gap * 7,
         f"a window of +/- {d.window_days:g} days does not fit visits {gap:g} weeks apart.",
     )
     watch = d.observation
-    least, most, spread = d.entry.get("low", 0.0), d.entry.get("high", 48.0), d.entry.get("sd", 1.0)
-    refuse(not 0 <= least < most <= 48, f"entry scores from {least:g} to {most:g} must rise within 0-48 points.")
-    refuse(not (math.isfinite(spread) and spread > 0), f"entry sd = {spread:g} must be above 0 points.")
+    for name, value in d.entry.items():
+        inside(name, value, "(0, 48] points" if name == "sd" else "[0, 48] points", f"design '{d.id}': entry ")
+    least, most = d.entry.get("low", 0.0), d.entry.get("high", 48.0)
+    refuse(least >= most, f"entry scores from {least:g} to {most:g} must rise within 0-48 points.")
     mean = d.entry.get("mean", (least + most) / 2)
     refuse(not least <= mean <= most, f"entry mean {mean:g} lies outside its limits {least:g} to {most:g}.")
     refuse(watch.floor > most, f"the floor of {watch.floor} points excludes everybody: entry ends at {most:g}.")
@@ -334,12 +352,11 @@ def _validate(d: Design) -> None:
         if column not in RANGES:
             raise UnknownName(f"eligibility column of design '{d.id}'", column, RANGES)
         refuse(not a <= b, f"eligibility {column} from {a:g} to {b:g} contradicts itself.")
-        if column in PLAUSIBLE:
-            least, most = PLAUSIBLE[column]
-            refuse(
-                b < least or a > most,
-                f"eligibility {column} {a:g}-{b:g} lies outside the plausible {least:g}-{most:g}.",
-            )
+        least, most = RANGES[column]
+        refuse(
+            b < least or a > most,
+            f"eligibility {column} {a:g}-{b:g} lies outside the plausible {least:g}-{most:g}.",
+        )
     limit = d.eligibility.get("onset_months", (0.0, math.inf))[0]
     refuse(
         limit > watch.onset_limit,
@@ -359,15 +376,10 @@ def _validate(d: Design) -> None:
     for column in d.strata:
         if column not in STRATA:
             raise UnknownName(f"stratum of design '{d.id}'", column, STRATA)
-    refuse(not whole(d.block) or d.block < 1, f"block = {d.block} must be a whole number from 1.")
     length = d.block * sum(a.ratio for a in d.arms)
     refuse(length > d.patients, f"a block of {length} is longer than the trial of {d.patients}; lower block or ratios.")
-    for name in ("missed_doses", "missing_visits", "edaravone"):
-        refuse(not 0 <= getattr(d, name) < 1, f"{name} = {getattr(d, name)} is a probability and must lie in [0, 1).")
-    refuse(not (math.isfinite(d.drop_out) and d.drop_out >= 0), f"drop_out = {d.drop_out} per month must be 0 or more.")
-    refuse(not math.isfinite(d.drop_out_slope), f"drop_out_slope = {d.drop_out_slope} must be a finite number.")
+    refuse(not isinstance(d.trial_effect, bool), f"trial_effect = {d.trial_effect} must be true or false.")
     refuse(d.drop_out_slope != 0 and d.drop_out == 0, "drop_out_slope without drop_out lets nobody leave.")
-    refuse(not (d.early_share is None or 0 < d.early_share < 1), f"early_share = {d.early_share} must lie in (0, 1).")
     if d.primary not in ANALYSES:
         raise UnknownName("analysis", d.primary, ANALYSES)
     own = ANALYSES[d.primary][0]
@@ -389,6 +401,10 @@ def _validate(d: Design) -> None:
         d.accrual is None and (d.looks is not None or any(a.patients or a.enters for a in d.arms)),
         "when arms open, close and are looked at hangs on how fast patients arrive; give accrual = { per_month = 10 }.",
     )
+    if d.accrual:
+        years = (d.patients / d.accrual.per_month + d.accrual.ramp_months / 2) / 12
+        refuse(years > 50, f"{d.patients} patients at {d.accrual.per_month:g} per month take {years:.0f} years.")
+        refuse((d.accrual.centres or 0) > d.patients, f"{d.accrual.centres} centres have {d.patients} patients.")
     refuse("centre" in d.strata and not (d.accrual and d.accrual.centres), "the stratum centre needs accrual.centres.")
     refuse(d.risk is not None and "risk_profile" not in d.eligibility, "risk is of no use without a risk_profile.")
     asked = d.primary == "nfl" or early == "nfl" or "nfl" in d.eligibility

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metabolism.trials.limits import inside
 from metabolism.types import Array
 
 #: Hours of a week.
@@ -155,6 +156,8 @@ def points_gained(people: Mapping[str, Array], reduction: float, weeks: float, s
     score_map : (float, float)
         Exponent and half-score fraction of `alsfrs_r`.
     """
+    inside("reduction", reduction, "[-10, 1]")
+    inside("weeks", weeks, "[0, 1040] weeks")
     start, loss = np.asarray(people["motor_units"]), np.asarray(people["MN_k"]) * weeks * HOURS_PER_WEEK
     treated, control = (alsfrs_r(start * np.exp(-kept * loss), *score_map) for kept in (1 - reduction, 1.0))
     return float((treated - control).mean())

@@ -16,6 +16,7 @@ from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model
 from metabolism.simulation import simulate
 from metabolism.tables import read_table
+from metabolism.trials.limits import WEEKS, inside
 
 #: Regimen at which a scenario's total effect is defined.
 REFERENCE_REGIMEN = "50 mg im every 3.5 d x 32"
@@ -134,6 +135,9 @@ def direct_maximum(
     weeks : float
         Period over which it is averaged.
     """
+    inside("effect", effect, "[-10, 1]")
+    inside("beta_hcy", beta_hcy, "[0, 100]")
+    inside("weeks", weeks, WEEKS)
     doses = Regimen.parse(regimen) if isinstance(regimen, str) else regimen
     key = (model.structure_hash, model.parameter_hash, beta_hcy, str(doses), weeks)
     if key not in _TYPICAL:

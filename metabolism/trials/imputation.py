@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metabolism.errors import FitFailed
+from metabolism.errors import FitFailed, UnknownName
 from metabolism.trials.linear import accept_dead, contrasts, covariates, wald
 from metabolism.trials.mmrm import Estimate, fit
 from metabolism.types import Array
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Imputed sets of data, and rounds of data augmentation before each; Monte-Carlo error is a few per cent of an SE.
 IMPUTATIONS, ROUNDS = 100, 12
+
+
+KINDS = ("random", "jump", "copy", "increments")
 
 
 def jump_to_reference(trial: Trial) -> dict[str, Estimate]:
@@ -47,9 +50,9 @@ def impute(trial: Trial, kind: str, seed: int = 0) -> dict[str, Estimate]:
     Parameters
     ----------
     trial : Trial
-    kind : {"random", "jump", "copy", "increments"}
-        Mean of an active arm after leaving: its own (missing at random); control's; control's at every visit, those
-        seen included; its own at the last visit seen with control's changes since.
+    kind : str
+        One of `KINDS`: the mean of an active arm after leaving is its own (missing at random); control's; control's at
+        every visit, those seen included; its own at the last visit seen with control's changes since.
     seed : int
         Of the draws.
 
@@ -65,6 +68,8 @@ def impute(trial: Trial, kind: str, seed: int = 0) -> dict[str, Estimate]:
     FitFailed
         If the mixed model fails or there are fewer patients than it needs.
     """
+    if kind not in KINDS:
+        raise UnknownName("rule of imputation", kind, KINDS)
     accept_dead(trial, "treatment policy")
     change, everyone = trial.change, np.ones(len(trial.arm), dtype=bool)
     z, _, place = covariates(trial, everyone)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.errors import FitFailed
+from metabolism.errors import FitFailed, UnknownName
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
+from metabolism.trials.limits import inside
 from metabolism.trials.linear import contrasts, wald
 from metabolism.trials.mmrm import Estimate
 from metabolism.types import Array
@@ -95,6 +96,11 @@ def bayes_rate(trial: Trial, prior: dict[str, tuple[float, float]] | None = None
     dict of str to Estimate
         Posterior mean, SD and central 95 % interval; P is twice the smaller posterior probability of benefit and harm.
     """
+    for name, (mean, sd) in (prior or {}).items():
+        if name not in PRIOR:
+            raise UnknownName("entry of the prior", name, PRIOR)
+        inside(f"prior mean of {name}", mean, "[-1000, 1000]")
+        inside(f"prior SD of {name}", sd, "(0, 1000]")
     estimates = {}
     for label, arm in contrasts(trial):
         model = Joint.of(trial, arm, ratio=True, prior=PRIOR | (prior or {}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.errors import InvalidValue
+from metabolism.errors import FitFailed, InvalidValue
 from metabolism.trials.mmrm import Estimate, fit
 from metabolism.types import Array
 
@@ -21,9 +21,17 @@ DEAD_LIMIT = 0.1
 
 
 def contrasts(trial: Trial) -> Iterator[tuple[str, int]]:
-    """Yield ``<arm> - <control>`` and the index of each active arm."""
+    """Yield ``<arm> - <control>`` and the index of each active arm.
+
+    Raises
+    ------
+    FitFailed
+        If nobody is in one of them.
+    """
     arms, control = trial.design.arms, trial.design.control
     for i, arm in enumerate(arms):
+        if not (trial.arm == i).any():
+            raise FitFailed(f"nobody is in arm '{arm.name}'; there is nothing to compare.")
         if i != control:
             yield f"{arm.name} - {arms[control].name}", i
 
@@ -36,9 +44,16 @@ def wald(value: float, se: float, df: float = np.inf, p: float | None = None) ->
     >>> found = wald(1.0, 0.5)
     >>> round(found.low, 2), round(found.p, 4)
     (0.02, 0.0455)
+
+    Raises
+    ------
+    FitFailed
+        Without a standard error above 0, unless P comes from another test.
     """
     from scipy.stats import t as student
 
+    if not (se > 0 or p is not None):
+        raise FitFailed("the outcome does not vary within the arms; its estimate has no error.")
     half = float(student.ppf(0.975, df)) * se
     p = float(2 * student.sf(abs(value) / se, df)) if p is None else p
     return Estimate(float(value), float(se), float(df), p, float(value - half), float(value + half))
@@ -52,7 +67,7 @@ def accept_dead(trial: Trial, strategy: str) -> None:
     InvalidValue
         If more than a tenth, and at least ten patients, died and the design does not state `strategy`.
     """
-    dead = float(trial.event.mean())
+    dead = float(trial.event.sum() / max(len(trial.arm), 1))
     # a handful of deaths can exceed a tenth of a small trial by chance
     if dead > DEAD_LIMIT and trial.event.sum() >= 10 and trial.design.estimand != strategy:
         raise InvalidValue(
@@ -75,6 +90,8 @@ def covariates(trial: Trial, members: NDArray[np.bool_]) -> tuple[Array, list[bo
     place : dict of int to int
         Column of each active arm.
     """
+    if not members.any():
+        raise FitFailed("nobody was seen after baseline; there is nothing to analyse.")
     people, arm = {k: v[members] for k, v in trial.people.items()}, trial.arm[members]
     columns, by_visit = [np.ones(len(arm))], [True]
     place: dict[int, int] = {}

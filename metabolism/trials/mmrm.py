@@ -11,7 +11,7 @@ covariance of those elements is the inverse of the observed information, as in S
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -66,8 +66,12 @@ class Moments:
             raise InvalidValue(f"response {values.shape} and covariates {z.shape} must have one row per patient.")
         if not np.isfinite(z).all():
             raise InvalidValue("a covariate is missing or not finite; leave such patients out.")
+        if np.isinf(values).any():
+            raise InvalidValue("a response is infinite; NaN stands for a missing visit.")
         seen = np.isfinite(values)
         keep = seen.any(axis=1)
+        if not keep.any():
+            raise FitFailed("no patient has a response; there is nothing to fit.")
         values, z, seen = values[keep], z[keep], seen[keep]
         patterns, label = np.unique(seen, axis=0, return_inverse=True)
         filled = np.where(seen, values, 0.0)
@@ -113,6 +117,7 @@ class Fit:
     loglik: float
     iterations: int
     parts: _Parts
+    back: Array | None = None  # from the coefficients that `parts` speaks of to `beta`
 
     def vector(self, weights: dict[tuple[int, int], float]) -> Array:
         """Return a contrast from ``{(visit, covariate): weight}``."""
@@ -124,11 +129,12 @@ class Fit:
     @cached_property
     def adjusted(self) -> Array:
         """Covariance of `beta` after Kenward and Roger's correction."""
-        part, phi = self.parts, self.vcov
+        part, phi = self.parts, self.parts.phi
         w = np.linalg.inv(part.hessian)
         mixed = np.einsum("ij,jcd->icd", w, part.p)
         inner = part.second(np.asarray(w, dtype=float)) - (part.p @ phi @ mixed).sum(axis=0)
-        return np.asarray(phi + 2 * phi @ inner @ phi)
+        whole = phi + 2 * phi @ inner @ phi
+        return np.asarray(whole if self.back is None else self.back @ whole @ self.back.T)
 
     def contrast(self, vector: ArrayLike, method: str = "kenward-roger") -> Estimate:
         """Test one linear combination of the coefficients.
@@ -143,8 +149,9 @@ class Fit:
         if method not in METHODS:
             raise InvalidValue(f"method '{method}' must be one of {', '.join(METHODS)}.")
         line = np.asarray(vector, dtype=float)
-        spread = self.vcov @ line
-        slope, model_variance = -(self.parts.p @ spread) @ spread, line @ spread
+        own = line if self.back is None else self.back.T @ line
+        spread = self.parts.phi @ own
+        slope, model_variance = -(self.parts.p @ spread) @ spread, own @ spread
         # for one contrast Kenward and Roger's degrees of freedom equal Satterthwaite's
         df = float(2 * model_variance**2 / (slope @ np.linalg.solve(self.parts.hessian, slope)))
         variance = line @ self.adjusted @ line if method == "kenward-roger" else model_variance
@@ -188,9 +195,30 @@ def fit(y: ArrayLike, covariates: ArrayLike, by_visit: ArrayLike) -> Fit:
     Raises
     ------
     FitFailed
-        If covariates are collinear, a pair of visits is never seen together, or the search does not converge.
+        If covariates are collinear, a pair of visits is never seen together, the response does not vary beyond what
+        they explain or two visits repeat each other, or the search does not converge.
     """
-    return fit_moments(Moments.of(y, covariates), by_visit)
+    moments, flags = Moments.of(y, covariates), np.asarray(by_visit, dtype=bool)
+    z = np.asarray(covariates, dtype=float)
+    spread = np.ptp(z, axis=0)
+    constant = np.flatnonzero((spread == 0) & (z[0] != 0))
+    if not len(constant):
+        return fit_moments(moments, flags)
+    # sums of squares far from 0 would drown the residuals: the intercept takes the means, and gives them back
+    one, varies = int(constant[0]), spread > 0
+    middle = np.where(varies & (flags[one] | ~flags), z.mean(axis=0), 0.0)
+    scale = np.where(varies, z.std(axis=0) + ~varies, 1.0)
+    values = np.asarray(y, dtype=float)
+    shift = float(np.mean(values[np.isfinite(values)]))
+    found = fit_moments(Moments.of(values - shift, (z - middle) / scale), flags)
+    back = np.eye(len(found.beta))
+    for j in np.flatnonzero(varies):
+        back[found.place[:, j], found.place[:, j]] = 1 / scale[j]
+        back[found.place[:, one], found.place[:, j]] = -middle[j] / scale[j] / z[0, one]
+    beta = back @ found.beta
+    beta[np.unique(found.place[:, one])] += shift / z[0, one]
+    loglik = found.loglik + float(np.linalg.slogdet(back)[1])
+    return replace(found, beta=beta, vcov=back @ found.vcov @ back.T, loglik=loglik, back=back)
 
 
 def fit_moments(moments: Moments, by_visit: ArrayLike, limit: int = 60) -> Fit:
@@ -272,8 +300,14 @@ def _start(moments: Moments, together: Array) -> Array:
         raise FitFailed("the covariates are collinear at some visit; an arm or a stratum may be empty.")
     b = np.linalg.solve(zz, zy[:, :, None])[:, :, 0]
     raw = residuals(moments, b).sum(axis=0) / together
-    scale = np.sqrt(np.maximum(np.diag(raw), 1e-8 * max(float(np.diag(raw).max()), 1e-300)))
-    correlation = np.clip(raw / np.outer(scale, scale), -1, 1) * 0.95
+    total = np.diagonal(moments.yy.sum(axis=0) / together)
+    if (np.diag(raw) <= 1e-14 * total).any():
+        raise FitFailed("the response of some visit does not vary beyond what the covariates explain: it has no error.")
+    scale = np.sqrt(np.diag(raw))
+    correlation = np.clip(raw / np.outer(scale, scale), -1, 1)
+    if (np.abs(correlation - np.eye(len(raw))) > 1 - 1e-12).any():
+        raise FitFailed("two visits hold the same responses, or multiples; leave one of them out.")
+    correlation *= 0.95
     np.fill_diagonal(correlation, 1.0)
     start = correlation * np.outer(scale, scale)
     return np.asarray(start if _positive(start) else np.diag(scale**2))

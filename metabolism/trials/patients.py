@@ -20,6 +20,7 @@ from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import Model
 from metabolism.tables import read_table
 from metabolism.trials.disease import HOURS_PER_MONTH, motor_units, rate_score
+from metabolism.trials.limits import inside, refuse
 from metabolism.types import Array
 from metabolism.units import number
 
@@ -105,7 +106,11 @@ class Generator:
             p.id.removeprefix(prefix): p.value for p in model.table.of(kind="population") if p.id.startswith(prefix)
         }
         values |= {name: model.values[f"MN_{name}"] for name in SHARED}
-        return cls(model, values | (_read_moments(Path(table)) if table is not None else {}))
+        values |= _read_moments(Path(table)) if table is not None else {}
+        for first, second in (("bulbar", "upper_limb"), ("tt_frequency", "ct_frequency")):
+            both = values[first] + values[second]
+            refuse(both > 1, f"the shares {first} and {second} of a cohort add up to {both:g}, above 1.")
+        return cls(model, values)
 
     def __getitem__(self, name: str) -> float:
         return self.values[name]
@@ -238,8 +243,7 @@ def normals(count: int, size: int, seed: int | np.random.Generator) -> Array:
     """
     from scipy.stats import norm, qmc
 
-    if count < 1:
-        raise InvalidValue(f"a cohort of {count} patients is empty; ask for at least 1.")
+    inside("patients of a cohort", count, "whole [1, 10000000]")
     power = max(int(np.ceil(np.log2(count))), 0)
     points = qmc.Sobol(size, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:count]
     return np.asarray(norm.ppf(np.clip(points, 1e-12, 1 - 1e-12)))
@@ -359,6 +363,8 @@ def balance(features: Array, targets: Array, limit: int = 200) -> Array:
     >>> weights.round(6)
     array([0.75, 0.25])
     """
+    if not (np.isfinite(features).all() and np.isfinite(targets).all()):
+        raise InvalidValue("a feature or a target is not finite; leave such patients out.")
     scale = features.std(axis=0)
     centred = (features - targets) / np.where(scale > 0, scale, 1.0)
 
@@ -398,7 +404,8 @@ def effective_size(weights: Array) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
-_PAIRS = ("age", "bmi", "fvc", "entry")
+#: Columns of a cohort table: what a mean can be, with an SD beside it or, for shares, without; and the rows they set.
+_PAIRS = {**{n: "[{}, {}]".format(*PLAUSIBLE[n]) for n in ("age", "bmi", "fvc")}, "entry": "[0, 48] points"}
 
 
 _SHARES = {
@@ -412,20 +419,19 @@ _SHARES = {
 
 
 def _read_moments(path: Path) -> dict[str, float]:
-    where = f"cohort table '{path.name}'"
-    table = read_table(path, ("variable", "mean", "sd"), more=True)
+    where = f"cohort table '{path.name}': "
     moments: dict[str, float] = {}
-    for row in table:
+    for row in read_table(path, ("variable", "mean", "sd"), more=True):
         name = row["variable"]
-        mean, sd = (number(row[c], f"{where}: {c} of '{name}'") if row[c] else np.nan for c in ("mean", "sd"))
-        if name in _PAIRS:
-            if not (np.isfinite(mean) and np.isfinite(sd) and sd > 0):
-                raise InvalidValue(f"{where}: '{name}' needs a mean and an sd above 0.")
-            moments |= {f"{name}_mean": mean, f"{name}_sd": sd}
-        elif name in _SHARES:
-            if not 0 <= mean <= 1:
-                raise InvalidValue(f"{where}: '{name}' is a share and must lie between 0 and 1.")
-            moments[_SHARES[name]] = mean
-        else:
+        if name not in _PAIRS and name not in _SHARES:
             raise UnknownName("cohort variable", name, [*_PAIRS, *_SHARES])
+        mean, sd = (number(row[c], f"{where}{c} of '{name}'") if row[c] else None for c in ("mean", "sd"))
+        row_of = f"{name}_mean" if name in _PAIRS else _SHARES[name]
+        refuse(row_of in moments, f"{where}'{name}' stands there twice.")
+        refuse(name in _SHARES and sd is not None, f"{where}'{name}' is a share, which has no sd.")
+        inside(f"mean of '{name}'", mean, _PAIRS.get(name, "[0, 1]"), where)
+        moments[row_of] = float(mean or 0)
+        if name in _PAIRS:
+            inside(f"sd of '{name}'", sd, "(0, 50]", where)
+            moments[f"{name}_sd"] = float(sd or 0)
     return moments

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metabolism.errors import InvalidValue, UnknownName
 from metabolism.plotting import COLOURS, new_figure
 
 if TYPE_CHECKING:
@@ -24,9 +25,20 @@ def kaplan_meier(table: pd.DataFrame, colours: Mapping[str, str], title: str) ->
     colours : mapping of arm to colour
         Names of `metabolism.plotting.COLOURS`, in the order of the legend.
     title : str
+
+    Raises
+    ------
+    InvalidValue, UnknownName
+        For follow-up that is no time, or an arm that nobody was in.
     """
     from scipy.stats import CensoredData, ecdf
 
+    months, events = (table[c].to_numpy(dtype=float) for c in ("months", "event"))
+    if not (np.isfinite(months) & (months >= 0)).all() or not np.isin(events, (0, 1)).all():
+        raise InvalidValue("a patient has no time of follow-up from 0 months on, or an event that is neither 0 nor 1.")
+    for arm in colours:
+        if not (table["arm"] == arm).any():
+            raise UnknownName("arm", arm, table["arm"])
     figure, axes = new_figure(2, 1, width=7.6, height=5.4)
     curves, counts = axes[:, 0]
     curves.get_gridspec().set_height_ratios([4, 1])

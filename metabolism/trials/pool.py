@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.dosing import Regimen, plan
-from metabolism.errors import InvalidValue
 from metabolism.model import Model
 from metabolism.progress import Tick, unseen
 from metabolism.simulation import simulate
 from metabolism.trials.design import Design
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.effects import OWN_BASELINE
+from metabolism.trials.limits import inside
 from metabolism.trials.patients import BODY, BODY_PARAMETERS, Generator, body_latents, normals, plausibility
 from metabolism.types import Array
 
@@ -153,8 +153,8 @@ def slowing(
     missed : float
         Probability that a dose is missed.
     """
-    if not 0 <= missed < 1:
-        raise InvalidValue(f"the probability of a missed dose, {missed}, must lie in [0, 1).")
+    inside("missed", missed, "[0, 1)")
+    inside("beta_hcy", beta_hcy, "[0, 100]")
     grid = _grid(hours)
     doses = Regimen.parse(regimen).until(float(grid[-1]))
     kept = (

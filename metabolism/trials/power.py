@@ -18,6 +18,7 @@ from metabolism.trials.analysis import benefit
 from metabolism.trials.design import ANALYSES, Design
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.effects import direct_maximum
+from metabolism.trials.limits import WEEKS, inside
 from metabolism.trials.plots import stops_figure
 from metabolism.trials.pool import Slowing, bodies, make_pool
 from metabolism.trials.replicates import replicate, request_hash
@@ -50,6 +51,9 @@ def closed_form(difference: float, se: float, alpha: float = 0.05) -> tuple[floa
     """
     from scipy.stats import norm
 
+    inside("difference", difference, "[-1e6, 1e6]")
+    inside("se", se, "(0, 1e6]")
+    inside("alpha", alpha, "(0, 1)")
     cut = float(norm.isf(alpha / 2)) * se
     high, low = (cut - difference) / se, (-cut - difference) / se
     power = float(norm.sf(high) + norm.cdf(low))
@@ -84,8 +88,7 @@ def varied(design: Design, **choices: Any) -> Design:
         changes["patients"] = given["patients"]
     if "weeks" in given:
         end = float(given["weeks"])
-        if not end > 0:
-            raise InvalidValue(f"a treatment of {end:g} weeks is not possible.")
+        inside("weeks", end, WEEKS)
         step = 4.0 if end <= 26 else 13.0
         changes["visits"] = (*np.arange(step, end - 1e-9, step).tolist(), end)
     watch = design.observation
@@ -164,8 +167,10 @@ def power_table(
     # every design is checked before anything runs
     designs = [varied(design, **choice) for choice in grid]
     for effect in effects:
-        if not 0 <= effect < 1:
-            raise InvalidValue(f"a reduction of the loss rate by {effect:g} is not possible; give 0 to below 1.")
+        inside("effect", effect, "[0, 1), a share of the loss rate")
+    for name, value in zip(("mean", "SD"), prior or (), strict=False):
+        inside(f"{name} of the prior", value, "[0, 1)" if name == "mean" else "(0, 1]")
+    inside("replicates", replicates, "whole [1, 10000000]")
     inert = [a.name for a in design.arms if a.name in design.active and a.regimen is None and not a.loss_reduction]
     if inert or not design.active:
         raise InvalidValue(
@@ -303,6 +308,8 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """
     from scipy.stats import binomtest
 
+    inside("trials", trials, "whole [1, 1000000000]")
+    inside("successes", successes, f"whole [0, {trials}]")
     interval = binomtest(successes, trials).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.trials.sections import refuse
+from metabolism.trials.limits import refuse, within
 from metabolism.types import Array
 
 
@@ -42,7 +42,8 @@ class Risk:
     diagnosed: float = 0.6
 
     def __post_init__(self) -> None:
-        refuse(not 0 < self.diagnosed <= 1, f"diagnosed = {self.diagnosed} must lie in (0, 1].")
+        coefficients = dict.fromkeys(("slope", "delay", "age", "fvc", "bulbar"), "[-100, 100]")
+        within(self, coefficients | {"diagnosed": "(0, 1]"}, "risk: ")
 
 
 def risk_profile(risk: Risk, people: Mapping[str, Any]) -> Array:
@@ -103,9 +104,8 @@ class Marker:
     median: float = 65.0
 
     def __post_init__(self) -> None:
-        refuse(not 0 < self.correlation < 1, f"correlation = {self.correlation} must lie in (0, 1).")
-        for name in ("elasticity", "within_sd", "lag_weeks", "median"):
-            refuse(not 0 < getattr(self, name) < np.inf, f"{name} = {getattr(self, name)} must be above 0.")
+        limits = {"correlation": "(0, 1)", "elasticity": "(0, 10]", "within_sd": "(0, 3]"}
+        within(self, limits | {"lag_weeks": "(0, 104] weeks", "median": "(0, 100000] pg/mL"}, "marker: ")
 
     def baseline(self, rate: Array, median: float, sd: float, rng: np.random.Generator) -> dict[str, Array]:
         """Levels of patients before treatment: ``ln_nfl_mean``, and ``ln_nfl`` and ``nfl`` [pg/mL] as measured.

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metabolism.errors import InvalidValue
 from metabolism.files import Parts
 from metabolism.processes import following
 from metabolism.progress import Tick, unseen
 from metabolism.trials.analysis import analyse, benefit
 from metabolism.trials.calendar import Conduct, conduct
 from metabolism.trials.design import Design
+from metabolism.trials.limits import inside
 from metabolism.trials.mmrm import Estimate
 from metabolism.trials.pool import Pool
 from metabolism.trials.trial import Trial, simulate_trial
@@ -106,8 +106,7 @@ def replicate(
     import pandas as pd
     from joblib import Parallel, delayed
 
-    if count < 1:
-        raise InvalidValue(f"{count} replicates are none; ask for at least 1.")
+    inside("replicates", count, "whole [1, 10000000]")
     chosen = analyses or (design.primary,)
     maxima = np.broadcast_to(np.asarray(maximum, dtype=float), count)
     reductions = None if reduction is None else np.broadcast_to(np.asarray(reduction, dtype=float), count)

@@ -13,6 +13,7 @@ from metabolism.errors import InvalidValue
 from metabolism.model import Model
 from metabolism.trials.design import Design
 from metabolism.trials.disease import HOURS_PER_WEEK, alsfrs_r, rate_score
+from metabolism.trials.limits import inside
 from metabolism.trials.patients import DISEASE, PATIENT_COLUMNS, candidates, plausibility
 from metabolism.trials.pool import Columns, Pool
 from metabolism.trials.prognosis import at_screening
@@ -90,6 +91,7 @@ def select(model: Model, count: int, run_in: RunIn, seed: int) -> Cohort:
     """
     import pandas as pd
 
+    inside("patients of a cohort", count, "whole [1, 1000000]")
     rng = np.random.default_rng(seed)
     parts: list[pd.DataFrame] = []
     counts = {"plausible": 0, "onset within limit": 0, "above the score floor": 0, "in run-in window": 0}

@@ -14,18 +14,8 @@ from metabolism.dosing import Regimen
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.trials.boundaries import EFFICACY, SPENDING, efficacy_bounds, futility_bounds
 from metabolism.trials.disease import HOURS_PER_WEEK
+from metabolism.trials.limits import WEEKS, refuse, within
 from metabolism.units import number
-
-
-def refuse(condition: bool, text: str) -> None:
-    """Raise `InvalidValue` with a reason if a condition holds."""
-    if condition:
-        raise InvalidValue(text)
-
-
-def whole(value: object) -> bool:
-    """Whether what a file gave is a whole number."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -59,15 +49,11 @@ class Arm:
 
     def __post_init__(self) -> None:
         who = f"arm '{self.name}'"
-        refuse(not whole(self.ratio) or self.ratio < 1, f"{who} with ratio {self.ratio} would have no patients.")
-        refuse(not 0 <= self.loss_reduction < 1, f"loss_reduction of {who} must lie in [0, 1).")
+        limits = {"ratio": "whole [1, 100]", "loss_reduction": "[0, 1)", "patients": "whole [2, 100000]"}
+        limits |= {"enters": "[0, 600] months", "from_week": "[0, 1040] weeks", "until_week": WEEKS}
+        within(self, limits, f"{who}: ")
         if self.regimen is not None:
             Regimen.parse(self.regimen)
-        refuse(
-            self.patients is not None and (not whole(self.patients) or self.patients < 2),
-            f"{who} with patients = {self.patients} cannot be compared; give a whole number from 2.",
-        )
-        refuse(not 0 <= self.enters < math.inf, f"{who} enters at {self.enters} months; give 0 or more.")
         refuse(
             self.windowed and not self.loss_reduction,
             f"{who}: from_week and until_week time a loss_reduction; a regimen says it itself, '... from 16 weeks' or "
@@ -111,14 +97,11 @@ class RunIn:
     floor: int
 
     def __post_init__(self) -> None:
+        limits = {"weeks": "[0, 104] weeks", "onset_limit": "(0, 1200] months"}
+        within(self, limits | {"drop": "[-48, 48] points", "floor": "[0, 48] points"}, "observation: ")
         low, high = self.drop
         refuse(low > high, f"the run-in window {low} to {high} points is empty.")
-        refuse(
-            not (self.weeks >= 0 and self.onset_limit > 0),
-            "observation weeks must be >= 0 and onset_limit above 0 months.",
-        )
         refuse(self.weeks == 0 and (low > 0 or high < 0), "a run-in window needs an observation period above 0 weeks.")
-        refuse(not 0 <= self.floor <= 48, f"the floor of {self.floor} points must lie in 0-48.")
 
 
 #: The observation period of JETALS (Oki2022): at most 12 months from onset, a fall of 1-2 points.
@@ -147,13 +130,8 @@ class Accrual:
     centre_sd: float = 0.0
 
     def __post_init__(self) -> None:
-        refuse(not 0 < self.per_month < math.inf, f"an accrual of {self.per_month} per month enrols nobody.")
-        refuse(not 0 <= self.ramp_months < math.inf, f"ramp_months = {self.ramp_months} must be 0 or more.")
-        refuse(
-            self.centres is not None and (not whole(self.centres) or self.centres < 1),
-            f"centres = {self.centres} must be a whole number from 1.",
-        )
-        refuse(not 0 <= self.centre_sd < 2, f"centre_sd = {self.centre_sd} must lie in [0, 2).")
+        limits = {"per_month": "(0, 10000] patients", "ramp_months": "[0, 120] months", "centres": "whole [1, 10000]"}
+        within(self, limits | {"centre_sd": "[0, 2)"}, "accrual: ")
         refuse(self.centre_sd > 0 and self.centres is None, "centre_sd needs a number of centres.")
 
 
@@ -194,6 +172,9 @@ class Looks:
     multiplicity: str = "bonferroni"
 
     def __post_init__(self) -> None:
+        limits = {"at": "(0, 1] of the information", "power": "[0.5, 1)", "events": "whole [5, 100000]", "week": WEEKS}
+        limits |= {"alpha": "(0, 0.5), one-sided"}
+        within(self, limits if isinstance(self.futility, str) else limits | {"futility": "(-10, 10)"}, "looks: ")
         early = len(self.at) - 1
         if self.efficacy not in EFFICACY:
             raise UnknownName("efficacy boundary", self.efficacy, EFFICACY)
@@ -201,8 +182,6 @@ class Looks:
             raise UnknownName("futility boundary", self.futility, SPENDING, "Or give one z for each look but the last.")
         if self.multiplicity not in ("bonferroni", "none"):
             raise UnknownName("multiplicity", self.multiplicity, ("bonferroni", "none"))
-        refuse(not 0 < self.alpha < 0.5, f"alpha = {self.alpha}, one-sided, must lie in (0, 0.5).")
-        refuse(not 0.5 <= self.power < 1, f"power = {self.power} must lie in [0.5, 1).")
         refuse(
             early > 0 and self.efficacy == "none" and self.futility is None,
             f"{early + 1} looks that can stop nothing; give efficacy or futility, or leave at = [1].",
@@ -211,10 +190,6 @@ class Looks:
         refuse(
             isinstance(self.futility, tuple) and len(self.futility) != early,
             f"{early + 1} looks need {early} futility boundaries, one for each but the last, not {self.futility}.",
-        )
-        refuse(
-            self.events is not None and (not whole(self.events) or self.events < 5),
-            f"events = {self.events} must be a whole number from 5.",
         )
         for k, (high, low) in enumerate(zip(*self.bounds(1), strict=True)):
             refuse(
@@ -281,7 +256,7 @@ class Withdrawal:
     drop: tuple[float, float] = (-48.0, 48.0)
 
     def __post_init__(self) -> None:
-        refuse(not 0 < self.week < math.inf, f"a withdrawal at week {self.week} has nothing before it.")
+        within(self, {"week": WEEKS, "drop": "[-48, 48] points"}, "withdrawal: ")
         refuse(self.drop[0] > self.drop[1], f"the withdrawal's window {self.drop[0]:g} to {self.drop[1]:g} is empty.")
 
     def fit(self, arms: tuple[Arm, ...], visits: tuple[float, ...], looks: Looks | None) -> None:
@@ -311,7 +286,14 @@ class Withdrawal:
 def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[float, ...], share: str) -> None:
     """Refuse arms that contradict each other, the total or the visits."""
     active = [a for i, a in enumerate(arms) if i != control]
+    end = visits[-1] * HOURS_PER_WEEK
     for arm in arms:
+        late = [] if arm.regimen is None else [d.time for d in Regimen.parse(arm.regimen).doses if d.time > end]
+        refuse(
+            bool(late),
+            f"arm '{arm.name}' is given '{arm.regimen}', of which {len(late)} doses would come after the last visit in "
+            f"week {visits[-1]:g}; give fewer, or add visits.",
+        )
         refuse(
             max(arm.from_week, 0 if arm.until_week is None else arm.until_week) >= visits[-1],
             f"arm '{arm.name}' changes treatment at or after the last visit, week {visits[-1]:g}: nobody would see it.",
@@ -344,7 +326,8 @@ def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[f
 
 
 def no_quoted(found: Any, where: str) -> None:
-    """Refuse a number between quotation marks: it would be read by other rules, or not at all."""
+    """Refuse a number between quotation marks, which other rules would read, and yes or no for a number."""
+    refuse(isinstance(found, bool) and not where.endswith(": trial_effect"), f"{where} = {found} is no number.")
     if isinstance(found, (Mapping, list)):
         for key, value in found.items() if isinstance(found, Mapping) else ((where, v) for v in found):
             if key not in ("title", "source", "name", "regimen"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metabolism.errors import FitFailed
+from metabolism.errors import FitFailed, InvalidValue
 from metabolism.trials.analysis import ancova
 from metabolism.trials.patients import balance, effective_size
 from metabolism.trials.power import wilson
@@ -28,7 +28,10 @@ def interval(values: ArrayLike) -> tuple[float, float]:
     >>> interval([0.0, 1.0, 2.0])
     (0.05, 1.95)
     """
-    low, high = np.nanquantile(np.asarray(values, dtype=float), [0.025, 0.975])
+    found = np.asarray(values, dtype=float)
+    if not np.isfinite(found).any():
+        raise InvalidValue("there is no finite value to give an interval of.")
+    low, high = np.nanquantile(found, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metabolism.errors import InvalidValue
 from metabolism.trials.design import Design
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r, hazards, mortality, rate_score
+from metabolism.trials.limits import inside
 from metabolism.trials.pool import STEP, Columns, Pool
 from metabolism.trials.screening import randomise, screen
 from metabolism.types import Array
@@ -54,6 +56,27 @@ class Trial:
     true_score: Array
     entry_months: Array | None = None
     ln_nfl: Array | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse data that no analysis could answer for.
+
+        Raises
+        ------
+        InvalidValue
+        """
+        n, visits = len(self.arm), len(self.design.visits)
+        shapes = {"rated": (n, visits), "event_months": (n,), "event": (n,)}
+        shapes |= {} if self.ln_nfl is None else {"ln_nfl": (n, visits)}
+        for name, shape in shapes.items():
+            value = np.asarray(getattr(self, name))
+            if value.shape != shape:
+                raise InvalidValue(f"{name} of {value.shape} must have the shape {shape} of patients and visits.")
+            if np.isinf(value).any() or (np.isnan(value).any() and name.startswith("event")):
+                raise InvalidValue(f"{name} is not finite for some patient; NaN may stand for a missing visit only.")
+        if not np.isin(self.arm, np.arange(-1, len(self.design.arms))).all():
+            raise InvalidValue(f"a patient is in none of the {len(self.design.arms)} arms, which count from 0.")
+        if not np.isfinite(self.people["baseline_rating"]).all() or (self.event_months < 0).any():
+            raise InvalidValue("a patient has no finite baseline rating or a follow-up below 0 months.")
 
     def part(self, members: NDArray[np.bool_]) -> Trial:
         """Return the patients flagged by a boolean array, as a trial of their own."""
@@ -134,6 +157,9 @@ def follow(
     entry: Array | None = None,
 ) -> Trial:
     """Follow patients in their arms; chance is drawn alike whatever the arms. See `simulate_trial` and `enrol`."""
+    inside("maximum", maximum, "[-100, 100]")
+    if reduction is not None:
+        inside("reduction", reduction, "[0, 1)")
     g = pool.generator
     n = len(arm)
     end, months = design.hours, design.hours / HOURS_PER_MONTH
@@ -148,8 +174,8 @@ def follow(
         relative = treated.loss(maximum)
         if slowed[i]:
             until = grid[-1] if one.until_week is None else one.until_week * HOURS_PER_WEEK
-            inside = np.clip(grid, one.from_week * HOURS_PER_WEEK, until)[None, :]
-            during = _at(relative, inside)
+            treated_at = np.clip(grid, one.from_week * HOURS_PER_WEEK, until)[None, :]
+            during = _at(relative, treated_at)
             relative = relative - slowed[i] * (during - during[:, :1])
         loss[mine] = relative[body[mine]]
     units = people["motor_units"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from metabolism.cases import predict
 from metabolism.cases.cells import SPLITS
 from metabolism.cases.metrics import METRICS
 from metabolism.cases.people import read_match, read_population
@@ -212,12 +213,22 @@ def test_a_baseline_that_cannot_be_read_says_what_to_write(model, text, words):
         ({"observable": "hcy_plasma + met_gut"}, "observable", "different units"),
         ({"unit": "uM"}, "unit", "does not fit: this number is in %"),
         ({"unit": "parsnips"}, "unit", "cannot be read"),
-        ({"unit": "mg/L", "metric": "value", "observable": "sam_plasma"}, "unit", "this number is in uM"),
+        ({"unit": "mg/L", "metric": "value", "observable": "serine_liver"}, "unit", "this number is in uM"),
+        ({"unit": "fold"}, "unit", "'fold' cannot be read; this number is in %"),
+        ({"observable": "sam_plasma / sah_plasma", "metric": "value", "unit": "uM"}, "unit", "is in dimensionless"),
+        ({"observable": "sam_plasma / sah_plasma / met_plasma"}, "observable", "more than one '/'"),
+        ({"observable": "sam_plasma /"}, "observable", "an output is missing"),
+        ({"reading": "12 weeks fasting for 12"}, "reading", "write '12 h', '12 d' or '12 weeks'"),
+        ({"population": "hcy_plasma = 12 uM"}, "population", "in column 'match'"),
+        ({"population": "GFR_rel = 40"}, "population", "bounds of 0.02 to 3 than can be meant"),
+        ({"interventions": "GFR_rel x 1e9"}, "interventions", "than can be meant"),
+        ({"interventions": "GFR_rel = 1.6 every 56 h"}, "interventions", "for 4 h every 56 h x 36"),
+        ({"interventions": "300 mg nicotinamide oral"}, "interventions", "write a steady supply: '1 g/d nicotinamide'"),
         ({"unit": "% of dose", "metric": "value"}, "unit", "needs an amount such as cbl_urine"),
         ({"metric": "percent_chang"}, "metric", "Did you mean 'percent_change'"),
-        ({"metric": "ratio", "unit": "dimensionless"}, "against", "compares with 1 separated by |, and 0 given"),
+        ({"metric": "ratio", "unit": "dimensionless"}, "against", "compares with one other arm, and 0 given"),
         ({"metric": "ordering", "unit": "dimensionless"}, "against", "at least one other arm"),
-        ({"against": "none"}, "against", "compares with none, and 1 given"),
+        ({"against": "none"}, "against", "compares with no other arm, and 1 given"),
         ({"reading": "0 h to 24 h"}, "reading", "reads single times"),
         ({"reading": "12 kg"}, "reading", "not in h"),
         ({"reading": "-3 h"}, "reading", "before time 0"),
@@ -261,7 +272,7 @@ def test_a_baseline_that_cannot_be_read_says_what_to_write(model, text, words):
             "mixture",
             "by an input of its own",
         ),
-        ({"match": "sam_plasma = 12 mg/L by CBL_DIET_rate"}, "match", "not in uM"),
+        ({"match": "serine_liver = 12 mg/L by CBL_DIET_rate"}, "match", "not in uM"),
         ({"split": "training 2026-11-29"}, "split", "write fit, cross-validation, check, check in view"),
         ({"split": "check"}, "split", "is no split"),
         ({"split": "check 29.11.2026"}, "split", "write year-month-day"),
@@ -409,3 +420,21 @@ def test_case_files_are_shipped_and_named_in_the_documentation():
     assert {p.name for p in shipped()} >= {"homocysteine.csv", "pharmacokinetics.csv", "supplementary.csv"}
     for path in shipped():
         assert f"`experiments/cases/{path.name}`" in text, path.name
+
+
+def test_a_ratio_of_outputs_and_masses_of_what_is_only_measured_are_read(model, tmp_path):
+    asked = {
+        ("sam_plasma / sah_plasma", "dimensionless"): ("sam_plasma", "sah_plasma", 1),
+        ("sam_plasma / hcy_plasma", "%"): ("sam_plasma", "hcy_plasma", 100),
+        ("mma_plasma", "ng/mL"): ("mma_plasma", None, 118.09),
+        ("plp_plasma", "ng/mL"): ("plp_plasma", None, 247.14),
+    }
+    plain = {"metric": "value", "interventions": "", "match": "", "reading": "rest", "low": "0", "high": "inf"}
+    rows = [
+        GOOD | plain | {"row": f"M{i}", "observable": o, "unit": unit, "observed": ""}
+        for i, (o, unit) in enumerate(asked)
+    ]
+    made = predict(model, read_cases(model, [write(tmp_path / "mine.csv", *rows)])).values[:, 0]
+    start = model.values
+    expected = [factor * start[above] / (start[below] if below else 1) for above, below, factor in asked.values()]
+    assert made == pytest.approx(expected, rel=1e-6)

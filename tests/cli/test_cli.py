@@ -42,6 +42,9 @@ def call(capsys, *arguments):
         (["explore", "--port", "80_00"], 2, "cannot be read as one number"),
         (["explore", "--port", "8,0"], 2, "for a decimal comma write '8.0'"),
         (["explore", "--port", "80.5"], 2, "not a whole number"),
+        (["explore", "--build", ""], 1, "an empty name is no file"),
+        (["simulate", "--regimen", "1e99 mg im"], 2, "more than anybody can be given"),
+        (["simulate", "--param", "GFR_rel=80"], 2, "further than can be meant"),
         (["sensitivity", "sobol", "--spread", "0_8"], 2, "--spread = '0_8' cannot be read"),
         (["simulate", "--regimen", "-5 mg im"], 2, "negative"),
         (["simulate", "--regimen", "nan mg im"], 2, "finite"),
@@ -57,6 +60,7 @@ def call(capsys, *arguments):
         (["list", "parameters", "unobtainium"], 2, "try fewer words"),
         (["new", "experiment", "my-question"], 2, "no id of an experiment"),
         (["run", "nowhere/mine.py"], 2, "path of your own .py file"),
+        (["run", "wobbler", "--regimen", "1 mg im"], 2, "doses of its own"),
         (["simulate", "--set", "als_patients"], 2, "Did you mean 'als_patient'"),
         (["simulate", "--set", "als_patient", "--set", "als_patient"], 2, "both change"),
         (["simulate", "--param", "MS_liver_km_hcy=1"], 2, "Did you mean 'MS_liver_Km_hcy'"),
@@ -155,11 +159,19 @@ def test_an_experiment_of_ones_own_is_written_and_run_from_anywhere(capsys, tmp_
     monkeypatch.chdir(tmp_path)
     assert call(capsys, "new", "experiment", "mine")[0] == 0
     assert len((tmp_path / "mine.py").read_text().splitlines()) <= 25
-    code, out, _ = call(capsys, "run", "mine.py", "--quick", "--workers", "1")
+    code, out, _ = call(capsys, "run", "mine.py", "--quick", "--workers", "1", "--regimen", "1 mg im weekly x 16")
     assert code == 0
-    assert "Homocysteine changes by" in out
+    assert "On 1 mg im weekly x 16 homocysteine changes by" in out
     assert list((tmp_path / "results" / "mine").glob("*/report.html"))
     assert call(capsys, "new", "experiment", "mine")[0] == 1
+
+
+def test_the_rating_scale_counts_points(capsys):
+    _, out, _ = call(capsys, "list", "outputs", "alsfrs_", "--json")
+    units = {r["id"]: r["unit"] for r in json.loads(out)}
+    assert {k for k, unit in units.items() if unit == "points"} == units.keys() - {"alsfrs_linear"}
+    _, out, _ = call(capsys, "scan", "--grid", "GFR_rel=0.5,1", "--endpoint", "alsfrs_change", "--until", "1 d")
+    assert re.search(r"alsfrs_change +points", out)
 
 
 def test_lists_are_searched_by_words_in_any_order(capsys):
@@ -215,7 +227,7 @@ def test_simulate_writes_a_csv_with_units(capsys, tmp_path):
     assert code == 0
     with path.open(encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
-    assert {"time [h]", "hcy_plasma [uM]", "alsfrs_r [dimensionless]"} <= rows[0].keys()
+    assert {"time [h]", "hcy_plasma [uM]", "alsfrs_r [points]"} <= rows[0].keys()
     assert float(rows[0]["hcy_plasma [uM]"]) > 15
 
 

@@ -63,6 +63,8 @@ def test_regimens_are_read(text, count, last, substance, route):
         ("-50 mg im", InvalidRegimen, "negative"),
         ("0 mg im", InvalidRegimen, "no dose"),
         ("nan mg im", InvalidRegimen, "finite"),
+        ("1e99 mg im", InvalidRegimen, "more than anybody can be given"),
+        ("1.1 kg folic acid oral", InvalidRegimen, "a dose of 1.1 kg folic acid"),
         ("50 L im", UnitMismatch, "mass"),
         ("50 quux im", UnitMismatch, "quux"),
         ("50 mg im x 3", InvalidRegimen, "how far apart"),
@@ -577,3 +579,34 @@ def test_no_route_stands_twice_and_no_alias_belongs_to_two_substances():
     for row in rows:
         for word in (row["substance"], *filter(None, row["aliases"].split(";"))):
             assert owners.setdefault(word, row["substance"]) == row["substance"], word
+
+
+def test_what_recurs_is_said_once_and_printed_as_it_was_said():
+    text = "GFR_rel = 1.6 for 4 h every 56 h x 3"
+    made = Regimen.parse(text)
+    assert [(h.start, h.end) for h in made.holds] == [(0, 4), (56, 60), (112, 116)]
+    assert str(made) == text
+    assert [h.start for h in Regimen.parse("fasting from 6 h for 14 h daily until 3 d").holds[::6]] == [6, 30, 54]
+    moved = made.delayed("1 d")
+    assert Regimen.parse(str(moved)).holds == moved.holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["every 56 h", "for 4 h every 56 h", "for 56 h every 56 h x 3", "for 4 h every 56 h x 0", "for 4 h daily lifelong"],
+)
+def test_what_recurs_says_how_long_how_often_and_how_many_times(text):
+    with pytest.raises(InvalidRegimen, match=r"for 4 h every 56 h x 36|whole number"):
+        Regimen.parse(f"GFR_rel = 1.6 {text}")
+
+
+def test_a_steady_supply_feeds_the_input_its_substance_names():
+    fed = {s.name: s.steady for s in substances().values()}
+    assert fed["nicotinamide riboside"] == "NICOTINAMIDE_rate"
+    assert fed["methylcobalamin"] == fed["riboflavin"] == ""
+    (hold,) = Regimen.parse("1 g/d nicotinamide").holds
+    assert (hold.parameter, hold.how, hold.value) == ("NICOTINAMIDE_rate", "+", pytest.approx(1e6 / 122.12 / 24))
+    (hold,) = Regimen.parse("FOLATE_DIET_rate = 0.2 mg/d").holds
+    assert (hold.how, hold.value) == ("=", pytest.approx(200 / 441.4 / 24))
+    with pytest.raises(InvalidRegimen, match="write a steady supply: '1 g/d nicotinamide'"):
+        Regimen.parse("300 mg nicotinamide oral")

@@ -12,7 +12,7 @@ from metabolism.dosing import Regimen, read_events, substance
 from metabolism.errors import InvalidRegimen, InvalidValue, UnitMismatch, UnknownName
 
 MECBL = 1000 / 1344.38
-DEPOT = substance("methylcobalamin").target("im", 50 * MECBL)[0]
+DEPOT = substance("methylcobalamin").routes["im"][0]
 
 
 def table(**columns):

@@ -145,8 +145,11 @@ def test_a_claim_about_a_row_takes_what_was_published_and_is_judged_by_the_model
 
 def test_rows_of_the_case_files_serve_as_claims_with_their_role(model):
     check = next(r.id for r in read_cases(model) if r.role == "check" and np.isfinite(r.observed))
-    claims = case_claims(model, {"C04a": "homocysteine", check: "a row that entered no fit"})
-    assert [(c.id, c.role) for c in claims] == [("C04a", "calibration"), (check, "check")]
+    claims = case_claims(model, {"C04a": "homocysteine", check: "a row that entered no fit", "C04m": "cysteine"})
+    assert [(c.id, c.role) for c in claims[:2]] == [("C04a", "calibration"), (check, "check")]
+    # what nobody has seen printed is not called published
+    assert [c.remembered for c in claims] == [False, False, True]
+    assert Claim.of("centaur.vital_capacity", -4.0).remembered
     assert 9.5 < claims[0].predicted < 12
     with pytest.raises(UnknownName, match="no row of the case files"):
         case_claims(model, {"C99": "nothing"})

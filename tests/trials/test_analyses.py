@@ -13,8 +13,8 @@ import pytest
 from scipy import integrate, stats
 
 import metabolism as mb
-from metabolism.errors import FitFailed, InvalidValue
-from metabolism.trials.analysis import ANALYSED, analyse, mixed_model
+from metabolism.errors import FitFailed, InvalidValue, UnknownName
+from metabolism.trials.analysis import ANALYSED, analyse, cox, log_rank, mixed_model
 from metabolism.trials.decline import fit_proportional, proportional
 from metabolism.trials.design import ANALYSES, read_design
 from metabolism.trials.imputation import IMPUTATIONS, impute, pooled
@@ -23,6 +23,7 @@ from metabolism.trials.linear import contrasts
 from metabolism.trials.mmrm import Moments
 from metabolism.trials.pairs import cafs, combined_scores, net_benefit, win_ratio, win_ratio_stratified
 from metabolism.trials.power import wilson
+from metabolism.trials.sections import Arm
 from metabolism.trials.trial import Trial
 
 HERE = Path(__file__).parent
@@ -35,7 +36,8 @@ def trial_of(rated, months, event, arm, weeks=None, **people):
     rated = np.array(rated, dtype=float)
     weeks = weeks or [4.0 * (i + 1) for i in range(rated.shape[1] - 1)]
     strata = tuple(n for n in people if n == "onset")
-    design = read_design("jetals").changed(visits=tuple(weeks), strata=strata)
+    arms = (Arm("placebo"), Arm("methylcobalamin_50mg", "50 mg im every 3.5 d"))
+    design = read_design("jetals").changed(arms=arms, visits=tuple(weeks), strata=strata)
     people = {"baseline_rating": rated[:, 0]} | {k: np.array(v) for k, v in people.items()}
     after, dead = rated[:, 1:], np.array(event, dtype=bool)
     return Trial(design, people, np.array(arm), after, np.array(months, dtype=float), dead, {}, after)
@@ -218,16 +220,15 @@ def test_the_joint_likelihood_is_the_integral_over_both_random_effects(died, rat
         base = model.rates[i] @ point[1:e]
         mean = base * np.exp(point[e] * model.arm[i]) if ratio else base + point[e] * model.arm[i]
 
-        def density(b1, b0, i=i, y=y, seen=seen, base=base, mean=mean):
-            line = point[0] + b0 + (mean + b1) * months
-            rate = (base if ratio else mean) + b1 - point[1]
-            log_hazard = point[e + 5] * rate + (point[e] * model.arm[i] if ratio else 0) + point[e + 6 :]
-            total = stats.norm.logpdf(y[seen], line[seen], sd).sum() - np.exp(log_hazard) @ model.exposure[i]
-            total += model.event[i] * log_hazard[model.died_in[i]]
-            return np.exp(total + stats.multivariate_normal.logpdf([b0, b1], cov=cov) - exact[i])
-
         grid0, grid1 = np.linspace(-6, 6, 81) * sd0, np.linspace(-6, 6, 241) * sd1
-        values = np.array([[density(b1, b0) for b1 in grid1] for b0 in grid0])
+        b0, b1 = (b[..., None] for b in np.meshgrid(grid0, grid1, indexing="ij"))
+        line = point[0] + b0 + (mean + b1) * months
+        rate = (base if ratio else mean) + b1 - point[1]
+        log_hazard = point[e + 5] * rate + (point[e] * model.arm[i] if ratio else 0) + point[e + 6 :]
+        total = stats.norm.logpdf(y[seen], line[..., seen], sd).sum(axis=-1) - np.exp(log_hazard) @ model.exposure[i]
+        total += model.event[i] * log_hazard[..., model.died_in[i]]
+        total += stats.multivariate_normal.logpdf(np.concatenate([b0, b1], axis=-1), cov=cov)
+        values = np.exp(total - exact[i])
         mass = integrate.simpson(integrate.simpson(values, x=grid1, axis=1), x=grid0)
         assert np.log(mass) == pytest.approx(0, abs=2e-4)
     assert model.loglik(point[None]).sum() == pytest.approx(exact.sum(), abs=1e-5)
@@ -305,6 +306,149 @@ def test_every_analysis_states_its_estimand_and_runs(left):
     for name in names:
         assert row[f"{name}:failed"] == "" or name == "survival"
     assert [label for label, _ in contrasts(left)] == [CONTRAST]
+
+
+# data that no analysis can answer for
+
+
+def _marked(trial):
+    rng = np.random.default_rng(0)
+    levels = {"ln_nfl": rng.normal(4, 0.5, len(trial.arm))}
+    return dataclasses.replace(trial, people=trial.people | levels, ln_nfl=rng.normal(4, 0.5, trial.rated.shape))
+
+
+def _flat(trial):
+    same = np.repeat(trial.people["baseline_rating"][:, None] - 3, trial.rated.shape[1], axis=1)
+    return dataclasses.replace(trial, rated=same, ln_nfl=np.full(same.shape, 4.0))
+
+
+#: Trials that lack something, and the analyses that can answer all the same.
+LACKING = {
+    "one arm": (lambda t: t.part(t.arm == 0), ()),
+    "no control": (lambda t: t.part(t.arm == 1), ()),
+    "one patient": (lambda t: t.part(np.arange(len(t.arm)) == 0), ()),
+    "nobody": (lambda t: t.part(np.zeros(len(t.arm), dtype=bool)), ()),
+    "no visit": (
+        lambda t: dataclasses.replace(t, rated=np.nan * t.rated, ln_nfl=np.nan * t.rated),
+        ("cafs", "win_ratio", "win_ratio_stratified", "net_benefit", "survival"),
+    ),
+    "no change": (
+        _flat,
+        (
+            "joint_rate",
+            "bayes_rate",
+            "cafs",
+            "win_ratio",
+            "win_ratio_stratified",
+            "net_benefit",
+            "survival",
+            "nfl",
+            "responder",
+        ),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("what", LACKING)
+@pytest.mark.parametrize("name", ANALYSES)
+def test_an_analysis_of_too_little_is_refused_with_a_reason(left, what, name):
+    lack, able = LACKING[what]
+    trial = lack(_marked(left))
+    try:
+        found = ANALYSED[name](trial)
+    except (FitFailed, InvalidValue) as error:
+        assert len(str(error)) > 30  # noqa: PT017
+    else:
+        assert name in able
+        assert all(np.isfinite([e.value, e.se]).all() for e in found.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: {"rated": np.where(t.rated == t.rated[0, 0], np.inf, t.rated)}, "rated is not finite"),
+        (lambda t: {"ln_nfl": np.full(t.rated.shape, -np.inf)}, "ln_nfl is not finite"),
+        (lambda t: {"event_months": np.where(t.arm == 0, np.nan, t.event_months)}, "event_months is not finite"),
+        (lambda t: {"event_months": t.event_months - 10}, "follow-up below 0"),
+        (lambda t: {"people": t.people | {"baseline_rating": np.nan * t.arm}}, "no finite baseline rating"),
+        (lambda t: {"rated": t.rated[:, :2]}, r"rated of \(90, 2\) must have the shape \(90, 4\)"),
+        (lambda t: {"arm": t.arm * 7}, "in none of the 2 arms"),
+    ],
+)
+def test_data_that_are_no_data_are_refused(left, change, message):
+    with pytest.raises(InvalidValue, match=message):
+        dataclasses.replace(left, **change(left))
+
+
+@pytest.mark.parametrize("name", [a for a in ANALYSES if a not in ("nfl", "joint_rate", "bayes_rate")])
+def test_only_changes_count(left, name):
+    """A million added to every rating: the same estimates; joint models, which have no change, refuse."""
+    far = dataclasses.replace(
+        left, rated=left.rated + 1e6, people=left.people | {"baseline_rating": left.people["baseline_rating"] + 1e6}
+    )
+    for label, estimate in ANALYSED[name](left).items():
+        there = ANALYSED[name](far)[label]
+        assert (there.value, there.se) == pytest.approx((estimate.value, estimate.se), rel=1e-6, abs=1e-12)
+
+
+def test_a_joint_model_refuses_ratings_that_are_none(left):
+    people = left.people | {"baseline_rating": left.people["baseline_rating"] + 1e6}
+    with pytest.raises(FitFailed, match="no inner maximum"):
+        joint_rate(dataclasses.replace(left, rated=left.rated + 1e6, people=people))
+
+
+def test_rules_and_priors_that_do_not_exist_are_refused(left):
+    with pytest.raises(UnknownName, match=r"no rule of imputation 'jmp'. Did you mean 'jump'"):
+        impute(left, "jmp")
+    with pytest.raises(UnknownName, match=r"no entry of the prior 'efect'. Did you mean 'effect'"):
+        bayes_rate(left, {"efect": (0.0, 1.0)})
+    with pytest.raises(InvalidValue, match=r"prior SD of effect = 0 must lie in \(0, 1000\]"):
+        bayes_rate(left, {"effect": (0.0, 0)})
+
+
+def _times(rng):
+    group = np.repeat([0.0, 1.0], 20)
+    return rng.exponential(10, 40), np.ones(40, dtype=bool), group
+
+
+@pytest.mark.parametrize("test", [cox, log_rank])
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (0, np.nan, "time to event or censoring is missing"),
+        (0, -1.0, "below 0 or infinite"),
+        (0, np.inf, "below 0 or infinite"),
+        (1, np.nan, "event must be 0 or 1"),
+        (2, np.inf, "group must be 0 or 1"),
+        (2, 2.0, "group must be 0 or 1 for every patient, not 2"),
+    ],
+)
+def test_survival_with_numbers_that_are_none_is_refused(test, place, value, message):
+    data = [np.array(v, dtype=float) for v in _times(np.random.default_rng(0))]
+    data[place][3] = value
+    with pytest.raises(InvalidValue, match=message):
+        test(*data)
+
+
+@pytest.mark.parametrize("test", [cox, log_rank])
+def test_survival_of_one_group_or_unequal_lists_is_refused(test):
+    time, event, group = _times(np.random.default_rng(0))
+    with pytest.raises(InvalidValue, match="all patients are in one group"):
+        test(time, event, 0 * group)
+    with pytest.raises(InvalidValue, match=r"must be as many, not \(39,\), \(40,\), \(40,\)"):
+        test(time[1:], event, group)
+
+
+@pytest.mark.parametrize("first", [0.0, 1.0])
+def test_a_hazard_ratio_of_nought_or_infinity_is_no_fit(first):
+    """All events of one group after all of the other; in the last one both are at risk, and the ratio is finite."""
+    time, event, group = _times(np.random.default_rng(0))
+    time = time + 1000 * (group == first)
+    with pytest.raises(FitFailed, match="no finite value"):
+        cox(time, event, group)
+    time[np.flatnonzero(group != first)[0]] = 5000.0
+    assert np.isfinite(cox(time, event, group)).all()
 
 
 # the campaign

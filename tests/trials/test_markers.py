@@ -113,8 +113,8 @@ def test_a_design_sets_the_scores_at_entry(patient):
     assert entry.min() < 25
     for wrong, words in (
         ({"low": 40.0, "high": 30.0}, "must rise"),
-        ({"mean": 50.0, "low": 20.0, "high": 48.0}, "outside its limits"),
-        ({"mean": 40.0, "sd": 0.0}, "above 0"),
+        ({"mean": 45.0, "low": 20.0, "high": 40.0}, "outside its limits"),
+        ({"mean": 40.0, "sd": 0.0}, r"entry sd = 0 must lie in \(0, 48\]"),
         ({"high": 12.0}, "excludes everybody"),
     ):
         with pytest.raises(InvalidValue, match=words):

@@ -208,3 +208,57 @@ def test_wrong_input_is_named():
     model = fit(np.random.default_rng(1).standard_normal((9, 2)), np.ones((9, 1)), [True])
     with pytest.raises(InvalidValue, match="must be one of"):
         model.contrast([1, 0], "student")
+
+
+def _three_visits():
+    rng = np.random.default_rng(0)
+    arm, base = np.repeat([0.0, 1.0], 30), rng.normal(40, 4, 60)
+    noise = rng.multivariate_normal(np.zeros(3), [[4, 2.4, 2], [2.4, 6, 2.8], [2, 2.8, 8]], 60)
+    return arm[:, None] + 0.1 * (base - 40)[:, None] + noise, np.column_stack([np.ones(60), arm, base])
+
+
+@pytest.mark.parametrize(
+    ("of_response", "of_baseline", "factor"),
+    [(1e4, 0, 1), (1e6, 0, 1), (-1e8, 0, 1), (0, 1e6, 1), (0, 0, 1e6), (1e6, 1e6, 1e-2)],
+)
+@pytest.mark.parametrize("by_visit", [(True, True, True), (True, True, False), (False, True, False)])
+def test_origin_and_unit_of_the_numbers_do_not_matter(of_response, of_baseline, factor, by_visit):
+    """Likelihood apart: in another unit of a covariate the restricted one moves by the logarithm of the unit."""
+    y, z = _three_visits()
+    fits = [fit(y, z, by_visit), fit(y + of_response, z * [1, 1, factor] + [0, 0, of_baseline], by_visit)]
+    here, there = (f.contrast(f.vector({(2, 1): 1})) for f in fits)
+    assert (there.value, there.se, there.df) == pytest.approx((here.value, here.se, here.df), rel=1e-6)
+    slope, again = (f.contrast(f.vector({(2, 2): 1})) for f in fits)
+    assert (again.value * factor, again.p) == pytest.approx((slope.value, slope.p), rel=1e-5)
+    # at the patients' mean baseline the expected response moves by what was added
+    middle = z[:, 2].mean()
+    means = [
+        f.contrast(f.vector({(2, 0): 1, (2, 2): b})).value
+        for f, b in zip(fits, (middle, middle * factor + of_baseline), strict=True)
+    ]
+    assert means[1] - of_response == pytest.approx(means[0], abs=1e-6)
+    # R's likelihood is that of the covariates as given
+    slopes_by_visit = 3 if by_visit[2] else 1
+    assert fits[1].loglik == pytest.approx(fits[0].loglik - slopes_by_visit * np.log(factor), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (lambda y, z: np.full(y.shape, 3.0), "does not vary beyond what the covariates explain"),
+        (lambda y, z: np.column_stack([y[:, 0], 2 * z[:, 2]]), "does not vary beyond"),
+        (lambda y, z: y[:, [0, 1, 0]], "two visits hold the same responses"),
+        (lambda y, z: np.nan * y, "no patient has a response"),
+    ],
+)
+def test_a_response_without_error_is_refused(response, message):
+    y, z = _three_visits()
+    with pytest.raises(FitFailed, match=message):
+        fit(response(y, z), z, [True, True, True])
+
+
+def test_an_infinite_response_is_no_missing_one():
+    y, z = _three_visits()
+    y[0, 0] = -np.inf
+    with pytest.raises(InvalidValue, match="a response is infinite; NaN stands for a missing visit"):
+        fit(y, z, [True, True, True])

@@ -95,7 +95,7 @@ def _content(**changes):
         ({"patients": 3}, InvalidValue, "fewer than 2"),
         ({"patients": 3.5}, InvalidValue, "whole number"),
         ({"arm": []}, InvalidValue, "there is no arm"),
-        ({"arm": [{"name": "a"}, {"name": "b", "ratio": 0}]}, InvalidValue, "would have no patients"),
+        ({"arm": [{"name": "a"}, {"name": "b", "ratio": 0}]}, InvalidValue, "ratio = 0 must be a whole number in"),
         ({"arm": [{"name": "a"}, {"name": "a"}]}, InvalidValue, "share a name"),
         (
             {"observation": {"weeks": 12, "onset_limit": 12, "drop": [3, 1], "floor": 36}},
@@ -111,8 +111,8 @@ def _content(**changes):
         ({"eligibility": {"hcy_plasma": [20, 10]}}, InvalidValue, "contradicts itself"),
         ({"eligibility": {"hcy_plasma": [200, 300]}}, InvalidValue, "outside the plausible"),
         ({"eligibility": {"onset_months": [14, 20]}}, InvalidValue, "contradicts the onset limit"),
-        ({"conduct": {"missing_visits": 1.2}}, InvalidValue, "is a probability"),
-        ({"conduct": {"drop_out": -1}}, InvalidValue, "must be 0 or more"),
+        ({"conduct": {"missing_visits": 1.2}}, InvalidValue, r"missing_visits = 1.2 must lie in \[0, 1\)"),
+        ({"conduct": {"drop_out": -1}}, InvalidValue, r"drop_out = -1 must lie in \[0, 1\) per month"),
         ({"conduct": {"drop_out_slope": 1}}, InvalidValue, "lets nobody leave"),
         ({"analysis": {"early_share": 1.2}}, InvalidValue, "early_share = 1.2 must lie"),
         ({"analysis": {"primary": "cafs", "estimand": "hypothetical"}}, InvalidValue, "is 'composite', not"),
@@ -405,5 +405,5 @@ def test_failed_fits_are_counted_and_never_significant(pool, design):
     assert found.failures("mmrm") > 0
     failed = found.table["mmrm:failed"] != ""
     assert found.table.loc[failed, "mmrm:failed"].str.len().min() > 10
-    with pytest.raises(InvalidValue, match="ask for at least 1"):
+    with pytest.raises(InvalidValue, match="replicates = 0 must be a whole number in"):
         replicate(pool, tiny, 0.0, 0)

@@ -67,6 +67,8 @@ class Kernel:
         The same, for what ends steps where it changes; only if there is any.
     held : int
         How many things end steps where they change.
+    rests : dict of str to list of list of str
+        For each state the terms of its rate, each with the names of which one, being zero, makes it vanish.
     tail : int
         Vectors a worker needs besides those for outputs and endpoints.
     per_code : int
@@ -83,6 +85,7 @@ class Kernel:
     newton: Entry
     settle: Entry
     held: int
+    rests: dict[str, list[list[str]]]
     _owner: Any
 
     def memory(self, codes: int = 0, requests: int = 0) -> tuple[Any, int]:
@@ -139,7 +142,16 @@ def _load(equations: Equations) -> Kernel:
     parts = [Part(entry(p["run"]), p["states"], p["inputs"]) for p in meta["parts"]]
     settle = entry("settle" if meta["held"] else "newton")
     return Kernel(
-        lanes, meta["tail"], meta["per_code"], meta["derived"], parts, entry("newton"), settle, meta["held"], engine
+        lanes,
+        meta["tail"],
+        meta["per_code"],
+        meta["derived"],
+        parts,
+        entry("newton"),
+        settle,
+        meta["held"],
+        meta["rests"],
+        engine,
     )
 
 

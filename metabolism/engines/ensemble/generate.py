@@ -50,7 +50,7 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
         for name, expression in equations.expanded.items()
     }
     meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
-    meta["held"] = len(whole.switches.held)
+    meta["held"], meta["rests"] = len(whole.switches.held), whole.rests()
     return meta, str(module)
 
 

@@ -73,6 +73,8 @@ FIELDS = (
     "marks",
     "until",
     "coarse",
+    "lives",
+    "live",
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -296,6 +297,20 @@ class Run:
             "coarse": sum(not self._fine(output) for output in outputs),
         }
 
+    @cached_property
+    def _zero(self) -> set[str]:
+        """States and parameters that are zero throughout, in every patient: nothing is given, made or changed."""
+        system, plan = self.problem.equations, self.problem.plan
+        loaded, changed = self.problem.loaded, {s[1] for s in plan.settings} | {b[1] for b in plan.boluses}
+        zero = {n for n, column in zip(system.parameters, loaded.T, strict=True) if not column.any()}
+        zero |= {n for n, column in zip(system.states, self.problem.initial.T, strict=True) if not column.any()}
+        zero -= changed | (set(system.states) if self.course else set())
+        while moved := {
+            s for s in zero & self.kernel.rests.keys() if not all(zero & {*t} for t in self.kernel.rests[s])
+        }:
+            zero -= moved
+        return zero
+
     def _padded(self, parameters: Array) -> Array:
         """Parameters and room for what is held of the guards."""
         return real(np.pad(parameters, ((0, 0), (0, self.kernel.held)))) if self.kernel.held else real(parameters)
@@ -318,12 +333,14 @@ class Run:
         own = [n for n, (_, species, _) in enumerate(plan.boluses) if species in index]
         boluses = [plan.boluses[n] for n in own]
         volume = [problem.equations.volume.get(species) for _, species, _ in boluses]
-        course = self.course
+        course, live = self.course, [n for n, state in enumerate(part.states) if names[state] not in self._zero]
         return {
             "initial": course.states if course else real(problem.initial[:, part.states]),
             "passed": np.zeros(patients, np.int64),
             "next_row": np.zeros(patients, np.int64),
             "horizon": course.horizon if course else np.full(patients, np.inf),
+            "lives": len(live),
+            "live": whole(live),
             "unit": float(min(1.0, problem.end - problem.start)),
             "longest": float(problem.end - problem.start) / LOOKS,
             "rtol": float(problem.rtol * share),

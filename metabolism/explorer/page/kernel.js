@@ -238,6 +238,7 @@ export class Kernel {
     const stops = [...new Set([start, ...moments.filter((t) => t > start && t < end), end])].sort((a, b) => a - b);
     const targets = [...new Set(plan.boluses.map((b) => b[1]))];
     const chunk = this.together;
+    const zero = this._zero(problem);
     const width = endpoints ? endpoints.length : times.length * outputs.length;
     const answer = {
       values: new Float64Array(patients * width).fill(NaN),
@@ -250,7 +251,7 @@ export class Kernel {
     for (let begin = 0; begin < patients; begin += chunk) {
       const rows = [begin, Math.min(patients, begin + chunk)];
       let rooms = meta.rows * stops.length;
-      while (!this._chunk(problem, { stops, targets, outputs, times, endpoints, rows, rooms }, answer)) {
+      while (!this._chunk(problem, { stops, targets, outputs, times, endpoints, rows, rooms, zero }, answer)) {
         rooms *= 2;
         if (rooms * (chunk + 1) * (1 + meta.degrees * size) * WORD > 2 ** 29)
           throw new KernelError("the course of one patient needs more memory than a browser has");
@@ -261,7 +262,7 @@ export class Kernel {
 
   _chunk(problem, layout, answer) {
     const { meta } = this;
-    const { stops, targets, outputs, times, endpoints, rows, rooms } = layout;
+    const { stops, targets, outputs, times, endpoints, rows, rooms, zero } = layout;
     const { plan, parameters, start } = problem;
     const [begin, end] = rows;
     const count = end - begin;
@@ -337,7 +338,7 @@ export class Kernel {
       marks: this._integers(0),
       until: this._zeros(0),
     };
-    const parts = meta.parts.map((part) => this._part(problem, part, stops, targets, rows, begins));
+    const parts = meta.parts.map((part) => this._part(problem, part, stops, targets, rows, begins, zero));
     const work = this._work(outputs.length, shared.requests);
     const bytes = (meta.tail + outputs.length * meta.per_code + shared.requests + 1) * meta.lanes * WORD;
     let more = {};
@@ -396,7 +397,22 @@ export class Kernel {
     return true;
   }
 
-  _part(problem, part, stops, targets, [begin, end], begins) {
+  /** States and parameters that are zero throughout, in every patient: nothing is given, made or changed. */
+  _zero({ plan, initial, parameters }) {
+    const { meta } = this;
+    const zero = new Set();
+    for (const [names, values] of [[meta.states, initial], [meta.parameters, parameters]]) {
+      const found = names.map(() => true);
+      values.forEach((value, n) => value !== 0 && (found[n % names.length] = false));
+      names.forEach((name, n) => found[n] && zero.add(name));
+    }
+    for (const [, name] of [...plan.settings, ...plan.boluses]) zero.delete(name);
+    const moves = (s) => zero.has(s) && !meta.rests[s].every((term) => term.some((name) => zero.has(name)));
+    for (let moved; (moved = meta.states.filter(moves)).length; ) moved.forEach((s) => zero.delete(s));
+    return zero;
+  }
+
+  _part(problem, part, stops, targets, [begin, end], begins, zero) {
     const { meta } = this;
     const { plan, initial, rtol, doseScale, start } = problem;
     const count = end - begin;
@@ -405,6 +421,7 @@ export class Kernel {
     const index = new Map(part.states.map((state, n) => [meta.states[state], n]));
     const own = [...plan.boluses.keys()].filter((n) => index.has(plan.boluses[n][1]));
     const boluses = own.map((n) => plan.boluses[n]);
+    const live = [...part.states.keys()].filter((n) => !zero.has(meta.states[part.states[n]]));
     const first = new Float64Array(count * part.states.length);
     const given = new Float64Array(count * own.length).fill(1);
     for (let i = 0; i < count; i++) {
@@ -428,6 +445,8 @@ export class Kernel {
       failed_at: this._zeros(count, start),
       rates: this._zeros(count * part.states.length),
       steps: this._integers(count),
+      lives: live.length,
+      live: this._put(live, true),
       counter: this._integers(1),
       done: this._integers(1),
     };

@@ -50,16 +50,11 @@ export function regularDoses(contents, { dose, interval, route, count = Infinity
   return dose > 0 ? list : [];
 }
 
-/** Species that a dose of an amount [µmol] by a route goes to. */
-function targetOf(contents, substance, route, amount) {
-  return contents.substances[substance][route].find(([largest]) => largest === null || amount <= largest)[1];
-}
-
 /** Boluses of a plan in time order; doses into one species at one time are added up. */
 export function boluses(contents, doses) {
   const sums = new Map();
   for (const [time, amount, substance, route] of doses) {
-    const target = targetOf(contents, substance, route, amount);
+    const target = contents.substances[substance][route];
     const key = `${time} ${target}`;
     const entry = sums.get(key) ?? [time, target, 0];
     entry[2] += amount;

@@ -30,7 +30,8 @@ def split(equations: Equations) -> Split | None:
 
     The two largest sets of mutually dependent states are the cores. If one drives the other, the upper part is
     what the driving core depends on, the core, and what depends on it but not on the other core: such a state
-    (an effect compartment, a cofactor) is slow, and so a better input for the other part than what drives it.
+    (an effect compartment, a cofactor) is slow, and so a better input for the other part than what drives it. What the
+    other part does not need and what can be had from its inputs goes below after all: steps are fewer there.
     """
     needs, within = _needs(equations), dependence(equations)
     cores: dict[frozenset[str], int] = {}
@@ -46,6 +47,9 @@ def split(equations: Equations) -> Split | None:
     # closed: what an upper state depends on is upper, too
     upper = set().union(*(within[s] for s in free if source in within[s]))
     inputs = {n for s in equations.states if s not in upper for n in needs[s]} & upper
+    needed = set().union(*(within[s] for s in inputs))
+    while led := {s for s in upper - needed if needs[s] - {s} <= inputs | (set(equations.states) - upper)}:
+        upper -= led
 
     def ordered(names: set[str]) -> tuple[str, ...]:
         return tuple(s for s in equations.states if s in names)

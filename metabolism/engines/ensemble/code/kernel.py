@@ -16,7 +16,7 @@ from llvmlite import ir
 from metabolism.engines.ensemble.code.functions import special
 from metabolism.engines.ensemble.code.ir import POINTER, VOID, Emitter
 from metabolism.engines.ensemble.code.switches import switches
-from metabolism.engines.ensemble.code.symbols import CONSTANT, Exp, Hoister, Log, eliminate, lower, prepare
+from metabolism.engines.ensemble.code.symbols import CONSTANT, Exp, Hoister, Log, eliminate, lower, prepare, vanishing
 from metabolism.errors import ModelError
 from metabolism.sbml import Equations
 
@@ -189,6 +189,11 @@ class ModelCode:
         for state in self.equations.rate_rules:
             feeds[state].append((f"d_{state}", 1.0))
         return feeds
+
+    def rests(self) -> dict[str, list[list[str]]]:
+        """For each state the terms of its rate, each with the names of which one, being zero, makes it vanish."""
+        terms = {name: vanishing(flow) for name, flow in self.flows.items()}
+        return {s: [term for name, _ in flows for term in terms[name]] for s, flows in self._feeds().items()}
 
     def _slopes(self) -> dict[tuple[str, str], Any]:
         """Non-zero derivatives of each flow by each state."""

@@ -92,6 +92,12 @@ def prepare(expression: Any) -> Any:
     return expression.replace(sp.exp, Exp).replace(sp.log, Log)
 
 
+def vanishing(expression: Any) -> list[list[str]]:
+    """For each term of a sum, the symbols of which any, being zero, makes it zero."""
+    terms = [t.as_powers_dict() for t in sp.Add.make_args(expression)]
+    return [sorted(b.name for b, n in t.items() if b.is_Symbol and n.is_Integer and n > 0) for t in terms]
+
+
 class Raised(sp.Function):  # type: ignore[misc]
     """A power of any real base: base, exponent and the logarithm of the base's size."""
 

@@ -18,7 +18,7 @@ from metabolism.engines.ensemble.loop.method import Rosenbrock
 from metabolism.engines.ensemble.loop.outputs import Outputs
 from metabolism.engines.ensemble.loop.record import DEGREES, emit_hold, emit_record
 from metabolism.engines.ensemble.loop.running import emit_begin, totals
-from metabolism.engines.ensemble.loop.steps import emit_error, emit_wanted
+from metabolism.engines.ensemble.loop.steps import each_live, emit_error, emit_wanted
 from metabolism.engines.ensemble.loop.turns import emit_find, emit_halt, emit_resume, emit_waiting
 
 #: A step is too small below this [h] x max(1, |t|).
@@ -75,7 +75,7 @@ class Driver:
                     "out",
                     "first",
                     "settled",
-                    "last_error",
+                    "last_room",
                     "last_h",
                     "refused",
                     "active",
@@ -190,7 +190,7 @@ class Driver:
             first = b.select(undisturbed, g.get("pace", lane), first)
         g.put(b.select(b.fcmp_ordered("<", first, length), first, length), "h", lane)
         g.put(b.select(undisturbed, g.d(1.0), g.d(0.0)) if self.driven else g.d(0.0), "settled", lane)
-        for name in ("last_error", "last_h", "refused"):
+        for name in ("last_room", "last_h", "refused"):
             g.put(g.d(0.0), name, lane)
         nearest = g.read("out_next", stop, I64)
         g.put(nearest, "row", lane)
@@ -309,7 +309,7 @@ class Driver:
         b.call(self.code.solve, [lu, u[0]])
         for s in range(1, m.stages):
             grows = s > 1 and m.a[s] == (*m.a[s - 1], 1.0)
-            with g.loop(g.i(0), g.i(self.size)) as i:
+            with each_live(g) as i:
                 known = [e.load(u[j], i) for j in range(s)]
                 base = e.load(y if grows else x, i)
                 weights = [0.0] * (s - 1) + [1.0] if grows else m.a[s]
@@ -337,13 +337,15 @@ class Driver:
         with g.loop(g.i(0), g.i(self.size)) as i:
             e.store(e.splat(g.read("atol", i)), g.region("atol"), i)
             e.store(one, g.region("w"), i)
+            for name in ("x", "y", *self.stages):
+                e.store(zero, g.region(name), i)
         with g.each_lane() as lane:
             self._detach(g, lane)
         with g.each_lane() as lane:
             b.call(self._pull, [g.context, g.work, lane])
         with g.repeat(lambda: g.any(b.fcmp_ordered(">", e.load(g.region("active"), 0), zero))):
             b.call(self._step, [g.context, g.work])
-            error = emit_error(g, self.size, self.stages[-1], self.code.general)
+            error = emit_error(g, self.size, self.stages[-1], code.general)
             t, h, end, active, settled, first = (
                 e.load(g.region(n), 0) for n in ("t", "h", "end", "active", "settled", "first")
             )
@@ -376,8 +378,11 @@ class Driver:
                     with g.loop(g.i(0), g.i(self.size)) as i:
                         inner = e.load(g.region("inner"), i)
                         e.store(b.select(turned, inner, e.load(g.region("y"), i)), g.region("y"), i)
-            with g.loop(g.i(0), g.i(self.size)) as i:
-                e.store(b.select(good, e.load(g.region("y"), i), e.load(g.region("x"), i)), g.region("x"), i)
+            with b.if_else(g.any(b.not_(good))) as (some, every):
+                with some, each_live(g) as i:
+                    e.store(b.select(good, e.load(g.region("y"), i), e.load(g.region("x"), i)), g.region("x"), i)
+                with every, each_live(g) as i:
+                    e.store(e.load(g.region("y"), i), g.region("x"), i)
             t = b.select(good, now, t)
             e.store(t, g.region("t"), 0)
             left = e.sub(end, t)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
 
-from metabolism.engines.ensemble.code.ir import DOUBLE, I32, Function
+from metabolism.engines.ensemble.code.ir import DOUBLE, I32, I64, Function
 
 #: Factors on the step size: safety, least, most; and the least error the predictive controller remembers.
 SAFETY, SHRINK, GROW, LEAST = 0.9, 0.2, 8.0, 1e-2
@@ -16,6 +18,13 @@ SAFETY, SHRINK, GROW, LEAST = 0.9, 0.2, 8.0, 1e-2
 UNDERSHOOT = 100.0
 
 
+@contextmanager
+def each_live(g: Function) -> Iterator[Any]:
+    """Loop over the states that are not zero throughout."""
+    with g.loop(g.i(0), g.field("lives")) as k:
+        yield g.read("live", k, I64)
+
+
 def emit_error(g: Function, size: int, last_stage: str, signed: bool = False) -> Any:
     """Complete the new state and return its error norm: root mean square, infinite where negative unless `signed`."""
     b, e = g.b, g.e
@@ -23,15 +32,19 @@ def emit_error(g: Function, size: int, last_stage: str, signed: bool = False) ->
     squares, lowest = b.alloca(e.vector), b.alloca(e.vector)
     b.store(e.const(0.0), squares)
     b.store(e.const(0.0), lowest)
-    with g.loop(g.i(0), g.i(size)) as i:
+    # what has no value shows in a state at rest, too; in ours every rate has one
+    with g.loop(g.i(0), g.i(size)) if signed else each_live(g) as i:
         last, old, atol = (e.load(g.region(n), i) for n in (last_stage, "x", "atol"))
         new = e.add(e.load(g.region("y"), i), last)
         e.store(new, g.region("y"), i)
-        larger = e.call("maxnum", e.call("fabs", old), e.call("fabs", new))
+        before, after = e.call("fabs", old), e.call("fabs", new)
+        # bare comparisons: what is not a number shows in the ratio
+        larger = b.select(b.fcmp_ordered(">", before, after), before, after)
         ratio = e.div(last, e.add(atol, e.mul(rtol, larger)))
         b.store(e.add(b.load(squares, typ=e.vector), e.mul(ratio, ratio)), squares)
         under = e.add(new, e.mul(atol, e.const(UNDERSHOOT)))
-        b.store(e.call("minnum", under, b.load(lowest, typ=e.vector)), lowest)
+        least = b.load(lowest, typ=e.vector)
+        b.store(b.select(b.fcmp_ordered("<", under, least), under, least), lowest)
     error = e.call("sqrt", e.mul(b.load(squares, typ=e.vector), e.const(1.0 / size)))
     if not signed:
         negative = b.fcmp_ordered("<", b.load(lowest, typ=e.vector), e.const(0.0))
@@ -49,17 +62,18 @@ def emit_wanted(g: Function, order: int, error: Any, good: Any, h: Any) -> Any:
     def root(value: Any) -> Any:
         return e.exp(e.mul(e.const(-1.0 / order), e.log(value)))
 
-    plain = e.mul(e.const(SAFETY), root(error))
-    before, previous = e.load(g.region("last_error"), 0), e.load(g.region("last_h"), 0)
-    guess = e.mul(e.mul(plain, e.div(h, previous)), e.div(root(error), root(before)))
+    room = root(error)
+    plain = e.mul(e.const(SAFETY), room)
+    before, previous = e.load(g.region("last_room"), 0), e.load(g.region("last_h"), 0)
+    guess = e.mul(e.mul(plain, e.div(h, previous)), e.div(room, before))
     usable = b.and_(b.and_(b.fcmp_ordered(">", before, zero), good), b.fcmp_ordered("<", guess, plain))
     factor = e.call("minnum", b.select(usable, guess, plain), e.const(GROW))
     # an error that is not a number ends at the smallest factor
     bounded = b.fcmp_ordered("<", error, e.const(float("inf")))
     factor = b.select(b.and_(bounded, b.fcmp_ordered(">", factor, e.const(SHRINK))), factor, e.const(SHRINK))
     refused = b.fcmp_ordered(">", e.load(g.region("refused"), 0), zero)
-    floored = e.call("maxnum", error, e.const(LEAST))
-    e.store(b.select(good, floored, before), g.region("last_error"), 0)
+    remembered = e.call("minnum", room, e.const(LEAST ** (-1.0 / order)))
+    e.store(b.select(good, remembered, before), g.region("last_room"), 0)
     e.store(b.select(good, h, previous), g.region("last_h"), 0)
     e.store(b.select(good, zero, one), g.region("refused"), 0)
     return e.mul(h, b.select(refused, e.call("minnum", factor, one), factor))

@@ -117,7 +117,7 @@ def emit_resume(g: Function, lane: Any, patient: Any, out: Any, begin: Any, arri
     nearest = b.load(place, typ=I64)
     g.put(nearest, "row", lane)
     g.put(g.read("times", nearest), "out", lane)
-    for name in ("settled", "last_error", "last_h", "refused"):
+    for name in ("settled", "last_room", "last_h", "refused"):
         g.put(g.d(0.0), name, lane)
     horizon = g.read("horizon", patient)
     upto = b.select(b.fcmp_ordered("<", horizon, until), horizon, until)
