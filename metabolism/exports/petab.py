@@ -204,9 +204,9 @@ def write_petab(model: Model, folder: Path) -> None:
         "value of the mean curve at the published tmax, which understates the mean of the individual peaks.\n"
         f"No error was published for {', '.join(assumed)}: the relative error of the intramuscular value is taken.\n"
         f"Every experiment first comes to rest, under the condition 'rest': while {RESTING} is 1, the levels at rest\n"
-        f"follow the model and the areas stay at 0. In version 1 an intravenous dose is the amount {BOLUS}, which\n"
-        "enters the plasma within a thousandth of a second; in version 2 it is added to the plasma. Urine and the loss\n"
-        "of motor units, which never rest, are not measured and stand still.\n"
+        f"follow the model and the areas stay at 0. In version 1 an intravenous dose is the amount {BOLUS},\n"
+        "which enters the plasma within a thousandth of a second; in version 2 it is added to the plasma. Urine and\n"
+        "the loss of motor units, which never rest, are not measured and stand still.\n"
         "Half-lives, lower limits and urinary recovery are not measurements here.\n"
         f"Parameters and priors: module {MODULE} of parameters.csv, without volumes, which PEtab cannot estimate.\n"
     )
