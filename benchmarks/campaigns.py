@@ -78,7 +78,7 @@ def regimen(rng: np.random.Generator, horizon: float, most: int = 500):
 
     doses = []
     for _ in range(int(rng.integers(0, 4))):
-        chosen = substances()[str(rng.choice(sorted(substances())))]
+        chosen = substances()[str(rng.choice(sorted(n for n, s in substances().items() if s.routes)))]
         if rng.random() < 0.6:
             chosen = substances()["methylcobalamin"]
         route = str(rng.choice(sorted(chosen.routes)))
