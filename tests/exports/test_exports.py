@@ -467,64 +467,6 @@ def test_pypesto_with_roadrunner_gives_our_likelihood_when_a_parameter_moves(pet
     assert float(done.stdout.split()[-1]) == pytest.approx(want, rel=2e-5)
 
 
-@pytest.mark.slow
-def test_the_second_version_as_libroadrunner_carries_it_out_predicts_what_we_do(petab_folder):
-    """Every period by its tables alone, with a parameter moved: rest at minus infinity, then the doses."""
-    import roadrunner
-
-    tables = {
-        name: pd.read_csv(petab_folder / "v2" / f"{name}.tsv", sep="\t")
-        for name in ("conditions", "experiments", "observables", "measurements")
-    }
-    model = mb.load()
-    moved = {name: factor * model.values[name] for name, factor in MOVED.items()}
-    runner = roadrunner.RoadRunner(str(petab_folder / "v2" / "model.xml"))
-    runner.integrator.relative_tolerance, runner.integrator.absolute_tolerance = 1e-9, 1e-14
-    runner.setSteadyStateSolver("nleq2")
-    concentrations = set(runner.model.getFloatingSpeciesConcentrationIds())
-
-    def spelled(name):
-        # amounts stand in 1 L
-        return f"[{name}]" if f"[{name}]" in concentrations else name
-
-    def settle(condition):
-        for _, row in tables["conditions"][tables["conditions"]["conditionId"] == condition].iterrows():
-            names = {w: runner.getValue(spelled(w)) for w in re.findall(r"[a-z_]+", row["targetValue"]) if w != "e"}
-            new = eval(row["targetValue"], {}, names)
-            runner.setValue(spelled(row["targetId"]), new)
-
-    predicted = {}
-    # single doses are those of version 1
-    chosen = tables["experiments"]["experimentId"] == "iv_0p5mg_daily"
-    for experiment, periods in tables["experiments"][chosen].groupby("experimentId"):
-        runner.resetToOrigin()
-        for name, number in moved.items():
-            runner.setValue(name, number)
-        own = tables["measurements"][tables["measurements"]["experimentId"] == experiment]
-        stops = [*own["time"], *(t for t in periods["time"] if t > 0)]
-        before = -np.inf
-        for time in sorted({*periods["time"], *stops}):
-            if np.isfinite(before) and time > before:
-                runner.simulate(before, time, 2)
-            before = time
-            for condition in periods.loc[periods["time"] == time, "conditionId"]:
-                settle(condition)
-            if time == -np.inf:
-                runner.steadyState()
-            for _, row in own[own["time"] == time].iterrows():
-                formula = tables["observables"].set_index("observableId").loc[row["observableId"], "observableFormula"]
-                names = {w: runner.getValue(spelled(w)) for w in re.findall(r"[a-z_]+", formula)}
-                predicted[experiment, row["observableId"], time] = eval(formula, {}, names)
-    ours = predictions(model.with_values(moved)).set_index(["experiment", "observable", "time"])["simulation"]
-    assert len(predicted) == 3
-    for (experiment, observable, time), got in predicted.items():
-        want = ours[experiment, observable.removeprefix("observed_"), time]
-        assert got == pytest.approx(want, rel=2e-5), (experiment, observable, time)
-    # the resting state has moved with the parameter: at nominal values these are 5 to 8 % elsewhere
-    nominal = predictions(model).set_index(["experiment", "observable", "time"])["simulation"]
-    assert abs(ours["iv_0p5mg_daily", "total", 23.99] / nominal["iv_0p5mg_daily", "total", 23.99] - 1) > 0.02
-
-
 # --- generated code
 
 
