@@ -83,7 +83,7 @@ def chosen_model(arguments: Arguments) -> Model:
     for text in arguments.param:
         model = model.with_values(dict([pair("--param", text, "GFR_rel=0.5")]))
     # a command that gives its effect otherwise (design) has no scenario
-    if scenario := getattr(arguments, "scenario", None):
+    if (scenario := getattr(arguments, "scenario", None)) is not None:
         from metabolism.trials import with_scenario
 
         model = with_scenario(model, scenario)

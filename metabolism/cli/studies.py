@@ -229,8 +229,8 @@ def _trial_design(arguments: Arguments) -> int:
     design = read_design(arguments.name)
     if arguments.analysis and arguments.analysis != design.primary:
         design = design.changed(primary=arguments.analysis, estimand=None)
-    effects = _values("--effect", arguments.effect, number)
-    if any(abs(effect) >= 1 for effect in effects):
+    effects = _values("--effect", arguments.effect, _truth)
+    if any(abs(e) >= 1 for e in effects if isinstance(e, float)):
         raise InvalidValue(
             f"--effect '{arguments.effect}': an effect is a share of the loss rate below 1; write e.g. 0.25,0.35 with "
             "decimal points, and commas between effects."
@@ -264,6 +264,14 @@ def _trial_design(arguments: Arguments) -> int:
     print_frame(table)
     print(f"\ntable and figures: {folder}")
     return 0
+
+
+def _truth(text: str) -> float | dict[str, float]:
+    """One effect for all arms, or ``ARM=EFFECT ARM=EFFECT``."""
+    if "=" not in text:
+        return number(text)
+    pairs = [part.partition("=") for part in text.split()]
+    return {arm: number(value, arm) for arm, _, value in pairs}
 
 
 def _window(text: str) -> Any:
