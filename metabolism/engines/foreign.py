@@ -253,11 +253,12 @@ def typical(equations: Equations, parameters: Array, initial: Array, start: floa
     whole = float(size.max(initial=0.0)) or 1.0
     guess, times = np.where(size > 0, size, 1e-3 * whole), np.linspace(start, until, 201)
     failure: MetabolismError | None = None
-    # a first look with more than is needed, then less; tight tolerances on what is empty may leave no step
-    for loose in (1.0, 1e3, 1e6):
+    # a first look with more than is needed, then less; tight tolerances on what is empty may leave no step, and where a
+    # course is near an explosion, loose ones find it
+    for rtol, loose in ((1e-5, 1.0), (1e-5, 1e3), (1e-5, 1e6), (1e-8, 1.0)):
         try:
             course = run_one(
-                equations, parameters, initial, times, until, equations.states, 1e-5, loose * guess
+                equations, parameters, initial, times, until, equations.states, rtol, loose * guess
             ).values[0]
             top = np.nanmax(np.abs(np.vstack([course, initial])), axis=0)
             return np.where((top > 0) & np.isfinite(top), top, 1.0)

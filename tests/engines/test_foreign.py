@@ -243,6 +243,19 @@ def test_stoichiometry_by_a_rule(formula, right):
     assert solved(text, ("S",))[0, :, 0] == pytest.approx(right, abs=1e-7)
 
 
+def test_a_course_beside_an_explosion_is_looked_at_closely():
+    """A pathogen that grows with its square until cells hold it (Crauste 2017, doi:10.1016/j.cels.2017.02.014)."""
+    text = model(
+        "N = 8090; E = 0; L = 0; P = 1; N' = -0.0119307857579241*N*P - 0.739907308603256*N;"
+        "L' = 0.51794597529254*E - 8.11520135326853e-6*L^2 - 0.0225806365892933*L - 1e-10*E*L;"
+        "E' = 0.0119307857579241*N*P + 0.507415703707752*E*P - 0.51794597529254*E - 3.91359322673521e-5*E^2;"
+        "P' = 0.126382288121756*P^2 - 3.6340308186265e-5*L*P - 1.36571832778378e-10*E*P - 1e-5*P;"
+    )
+    found = solved(text, ("P",), np.array([0.0, 10.0, 25.0, 100.0]))[0, :, 0]
+    assert found[1] == pytest.approx(60.427, rel=1e-3)
+    assert found[2] == pytest.approx(3.812e-6, rel=1e-2)
+
+
 def test_a_sawtooth_fires_every_time():
     text = model("x = 0; x' = 1; n = 0; E: at x >= 1: x = 0, n = n + 1;")
     assert solved(text, ("n",), np.array([0.0, 500.5, 1000.5]))[0, :, 0].tolist() == [0.0, 500.0, 1000.0]
