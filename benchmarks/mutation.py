@@ -82,7 +82,9 @@ def run(rooms: list[str], limit: int) -> None:
     known = results()
     settled = {m["key"] for m in mutants() if m["why"]} & known.keys()
     settled |= {key for key, row in known.items() if row["verdict"] == "noticed"}
-    todo = [m for m in mutants() if m["key"] not in settled and (not rooms or m["room"] in rooms)][:limit]
+    todo = [m for m in mutants() if m["key"] not in settled and (not rooms or m["room"] in rooms)]
+    # those that somebody thought of come first
+    todo = sorted(todo, key=lambda m: m["drawn"])[:limit]
     with tempfile.TemporaryDirectory() as home:
         copy = Path(home) / "copy"
         leave = shutil.ignore_patterns(".git", ".venv", "results", "_build", "__pycache__", ".*_cache")

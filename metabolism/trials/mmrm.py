@@ -306,8 +306,8 @@ def _start(moments: Moments, together: Array) -> Array:
     if (np.diag(raw) <= 1e-14 * total).any():
         raise FitFailed("the response of some visit does not vary beyond what the covariates explain: it has no error.")
     scale = np.sqrt(np.diag(raw))
-    # squares of each visit over the patients who were seen at the other too: where visits are missed, the ratio to all of
-    # its squares may pass one without the two being alike
+    # squares of each visit over the patients who were seen at the other too: where visits are missed, the ratio to all
+    # of its squares may pass one without the two being alike
     shared = np.einsum("pt,pss->st", moments.observed, left)
     if (np.abs(sums) * ~np.eye(len(sums), dtype=bool) > (1 - 1e-12) * np.sqrt(shared * shared.T)).any():
         raise FitFailed("two visits hold the same responses, or multiples; leave one of them out.")
