@@ -104,7 +104,11 @@ def stand_in(python: Path) -> None:
             _, _, name = rest.partition(" AS ")
             name = name or f"stage{len(stages)}"
             registry = {k: v for k, v in os.environ.items() if k.startswith("PIP_")}
-            plain = {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **registry}
+            plain = {
+                "PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "HOME": "/root",
+                **registry,
+            }
             stage = stages[name] = Stage(place / name, plain).mounted(python)
             continue
         assert stage is not None, "the first instruction is FROM"

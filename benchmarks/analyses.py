@@ -1,4 +1,4 @@
-"""Type-I error of every analysis by simulation; writes ``benchmarks/analyses.csv``, which a test reads.
+"""Type-I error of every analysis by simulation; writes ``benchmarks/analyses.csv`` and its table in the docs.
 
 Trials in which the active arm loses motor units as fast as control. Three designs have every analysis that they allow:
 JETALS as it was, with a marker; JETALS with leavers (6 % a month); and 78 weeks in which many die, where analyses that
@@ -26,6 +26,7 @@ SEED, BODIES, TRIALS = 20, 256, 1000
 SCORED = ("mmrm", "proportional", "jump_to_reference", "copy_reference", "copy_increments")
 
 TABLE = Path(__file__).with_suffix(".csv")
+PAGE = TABLE.parent.parent / "docs" / "virtual_trials.md"
 
 
 def designs() -> dict[str, tuple[Design, tuple[str, ...]]]:
@@ -33,7 +34,7 @@ def designs() -> dict[str, tuple[Design, tuple[str, ...]]]:
     arms = (Arm("placebo"), Arm("active", loss_reduction=0.3))
     base = read_design("jetals").changed(arms=arms)
     died = base.changed(visits=(13.0, 26.0, 39.0, 52.0, 78.0), drop_out=0.01, strata=("onset",))
-    timed = {name: read_design(name) for name in ("nfl_gate", "magnet")}
+    timed = {name: read_design(name) for name in ("nfl_gate", "magnet", "adaptive_enrichment")}
     return {
         "JETALS": (base.changed(marker=Marker()), tuple(ANALYSES)),
         "JETALS with leavers": (base.changed(drop_out=0.06), (*SCORED, "ancova", "slope", "joint_rate")),
@@ -70,6 +71,22 @@ def rows(name: str, design: Design, analyses: tuple[str, ...], folder: Path) -> 
     return table
 
 
+def page(text: str) -> str:
+    """Return the page with its table of this campaign as the CSV file has it."""
+    table = pd.read_csv(TABLE)
+    cells = table.apply(lambda r: f"{100 * r['share']:.1f} ({100 * r['low']:.1f}-{100 * r['high']:.1f})", axis=1)
+    cells += [f", {n} failed" if n else "" for n in table["failed"]]
+    wide = table.assign(cell=cells).pivot_table("cell", "analysis", "design", aggfunc="first", sort=False).fillna("")
+    lines = [["analysis", *wide.columns], ["---"] * (1 + wide.shape[1]), *([f"`{n}`", *r] for n, r in wide.iterrows())]
+    few = "; ".join(
+        f"{d} {', '.join(sorted(set(map(str, g))))}" for d, g in table.groupby("design", sort=False)["trials"]
+    )
+    drawn = ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+    drawn += ["", f"Rejections in % of simulated trials ({few}), with 95 % Monte-Carlo interval."]
+    before, _, rest = text.partition("<!-- analyses -->\n")
+    return before + "<!-- analyses -->\n" + "\n".join(drawn) + "\n<!-- end -->" + rest.partition("<!-- end -->")[2]
+
+
 def main() -> None:
     """Run what is missing and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -87,6 +104,7 @@ def main() -> None:
             parts.append(old[old["design"] == name])
     frame = pd.concat(parts)
     frame.to_csv(TABLE, index=False, float_format="%.5g", lineterminator="\n")
+    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
     print(frame.to_string())
 
 

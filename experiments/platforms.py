@@ -4,7 +4,8 @@ import pandas as pd
 
 from metabolism import Outcome, experiment, trials
 
-DESIGNS = ("healey", "mnd_smart", "magnet", "experts_als", "nfl_gate", "delayed_start", "withdrawal")
+DESIGNS = ("healey", "mnd_smart", "magnet", "experts_als", "nfl_gate", "adaptive_enrichment")
+DESIGNS += ("delayed_start", "withdrawal")
 COLUMNS = ("effect", "arm", "power", "power 2.5 %", "power 97.5 %", "benefit shown of any arm", "tested at", "estimand")
 
 

@@ -1,9 +1,9 @@
 from . import mmrm
 from .analysis import analyse, ancova, mixed_model, slopes, survival
-from .boundaries import crossing, efficacy_bounds, futility_bounds
+from .boundaries import closed_test, crossing, efficacy_bounds, futility_bounds
 from .calendar import Conduct, Verdict, conduct
 from .decline import proportional
-from .design import ANALYSES, Design, read_design
+from .design import ANALYSES, Design
 from .disease import (
     HOURS_PER_MONTH,
     HOURS_PER_WEEK,
@@ -28,9 +28,7 @@ from .patients import (
     PLAUSIBLE,
     SPREAD,
     Generator,
-    balance,
     candidates,
-    effective_size,
     normals,
     plausibility,
     sobol_numbers,
@@ -39,10 +37,11 @@ from .plots import course_figure, kaplan_meier, stops_figure
 from .pool import POOL_RTOL, STEP, Pool, bodies, make_pool
 from .power import CHOICES, closed_form, figures, power_table, wilson
 from .prognosis import Marker, Risk, risk_profile
+from .reading import read_design
 from .replicates import replicate
 from .screening import observe, observed_columns, randomise, screen, select
-from .sections import JETALS_RUN_IN, Accrual, Arm, Looks, RunIn, Withdrawal
-from .tables import course, difference_row, interval, percent, reweighted, subgroups, wide
+from .sections import JETALS_RUN_IN, Accrual, Arm, Enrichment, Looks, RunIn, Withdrawal
+from .tables import balance, course, difference_row, effective_size, interval, percent, reweighted, subgroups, wide
 from .trial import Trial, simulate_trial
 
 __all__ = [
@@ -64,6 +63,7 @@ __all__ = [
     "Arm",
     "Conduct",
     "Design",
+    "Enrichment",
     "Generator",
     "Looks",
     "Marker",
@@ -82,6 +82,7 @@ __all__ = [
     "bodies",
     "candidates",
     "closed_form",
+    "closed_test",
     "conduct",
     "course",
     "course_figure",

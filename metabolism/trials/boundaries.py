@@ -225,3 +225,51 @@ def futility_bounds(
 
     drift = brentq(lambda d: np.clip(_spent(t, total, d, upper)[-1] - upper[-1], -9, 9), 0.1, 12, xtol=1e-12)
     return (*_spent(t, total, float(drift), upper)[:-1], upper[-1])
+
+
+def simes(first: Array, second: Array) -> Array:
+    """One-sided z of the intersection of two hypotheses, from the z of each."""
+    from scipy.special import ndtri
+
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    return np.asarray(np.maximum(low, -ndtri(np.minimum(2 * _sf(high), 1 - 1e-12))))
+
+
+def closed_test(first: Array, second: Array, share: float, narrowed: Array) -> Array:
+    """Test everybody and a part of them after a look chose whom to recruit: the level holds whatever it chose.
+
+    Each hypothesis, and their intersection (Simes 1986, doi:10.1093/biomet/73.3.751), has to be rejected by the inverse
+    normal combination of two stages: patients randomised before and after the look, each followed to the end. Their
+    planned weights keep the second stage independent of the choice (Jenkins, Stone and Jennison 2011,
+    doi:10.1002/pst.472).
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (2, ...)
+        z of everybody and of the part among patients of the first and of the second stage. Where the trial narrowed,
+        the second of everybody is not used.
+    share : float
+        Planned weight of the first stage.
+    narrowed : ndarray of bool, shape (...)
+
+    Returns
+    -------
+    ndarray, shape (2, ...)
+        Combined z of everybody and of the part, no larger than that of their intersection. Compare with the one-sided
+        quantile of the level: 1.96 for 0.025.
+
+    Examples
+    --------
+    >>> one = np.array([2.0, 2.0])
+    >>> closed_test(one, one, 0.5, np.array(False)).round(3).tolist()
+    [2.828, 2.828]
+    >>> closed_test(one, one, 0.5, np.array(True)).round(3).tolist()
+    [-inf, 2.828]
+    """
+
+    def combined(a: Array, b: Array) -> Array:
+        return np.asarray(np.sqrt(share) * a + np.sqrt(1 - share) * b)
+
+    both = combined(simes(*first), np.where(narrowed, second[1], simes(*second)))
+    everybody = np.where(narrowed, -np.inf, combined(first[0], second[0]))
+    return np.asarray(np.minimum(np.stack([everybody, combined(first[1], second[1])]), both))

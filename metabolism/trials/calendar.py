@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from metabolism.errors import FitFailed
 from metabolism.trials.analysis import LAST_VALUE, benefit, estimates
+from metabolism.trials.boundaries import closed_test
 from metabolism.trials.design import Design
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.mmrm import Estimate
 from metabolism.trials.pool import Columns, Pool
+from metabolism.trials.screening import randomise
 from metabolism.trials.sections import Looks
 from metabolism.trials.trial import Trial, enrol, follow, withdrawn
 from metabolism.types import Array
@@ -43,6 +45,8 @@ class Verdict:
         Of the primary analysis at that look; None where another analysis decided or the fit failed.
     failed : str
         Why the fit failed.
+    population : str
+        ``part`` where the trial went on with a part of the patients only.
     """
 
     look: int
@@ -52,6 +56,7 @@ class Verdict:
     patients: int
     estimate: Estimate | None
     failed: str = ""
+    population: str = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +84,15 @@ class Conduct:
 
 
 def conduct(
-    pool: Pool, design: Design, maximum: float, rng: np.random.Generator, reduction: float | None = None
+    pool: Pool, design: Design, maximum: float | Array, rng: np.random.Generator, reduction: float | Array | None = None
 ) -> Conduct:
     """Run one trial in calendar time.
 
     Parameters are those of `metabolism.trials.trial.simulate_trial`; the design has an accrual. Active arms are
     compared with the control patients randomised while they were open.
     """
+    if design.enrichment is not None:
+        return _narrowing(pool, design, maximum, rng, reduction)
     people, counts, entry = enrol(pool, design, rng)
     assert entry is not None
     looks = design.looks or Looks()
@@ -124,6 +131,59 @@ def conduct(
             trial = randomised()
             pairs = {i: _pair(trial, design, i, closed[i], design_of[i]) for i in active}
     return Conduct(trial, {design.arms[i].name: v for i, v in sorted(verdicts.items())}, len(entry))
+
+
+def _narrowing(
+    pool: Pool, design: Design, maximum: float | Array, rng: np.random.Generator, reduction: float | Array | None
+) -> Conduct:
+    """Run one trial with adaptive enrichment; see `conduct` and `metabolism.trials.boundaries.closed_test`.
+
+    Patients are randomised in blocks within the part and outside it. After a narrowing those outside it are passed over
+    until the planned number is reached, or three times as many have arrived in vain. The estimate is that of the
+    population that went on, unadjusted for the choice.
+    """
+    from scipy.stats import norm
+
+    rule, flow = design.enrichment, design.accrual
+    assert rule is not None
+    assert flow is not None
+    people, counts, entry = enrol(pool, design, rng)
+    assert entry is not None
+    inside = (people[rule.column] >= rule.part[0]) & (people[rule.column] <= rule.part[1])
+    arm = np.empty(len(entry), dtype=np.int64)
+    for members in (inside, ~inside):
+        arm[members] = randomise({k: v[members] for k, v in people.items()}, design, rng)
+    active = 1 - design.control
+    trial = follow(pool, design, people | {"inside": inside}, counts, arm, maximum, rng, reduction, entry)
+    trial = replace(trial, design=design.pair(active), arm=(arm == active).astype(np.int64))
+    wait = (rule.week * HOURS_PER_WEEK + design.window_days * 24) / HOURS_PER_MONTH
+    look = float(entry[int(np.ceil(rule.at * design.patients)) - 1]) + wait
+    early = (entry <= look) & (np.arange(len(entry)) < design.patients)
+
+    def z_of(some: Trial) -> Array:
+        """Return z of everybody and of the part; one that cannot be estimated shows nothing."""
+        found = [_estimate(t, design.primary)[0] for t in (some, some.part(some.people["inside"]))]
+        return np.array([-8.0 if e is None else z_score(design.primary, e) for e in found])
+
+    known = cut(trial.part(early), look, design.primary, Looks(week=rule.week), last=False)
+    everybody, part = z_of(known)
+    name = design.arms[active].name
+    if everybody < rule.everybody and part < rule.narrow:
+        verdict = Verdict(1, "futility", False, look, int(trial.arm[early].sum()), None)
+        return Conduct(trial.part(early), {name: verdict}, len(entry))
+    narrowed = bool(everybody < rule.everybody)
+    late = np.flatnonzero(~early & (inside | (not narrowed)))[: design.patients - int(early.sum())]
+    later = np.isin(np.arange(len(entry)), late)
+    share = rule.first(design.patients, flow.per_month)
+    z = closed_test(z_of(trial.part(early)), z_of(trial.part(later)), share, np.array(narrowed))
+    whole = trial.part(early | later)
+    final = whole.part(whole.people["inside"]) if narrowed else whole
+    estimate, failed = _estimate(final, design.primary)
+    months = float(entry[early | later].max()) + design.hours / HOURS_PER_MONTH
+    shown = bool((z >= norm.isf(rule.alpha)).any())
+    kind = "part" if narrowed else "all"
+    verdict = Verdict(2, "end", shown, months, int((whole.arm == 1).sum()), estimate, failed, kind)
+    return Conduct(whole, {name: verdict}, len(entry))
 
 
 def z_score(analysis: str, estimate: Estimate) -> float:

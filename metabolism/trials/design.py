@@ -8,15 +8,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from metabolism.errors import InvalidValue, MetabolismError, UnknownName
+from metabolism.errors import InvalidValue, UnknownName
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.limits import WEEKS, inside, within
 from metabolism.trials.patients import PLAUSIBLE
 from metabolism.trials.prognosis import Marker, Risk
-from metabolism.trials.sections import Accrual, Arm, Looks, RunIn, Withdrawal, fit_arms, no_quoted, read_toml
+from metabolism.trials.sections import (
+    Accrual,
+    Arm,
+    Enrichment,
+    Looks,
+    RunIn,
+    Withdrawal,
+    fit_arms,
+)
 
 #: Analyses, with the estimand (ICH E9 R1) of each: its strategy for death and leaving, and what a positive value is.
 ANALYSES = {
@@ -72,25 +79,6 @@ LIMITS = {
 }
 
 
-_SECTIONS = {
-    "observation": ("weeks", "onset_limit", "drop", "floor"),
-    "entry": ("mean", "sd", "low", "high"),
-    "eligibility": tuple(RANGES),
-    "randomisation": ("strata", "block", "control"),
-    "visits": ("weeks", "window_days"),
-    "conduct": ("missed_doses", "missing_visits", "drop_out", "drop_out_slope", "trial_effect", "edaravone"),
-    "analysis": ("primary", "estimand", "early_share", "responder_points"),
-}
-
-
-#: Sections that are objects of their own.
-_PARTS = {"accrual": Accrual, "looks": Looks, "withdrawal": Withdrawal, "risk": Risk, "marker": Marker}
-
-
-def _fields(kind: type) -> tuple[str, ...]:
-    return tuple(f.name for f in dataclasses.fields(kind))
-
-
 @dataclass(frozen=True)
 class Design:
     """A trial.
@@ -134,8 +122,9 @@ class Design:
         A fall of at most this many points makes a responder.
     control_share : str
         ``fixed``: the control has its ratio; ``per arm``: its ratio for every active arm that is open.
-    accrual, looks, withdrawal, risk, marker : optional
-        Arrival of patients, interim looks, randomised withdrawal, risk score of entry, neurofilament light.
+    accrual, looks, withdrawal, risk, marker, enrichment : optional
+        Arrival of patients, interim looks, randomised withdrawal, risk score of entry, neurofilament light, and a look
+        that may narrow whom the trial recruits.
     """
 
     id: str
@@ -166,6 +155,7 @@ class Design:
     withdrawal: Withdrawal | None = None
     risk: Risk | None = None
     marker: Marker | None = None
+    enrichment: Enrichment | None = None
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -198,7 +188,7 @@ class Design:
     def pair(self, arm: int) -> Design:
         """The comparison of one active arm with the control, as a trial of two arms without looks."""
         two = tuple(dataclasses.replace(self.arms[i], patients=None, enters=0.0) for i in (self.control, arm))
-        return self.changed(arms=two, looks=None, withdrawal=None, control_share="fixed")
+        return self.changed(arms=two, looks=None, withdrawal=None, enrichment=None, control_share="fixed")
 
     def after(self, visits: tuple[float, ...]) -> Design:
         """The rest of a withdrawal trial, with its remaining visits; treatments have happened and are not described."""
@@ -212,112 +202,6 @@ class Design:
     def text(self) -> str:
         """Return the design as stable JSON, for hashes and manifests."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-
-def designs_dir() -> Path:
-    """Return the folder of shipped designs."""
-    from metabolism.data import experiments_dir
-
-    return experiments_dir() / "designs"
-
-
-def design_names() -> list[str]:
-    """Return the ids of the shipped designs."""
-    return sorted(p.stem for p in designs_dir().glob("*.toml"))
-
-
-def read_design(name: str | Path) -> Design:
-    """Read a design: the id of a shipped one, or the path of a TOML file.
-
-    Raises
-    ------
-    UnknownName
-        For an unknown id, section, key, column or analysis.
-    InvalidValue
-        For a file that cannot be read, or a design that cannot be carried out.
-    """
-    path = Path(name)
-    if path.suffix != ".toml":
-        if str(name) not in design_names():
-            raise UnknownName("design", str(name), design_names(), "Or give the path of a .toml file.")
-        path = designs_dir() / f"{name}.toml"
-    return parse_design(path.stem, read_toml(path))
-
-
-def parse_design(name: str, entries: Mapping[str, Any]) -> Design:
-    """Turn the content of a design file into a `Design`; see `read_design`."""
-    sections = _SECTIONS | {name: _fields(kind) for name, kind in _PARTS.items()}
-    top = ("title", "source", "patients", "arm", *sections)
-    for key in entries:
-        if key not in top:
-            raise UnknownName(f"entry of design '{name}'", key, top)
-    no_quoted(entries, f"design '{name}'")
-    get: dict[str, dict[str, Any]] = {}
-    for section, keys in sections.items():
-        part = entries.get(section, {})
-        if not isinstance(part, Mapping):
-            raise InvalidValue(f"design '{name}': [{section}] must be a table.")
-        for key in part:
-            if key not in keys:
-                raise UnknownName(f"entry in [{section}] of design '{name}'", key, keys)
-        get[section] = {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()}
-    for key in ("arm", "observation", "visits"):
-        if key not in entries:
-            raise InvalidValue(f"design '{name}' has no '{key}'.")
-    try:
-        arms = []
-        for entry in entries["arm"]:
-            for key in entry:
-                if key not in _fields(Arm):
-                    raise UnknownName(f"entry in [[arm]] of design '{name}'", key, _fields(Arm))
-            arms.append(Arm(**entry))
-        patients = entries.get("patients", _together(arms))
-        if patients is None:
-            raise InvalidValue(f"design '{name}' has no 'patients', of its own or of each active arm.")
-        watch, visits, chance = get["observation"], get["visits"], get["randomisation"]
-        return Design(
-            id=name,
-            title=str(entries.get("title", name)),
-            source=str(entries.get("source", "")),
-            patients=patients,
-            arms=tuple(arms),
-            observation=RunIn(
-                float(watch["weeks"]), float(watch["onset_limit"]), _ends("drop", watch["drop"]), watch["floor"]
-            ),
-            visits=tuple(float(w) for w in visits["weeks"]),
-            window_days=float(visits.get("window_days", 0)),
-            entry={k: float(v) for k, v in get["entry"].items()},
-            eligibility={k: _ends(k, v) for k, v in get["eligibility"].items()},
-            strata=chance.get("strata", ()),
-            block=chance.get("block", 2),
-            control_share=chance.get("control", "fixed"),
-            **get["conduct"],
-            **get["analysis"],
-            **{part: kind(**get[part]) for part, kind in _PARTS.items() if part in entries},
-        )
-    except InvalidValue as error:
-        prefix = f"design '{name}'"
-        raise InvalidValue(str(error) if str(error).startswith(prefix) else f"{prefix}: {error}") from None
-    except MetabolismError:
-        raise
-    except KeyError as error:
-        raise InvalidValue(f"design '{name}' lacks the entry {error}.") from None
-    except (TypeError, ValueError, IndexError) as error:
-        raise InvalidValue(f"design '{name}' has an entry of the wrong form: {error}.") from None
-
-
-def _ends(name: str, found: Any) -> tuple[Any, Any]:
-    if not isinstance(found, tuple) or len(found) != 2:
-        raise InvalidValue(f"{name} = {found} must be two numbers, the smallest and the largest: [LOW, HIGH].")
-    return found[0], found[1]
-
-
-def _together(arms: list[Arm]) -> int | None:
-    """Most patients of arms that state their own numbers, with the control's share; None where one does not."""
-    active, control = [a for a in arms if a.treated], next((a for a in arms if not a.treated), None)
-    if control is None or not all(a.patients for a in active):
-        return None
-    return sum(a.patients + math.ceil(a.patients * control.ratio / a.ratio) for a in active if a.patients)
 
 
 def _validate(d: Design) -> None:
@@ -407,5 +291,23 @@ def _validate(d: Design) -> None:
         refuse((d.accrual.centres or 0) > d.patients, f"{d.accrual.centres} centres have {d.patients} patients.")
     refuse("centre" in d.strata and not (d.accrual and d.accrual.centres), "the stratum centre needs accrual.centres.")
     refuse(d.risk is not None and "risk_profile" not in d.eligibility, "risk is of no use without a risk_profile.")
-    asked = d.primary == "nfl" or early == "nfl" or "nfl" in d.eligibility
+    narrow = d.enrichment
+    if narrow is not None:
+        if narrow.column not in RANGES:
+            raise UnknownName(f"enrichment column of design '{d.id}'", narrow.column, RANGES)
+        refuse(
+            len(d.arms) != 2 or d.looks is not None or d.withdrawal is not None or any(a.patients for a in d.arms),
+            "an enrichment has two arms and decides itself; leave looks, withdrawal and patients of arms out.",
+        )
+        refuse(narrow.week not in d.visits, f"the enrichment looks at week {narrow.week:g}, which is no visit.")
+        if d.accrual is None:
+            refuse(True, "an enrichment hangs on how fast patients arrive; give accrual = { per_month = 10 }.")
+        else:
+            share = narrow.first(d.patients, d.accrual.per_month)
+            refuse(
+                share > 0.9,
+                f"{100 * min(share, 1):.0f} % of the patients are in when the enrichment looks: hardly anybody is left "
+                "to choose. Look earlier, or recruit more slowly.",
+            )
+    asked = "nfl" in (d.primary, early, narrow and narrow.column, *d.eligibility)
     refuse(asked and d.marker is None, "nfl needs to know what the marker shows; give marker = {} for its defaults.")

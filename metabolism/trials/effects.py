@@ -7,6 +7,7 @@ scaled so that both together give the scenario's total reduction of the motor-un
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,20 +58,13 @@ class Scenario:
 def scenarios() -> dict[str, Scenario]:
     """Return the shipped scenarios of ``models/effect_scenarios.csv``."""
     columns = ("scenario", "title", "effect", "effect_sd", "beta_hcy", "source", "locator", "uses_e0761", "note")
-    return {
-        r["scenario"]: Scenario(
-            r["scenario"],
-            r["title"],
-            float(r["effect"]) if r["effect"] else None,
-            float(r["effect_sd"]) if r["effect_sd"] else None,
-            float(r["beta_hcy"]),
-            r["source"],
-            r["locator"],
-            r["uses_e0761"] == "yes",
-            r["note"],
-        )
-        for r in read_table(models_dir() / "effect_scenarios.csv", columns)
-    }
+    rows = read_table(models_dir() / "effect_scenarios.csv", columns)
+    return {name: Scenario(name, **_typed(rest)) for name, rest in ((r.pop("scenario"), r) for r in rows)}
+
+
+def _typed(row: dict[str, str]) -> dict[str, Any]:
+    numbers = {k: float(row[k]) if row[k] else None for k in ("effect", "effect_sd", "beta_hcy")}
+    return row | numbers | {"uses_e0761": row["uses_e0761"] == "yes"}
 
 
 def with_scenario(

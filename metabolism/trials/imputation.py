@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def impute(trial: Trial, kind: str, seed: int = 0) -> dict[str, Estimate]:
     columns = list(place.values())
     if len(z) <= z.shape[1] + change.shape[1]:
         raise FitFailed("there are too few patients to draw covariances for an imputation.")
-    last = _complete(change, z, columns, kind, np.random.default_rng(seed))
+    last = _complete(trial, z, columns, kind, seed)
     inverse = np.linalg.inv(z.T @ z)
     beta = last @ z @ inverse
     spare = len(z) - z.shape[1]
@@ -98,8 +99,17 @@ def pooled(values: Array, variances: Array, spare: int) -> Estimate:
     return wald(values.mean(), np.sqrt(total), float(df))
 
 
-def _complete(change: Array, z: Array, columns: list[int], kind: str, rng: np.random.Generator) -> Array:
-    """Impute the last visit, shape (imputations, patients)."""
+@lru_cache(maxsize=1)
+def _chains(trial: Trial, seed: int) -> tuple[Array, Array, Array, dict[str, Any]]:
+    """Draw data, coefficients and covariances, missing at random, which all rules share; and the state of chance after.
+
+    Shapes are (imputations, patients, visits), (imputations, visits, covariates) and (imputations, visits, visits).
+    """
+    change, z, rng = (
+        trial.change,
+        covariates(trial, np.ones(len(trial.arm), dtype=bool))[0],
+        np.random.default_rng(seed),
+    )
     seen = np.isfinite(change)
     visits, (n, size) = change.shape[1], z.shape
     model = fit(change, z, np.ones(size, dtype=bool))
@@ -126,6 +136,15 @@ def _complete(change: Array, z: Array, columns: list[int], kind: str, rng: np.ra
         lower = np.linalg.solve(bartlett, scale.swapaxes(1, 2)).swapaxes(1, 2)
         sigma = lower @ lower.swapaxes(1, 2)
         b = (estimate + root @ rng.standard_normal(estimate.shape) @ lower.swapaxes(1, 2)).swapaxes(1, 2)
+    return y, b, sigma, dict(rng.bit_generator.state)
+
+
+def _complete(trial: Trial, z: Array, columns: list[int], kind: str, seed: int) -> Array:
+    """Impute the last visit, shape (imputations, patients)."""
+    drawn, b, sigma, state = _chains(trial, seed)
+    y, rng, seen = drawn.copy(), np.random.default_rng(), np.isfinite(trial.change)
+    rng.bit_generator.state = state
+    visits = seen.shape[1]
     mean, left = z @ b.swapaxes(1, 2), visits - np.argmax(seen[:, ::-1], axis=1)
     left = np.where(seen.any(axis=1), left, 0)
     arm = np.array([next((c for c in columns if row[c] == 1), 0) for row in z])

@@ -9,6 +9,7 @@ Tsiatis 1997, doi:10.2307/2533118, for the model; de Gruttola and Tu 1994, doi:1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,8 +217,6 @@ class Joint:
 
     def loglik(self, parameters: Array, nodes: int = NODES) -> Array:
         """Log-likelihood of each patient, shape (sets, patients), for sets of parameters, shape (sets, parameters)."""
-        from numpy.polynomial.hermite_e import hermegauss
-
         e = self.effect
         entry, effect = parameters[:, [0]], parameters[:, [e]]
         sd0, sd1, sd = (np.exp(parameters[:, [e + i]]) for i in (1, 2, 4))
@@ -245,10 +244,12 @@ class Joint:
         # the hazard hangs on the rate as it is, or on the rate before the common ratio acts on both
         ground = link * ((base if self.ratio else mean) - parameters[:, [1]] + middle) + (gain if self.ratio else 0)
         cumulated = np.exp(hazard) @ self.exposure.T
-        points, weights = hermegauss(nodes)
+        points, weights = _nodes(nodes)
         log_rate = ground[..., None] + (link * width)[..., None] * points
-        inner = self.event[:, None] * log_rate - cumulated[..., None] * np.exp(np.minimum(log_rate, 50))
-        seen = np.log(np.exp(inner) @ (weights / weights.sum()))
+        inner = np.exp(np.minimum(log_rate, 50))
+        inner *= -cumulated[..., None]
+        inner += self.event[:, None] * log_rate
+        seen = np.log(np.exp(inner, out=inner) @ weights)
         return np.asarray(total + seen + self.event * hazard[:, self.died_in])
 
     def value(self, parameters: Array) -> Array:
@@ -257,6 +258,15 @@ class Joint:
         if self.prior is not None:
             total = total - 0.5 * (((parameters - self.prior[0]) / self.prior[1]) ** 2).sum(axis=1)
         return np.asarray(-total)
+
+
+@cache
+def _nodes(count: int) -> tuple[Array, Array]:
+    """Points and weights of Gauss and Hermite for a standard normal variable."""
+    from numpy.polynomial.hermite_e import hermegauss
+
+    points, weights = hermegauss(count)
+    return points, weights / weights.sum()
 
 
 def slopes_of(model: Joint, points: Array, step: float = 1e-4) -> tuple[Array, Array]:
@@ -270,13 +280,15 @@ def slopes_of(model: Joint, points: Array, step: float = 1e-4) -> tuple[Array, A
 def curvature(model: Joint, point: Array, step: float = 2e-3) -> Array:
     """Second derivatives of the value at a point, by central differences."""
     size = len(point)
-    i, j = np.triu_indices(size)
+    i, j = np.triu_indices(size, 1)
     unit = step * np.eye(size)
-    corners = np.stack([unit[i] + unit[j], unit[i] - unit[j], unit[j] - unit[i], -unit[i] - unit[j]])
-    heights = model.value((point + corners).reshape(-1, size)).reshape(4, -1)
-    matrix = np.zeros((size, size))
-    matrix[i, j] = matrix[j, i] = (heights[0] - heights[1] - heights[2] + heights[3]) / (4 * step**2)
-    return matrix
+    moves = np.concatenate([np.zeros((1, size)), unit, -unit, unit[i] + unit[j], -unit[i] - unit[j]])
+    heights = model.value(point + moves)
+    alone = heights[1 : size + 1] + heights[size + 1 : 2 * size + 1] - 2 * heights[0]
+    both = heights[2 * size + 1 :].reshape(2, -1).sum(axis=0) - 2 * heights[0]
+    matrix = np.diag(alone)
+    matrix[i, j] = matrix[j, i] = (both - alone[i] - alone[j]) / 2
+    return np.asarray(matrix / step**2)
 
 
 def maximum(model: Joint) -> tuple[Array, Array]:

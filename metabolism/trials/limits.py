@@ -62,7 +62,7 @@ def inside(name: str, value: object, limit: str, where: str = "") -> None:
         return (low < number if above else low <= number) and (number < high if below else number <= high)
 
     if isinstance(value, Integral if whole else Real) and type(value).__name__ not in ("bool", "bool_"):
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)
         if math.isfinite(number) and fits(number):
             return
         share = not whole and high <= 1 and number >= 1 and fits(number / 100)

@@ -112,6 +112,20 @@ def course_figure(
     return figure
 
 
+def in_percent(effect: str) -> str:
+    """Words of a true effect, or of one for each arm, in percent; a distribution stays as it is.
+
+    Examples
+    --------
+    >>> in_percent("0.3"), in_percent("drug_1 0.5, drug_2 0"), in_percent("N(0.27, 0.1)")
+    ('30', 'drug 1 50, drug 2 0', 'N(0.27, 0.1)')
+    """
+    if effect.startswith("N("):
+        return effect
+    parts = (part.rpartition(" ") for part in effect.split(", "))
+    return ", ".join(f"{arm.replace('_', ' ')}{gap}{100 * float(value):g}" for arm, gap, value in parts)
+
+
 def stops_figure(table: pd.DataFrame, title: str) -> Figure:
     """Draw by effect and arm how trials in calendar time ended, how many patients that took and how long.
 
@@ -121,8 +135,9 @@ def stops_figure(table: pd.DataFrame, title: str) -> Figure:
         Of `metabolism.trials.power.power_table`, for a design with an accrual.
     title : str
     """
-    columns = [c for c in ("effect", "arm") if table[c].nunique() > 1 or c == "effect"]
-    labels = [", ".join(str(r[c]) for c in columns) for _, r in table.iterrows()]
+    labels = [f"{in_percent(e)} %" for e in table["effect"]]
+    if table["arm"].nunique() > 1:
+        labels = [f"{a.replace('_', ' ')} at {e}" for a, e in zip(table["arm"], labels, strict=True)]
     figure, axes = new_figure(1, 3, width=10.5, height=1.9 + 0.34 * len(table))
     ends, size, length = axes[0]
     place = np.arange(len(table))[::-1]
@@ -143,7 +158,7 @@ def stops_figure(table: pd.DataFrame, title: str) -> Figure:
         yticks=place,
         xlim=(0, 100),
         xlabel="trials [%]",
-        ylabel="effect on the loss rate" + ", arm" * (len(columns) - 1),
+        ylabel="true reduction of the loss rate",
     )
     ends.set_yticklabels(labels, fontsize=9)
     ends.yaxis.label.set_fontsize(10)

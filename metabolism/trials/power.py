@@ -19,7 +19,7 @@ from metabolism.trials.design import ANALYSES, Design
 from metabolism.trials.disease import HOURS_PER_WEEK
 from metabolism.trials.effects import direct_maximum
 from metabolism.trials.limits import WEEKS, inside
-from metabolism.trials.plots import stops_figure
+from metabolism.trials.plots import in_percent, stops_figure
 from metabolism.trials.pool import Slowing, bodies, make_pool
 from metabolism.trials.replicates import replicate, request_hash
 from metabolism.trials.sections import Looks
@@ -94,7 +94,9 @@ def varied(design: Design, **choices: Any) -> Design:
     watch = design.observation
     if "run_in" in given:
         window = (-48, 48) if given["run_in"] == "none" else tuple(given["run_in"])
-        watch = replace(watch, drop=(int(window[0]), int(window[1])))
+        for edge in window:
+            inside("run_in", edge, "whole [-48, 48]")
+        watch = replace(watch, drop=(window[0], window[1]))
     if "onset_limit" in given:
         watch = replace(watch, onset_limit=float(given["onset_limit"]))
     changes["observation"] = watch
@@ -118,7 +120,7 @@ def varied(design: Design, **choices: Any) -> Design:
 def power_table(
     model: Model,
     design: Design,
-    effects: Sequence[float],
+    effects: Sequence[float | Mapping[str, float]],
     *,
     prior: tuple[float, float] | None = (0.27, 0.10),
     choices: Mapping[str, Sequence[Any]] | None = None,
@@ -136,9 +138,10 @@ def power_table(
     ----------
     model : Model
         The patient model.
-    effects : sequence of float
+    effects : sequence of float or mapping of arm to float
         Total reductions of the loss rate, from 0 to below 1 [fraction]: at 50 mg twice weekly over 16 weeks in arms
-        with a regimen, where other regimens follow from the coupled model, and as they are in comparator arms.
+        with a regimen, where other regimens follow from the coupled model, and as they are in comparator arms. One
+        number is the truth of every active arm; a mapping has one for each.
     prior : (mean, SD), optional
         Normal distribution of the effect, cut to 0-1, for the assurance: the chance of significance when the effect
         itself is drawn. None leaves it out.
@@ -167,7 +170,13 @@ def power_table(
     # every design is checked before anything runs
     designs = [varied(design, **choice) for choice in grid]
     for effect in effects:
-        inside("effect", effect, "[0, 1), a share of the loss rate")
+        each = effect if isinstance(effect, Mapping) else {"": effect}
+        for arm, value in each.items():
+            inside(f"effect of {arm}" if arm else "effect", value, "[0, 1), a share of the loss rate")
+            if arm and arm not in design.active:
+                raise UnknownName("active arm", arm, design.active)
+        if "" not in each and (rest := [a for a in design.active if a not in each]):
+            raise InvalidValue(f"no effect is given for arm '{rest[0]}'; name every active arm.")
     for name, value in zip(("mean", "SD"), prior or (), strict=False):
         inside(f"{name} of the prior", value, "[0, 1)" if name == "mean" else "(0, 1]")
     inside("replicates", replicates, "whole [1, 10000000]")
@@ -188,12 +197,12 @@ def power_table(
     rows = []
     for choice, one in zip(grid, designs, strict=True):
         pool = make_pool(model, one, beta_hcy, seed=seed, workers=workers, drawn=crowd, done=made)
-        cases: list[tuple[str, Any]] = [(f"{e:g}", e) for e in effects]
+        cases: list[tuple[str, Any]] = [_case(e, one) for e in effects]
         if drawn is not None and prior is not None:
             cases.append((f"N({prior[0]:g}, {prior[1]:g})", drawn))
         for text, effect in cases:
             reductions = np.atleast_1d(np.asarray(effect, dtype=float))
-            maximum = np.array([direct_maximum(model, float(e), beta_hcy) for e in reductions])
+            maximum = np.vectorize(lambda e: direct_maximum(model, float(e), beta_hcy))(reductions)
             mark = request_hash(pool, one, maximum, seed, (one.primary,), False, reductions)
             done = replicate(
                 pool,
@@ -209,6 +218,13 @@ def power_table(
             shown = {"effect": text, **_shown(choice, design)}
             rows += [shown | row for row in summary(done.table, one, done.failures(one.primary))]
     return pd.DataFrame(rows)
+
+
+def _case(effect: float | Mapping[str, float], design: Design) -> tuple[str, Any]:
+    """Words and value of a true effect; where arms differ, one for each arm, shape (1, arms)."""
+    if not isinstance(effect, Mapping):
+        return f"{effect:g}", effect
+    return ", ".join(f"{a} {effect[a]:g}" for a in design.active), [[effect.get(a.name, 0.0) for a in design.arms]]
 
 
 def _shown(choice: Mapping[str, Any], design: Design) -> dict[str, Any]:
@@ -284,6 +300,8 @@ def _in_time(table: pd.DataFrame, arm: str, active: Sequence[str]) -> dict[str, 
     """How an arm ended, and the expected size and length of the trial with their 95 % Monte-Carlo intervals."""
     ended = table[f"{arm}:reason"]
     row = {"benefit shown of any arm": float(table[[f"{a}:shown" for a in active]].any(axis=1).mean())}
+    if "part" in set(table[f"{arm}:population"]):
+        row["went on with a part"] = float((table[f"{arm}:population"] == "part").mean())
     row |= {f"stopped early for {why}": float((ended == why).mean()) for why in ("efficacy", "futility")}
     for name, column in (
         ("arm patients", f"{arm}:patients"),
@@ -314,46 +332,53 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+#: Choices in the words of a legend.
+_WORDS = {
+    "patients": "{} patients",
+    "weeks": "{} weeks",
+    "run_in": "a fall of {} points",
+    "onset_limit": "onset within {} months",
+    "hcy_min": "homocysteine from {} µM",
+    "interval": "every {}",
+}
+
+
 def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     """Draw power against effect for each design, a heat map of effect by design and, in calendar time, how it ended."""
     from metabolism.plotting import COLOURS, new_figure
 
-    fixed = table[~table["effect"].str.startswith("N(")].assign(effect=lambda t: t["effect"].astype(float) * 100)
+    rows = table[~table["effect"].str.startswith("N(")]
     varying = [c for c in CHOICES if c in table and (table[c].nunique() > 1 or c == "patients")]
     varying += ["arm"] if table["arm"].nunique() > 1 else []
-    label = fixed[varying].astype(str).agg(", ".join, axis=1)
+    said = _WORDS | ({"patients": "up to {} patients"} if "trial months" in table else {})
+    words = {c: rows[c].map(lambda v, c=c: said.get(c, "{}").format(v).replace("_", " ")) for c in varying}
+    rows = rows.assign(design=[", ".join(parts) for parts in zip(*words.values(), strict=True)])
+    # where arms differ in their effect, there is no one number to draw them against
+    fixed = rows[~rows["effect"].str.contains(" ")].assign(percent=lambda t: 100 * t["effect"].astype(float))
     drawn = {}
-    figure, axes = new_figure(width=7.4, height=4.2)
-    palette: Sequence[str] = list(COLOURS.values())
-    for i, (text, part) in enumerate(fixed.groupby(label, sort=False)):
-        colour = palette[i % len(palette)]
-        part = part.sort_values("effect")
-        axes.errorbar(
-            part["effect"],
-            part["power"] * 100,
-            [100 * (part["power"] - part["power 2.5 %"]), 100 * (part["power 97.5 %"] - part["power"])],
-            color=colour,
-            marker="o",
-            capsize=3,
-            label=str(text),
-        )
-    axes.axhline(80, color=COLOURS["grey"], linestyle="--", linewidth=1)
-    axes.set_ylim(0, 102)
-    axes.set_xlabel("true reduction of the motor-unit loss rate [%]")
-    axes.set_ylabel("power [%]")
-    axes.set_title(f"{title}\nbars: 95 % Monte-Carlo interval; dashed: 80 %", fontsize=10)
-    axes.legend(title=", ".join(v.replace("_", " ") for v in varying), fontsize=8, title_fontsize=8)
-    drawn["power_curves"] = figure
-    wide = fixed.assign(design=label).pivot_table(index="design", columns="effect", values="power", sort=False)
+    axis = "true reduction of the motor-unit loss rate [%]"
+    if len(fixed):
+        figure, axes = new_figure(width=7.4, height=4.2)
+        palette: Sequence[str] = list(COLOURS.values())
+        for i, (text, part) in enumerate(fixed.sort_values("percent", kind="stable").groupby("design", sort=False)):
+            power, low, high = (100 * part[c] for c in ("power", "power 2.5 %", "power 97.5 %"))
+            look: dict[str, Any] = {"color": palette[i % len(palette)], "marker": "o", "capsize": 3, "label": str(text)}
+            axes.errorbar(part["percent"], power, [power - low, high - power], **look)
+        axes.axhline(80, color=COLOURS["grey"], linestyle="--", linewidth=1)
+        axes.set(ylim=(0, 102), xlabel=axis, ylabel="power [%]")
+        axes.set_title(f"{title}\nbars: 95 % Monte-Carlo interval; dashed: 80 %", fontsize=10)
+        axes.legend(fontsize=8)
+        drawn["power_curves"] = figure
+    effects = {e: in_percent(e) for e in rows["effect"].unique()}
+    wide = rows.pivot_table(index="design", columns="effect", values="power", sort=False)[list(effects)]
     figure, axes = new_figure(width=7.4, height=1.6 + 0.45 * len(wide))
     image = axes.imshow(wide.to_numpy() * 100, vmin=0, vmax=100, cmap="cividis", aspect="auto")
     for (i, j), share in np.ndenumerate(wide.to_numpy()):
         colour = "white" if share < 0.55 else "black"
         axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=9)
-    axes.set_xticks(range(wide.shape[1]), [f"{c:g}" for c in wide.columns])
+    axes.set_xticks(range(wide.shape[1]), list(effects.values()))
     axes.set_yticks(range(wide.shape[0]), list(wide.index))
-    axes.set_xlabel("true reduction of the motor-unit loss rate [%]")
-    axes.set_ylabel(", ".join(v.replace("_", " ") for v in varying))
+    axes.set_xlabel(axis)
     axes.grid(visible=False)
     figure.colorbar(image, ax=axes, label="power [%]")
     drawn["power_heat_map"] = figure

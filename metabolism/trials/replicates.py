@@ -84,13 +84,14 @@ def replicate(
     Parameters
     ----------
     pool : Pool
-    maximum : float or ndarray, shape (count,)
-        Maximum of the direct path (Emax); one for each replicate where the effect itself is uncertain.
+    maximum : float or ndarray, shape (count,) or (count, arms)
+        Maximum of the direct path (Emax); one for each replicate where the effect itself is uncertain, and for each arm
+        where arms differ in theirs.
     count : int
         Number of replicates; replicate ``i`` depends on ``(seed, i)`` alone, so neither chunks nor processes matter.
     analyses : tuple of str, optional
         The design's primary by default, and always with an accrual.
-    reduction : float or ndarray, shape (count,), optional
+    reduction : float or ndarray, shape (count,) or (count, arms), optional
         Reduction of the loss rate in comparator arms; see `metabolism.trials.trial.simulate_trial`.
     folder : path, optional
         Where finished chunks are kept. A later call with the same request continues there and gives the same table to
@@ -108,8 +109,8 @@ def replicate(
 
     inside("replicates", count, "whole [1, 10000000]")
     chosen = analyses or (design.primary,)
-    maxima = np.broadcast_to(np.asarray(maximum, dtype=float), count)
-    reductions = None if reduction is None else np.broadcast_to(np.asarray(reduction, dtype=float), count)
+    maxima = _each(maximum, count)
+    reductions = None if reduction is None else _each(reduction, count)
     parts = None
     if folder is not None:
         parts = Parts(Path(folder), request_hash(pool, design, maxima, seed, chosen, shuffle, reductions))
@@ -131,6 +132,12 @@ def replicate(
     return Replicates(table, pool.failed, resumed)
 
 
+def _each(effect: float | Array, count: int) -> Array:
+    """Effect of every replicate, shape (count,) or (count, arms)."""
+    given = np.asarray(effect, dtype=float)
+    return np.broadcast_to(given, (count, *given.shape[1:]))
+
+
 def _chunk(
     pool: Pool,
     design: Design,
@@ -146,7 +153,7 @@ def _chunk(
     rows = []
     for number in range(*bound):
         rng = np.random.default_rng([seed, number])
-        maximum, reduction = (None if e is None else float(e[number]) for e in effects)
+        maximum, reduction = (None if e is None else e[number] for e in effects)
         assert maximum is not None
         if design.accrual is not None:
             rows.append(_row_in_time(number, conduct(pool, design, maximum, rng, reduction)))

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from metabolism.dosing import Regimen
-from metabolism.errors import InvalidValue, UnknownName
+from metabolism.errors import UnknownName
 from metabolism.trials.boundaries import EFFICACY, SPENDING, efficacy_bounds, futility_bounds
-from metabolism.trials.disease import HOURS_PER_WEEK
+from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.limits import WEEKS, refuse, within
-from metabolism.units import number
 
 
 @dataclass(frozen=True)
@@ -283,6 +277,46 @@ class Withdrawal:
         )
 
 
+@dataclass(frozen=True)
+class Enrichment:
+    """Adaptive enrichment: one look decides who is recruited from then on, everybody, a part of them, or nobody.
+
+    Attributes
+    ----------
+    column : str
+        What the part is defined by, one of `metabolism.trials.design.RANGES`.
+    part : tuple of float
+        Smallest and largest value of those in the part.
+    at : float
+        The look comes when this share of all patients had its visit `week`.
+    week : float
+        A visit [weeks].
+    everybody : float
+        From this z of everybody on, everybody is recruited further.
+    narrow : float
+        Else, from this z of the part on, the part alone; else nobody.
+    alpha : float
+        One-sided level of the closed test of everybody and of the part.
+    """
+
+    column: str
+    part: tuple[float, float]
+    at: float = 0.5
+    week: float = 12.0
+    everybody: float = 0.5
+    narrow: float = 0.0
+    alpha: float = 0.025
+
+    def __post_init__(self) -> None:
+        limits = {"at": "(0, 1)", "week": WEEKS, "everybody": "(-10, 10)", "narrow": "(-10, 10)"}
+        within(self, limits | {"part": "[-1e6, 1e6]", "alpha": "(0, 0.5), one-sided"}, "enrichment: ")
+        refuse(self.part[0] >= self.part[1], f"enrichment: part = {self.part} is no range.")
+
+    def first(self, patients: int, per_month: float) -> float:
+        """Share of the patients who are randomised before the look, as expected; it weighs both stages of the test."""
+        return self.at + per_month * self.week * HOURS_PER_WEEK / HOURS_PER_MONTH / patients
+
+
 def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[float, ...], share: str) -> None:
     """Refuse arms that contradict each other, the total or the visits."""
     active = [a for i, a in enumerate(arms) if i != control]
@@ -307,8 +341,8 @@ def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[f
         0 < len(capped) < len(active),
         f"{len(capped)} of {len(active)} active arms state their patients; all must, or none.",
     )
-    late = [a.name for a in active if a.enters > 0]
-    refuse(bool(late) and not capped, f"arm '{late[0] if late else ''}' enters later and needs patients of its own.")
+    later = [a.name for a in active if a.enters > 0]
+    refuse(bool(later) and not capped, f"arm '{later[0] if later else ''}' enters later and needs patients of its own.")
     refuse(
         bool(active) and all(a.enters > 0 for a in active), "no active arm is open at the start; let one enter at 0."
     )
@@ -323,27 +357,3 @@ def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[f
         share == "per arm" and len(active) > 1 and not capped,
         "a control share per arm is for arms with patients of their own; give them, or a ratio of the control.",
     )
-
-
-def no_quoted(found: Any, where: str) -> None:
-    """Refuse a number between quotation marks, which other rules would read, and yes or no for a number."""
-    refuse(isinstance(found, bool) and not where.endswith(": trial_effect"), f"{where} = {found} is no number.")
-    if isinstance(found, (Mapping, list)):
-        for key, value in found.items() if isinstance(found, Mapping) else ((where, v) for v in found):
-            if key not in ("title", "source", "name", "regimen"):
-                no_quoted(value, f"{where}: {key}" if isinstance(found, Mapping) else where)
-    elif isinstance(found, str) and re.fullmatch(r"\s*[-+]?[.0-9][-+.,_' 0-9eE]*", found):
-        number(found, where)
-        raise InvalidValue(f"{where} = '{found}' is text; write the number without quotation marks.")
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read the file of a design; where a number of it is none, say what it may mean."""
-    try:
-        return tomllib.loads(text := path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        for entry in re.finditer(r"^\s*(\w+)\s*=\s*([-+.,0-9]+)\s*(?:#.*)?$", text, re.MULTILINE):
-            number(entry[2], f"design '{path}': {entry[1]}")
-        raise InvalidValue(f"design '{path}' cannot be read: {error}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"design '{path}' cannot be read: {error}.") from None

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from metabolism.errors import FitFailed, InvalidValue
 from metabolism.trials.analysis import ancova
-from metabolism.trials.patients import balance, effective_size
 from metabolism.trials.power import wilson
 from metabolism.trials.replicates import Replicates
 from metabolism.trials.trial import Trial
@@ -136,6 +135,72 @@ def subgroups(trial: Trial, groups: Mapping[str, NDArray[np.bool_]], contrast: s
         row = {"subgroup": name, "share": float(members.mean()), "difference [points]": value}
         rows.append(row | {"low [points]": value - half, "high [points]": value + half})
     return pd.DataFrame(rows)
+
+
+def balance(features: Array, targets: Array) -> Array:
+    """Weights of least relative entropy under which the features have the target means.
+
+    The second way to make a cohort: instead of drawing patients from fitted distributions, patients from a wide
+    distribution are weighted until they have the published moments (entropy balancing, Hainmueller 2012,
+    doi:10.1093/pan/mpr025).
+
+    Parameters
+    ----------
+    features : ndarray, shape (patients, moments)
+        Give a column and its square to set a mean and an SD.
+    targets : ndarray, shape (moments,)
+
+    Returns
+    -------
+    ndarray, shape (patients,)
+        Positive weights with sum 1; see `effective_size`.
+
+    Raises
+    ------
+    InvalidValue
+        If no weights reach the targets: they lie outside what these patients span.
+
+    Examples
+    --------
+    >>> weights = balance(np.array([[0.0], [1.0]]), np.array([0.25]))
+    >>> weights.round(6)
+    array([0.75, 0.25])
+    """
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp, softmax
+
+    if not (np.isfinite(features).all() and np.isfinite(targets).all()):
+        raise InvalidValue("a feature or a target is not finite; leave such patients out.")
+    scale = features.std(axis=0)
+    centred = (features - targets) / np.where(scale > 0, scale, 1.0)
+
+    def dual(tilt: Array) -> tuple[float, Array]:
+        exponent = centred @ tilt
+        return float(logsumexp(exponent)), softmax(exponent) @ centred
+
+    def curvature(tilt: Array) -> Array:
+        weight, gradient = softmax(centred @ tilt), dual(tilt)[1]
+        return np.asarray(centred.T @ (weight[:, None] * centred) - np.outer(gradient, gradient))
+
+    # the dual is convex; targets out of reach send the tilt to infinity
+    options: Any = {"gtol": 1e-10, "maxiter": 200}
+    found = minimize(dual, np.zeros(features.shape[1]), jac=True, hess=curvature, method="trust-exact", options=options)
+    weight = softmax(centred @ found.x)
+    miss = np.abs(weight @ centred)
+    if not (miss < 1e-5).all():
+        raise InvalidValue(
+            f"no weights reach the published moments (worst miss {miss.max():.2g} SD); draw a wider cohort."
+        )
+    return np.asarray(weight)
+
+
+def effective_size(weights: Array) -> float:
+    """Effective sample size of weighted patients, (sum w)^2 / sum w^2 (Kish 1965).
+
+    >>> effective_size(np.full(4, 0.25)), effective_size(np.array([1.0, 0.0, 0.0]))
+    (4.0, 1.0)
+    """
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def reweighted(

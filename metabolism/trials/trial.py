@@ -91,18 +91,18 @@ class Trial:
 
 
 def simulate_trial(
-    pool: Pool, design: Design, maximum: float, rng: np.random.Generator, reduction: float | None = None
+    pool: Pool, design: Design, maximum: float | Array, rng: np.random.Generator, reduction: float | Array | None = None
 ) -> Trial:
     """Run one trial in which every arm is open throughout and everybody is followed to the end.
 
     Parameters
     ----------
     pool : Pool
-    maximum : float
-        Maximum of the direct path (Emax) [fraction].
+    maximum : float or ndarray, shape (arms,)
+        Maximum of the direct path (Emax) [fraction], the same in every arm or one for each.
     rng : numpy Generator
         The only source of randomness.
-    reduction : float, optional
+    reduction : float or ndarray, shape (arms,), optional
         Reduction of the loss rate in every comparator arm, in place of what the design says [fraction].
 
     Raises
@@ -110,7 +110,7 @@ def simulate_trial(
     InvalidValue
         If almost nobody is eligible, with the number of candidates at each filter.
     """
-    people, counts, entry = enrol(pool, design, rng)
+    people, counts, entry = enrol(pool, design.changed(enrichment=None), rng)
     trial = follow(pool, design, people, counts, randomise(people, design, rng), maximum, rng, reduction, entry)
     return withdrawn(trial) if design.withdrawal else trial
 
@@ -129,7 +129,9 @@ def enrol(pool: Pool, design: Design, rng: np.random.Generator) -> tuple[Columns
     factor = float(np.exp(g["k_omega_trial"] * rng.standard_normal())) if design.trial_effect else 1.0
     # arms with numbers of their own leave blocks unfinished
     capped = any(a.patients for a in design.arms)
-    spare = len(design.arms) * design.block * sum(a.ratio for a in design.arms) if capped else 0
+    # a trial that narrows itself passes over patients who arrive
+    spare = 3 * design.patients if design.enrichment else 0
+    spare += len(design.arms) * design.block * sum(a.ratio for a in design.arms) if capped else 0
     people, counts = screen(pool, design, design.patients + spare, rng, factor)
     if flow is None:
         return people, counts, None
@@ -151,15 +153,18 @@ def follow(
     people: Columns,
     counts: dict[str, int],
     arm: NDArray[np.int64],
-    maximum: float,
+    maximum: float | Array,
     rng: np.random.Generator,
-    reduction: float | None = None,
+    reduction: float | Array | None = None,
     entry: Array | None = None,
 ) -> Trial:
     """Follow patients in their arms; chance is drawn alike whatever the arms. See `simulate_trial` and `enrol`."""
-    inside("maximum", maximum, "[-100, 100]")
-    if reduction is not None:
-        inside("reduction", reduction, "[0, 1)")
+    arms = len(design.arms)
+    maxima = np.broadcast_to(np.asarray(maximum, dtype=float), arms)
+    for one in maxima:
+        inside("maximum", one, "[-100, 100]")
+    for one in () if reduction is None else np.broadcast_to(reduction, arms):
+        inside("reduction", one, "[0, 1)")
     g = pool.generator
     n = len(arm)
     end, months = design.hours, design.hours / HOURS_PER_MONTH
@@ -171,7 +176,7 @@ def follow(
     grid = np.arange(loss.shape[1]) * STEP
     for i, (treated, one) in enumerate(zip(pool.slowings, design.arms, strict=True)):
         mine = arm == i
-        relative = treated.loss(maximum)
+        relative = treated.loss(float(maxima[i]))
         if slowed[i]:
             until = grid[-1] if one.until_week is None else one.until_week * HOURS_PER_WEEK
             treated_at = np.clip(grid, one.from_week * HOURS_PER_WEEK, until)[None, :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib.util
 import json
 from datetime import date
 from pathlib import Path
@@ -16,13 +17,14 @@ import metabolism as mb
 from metabolism.errors import FitFailed, InvalidValue, UnknownName
 from metabolism.trials.analysis import ANALYSED, analyse, cox, log_rank, mixed_model
 from metabolism.trials.decline import fit_proportional, proportional
-from metabolism.trials.design import ANALYSES, read_design
+from metabolism.trials.design import ANALYSES
 from metabolism.trials.imputation import IMPUTATIONS, impute, pooled
 from metabolism.trials.joint import PRIOR, Joint, bayes_rate, joint_rate, maximum, posterior
 from metabolism.trials.linear import contrasts
 from metabolism.trials.mmrm import Moments
 from metabolism.trials.pairs import cafs, combined_scores, net_benefit, win_ratio, win_ratio_stratified
 from metabolism.trials.power import wilson
+from metabolism.trials.reading import read_design
 from metabolism.trials.sections import Arm
 from metabolism.trials.trial import Trial
 
@@ -459,7 +461,7 @@ def test_type_one_error_of_every_analysis_was_simulated():
     path = Path(mb.__file__).parent.parent / "benchmarks" / "analyses.csv"
     with path.open(encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
-    assert {r["analysis"] for r in rows} == set(ANALYSES) - {"nfl"}
+    assert {r["analysis"] for r in rows} >= set(ANALYSES) - {"nfl"}
     for row in rows:
         assert row["version"] == mb.__version__
         assert row["seed"]
@@ -467,7 +469,21 @@ def test_type_one_error_of_every_analysis_was_simulated():
         trials, rejected = int(row["trials"]), int(row["rejected"])
         assert int(row["failed"]) <= 0.01 * trials or row["analysis"] == "survival"
         np.testing.assert_allclose(wilson(rejected, trials), [float(row["low"]), float(row["high"])], rtol=1e-3)
+        level = float(row.get("level", 0.05))
         # imputation after Rubin is conservative at the null, Fisher's exact test and a rare death too
-        assert float(row["low"]) < 0.055, row
+        assert float(row["low"]) < 1.1 * level, row
+        if level < 0.05:  # one-sided looks and closed tests: futility, Simes and few events take from the level
+            continue
         if row["estimand"] != "treatment policy" and row["analysis"] != "responder":
             assert float(row["high"]) > 0.045, row
+
+
+def test_the_page_shows_the_campaign():
+    """The table in docs/virtual_trials.md is that of benchmarks/analyses.csv."""
+    root = Path(mb.__file__).parent.parent
+    spec = importlib.util.spec_from_file_location("campaign", root / "benchmarks" / "analyses.py")
+    campaign = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(campaign)
+    text = (root / "docs" / "virtual_trials.md").read_text(encoding="utf-8")
+    assert campaign.page(text) == text
+    assert text.count("| `cafs` |") == 1

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.stats import multivariate_normal
 
 from metabolism.errors import InvalidValue, UnknownName
-from metabolism.trials.boundaries import EFFICACY, crossing, efficacy_bounds, futility_bounds
+from metabolism.trials.boundaries import EFFICACY, closed_test, crossing, efficacy_bounds, futility_bounds, simes
 
 TABLE = pd.read_csv(Path(__file__).parent / "data" / "rpact_boundaries.csv")
 
@@ -131,3 +132,54 @@ def test_unknown_boundaries_are_named_and_an_impossible_level_is_refused():
         futility_bounds((0.5, 1.0), (2.8, 1.98), "pocock")
     with pytest.raises(InvalidValue, match=r"use up the level of 0\.001"):
         efficacy_bounds((0.5, 1.0), "haybittle-peto", 0.001)
+
+
+# a look that narrows whom the trial recruits
+
+
+@pytest.mark.parametrize("prevalence", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("rule", ["always all", "always part", "the better one", "the worse one"])
+def test_a_closed_test_keeps_its_level_whatever_the_look_chose(prevalence, rule):
+    """Without an effect anywhere, 400,000 trials of normal estimates: at most 2.5 % show one, and not far below."""
+    rng = np.random.default_rng(3)
+
+    def stage():
+        everybody, part = rng.standard_normal((2, 400_000))
+        return np.stack([np.sqrt(prevalence) * part + np.sqrt(1 - prevalence) * everybody, part])
+
+    first, second = stage(), stage()
+    better = first[1] > first[0]
+    narrowed = {
+        "always all": np.zeros_like(better),
+        "always part": np.ones_like(better),
+        "the better one": better,
+        "the worse one": ~better,
+    }[rule]
+    # after a narrowing the second stage has new patients of the part alone
+    second[1] = np.where(narrowed, rng.standard_normal(second[1].shape), second[1])
+    shown = (closed_test(first, second, 0.4, narrowed) >= stats.norm.isf(0.025)).any(axis=0)
+    assert 0.012 < shown.mean() < 0.0257
+    # the part alone, when there is an effect outside it only: still the level
+    first[0] += 3 * np.sqrt(1 - prevalence)
+    second[0] += 3 * np.sqrt(1 - prevalence)
+    assert (closed_test(first, second, 0.4, narrowed)[1] >= stats.norm.isf(0.025)).mean() < 0.0257
+
+
+def test_a_part_that_is_everybody_gives_the_usual_test():
+    """Both z equal: power is that of one test, in closed form and exactly."""
+    rng = np.random.default_rng(4)
+    z = rng.standard_normal((2, 200_000)) + np.array([[0.6**0.5], [0.4**0.5]]) * 2.5
+    first, second = (np.stack([v, v]) for v in z)
+    for narrowed in (True, False):
+        found = closed_test(first, second, 0.6, np.full(200_000, narrowed))[1]
+        np.testing.assert_allclose(found, np.sqrt(0.6) * z[0] + np.sqrt(0.4) * z[1], rtol=1e-9)
+    assert (found > stats.norm.isf(0.025)).mean() == pytest.approx(
+        stats.norm.sf(stats.norm.isf(0.025) - 2.5), abs=0.004
+    )
+
+
+def test_the_intersection_is_simes():
+    """P = 0.01 and 0.04 give min(2 x 0.01, 0.04); 0.03 and 0.04 give 0.04."""
+    for a, b, p in ((0.01, 0.04, 0.02), (0.03, 0.04, 0.04), (0.9, 0.95, 0.95)):
+        z = simes(stats.norm.isf(a), stats.norm.isf(b))
+        assert stats.norm.sf(z) == pytest.approx(p)

@@ -10,15 +10,24 @@ import pytest
 from metabolism.cli import main
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.trials.calendar import assign, conduct, cut
-from metabolism.trials.design import design_names, designs_dir, parse_design, read_design
 from metabolism.trials.disease import motor_units
 from metabolism.trials.pool import bodies, make_pool
 from metabolism.trials.prognosis import Marker, Risk, risk_profile
+from metabolism.trials.reading import design_names, designs_dir, parse_design, read_design
 from metabolism.trials.replicates import replicate
 from metabolism.trials.sections import Arm, Looks
 from metabolism.trials.trial import enrol, simulate_trial
 
-SHIPPED = ("healey", "mnd_smart", "magnet", "experts_als", "delayed_start", "withdrawal", "nfl_gate")
+SHIPPED = (
+    "adaptive_enrichment",
+    "healey",
+    "mnd_smart",
+    "magnet",
+    "experts_als",
+    "delayed_start",
+    "withdrawal",
+    "nfl_gate",
+)
 
 
 def _content(**changes):
@@ -65,6 +74,7 @@ def test_shipped_designs_have_at_most_fifteen_lines(name):
 
 
 _WATCH = {"weeks": 12, "onset_limit": 36, "drop": [0, 2], "floor": 24}
+_NARROW = {"column": "pre_slope", "part": [0.6, 48.0], "week": 8}
 _A, _B = {"name": "p"}, {"name": "a", "loss_reduction": 0.3}
 
 
@@ -152,6 +162,14 @@ _A, _B = {"name": "p"}, {"name": "a", "loss_reduction": 0.3}
             },
             "has no looks before the end",
         ),
+        # enrichment
+        ({"enrichment": {"column": "nfl", "part": [80, 900]}}, "looks at week 12, which is no visit"),
+        ({"enrichment": _NARROW | {"part": [90, 80]}}, "is no range"),
+        ({"enrichment": _NARROW | {"at": 40}}, "at = 40 must lie .* 40 % is 0.4"),
+        ({"enrichment": _NARROW, "accrual": None}, "hangs on how fast patients arrive"),
+        ({"enrichment": _NARROW, "accrual": {"per_month": 60}}, "100 % of the patients are in"),
+        ({"enrichment": _NARROW, "looks": {"at": [0.5, 1], "futility": [0]}}, "decides itself"),
+        ({"enrichment": _NARROW | {"column": "nfl"}}, "give marker = {}"),
         # limits of entry
         ({"eligibility": {"baseline_rating": [10, 20]}}, "baseline_rating from 10 to 20 contradicts .* 24 to 48"),
         ({"eligibility": {"drop": [3, 5]}, "observation": _WATCH}, "drop from 3 to 5 contradicts .* leaves 0 to 2"),
@@ -522,3 +540,41 @@ arm = [{ name = "placebo" }, { name = "active", loss_reduction = 0.3 }]
     assert (table["trial months 2.5 %"] <= table["trial months"]).all()
     assert (tmp_path / "design_mine" / "stops.png").is_file()
     assert "trial patients" in capsys.readouterr().out
+
+
+def _fast(**rule):
+    return _two_arms(enrichment=_NARROW | rule)
+
+
+def test_a_look_may_narrow_whom_the_trial_recruits(pool_for):
+    """Never, always, and not at all: the patients of both stages, their arms, the calendar and the verdict."""
+    always = {"everybody": 9.0, "narrow": -9.0}
+    plain, part, stop = (_fast(**r) for r in ({"everybody": -9.0}, always, {"everybody": 9.0, "narrow": 9.0}))
+    pool, rng = pool_for(plain), np.random.default_rng
+    done = {name: conduct(pool, d, 0.0, rng(4), 0.3) for name, d in (("all", plain), ("part", part), ("stop", stop))}
+    early = len(done["stop"].trial.arm)
+    rates = {n: d.trial.people["pre_slope"] for n, d in done.items()}
+    for name in ("all", "part"):
+        assert len(rates[name]) == 160
+        np.testing.assert_array_equal(rates[name][:early], rates["stop"])
+        assert done[name].verdicts["active"].population == name
+        assert abs(done[name].trial.arm.mean() - 0.5) < 0.03
+    assert (rates["part"][early:] >= 0.6).all()
+    assert (rates["all"][early:] < 0.6).any()
+    # who is passed over costs time
+    assert done["stop"].months < done["all"].months < done["part"].months
+    assert done["stop"].verdicts["active"].reason == "futility"
+    # a share of 0.5 of 160 patients, and those who come within the eight weeks of its last visit
+    assert early / 160 == pytest.approx(part.enrichment.first(160, 10), abs=0.08)
+    # without the look it is an ordinary trial of the planned size
+    assert len(simulate_trial(pool, plain, 0.0, rng(4)).arm) == 160
+
+
+def test_enrichment_shows_what_is_there_and_little_else(pool_for):
+    """A thousand trials without an effect are in benchmarks/analyses.csv; here a few of each kind."""
+    design = _fast(everybody=0.7)
+    table = {r: replicate(pool_for(design), design, 0.0, 25, reduction=r).table for r in (0.0, 0.5)}
+    shown = {r: t["active:shown"].mean() for r, t in table.items()}
+    assert shown[0.0] < 0.2
+    assert shown[0.5] > 0.6
+    assert set(table[0.0]["active:population"]) == {"all", "part"}

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from metabolism.cli import main
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
-from metabolism.trials.design import read_design
-from metabolism.trials.power import closed_form, figures, power_table, summary, varied
+from metabolism.trials.boundaries import efficacy_bounds
+from metabolism.trials.disease import points_gained
+from metabolism.trials.effects import direct_maximum
+from metabolism.trials.plots import kaplan_meier
+from metabolism.trials.pool import make_pool
+from metabolism.trials.power import closed_form, figures, power_table, summary, varied, wilson
+from metabolism.trials.reading import parse_design, read_design
 from metabolism.trials.sections import Arm
+from metabolism.trials.tables import interval
+from metabolism.trials.trial import simulate_trial
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +123,7 @@ def test_figures_show_every_design(table):
     drawn = figures(table[0], "JETALS")
     assert set(drawn) == {"power_curves", "power_heat_map"}
     labels = [text.get_text() for text in drawn["power_curves"].axes[0].get_legend().get_texts()]
-    assert labels == ["60", "240"]
+    assert labels == ["60 patients", "240 patients"]
 
 
 def test_one_arm_cannot_be_compared(patient):
@@ -196,6 +205,8 @@ def test_the_command_writes_table_and_figures(tmp_path, capsys):
     [
         (["nope"], "no design 'nope'"),
         (["jetals", "--effect", "much"], "--effect 'much' cannot be read"),
+        (["jetals", "--effect", "x=0.2"], "no active arm 'x'"),
+        (["jetals", "--effect", "methylcobalamin_50mg=20"], "20 % is 0.2"),
         (["jetals", "--prior", "1"], "must read MEAN,SD"),
         (["jetals", "--run-in", "3"], "must read LOW-HIGH"),
         (["jetals", "--replicates", "0"], "at least 1"),
@@ -205,3 +216,171 @@ def test_the_command_writes_table_and_figures(tmp_path, capsys):
 def test_a_wrong_command_is_refused_without_a_traceback(options, message, tmp_path, capsys):
     assert main(["design", *options, "--bodies", "16", "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_arms_may_differ_in_their_true_effect(patient):
+    """A platform of one drug that works and one that does not: each is shown as often as it alone would be."""
+    design = read_design("experts_als")
+    options = {"prior": None, "replicates": 25, "size": 16}
+    truths = [{"drug_1": 0.5, "drug_2": 0.0}, 0.5]
+    table = power_table(patient, design, truths, **options)
+    found = table.set_index(["effect", "arm"])["power"]
+    assert found["drug_1 0.5, drug_2 0", "drug_1"] == found["0.5", "drug_1"] > 0.7
+    assert found["drug_1 0.5, drug_2 0", "drug_2"] < 0.2
+    drawn = figures(table, "x")
+    ticks = [t.get_text() for t in drawn["power_heat_map"].axes[0].get_xticklabels()]
+    assert ticks == ["drug 1 50, drug 2 0", "50"]
+    assert set(figures(table.head(2), "x")) == {"power_heat_map", "stops"}
+    for wrong, message in (
+        ({"drug_1": 0.5}, "no effect is given for arm 'drug_2'"),
+        ({"drug_3": 0.5}, "no active arm"),
+    ):
+        with pytest.raises((InvalidValue, UnknownName), match=message):
+            power_table(patient, design, [wrong], **options)
+
+
+# what no number of a design can be
+
+FULL = {
+    "patients": 160,
+    "entry": {"mean": 40.0, "sd": 4.0, "low": 30.0, "high": 48.0},
+    "eligibility": {"fvc": [60, 120], "nfl": [20, 500], "risk_profile": [-8, -1]},
+    "observation": {"weeks": 12, "onset_limit": 36, "drop": [0, 3], "floor": 24},
+    "randomisation": {"strata": ["onset"], "block": 2},
+    "visits": {"weeks": [8, 16, 24], "window_days": 3},
+    "conduct": {
+        "missed_doses": 0.1,
+        "missing_visits": 0.1,
+        "drop_out": 0.02,
+        "drop_out_slope": 0.5,
+        "trial_effect": True,
+        "edaravone": 0.2,
+    },
+    "accrual": {"per_month": 10, "ramp_months": 3, "centres": 8, "centre_sd": 0.1},
+    "looks": {"at": [0.5, 1], "futility": [0.0], "power": 0.8, "week": 16, "alpha": 0.025},
+    "marker": {"correlation": 0.6, "elasticity": 0.67, "within_sd": 0.2, "lag_weeks": 8, "median": 65},
+    "risk": {"slope": -1.8, "delay": -2.4, "age": -0.26, "fvc": 0.47, "bulbar": 0.27, "diagnosed": 0.6},
+    "analysis": {"primary": "slope", "early_share": 0.4, "responder_points": 1},
+    "arm": [{"name": "p"}, {"name": "a", "loss_reduction": 0.3, "ratio": 2, "from_week": 4, "until_week": 20}],
+}
+
+
+def _leaves(found, path=()):
+    """Every number of nested tables and lists, as the keys that lead to it."""
+    pairs = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        yield path
+    for key, value in pairs:
+        yield from _leaves(value, (*path, key))
+
+
+def _with(path, value):
+    content = copy.deepcopy(FULL)
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return content
+
+
+def test_the_full_design_is_one():
+    assert parse_design("x", FULL).accrual.centres == 8
+
+
+@pytest.mark.parametrize("path", list(_leaves(FULL)), ids=lambda p: ".".join(map(str, p)))
+def test_no_number_of_a_design_may_be_none(path):
+    """NaN, infinity, a truth value, a text and the far ends of the line: for every number, refused by its name."""
+    name = next(k for k in reversed(path) if isinstance(k, str))
+    for value in (np.nan, np.inf, -np.inf, True, "many", 1e9, -1e9):
+        if path[0] == "eligibility" and value in ((np.inf, 1e9) if path[-1] else (-np.inf, -1e9)):
+            continue
+        with pytest.raises((InvalidValue, UnknownName), match=rf"^design 'x'.*{name}"):
+            parse_design("x", _with(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("conduct", "drop_out"), 5, r"drop_out = 5 must lie in \[0, 1\) per month; 5 % is 0.05"),
+        (("conduct", "missing_visits"), 2, "2 % is 0.02"),
+        (("conduct", "missed_doses"), 10, "10 % is 0.1"),
+        (("conduct", "edaravone"), 30, "30 % is 0.3"),
+        (("analysis", "early_share"), 39, "39 % is 0.39"),
+        (("arm", 1, "loss_reduction"), 25, r"arm 'a': loss_reduction = 25 must lie in \[0, 1\); 25 % is 0.25"),
+        (("looks", "at"), [50, 100], "50 % is 0.5"),
+        (("looks", "power"), 80, "80 % is 0.8"),
+        (("looks", "alpha"), 2.5, r"2.5 % is 0.025"),
+        (("marker", "correlation"), 67, "67 % is 0.67"),
+        (("risk", "diagnosed"), 60, "60 % is 0.6"),
+        (("eligibility", "fvc"), [0.6, 1.2], "outside the plausible 30-150"),
+        (("eligibility", "fvc"), [60], r"fvc = .* must be two numbers"),
+        (("observation", "drop"), [0, 3, 9], r"drop = .* must be two numbers"),
+        (("visits", "weeks"), [8, 5000], r"visits = 5000 must lie in \(0, 1040\] weeks"),
+        (("accrual", "per_month"), 0.1, "160 patients at 0.1 per month take 133 years"),
+        (("accrual", "centres"), 200, "200 centres have 160 patients"),
+        (("arm", 1, "until_week"), 30, "changes treatment at or after the last visit"),
+        (("conduct", "trial_effect"), 1, "trial_effect = 1 must be true or false"),
+    ],
+)
+def test_what_was_meant_is_said(path, value, message):
+    with pytest.raises(InvalidValue, match=message):
+        parse_design("x", _with(path, value))
+
+
+@pytest.mark.parametrize(
+    ("regimen", "late"),
+    [("25 mg im weekly x 30", 5), ("50 mg im weekly x 5 from 22 weeks", 2), ("50 mg im every 3.5 d from 25 weeks", 1)],
+)
+def test_doses_after_the_last_visit_are_refused(regimen, late):
+    arms = [{"name": "p"}, {"name": "a", "regimen": regimen}]
+    with pytest.raises(InvalidValue, match=f"of which {late} doses? would come after the last visit in week 24"):
+        parse_design("x", FULL | {"arm": arms})
+    # at the visit itself is not after it
+    arms[1]["regimen"] = "25 mg im weekly x 25"
+    assert parse_design("x", FULL | {"arm": arms}).arms[1].regimen == "25 mg im weekly x 25"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, d: power_table(m, d, [np.nan]), r"effect = nan must lie in \[0, 1\)"),
+        (lambda m, d: power_table(m, d, [25]), "25 % is 0.25"),
+        (lambda m, d: power_table(m, d, [0.2], prior=(27, 10)), "mean of the prior = 27 .* 27 % is 0.27"),
+        (lambda m, d: power_table(m, d, [0.2], prior=(0.27, 0)), r"SD of the prior = 0 must lie in \(0, 1\]"),
+        (lambda m, d: power_table(m, d, [0.2], replicates=0), "replicates = 0 must be a whole number"),
+        (lambda m, d: varied(d, patients=130.5), "patients = 130.5 must be a whole number"),
+        (lambda m, d: varied(d, weeks=np.inf), "weeks = inf must lie in"),
+        (lambda m, d: varied(d, run_in=(1.5, 2.5)), "run_in"),
+        (lambda m, d: varied(d, onset_limit=np.nan), "onset_limit = nan must lie in"),
+        (lambda m, d: closed_form(1.0, 0.0), r"se = 0 must lie in \(0, 1e6\]"),
+        (lambda m, d: closed_form(np.nan, 1.0), "difference = nan must lie in"),
+        (lambda m, d: wilson(5, 3), r"successes = 5 must be a whole number in \[0, 3\]"),
+        (lambda m, d: wilson(0, 0), r"trials = 0 must be a whole number in \[1"),
+        (lambda m, d: interval([np.nan]), "no finite value to give an interval of"),
+        (lambda m, d: direct_maximum(m, 30, 0.2), r"effect = 30 must lie in \[-10, 1\]; 30 % is 0.3"),
+        (lambda m, d: points_gained({}, np.nan, 16, (2.0, 0.5)), "reduction = nan must lie in"),
+        (lambda m, d: make_pool(m, d, np.nan, size=2), "beta_hcy = nan must lie in"),
+        (lambda m, d: make_pool(m, d, 0.2, size=2.5), "patients of a cohort = 2.5 must be a whole number"),
+        (lambda m, d: efficacy_bounds((np.nan, 1.0), "pocock"), "must rise from above 0 to 1"),
+        (lambda m, d: efficacy_bounds((0.5, 1.0), "pocock", 5), r"alpha = 5 must lie in \(0, 0.5\)"),
+    ],
+)
+def test_calls_with_numbers_that_are_none_are_refused(patient, design, call, message):
+    with pytest.raises(InvalidValue, match=message):
+        call(patient, design)
+
+
+@pytest.mark.parametrize(("maximum", "reduction"), [(np.nan, None), (0.2, 25.0), (0.2, np.nan), (np.inf, None)])
+def test_an_effect_that_is_none_stops_a_trial(patient, maximum, reduction):
+    design = read_design("natural_history").changed(patients=20)
+    pool = make_pool(patient, design, 0.0, size=8)
+    with pytest.raises(InvalidValue, match="must lie in"):
+        simulate_trial(pool, design, maximum, np.random.default_rng(1), reduction)
+
+
+def test_follow_up_that_is_none_is_not_drawn():
+    table = pd.DataFrame({"arm": ["a", "a"], "months": [1.0, np.nan], "event": [1, 0]})
+    with pytest.raises(InvalidValue, match="no time of follow-up"):
+        kaplan_meier(table, {"a": "blue"}, "x")
+    with pytest.raises(UnknownName, match="no arm 'b'"):
+        kaplan_meier(table.fillna(2.0), {"b": "blue"}, "x")

@@ -7,11 +7,11 @@ import pytest
 
 import metabolism as mb
 from metabolism.errors import InvalidValue
-from metabolism.trials.design import read_design
 from metabolism.trials.disease import HOURS_PER_MONTH, mortality, vital_capacity
 from metabolism.trials.markers import DOMAINS, domain_scores, kings_stage, linear_score, tilts, trial_markers
 from metabolism.trials.patients import Generator
 from metabolism.trials.pool import bodies, make_pool
+from metabolism.trials.reading import read_design
 from metabolism.trials.trial import simulate_trial
 
 OUTPUTS = ["motor_units", "vital_capacity", "mn_hazard", "alsfrs_r", "nfl", "alsfrs_linear"]

@@ -14,16 +14,15 @@ from metabolism.trials.patients import (
     BODY_PARAMETERS,
     DISEASE,
     Generator,
-    balance,
     body_latents,
     candidates,
-    effective_size,
     normals,
     plausibility,
 )
 from metabolism.trials.pool import STEP, bodies, slowing, untreated
 from metabolism.trials.screening import observe
 from metabolism.trials.sections import JETALS_RUN_IN
+from metabolism.trials.tables import balance, effective_size
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +140,17 @@ def test_a_users_table_replaces_means_and_spreads(patient, tmp_path):
         ("variable,mean,sd\nagee,50,5\n", UnknownName, "Did you mean 'age'"),
         ("variable,mean,sd\nage,50,\n", InvalidValue, r"sd of .age. = None must lie in \(0, 50\]"),
         ("variable,mean,sd\nmale,60,\n", InvalidValue, r"mean of .male. = 60 must lie in \[0, 1\]; 60 % is 0.6"),
+        ("variable,mean,sd\nage,610,5\n", InvalidValue, r"mean of 'age' = 610 must lie in \[18"),
+        ("variable,mean,sd\nfvc,0.9,0.1\n", InvalidValue, r"mean of 'fvc' = 0.9 must lie in \[30"),
+        ("variable,mean,sd\nage,inf,5\n", InvalidValue, "inf"),
+        ("variable,mean,sd\nage,50,-5\n", InvalidValue, r"sd of 'age' = -5 must lie in \(0, 50\]"),
+        ("variable,mean,sd\nmale,0.6,0.1\n", InvalidValue, "'male' is a share, which has no sd"),
+        ("variable,mean,sd\nage,50,5\nage,60,5\n", InvalidValue, "'age' stands there twice"),
+        (
+            "variable,mean,sd\ntt,0.6,\nct,0.7,\n",
+            InvalidValue,
+            "tt_frequency and ct_frequency .* add up to 1.3",
+        ),
         ("name,value\nage,50\n", InvalidValue, "no column variable"),
     ],
 )

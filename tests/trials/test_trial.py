@@ -20,12 +20,12 @@ from metabolism.trials.analysis import (
     slopes,
     survival,
 )
-from metabolism.trials.design import design_names, parse_design, read_design
 from metabolism.trials.disease import motor_units, points_gained, rate_score
 from metabolism.trials.effects import scenario_maximum, scenarios
 from metabolism.trials.linear import last_observed
 from metabolism.trials.pairs import combined_scores
 from metabolism.trials.pool import STEP, make_pool, untreated
+from metabolism.trials.reading import design_names, parse_design, read_design
 from metabolism.trials.replicates import replicate
 from metabolism.trials.screening import randomise, screen
 from metabolism.trials.sections import Arm
