@@ -59,6 +59,8 @@ class Stage:
                     found.unlink()
         # the base image has its Python where everybody may start it
         shutil.copytree(python.resolve().parents[1], self.root / "opt/python", symlinks=True)
+        (self.root / "etc/ld.so.conf.d/python.conf").write_text("/opt/python/lib\n")
+        subprocess.run(["chroot", self.root, "ldconfig"], check=True)
         (self.root / "usr/local/bin/python").unlink(missing_ok=True)
         (self.root / "usr/local/bin/python").symlink_to(f"/opt/python/bin/{python.resolve().name}")
         return self

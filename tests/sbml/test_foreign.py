@@ -9,7 +9,8 @@ import pytest
 from metabolism.errors import ModelError
 from metabolism.model import sbml_from_antimony
 from metabolism.sbml import flatten, sbml_fingerprint
-from metabolism.sbml.equations import read_equations, read_formulas
+from metabolism.sbml.equations import read_equations
+from metabolism.sbml.flat import read_formulas
 
 
 def fingerprint(text, until=336.0):
