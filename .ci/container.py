@@ -57,12 +57,9 @@ class Stage:
             for found in (self.root / "usr/bin").glob(f"*{tool}*"):
                 if found.name.rstrip("0123456789-.").endswith(tool):
                     found.unlink()
-        # the base image has its Python where everybody may start it
-        shutil.copytree(python.resolve().parents[1], self.root / "opt/python", symlinks=True)
-        (self.root / "etc/ld.so.conf.d/python.conf").write_text("/opt/python/lib\n")
+        # the base image has its Python in /usr/local, where everybody may start it
+        shutil.copytree(python.resolve().parents[1], self.root / "usr/local", symlinks=True, dirs_exist_ok=True)
         subprocess.run(["chroot", self.root, "ldconfig"], check=True)
-        (self.root / "usr/local/bin/python").unlink(missing_ok=True)
-        (self.root / "usr/local/bin/python").symlink_to(f"/opt/python/bin/{python.resolve().name}")
         return self
 
     def run(self, command: list[str], user: str | None = None) -> subprocess.CompletedProcess[str]:
