@@ -57,10 +57,9 @@ class Stage:
             for found in (self.root / "usr/bin").glob(f"*{tool}*"):
                 if found.name.rstrip("0123456789-.").endswith(tool):
                     found.unlink()
-        # the base image has its Python where everybody may start it
-        shutil.copytree(python.resolve().parents[1], self.root / "opt/python", symlinks=True)
-        (self.root / "usr/local/bin/python").unlink(missing_ok=True)
-        (self.root / "usr/local/bin/python").symlink_to(f"/opt/python/bin/{python.resolve().name}")
+        # the base image has its Python in /usr/local, where everybody may start it
+        shutil.copytree(python.resolve().parents[1], self.root / "usr/local", symlinks=True, dirs_exist_ok=True)
+        subprocess.run(["chroot", self.root, "ldconfig"], check=True)
         return self
 
     def run(self, command: list[str], user: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -104,7 +103,11 @@ def stand_in(python: Path) -> None:
             _, _, name = rest.partition(" AS ")
             name = name or f"stage{len(stages)}"
             registry = {k: v for k, v in os.environ.items() if k.startswith("PIP_")}
-            plain = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root", **registry}
+            plain = {
+                "PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "HOME": "/root",
+                **registry,
+            }
             stage = stages[name] = Stage(place / name, plain).mounted(python)
             continue
         assert stage is not None, "the first instruction is FROM"

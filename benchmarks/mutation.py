@@ -82,16 +82,20 @@ def run(rooms: list[str], limit: int) -> None:
     known = results()
     settled = {m["key"] for m in mutants() if m["why"]} & known.keys()
     settled |= {key for key, row in known.items() if row["verdict"] == "noticed"}
-    todo = [m for m in mutants() if m["key"] not in settled and (not rooms or m["room"] in rooms)][:limit]
+    todo = [m for m in mutants() if m["key"] not in settled and (not rooms or m["room"] in rooms)]
+    # those that somebody thought of come first
+    todo = sorted(todo, key=lambda m: m["drawn"])[:limit]
     with tempfile.TemporaryDirectory() as home:
         copy = Path(home) / "copy"
         leave = shutil.ignore_patterns(".git", ".venv", "results", "_build", "__pycache__", ".*_cache")
         shutil.copytree(ROOT, copy, ignore=leave)
         sound: set[str] = set()
         for m in todo:
-            if m["tests"] not in sound and not run_tests(copy, m["tests"])[0]:
-                raise SystemExit(f"without any fault these tests fail already: {m['tests']}")
-            sound.add(m["tests"])
+            if m["tests"] not in sound:
+                passed, by = run_tests(copy, m["tests"])
+                if not passed:
+                    raise SystemExit(f"without any fault {by} fails already, of: {m['tests']}")
+                sound.add(m["tests"])
             path = copy / m["file"]
             text = path.read_text(encoding="utf-8")
             path.write_text(text.replace(m["before"], m["after"]), encoding="utf-8")

@@ -21,13 +21,17 @@ class UsageError(MetabolismError):
     exit_code = 2
 
 
+class ExtraMissing(UsageError):
+    """What was asked needs a package that only an extra brings."""
+
+
 @contextmanager
 def needs(extra: str, purpose: str) -> Iterator[None]:
     """Say which extra brings the package that an import inside did not find.
 
     Raises
     ------
-    UsageError
+    ExtraMissing
 
     Examples
     --------
@@ -35,14 +39,14 @@ def needs(extra: str, purpose: str) -> Iterator[None]:
     ...     import no_such_package
     Traceback (most recent call last):
         ...
-    metabolism.errors.UsageError: a cluster needs no_such_package: pip install 'als-methionine[cluster]'.
+    metabolism.errors.ExtraMissing: a cluster needs no_such_package: pip install 'als-methionine[cluster]'.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "metabolism").partition(".")[0] == "metabolism":
             raise
-        raise UsageError(f"{purpose} needs {error.name}: pip install 'als-methionine[{extra}]'.") from None
+        raise ExtraMissing(f"{purpose} needs {error.name}: pip install 'als-methionine[{extra}]'.") from None
 
 
 class UnknownName(UsageError):

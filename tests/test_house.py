@@ -246,7 +246,7 @@ def test_nothing_is_there_that_only_tests_use():
     words.update(re.findall(r"\w+", " ".join(p.read_text(encoding="utf-8") for p in pages if "_build" not in p.parts)))
     reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     there = collections.Counter(name for path in (ROOT / "metabolism").rglob("*.py") for name in defined(path))
-    # methods that sympy, argparse, http.server and notebooks call by name, and those that the reference offers to users
-    called = {"fdiff", "_eval_derivative", "_print_Symbol", "_check_value", "do_GET", "log_message"}
+    # methods that sympy, argparse, http.server, importlib and notebooks call by name, and those offered to users
+    called = {"fdiff", "_eval_derivative", "_print_Symbol", "_check_value", "create_module", "do_GET", "log_message"}
     called |= {"_repr_html_", "_ipython_key_completions_", *re.findall(r"\.(\w+)\(", reference)}
     assert {name for name, count in there.items() if words[name] <= count} - called == set()

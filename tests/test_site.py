@@ -169,7 +169,7 @@ def test_versions_stand_side_by_side_and_lead_to_each_other(side_by_side, chromi
     page.goto((side_by_side / "index.html").as_uri())
     page.wait_for_url("**/latest/index.html")
     shown = page.locator("#versions option").all_inner_texts()
-    assert shown == [f"{mb.__version__} (latest)", "0.0.9", mb.__version__]
+    assert shown == [f"{mb.__version__} (latest)", "0.0.9"]
     page.locator("#versions").select_option("0.0.9")
     page.wait_for_url("**/0.0.9/index.html")
     assert page.locator("#versions").input_value() == "0.0.9"

@@ -13,7 +13,7 @@ from metabolism.cases import MEMORY, read_cases
 from metabolism.data import models_dir, read_data, source, sources
 from metabolism.dosing import enzymes, substances
 from metabolism.engines import generate_ahead
-from metabolism.errors import MetabolismError
+from metabolism.errors import ExtraMissing, MetabolismError
 from metabolism.fit import fit_problems
 from metabolism.model import (
     Model,
@@ -52,6 +52,13 @@ class Check:
     name: str
     expectation: str
     problems: Callable[[], list[str]]
+
+    def outcome(self) -> tuple[list[str], str]:
+        """Return the violations, and why it could not be looked for any: an extra that is not installed."""
+        try:
+            return self.problems(), ""
+        except ExtraMissing as error:
+            return [], str(error)
 
 
 def checks() -> list[Check]:

@@ -299,15 +299,19 @@ def _start(moments: Moments, together: Array) -> Array:
     if any(np.linalg.matrix_rank(m) < len(m) for m in zz):
         raise FitFailed("the covariates are collinear at some visit; an arm or a stratum may be empty.")
     b = np.linalg.solve(zz, zy[:, :, None])[:, :, 0]
-    raw = residuals(moments, b).sum(axis=0) / together
+    left = residuals(moments, b)
+    sums = left.sum(axis=0)
+    raw = sums / together
     total = np.diagonal(moments.yy.sum(axis=0) / together)
     if (np.diag(raw) <= 1e-14 * total).any():
         raise FitFailed("the response of some visit does not vary beyond what the covariates explain: it has no error.")
     scale = np.sqrt(np.diag(raw))
-    correlation = np.clip(raw / np.outer(scale, scale), -1, 1)
-    if (np.abs(correlation - np.eye(len(raw))) > 1 - 1e-12).any():
+    # squares of each visit over the patients who were seen at the other too: where visits are missed, the ratio to all
+    # of its squares may pass one without the two being alike
+    shared = np.einsum("pt,pss->st", moments.observed, left)
+    if (np.abs(sums) * ~np.eye(len(sums), dtype=bool) > (1 - 1e-12) * np.sqrt(shared * shared.T)).any():
         raise FitFailed("two visits hold the same responses, or multiples; leave one of them out.")
-    correlation *= 0.95
+    correlation = np.clip(raw / np.outer(scale, scale), -1, 1) * 0.95
     np.fill_diagonal(correlation, 1.0)
     start = correlation * np.outer(scale, scale)
     return np.asarray(start if _positive(start) else np.diag(scale**2))

@@ -514,7 +514,7 @@ def test_endpoints_are_those_of_the_stored_curves(model):
     np.testing.assert_allclose(frame["AUC"], mb.endpoints.area(result["hcy_plasma"]), rtol=1e-6)
     above = np.trapezoid((result["cbl_free"].values > 1.0).astype(float), grid, axis=1)
     np.testing.assert_allclose(frame["above"], above, atol=0.2)
-    assert frame.attrs["units"] == {"Cmax": "uM", "low": "uM", "AUC": "uM h", "end": "dimensionless", "above": "h"}
+    assert frame.attrs["units"] == {"Cmax": "uM", "low": "uM", "AUC": "uM h", "end": "points", "above": "h"}
     assert frame.attrs["manifest"]["engine"] == "fast"
     twice = mb.endpoints_of(
         model, wanted, regimen, "1 week", patients={k: v[3:5] for k, v in patients.items()}, workers=2

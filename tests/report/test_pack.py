@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 
 import pytest
 
+import metabolism.report.inspection as inspection
 import metabolism.report.pack as module
 from metabolism.cli import main
 from metabolism.errors import ProvenanceError
@@ -72,6 +74,17 @@ def test_releases_are_compared_row_by_row_both_ways():
     words = {row["row"]: row["word"] for row in made["board"]}
     assert words == {"a": "same", "b": "moved", "c": "passes now", "d": "same", "new": "new row", "gone": "row gone"}
     assert made["fingerprint"] == ["steady_state.values.A: 1 and 1.1"]
+
+
+def test_a_pack_of_the_core_alone_says_what_was_not_examined(tmp_path, quick, monkeypatch):
+    listed = inspection.checks
+    monkeypatch.setattr(module, "checks", lambda: [c for c in listed() if c.name == "build-is-current"])
+    monkeypatch.setitem(sys.modules, "antimony", None)
+    main(["evidence", "--pack", str(tmp_path / "core")])
+    assert "not wholly examined" in (tmp_path / "core" / "pack.html").read_text(encoding="utf-8")
+    pack = json.loads((tmp_path / "core" / "pack.json").read_text(encoding="utf-8"))
+    assert pack["verdict"]["operation"] is None
+    assert "als-methionine[referee]" in pack["operation"]["checks"][0]["not_done"]
 
 
 def test_the_pack_appears_whole_with_hashes_and_is_compared_with_the_one_before(tmp_path, quick, capsys):

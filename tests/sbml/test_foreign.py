@@ -8,6 +8,8 @@ import pytest
 
 from metabolism.errors import ModelError
 from metabolism.sbml import flatten, sbml_fingerprint
+from metabolism.sbml.equations import read_equations
+from metabolism.sbml.flat import read_formulas
 from tests.sbml.documents import changed, model
 
 
@@ -191,3 +193,18 @@ def test_conserved_totals_hold_in_a_cascade_of_cycles():
     assert sum(values[s] for s in ("P", "PS", "PT")) == pytest.approx(1, rel=1e-9)
     # what a kinase makes of each substrate, its phosphatase takes back
     np.testing.assert_allclose([0.2 * values["KS"], 0.2 * values["KT"]], [0.3 * values["PS"], 0.3 * values["PT"]])
+
+
+def test_a_species_on_both_sides_of_a_reaction_is_counted_on_both():
+    net = read_formulas(model("A = 1; E = 1; B = 0; k = 2; J: A + 2 E -> B + E + E; k*A*E"))["J"].stoichiometry
+    assert net == {"A": -1, "E": 0, "B": 1}
+
+
+def test_what_is_conserved_may_count_against():
+    """Where A and B are used up together, their difference stays."""
+    system = read_equations(model("A = 1; B = 2; C = 0; k = 2; J: A + B -> C; k*A*B"))
+    column = dict(zip(system.states, system.stoichiometry[:, 0], strict=True))
+    found = system.moieties()
+    assert len(found) == 2
+    assert any(min(moiety.values()) < 0 for moiety in found)
+    assert [sum(w * column[s] for s, w in moiety.items()) for moiety in found] == [0, 0]

@@ -117,6 +117,11 @@ def test_a_curve_at_times_of_ones_own_is_read_as_samples(model):
     assert mb.endpoints.time_of_peak(curve) in times
 
 
+def test_samples_are_joined_by_straight_lines_from_the_first_to_the_last():
+    curve = Curve(np.array([0.0, 1, 2, 4]), np.array([[0.0, 1, 3, 2]]), False)
+    assert curve.at(np.array([0, 0.5, 1, 1.25, 3, 4])).tolist() == [[0, 0.5, 1, 1.5, 2.5, 2]]
+
+
 def test_the_mark_of_panels_survives_a_subtraction_a_cut_and_a_file(model, tmp_path):
     result = mb.simulate(model, "1 mg im", 24, outputs=["cbl_free"])
     loaded = mb.Result.load(result.save(tmp_path / "run.nc"))["cbl_free"]

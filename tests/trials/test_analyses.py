@@ -8,6 +8,7 @@ import importlib.util
 import json
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from metabolism.trials.imputation import IMPUTATIONS, impute, pooled
 from metabolism.trials.joint import PRIOR, Joint, bayes_rate, joint_rate, maximum, posterior
 from metabolism.trials.linear import contrasts
 from metabolism.trials.mmrm import Moments
-from metabolism.trials.pairs import cafs, combined_scores, net_benefit, win_ratio, win_ratio_stratified
+from metabolism.trials.pairs import cafs, combined_scores, comparisons, net_benefit, win_ratio, win_ratio_stratified
 from metabolism.trials.power import wilson
 from metabolism.trials.reading import read_design
 from metabolism.trials.sections import Arm
@@ -120,6 +121,15 @@ def test_net_benefit_is_the_rank_sum_and_the_mean_rank(died):
     assert np.sign(gap) == np.sign(found.value)
     assert gap == pytest.approx(50 * found.value, abs=1.5)
     assert cafs(died)[CONTRAST].p == pytest.approx(found.p, abs=0.1)
+
+
+def test_a_death_counts_only_against_who_was_followed_beyond_it():
+    """Seen last on the day of the other's death, or dead on that day too: function decides."""
+    seen = {"change": np.array([[-1.0], [-3.0], [-2.0]]), "event_months": np.array([3.0, 3.0, 4.0])}
+    found = comparisons(SimpleNamespace(**seen, event=np.array([True, False, False])))
+    assert found.tolist() == [[0, 1, -1], [-1, 0, -1], [1, 1, 0]]
+    both = comparisons(SimpleNamespace(**seen, event=np.array([True, True, False])))
+    assert both[0, 1] == 1
 
 
 def test_one_sided_wins_are_refused():

@@ -12,7 +12,7 @@ import statsmodels.api as statsmodels
 from scipy import stats
 
 from metabolism.errors import FitFailed, InvalidValue
-from metabolism.trials.mmrm import Moments, fit, fit_moments
+from metabolism.trials.mmrm import Moments, fit, fit_moments, maximise
 
 HERE = Path(__file__).parent
 
@@ -191,11 +191,37 @@ def test_ten_visits_take_a_fifth_of_a_second_and_their_gradient_vanishes():
     [
         (np.ones((5, 2)) * np.arange(5)[:, None], np.ones((5, 2)), "collinear"),
         (np.array([[1.0, np.nan], [2.0, np.nan], [np.nan, 3.0]]), np.ones((3, 1)), "fewer than two patients"),
+        (np.array([[1.0, 4], [2.0, np.nan], [np.nan, 3.0], [3, np.nan]]), np.ones((4, 1)), "fewer than two patients"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_with_the_reason(y, z, message):
     with pytest.raises(FitFailed, match=message):
         fit(y, z, [True] * z.shape[1])
+
+
+def _with_gaps():
+    """Visits so alike that the covariance of two, over those seen at both, passes the product of their deviations."""
+    rng = np.random.default_rng(3)
+    y = rng.multivariate_normal([0, 1, 2], [[1, 0.9, 0.8], [0.9, 1.2, 1], [0.8, 1, 2]], 24)
+    y[rng.random(y.shape) < 0.2] = np.nan
+    y = y[np.isfinite(y).any(axis=1)]
+    return y, np.column_stack([np.ones(len(y)), rng.random(len(y)) < 0.5])
+
+
+def test_visits_that_are_missed_do_not_make_two_look_the_same():
+    y, z = _with_gaps()
+    model = fit(y, z, [True, True])
+    far = maximise(Moments.of(y, z), np.eye(6)[model.place.ravel()], model.place, 3 * np.eye(3))
+    assert model.loglik == pytest.approx(far.loglik, abs=1e-8)
+    assert model.sigma == pytest.approx(far.sigma, rel=1e-5)
+
+
+def test_a_step_that_lowers_the_likelihood_is_halved():
+    """From far away whole steps overshoot, and take twice as many."""
+    y, z = _with_gaps()
+    place = np.arange(6).reshape(2, 3).T
+    select = np.eye(6)[place.ravel()]
+    assert maximise(Moments.of(y, z), select, place, 5 * np.eye(3)).iterations <= 12
 
 
 def test_wrong_input_is_named():

@@ -54,6 +54,12 @@ def test_the_sample_has_the_declared_moments(patient, crowd):
     )
 
 
+def test_the_central_volume_goes_with_the_weight(patient, crowd):
+    share = crowd["central"] / crowd["weight"]
+    assert share.std() < 1e-12 * share.mean()
+    assert np.median(crowd["central"]) == pytest.approx(patient.values["central"], rel=0.05)
+
+
 def test_the_sample_has_the_declared_correlations(patient, crowd):
     g = Generator.of(patient)
     assert np.corrcoef(crowd["age"], np.log(crowd["GFR_rel"]))[0, 1] == pytest.approx(g["r_age_gfr"], abs=0.01)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from metabolism.errors import FitFailed, InvalidValue, UnknownName, UsageError
 from metabolism.trials.analysis import (
@@ -19,16 +20,16 @@ from metabolism.trials.analysis import (
     slopes,
     survival,
 )
-from metabolism.trials.disease import points_gained
+from metabolism.trials.disease import motor_units, points_gained, rate_score
 from metabolism.trials.effects import scenario_maximum, scenarios
 from metabolism.trials.linear import last_observed
 from metabolism.trials.pairs import combined_scores
-from metabolism.trials.pool import make_pool, untreated
+from metabolism.trials.pool import STEP, make_pool, untreated
 from metabolism.trials.reading import design_names, parse_design, read_design
 from metabolism.trials.replicates import replicate
 from metabolism.trials.screening import randomise, screen
 from metabolism.trials.sections import Arm
-from metabolism.trials.trial import simulate_trial
+from metabolism.trials.trial import _first_reach, simulate_trial
 
 CONTRAST = "methylcobalamin_50mg - placebo"
 
@@ -312,6 +313,62 @@ def test_leaving_may_depend_on_the_score(pool, design):
         gaps[slope] = fall[left].mean() - fall[~left].mean()
     assert abs(gaps[0.0]) < 1
     assert gaps[5.0] < -2
+
+
+def test_a_rating_is_a_whole_number_from_0_to_48():
+    rated = rate_score(np.array([47.9, 47.9, 41.2, 0.3]), np.array([3.0, -0.2, -0.9, -2.0]))
+    assert rated.tolist() == [48, 48, 40, 0]
+
+
+def test_leaving_begins_at_the_rate_that_is_stated(pool, design):
+    """Whatever the slope: it counts from the score at randomisation."""
+    big = design.changed(patients=4000, drop_out=0.05, drop_out_slope=1.0)
+    trial = simulate_trial(pool, big, 0.0, np.random.default_rng(3))
+    early = ((trial.event_months < 1) & ~trial.event).mean()
+    assert early == pytest.approx(0.05, abs=4 * np.sqrt(0.05 / 4000) + 0.005)
+
+
+def test_who_has_left_dies_unseen(pool, design):
+    kept, left = (
+        simulate_trial(pool, design.changed(patients=4000, drop_out=rate), 0.0, np.random.default_rng(3))
+        for rate in (0.0, 0.3)
+    )
+    assert not (left.event & ~kept.event).any()
+    assert left.event.sum() < 0.8 * kept.event.sum()
+    assert (left.event_months[left.event] == kept.event_months[left.event]).all()
+
+
+def test_visits_fall_anywhere_within_their_window(pool, design):
+    """Untreated, the loss of motor units tells the time of the visit."""
+    big = design.changed(patients=2000, window_days=7.0, edaravone=0.0)
+    trial = simulate_trial(pool_of(pool, big), big, 0.0, np.random.default_rng(3))
+    left = motor_units(trial.true_score, *pool.generator.score_map)
+    days = np.log(trial.people["motor_units"][:, None] / left) / trial.people["MN_k"][:, None] / 24
+    away = days - 7 * np.array(big.visits)
+    assert np.abs(away).max() == pytest.approx(7, rel=0.02)
+    assert away.std() == pytest.approx(7 / np.sqrt(3), rel=0.03)
+
+
+def test_the_time_of_an_event_lies_within_its_step():
+    steps = np.array([[1.0, 1.0, 1.0], [0.2, 0.2, 0.2], [2.0, 0.0, 0.0]])
+    assert _first_reach(steps, np.array([1.5, 1.0, 0.5])).tolist() == [1.5 * STEP, np.inf, 0.25 * STEP]
+
+
+def test_a_patient_who_died_is_no_responder_and_one_who_fell_a_point_is(large):
+    fallen = large.rated.copy()
+    fallen[:, -1] = large.people["baseline_rating"] - np.where(np.arange(len(fallen)) % 2, 1.0, 1.5)
+    died = np.arange(len(fallen)) % 4 == 1
+    found = responders(dataclasses.replace(large, rated=fallen, event=died))
+    mine = large.arm == large.design.control
+    odd = np.arange(len(fallen)) % 4 == 3
+    assert found[large.design.arms[large.design.control].name].value == pytest.approx(odd[mine].mean())
+
+
+def test_a_hazard_ratio_has_a_95_percent_interval(large):
+    found = next(iter(survival(large).values()))
+    assert np.log([found.low, found.high]) == pytest.approx(
+        np.log(found.value) + stats.norm.ppf([0.025, 0.975]) * found.se
+    )
 
 
 def test_an_unknown_analysis_is_named(large):
