@@ -102,7 +102,7 @@ class Fit:
         Coefficients; `place` says which belongs to which covariate and visit.
     place : ndarray of int, shape (visits, covariates)
     sigma : ndarray, shape (visits, visits)
-        Covariance between visits of one patient.
+        Covariance between visits.
     vcov : ndarray, shape (coefficients, coefficients)
         Model-based covariance of `beta`, before any small-sample correction.
     loglik : float
@@ -198,14 +198,13 @@ def fit(y: ArrayLike, covariates: ArrayLike, by_visit: ArrayLike) -> Fit:
         If covariates are collinear, a pair of visits is never seen together, the response does not vary beyond what
         they explain or two visits repeat each other, or the search does not converge.
     """
-    moments, flags = Moments.of(y, covariates), np.asarray(by_visit, dtype=bool)
-    z = np.asarray(covariates, dtype=float)
-    spread = np.ptp(z, axis=0)
-    constant = np.flatnonzero((spread == 0) & (z[0] != 0))
-    if not len(constant):
+    moments, flags, z = Moments.of(y, covariates), np.asarray(by_visit, dtype=bool), np.asarray(covariates, dtype=float)
+    varies = np.ptp(z, axis=0) > 0
+    constant = np.flatnonzero(~varies & (z[0] != 0))
+    if not len(constant) or len(flags) != z.shape[1]:
         return fit_moments(moments, flags)
     # sums of squares far from 0 would drown the residuals: the intercept takes the means, and gives them back
-    one, varies = int(constant[0]), spread > 0
+    one = int(constant[0])
     middle = np.where(varies & (flags[one] | ~flags), z.mean(axis=0), 0.0)
     scale = np.where(varies, z.std(axis=0) + ~varies, 1.0)
     values = np.asarray(y, dtype=float)

@@ -256,10 +256,10 @@ def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, 
         raise InvalidValue(f"design '{design.id}' has one arm: there is nothing to compare.")
     control, rows = design.arms[design.control].name, []
     looks = design.looks or Looks()
-    alpha = 2 * looks.level(len(design.active))
+    alpha = 2 * (design.enrichment.alpha if design.enrichment else looks.level(len(design.active)))
     shared = len(design.active) > 1 and looks.multiplicity == "bonferroni"
     many = f" (Bonferroni, {len(design.active)} arms)" if shared else ""
-    many += f", {len(looks.at)} looks" if len(looks.at) > 1 else ""
+    many += f", {len(looks.at)} looks" if len(looks.at) > 1 else ", closed test" if design.enrichment else ""
     strategy, what = ANALYSES[design.primary]
     for arm in design.active:
         column = f"{design.primary}:{arm} - {control}"
