@@ -26,7 +26,6 @@ Flags = NDArray[np.bool_]
 #: Largest accepted Newton decrement, the expected gain of log-likelihood of one further step.
 TOLERANCE = 1e-14
 
-
 METHODS = ("kenward-roger", "satterthwaite")
 
 
@@ -37,8 +36,7 @@ class Moments:
     Attributes
     ----------
     observed : ndarray of bool, shape (patterns, visits)
-    count : ndarray, shape (patterns,)
-        Patients with that pattern.
+    count : ndarray of numbers of patients, shape (patterns,)
     zz : ndarray, shape (patterns, covariates, covariates)
     zy : ndarray, shape (patterns, covariates, visits)
         Zero where a visit is missing.
