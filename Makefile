@@ -8,7 +8,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test check lint types quick generated bench bench-sbml conformance docs mutation page pack release clean
+.PHONY: run test check lint types quick generated bench bench-sbml conformance docs site mutation page pack release wheel container constraints clean
 
 run: $(STAMP)
 	$(BIN)/metabolism run jetals
@@ -58,6 +58,10 @@ docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "site: docs/_build/html/index.html"
 
+# the site with the page, beside the versions that are there: one folder for any static host, dist-site/index.html
+site: $(STAMP)
+	PYTHON=$(BIN)/python bash .ci/site dist-site $(VERSION)
+
 # the trial in a tab: one file that opens offline and can be sent on
 page: $(STAMP)
 	$(BIN)/metabolism explore --build trial.html
@@ -72,6 +76,21 @@ pack: $(STAMP)
 	$(BIN)/metabolism evidence --pack results/pack --junit results/tests.xml --force
 	mkdir -p docs/evidence/releases
 	cp results/pack/[0-9]*.json docs/evidence/releases/
+
+# the wheel from an empty home: WAYS="pip uv uvx pipx", where those are installed
+wheel:
+	$(PYTHON) .ci/wheel_check.py --by $(or $(WAYS),pip)
+
+# the container, or its steps one by one where no engine runs (as root): ARGS=--stand-in
+container:
+	$(PYTHON) .ci/container.py $(ARGS)
+
+# the newest versions of everything into constraints.txt; `make test` then says whether they do
+constraints: $(STAMP)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --all-extras --group dev --no-annotate --no-header \
+	  --output-file constraints.txt pyproject.toml
+
 # the dry run of a release: built twice, compared, checked, with hashes and a bill of materials in dist/
 release:
 	bash .ci/release

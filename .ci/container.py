@@ -76,11 +76,9 @@ class Stage:
 
     def copy(self, rest: str, stages: dict[str, "Stage"]) -> None:
         """Carry out COPY, from the repository without what .dockerignore names, or from another stage."""
-        *options, sources, target = [*[w for w in rest.split() if w.startswith("--")], [], ""]
-        words = [w for w in rest.split() if not w.startswith("--")]
-        sources, target = words[:-1], words[-1]
-        origin = {o.removeprefix("--from="): True for o in options if o.startswith("--from=")}
-        base = stages[next(iter(origin))].root if origin else ROOT
+        *sources, target = (w for w in rest.split() if not w.startswith("--"))
+        origin = next((w.removeprefix("--from=") for w in rest.split() if w.startswith("--from=")), None)
+        base = stages[origin].root if origin else ROOT
         ignored = [p.removeprefix("**/") for p in (ROOT / ".dockerignore").read_text(encoding="utf-8").split()]
         for source in sources:
             begin = base / source.lstrip("/")

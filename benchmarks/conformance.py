@@ -274,7 +274,8 @@ def page(rows: list[list[str]], cases: int) -> str:
         "|" + "---|" * len(_WORDS),
         "| " + " | ".join(str(counts[word]) for word in _WORDS) + " |",
         "",
-        f"{alone} of the right ones could not be compared, because libRoadRunner does not run them.",
+        f"{alone} of the right ones could not be compared: libRoadRunner does not run them, or the file leaves the "
+        "order of events of equal priority to chance, and each run draws its own.",
         "",
         "## What is refused, and what fails",
         "",

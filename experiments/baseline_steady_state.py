@@ -8,15 +8,12 @@ from metabolism.model import equations
 from metabolism.plotting import COLOURS, new_figure
 from metabolism.report import case_claims, draw, tally
 
-LEVELS = (
-    *("homocysteine, men of 40-42", "homocysteine, women of 40-42", "homocysteine, 65-67 years", "methionine"),
-    *("cystathionine", "SAM", "SAH", "betaine", "choline", "methylmalonic acid", "red-cell folate"),
-    *("pyridoxal phosphate", "cysteine", "holotranscobalamin"),
-)
-FLUXES = ("transmethylation, fasting", "remethylation, fasting", "transsulfuration, fasting")
-LETTERS = "abcdefghijklmn"
 #: Rows of the case files and what they read: levels are C04a to C04n, fluxes C05a to C05c.
-ROWS = {f"C0{n}{c}": text for n, some in ((4, LEVELS), (5, FLUXES)) for c, text in zip(LETTERS, some, strict=False)}
+LEVELS = """homocysteine, men of 40-42|homocysteine, women of 40-42|homocysteine, 65-67 years|methionine|cystathionine
+|SAM|SAH|betaine|choline|methylmalonic acid|red-cell folate|pyridoxal phosphate|cysteine|holotranscobalamin"""
+ROWS = {f"C04{c}": text.strip() for c, text in zip("abcdefghijklmn", LEVELS.split("|"), strict=True)}
+FLUXES = ("transmethylation", "remethylation", "transsulfuration")
+ROWS |= {f"C05{c}": f"{flux}, fasting" for c, flux in zip("abc", FLUXES, strict=True)}
 
 
 @experiment(
@@ -26,24 +23,20 @@ ROWS = {f"C0{n}{c}": text for n, some in ((4, LEVELS), (5, FLUXES)) for c, text 
 )
 def run(ctx):
     ctx.data("literature/homocysteine")
-    state, units = steady_state(ctx.model), equations(ctx.model).units
-    claims = case_claims(ctx.model, ROWS)
-    states = [{"id": k, "value at rest": v, "unit": units[k]} for k, v in state.values.items()]
+    state, units, claims = steady_state(ctx.model), equations(ctx.model).units, case_claims(ctx.model, ROWS)
     eigenvalues = np.sort(np.real(state.eigenvalues))
     still = simulate(ctx.model, None, "52 weeks", outputs=["hcy_plasma", "cbl_plasma", "mma_plasma"], engine=ctx.engine)
     drift = max(float(np.abs(still[o] / still[o][0] - 1).max()) for o in still.outputs)
+    rows = [(k, v, units[k]) for k, v in state.values.items()]
     return Outcome(
-        answer=(
-            f"The reference rests: the largest scaled rate is {state.residual:.1e} per hour, all {len(eigenvalues)} "
-            f"eigenvalues are negative ({eigenvalues[0]:.3g} to {eigenvalues[-1]:.2g} per hour), and a year of "
-            f"integration moves no observable by more than {drift:.0e}. tHcy is {state.values['hcy_plasma']:.2f} uM.\n"
-            f"{tally(claims)} Most levels were put in as the reference state: they describe, and predict nothing."
-        ),
-        claims=claims,
-        results={"year_at_rest": still},
-        tables={"resting_state": pd.DataFrame(states)},
-        cited=["Reed2008"],
-        notes=["The model has no sex and no age: what differs with age enters through glomerular filtration."],
+        f"The reference rests: the largest scaled rate is {state.residual:.1e} per hour, all {len(eigenvalues)} "
+        f"eigenvalues are negative ({eigenvalues[0]:.3g} to {eigenvalues[-1]:.2g} per hour), and a year of "
+        f"integration moves no observable by more than {drift:.0e}. tHcy is {state.values['hcy_plasma']:.2f} "
+        f"uM.\n{tally(claims)} Most levels were put in as the reference state: they describe, and predict nothing.",
+        claims,
+        {"year_at_rest": still},
+        {"resting_state": pd.DataFrame(rows, columns=["id", "value at rest", "unit"])},
+        ["Reed2008"],
     )
 
 
@@ -55,7 +48,7 @@ def figures(outcome):
         axes.plot([c.low / c.published, c.high / c.published], [i, i], color=COLOURS["grey"], linewidth=5, alpha=0.35)
         axes.plot(c.predicted / c.published, i, "o", color=COLOURS["blue" if c.holds else "orange"])
     axes.axvline(1, color=COLOURS["grey"], linewidth=1, linestyle="--")
-    labels = [f"{c.statement}, {c.published:g} {c.unit} ({c.id})" for c in claims]
+    labels = [f"{c.statement}, {c.published:g} {c.unit} ({c.id}{', remembered' * c.remembered})" for c in claims]
     axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
     axes.set(xscale="log", xlim=(0.28, 2.3), xlabel="model / published (grey: acceptance band; orange: outside)")
     axes.set_xticks([0.3, 0.4, 0.5, 0.7, 1, 1.5, 2], ["0.3", "0.4", "0.5", "0.7", "1", "1.5", "2"])

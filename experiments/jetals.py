@@ -140,17 +140,8 @@ def run(ctx):
         },
         cited=["Kaji2019", "Kaji2024", "Zoccolella2008", "Valentino2010", "RozebalaminLabel"],
         notes=[
-            "Effect sizes are stated scenarios, defined at 50 mg twice weekly; they are no estimates of this run. "
-            "'pooled' and 'sceptical' use E0761 outcomes.",
-            "A claim about a trial holds if the published number lies in the central 95 % of virtual trials of that "
-            "size. Trial-wide differences of the loss rate are drawn in every replicate, which the interval of one "
-            "real trial cannot show.",
             "The estimand of the mixed model is hypothetical: as if nobody had died or left. Its pooled residual SD "
-            f"is {residual:.2f} points in the model; the published standard error implies 4.37.",
-            "Neurofilament follows the loss rate, whatever path slows it; a gain of function without slower loss would "
-            "leave it as it is. So a fall tells slowing from symptoms, and not homocysteine from a direct effect.",
-            "The direct path acts through a hypothetical effect site driven by free cobalamin; nothing measured "
-            "supports its size or timing.",
+            f"is {residual:.2f} points in the model; the published standard error implies 4.37."
         ],
     )
 
@@ -173,7 +164,7 @@ def figures(outcome):
         for _, r in t["effect_scenarios"].iterrows()
     ]
     intervals(axes, rows, "50 mg minus placebo: ALSFRS-R change at week 16 [points]", reference=0)
-    axes.set_title("Difference under each scenario; bars: 95 % of virtual trials of 130", fontsize=10)
+    axes.set_title("Difference under each scenario; bars: 95 % of virtual trials of 130 patients", fontsize=10)
     drawn["2_treatment_difference"] = figure
 
     active = outcome.results["active_face_value"]

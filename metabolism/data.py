@@ -21,6 +21,13 @@ def experiments_dir() -> Path:
     return packaged if packaged.is_dir() else here.parent / "experiments"
 
 
+def experiment_texts(name: str) -> dict[str, Any]:
+    """Return what ``captions.toml`` says of a shipped experiment: ``notes``, and a caption for each figure."""
+    said: dict[str, Any] = tomllib.loads((experiments_dir() / "captions.toml").read_text(encoding="utf-8"))
+    texts: dict[str, Any] = said.get(name, {})
+    return texts
+
+
 def sources() -> dict[str, Path]:
     """Return every data file by ``folder/file`` name without suffix."""
     root = experiments_dir() / "data"

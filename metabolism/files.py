@@ -7,7 +7,8 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -246,13 +247,39 @@ def render(package: str, template: str, /, filters: Mapping[str, Any] | None = N
 
 def versions() -> dict[str, str]:
     """Return the versions of everything that can change a number."""
-    import platform
-    from importlib.metadata import distributions
+    return dict(_versions())
 
-    # what an extra brings may be absent: then it changed no number
-    names = ("als-methionine", "antimony", "libroadrunner", "python-libsbml", "numpy", "scipy", "sympy", "xarray")
-    installed = {d.name: d.version for d in distributions() if d.name in names}
-    return {"python": platform.python_version(), **{n: installed[n] for n in names if n in installed}}
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    installed = {"python": platform.python_version()}
+    for name in ("als-methionine", "antimony", "libroadrunner", "python-libsbml", "numpy", "scipy", "sympy", "xarray"):
+        # what an extra brings may be absent: then it changed no number
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return tuple(installed.items())
+
+
+@cache
+def commit() -> str:
+    """Return the commit this code is of, marked where files were changed since; "unknown" where nothing tells."""
+    import subprocess
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    home = Path(__file__).resolve().parent.parent
+    if (home / ".git").exists():
+        ask = ["git", "-C", str(home), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=, changed since"]
+        with suppress(OSError):
+            done = subprocess.run(ask, capture_output=True, text=True, check=False)
+            return done.stdout.strip() or "unknown"
+    with suppress(PackageNotFoundError):
+        # noted by pip where it was told to install from a repository
+        noted = json.loads(distribution("als-methionine").read_text("direct_url.json") or "{}")
+        return str(noted.get("vcs_info", {}).get("commit_id", "unknown"))
+    return "unknown"
 
 
 def manifest_text(entries: Mapping[str, Any]) -> str:

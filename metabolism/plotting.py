@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,3 +112,35 @@ def intervals(
     axes.set_ylim(-0.6, len(rows) - 0.3)
     axes.set_xlabel(unit)
     axes.grid(axis="y", visible=False)
+
+
+def bars(axes: Axes, names: Sequence[str], groups: Mapping[str, Sequence[float]], colours: Sequence[str]) -> None:
+    """Draw values as labelled bars from 0, names top to bottom, the groups of each name below each other.
+
+    Parameters
+    ----------
+    names : sequence of str
+    groups : mapping of str to sequence of float
+        Legend to the values of all names.
+    colours : sequence of str
+        One for each group.
+
+    Raises
+    ------
+    ValueError
+        If a group has not one value for each name.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    y, height = np.arange(len(names))[::-1], 0.76 / len(groups)
+    for i, ((text, values), colour) in enumerate(zip(groups.items(), colours, strict=True)):
+        at = y + height * ((len(groups) - 1) / 2 - i)
+        drawn = axes.barh(at, np.asarray(values, dtype=float), height=height, color=COLOURS[colour], label=text)
+        said = [f"{v:.2f}".replace("-", "−") for v in values]
+        axes.bar_label(drawn, said, padding=3, fontsize=8.5)
+    axes.set_yticks(y, list(names), fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.margins(x=0.16)
+    axes.grid(axis="y", visible=False)
+    if len(groups) > 1:
+        axes.legend(fontsize=8.5, loc="best")

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import stat
 
 import pytest
 
+from metabolism import files
 from metabolism.errors import OutputError, UsageError
 from metabolism.files import Parts, check_target, complete_folder, write_text
 
@@ -21,6 +23,13 @@ def test_a_device_is_written_to_and_stays_a_device(tmp_path):
     write_text("/dev/null", "text\n")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_the_commit_is_told_by_git_or_said_to_be_unknown(tmp_path, monkeypatch):
+    assert re.fullmatch(r"[0-9a-f]{40}(, changed since)?|unknown", files.commit())
+    # installed without a repository
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "metabolism" / "files.py"))
+    assert re.fullmatch(r"[0-9a-f]{40}|unknown", files.commit.__wrapped__())
 
 
 def test_a_link_stays_a_link_and_its_file_gets_the_text(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -142,10 +143,63 @@ def test_generated_pages_are_not_committed():
     assert "_build" not in tracked
 
 
-def test_search_finds_what_is_there(site, chromium):
+@pytest.fixture(scope="module")
+def side_by_side(site):
+    """This version and an older one in one folder, as a host would serve them."""
+    folder = site.parent / "dist-site"
+    older = ["index.html", "start.html", "_static"]
+    for name, keep in ((mb.__version__, os.listdir(site)), ("0.0.9", older)):
+        (folder / name).mkdir(parents=True)
+        for part in keep:
+            os.symlink(site / part, folder / name / part)
+        # each version has a list of its own
+        (folder / name / "_static").unlink()
+        shutil.copytree(site / "_static", folder / name / "_static")
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/versions.py", folder], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_versions_stand_side_by_side_and_lead_to_each_other(side_by_side, chromium):
+    assert {p.name for p in side_by_side.iterdir()} == {mb.__version__, "0.0.9", "latest", "index.html", ".nojekyll"}
     page = chromium.new_page()
     page.set_default_timeout(60_000)
-    page.goto((site / "search.html").as_uri() + "?q=ledger")
+    page.goto((side_by_side / "index.html").as_uri())
+    page.wait_for_url("**/latest/index.html")
+    shown = page.locator("#versions option").all_inner_texts()
+    assert shown == [f"{mb.__version__} (latest)", "0.0.9", mb.__version__]
+    page.locator("#versions").select_option("0.0.9")
+    page.wait_for_url("**/0.0.9/index.html")
+    assert page.locator("#versions").input_value() == "0.0.9"
+    page.goto((side_by_side / mb.__version__ / "start.html").as_uri())
+    assert page.locator("#versions").input_value() == mb.__version__
+
+
+def test_a_site_alone_shows_no_versions_and_an_empty_folder_is_refused(site, chromium, tmp_path):
+    page = chromium.new_page()
+    page.goto((site / "start.html").as_uri())
+    assert page.locator("#versions").count() == 0
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/versions.py", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "holds no version" in done.stderr
+
+
+def test_the_page_of_the_model_computes_from_the_folder(side_by_side, chromium):
+    page = chromium.new_page()
+    page.set_default_timeout(120_000)
+    page.goto((side_by_side / "latest" / "trial.html").as_uri())
+    page.wait_for_selector("html[data-shown]")
+    assert "ALSFRS-R" in page.locator("body").inner_text()
+
+
+def test_search_finds_what_is_there(side_by_side, chromium):
+    page = chromium.new_page()
+    page.set_default_timeout(60_000)
+    page.goto((side_by_side / "latest" / "search.html").as_uri() + "?q=ledger")
     page.wait_for_selector("#search-results li a")
     found = page.locator("#search-results li a").all_inner_texts()
     assert any("Event semantics" in text for text in found)

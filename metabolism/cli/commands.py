@@ -91,6 +91,14 @@ def _add(place: Any, entry: dict[str, Any]) -> None:
         action.completer = _completer(entry["complete"])
 
 
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse an option that is given nothing: argparse would take it as left out, or ``--`` as an empty list."""
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        flag, equals, value = word.partition("=")
+        if flag.startswith("--") and len(flag) > 2 and (value in ("", "--") if equals else following == ""):
+            raise UsageError(f"{flag} is given no value; give one, or leave the option out.")
+
+
 def _number(flag: str, whole: bool, text: str) -> float:
     """Read the number of an option as every other number is read."""
     value = number(text, flag)
@@ -166,6 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             argcomplete.autocomplete(parser)
         arguments = parser.parse_args(argv)
+        _check_words(sys.argv[1:] if argv is None else argv)
         if arguments.version:
             from metabolism import __version__
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.cli.shared import Arguments, chosen_model, in_force, print_table, working
+from metabolism.cli.shared import Arguments, chosen_model, drawing, in_force, print_table, working
 from metabolism.errors import InvalidValue, UsageError
 
 if TYPE_CHECKING:
@@ -19,14 +18,11 @@ if TYPE_CHECKING:
 
 def _simulate(arguments: Arguments) -> int:
     from metabolism.dosing import Regimen
-    from metabolism.files import check_target, write_atomically
+    from metabolism.files import write_atomically
     from metabolism.simulation import DEFAULT_OUTPUTS, clock, shown, simulate
     from metabolism.units import magnitude, output_unit
 
-    for path in filter(None, (arguments.csv, arguments.plot)):
-        check_target(path, arguments.force)
-    if arguments.plot and Path(arguments.plot).suffix not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"--plot '{arguments.plot}' must end in .png, .svg or .pdf.")
+    draw = drawing(arguments)
     if arguments.units not in ("clinical", "model"):
         raise UsageError(f"--units '{arguments.units}' must be clinical or model.")
     until = magnitude(arguments.until, "h", "until")
@@ -61,11 +57,9 @@ def _simulate(arguments: Arguments) -> int:
         print(f"\nIn brackets: 90 % band of {arguments.uncertainty} draws of the fitted numbers of metabolism")
         print("and kinetics. Loss rate, drug effect and rating scale are not drawn: the band")
         print("of ALSFRS-R leaves them out.")
-    if arguments.plot:
+    if draw:
         title = f"{_title(arguments)}; scenario: {arguments.scenario or 'none'}"
-        figure = result.plot(units=arguments.units, title=title)
-        kind = Path(arguments.plot).suffix[1:]
-        write_atomically(arguments.plot, lambda part: figure.savefig(part, format=kind))
+        draw(result.plot(units=arguments.units, title=title))
         print(f"\nfigure written to {arguments.plot}")
     if arguments.csv or arguments.json is not None:
         frame = result.frame() if arguments.uncertainty is None else result.bands()

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metabolism.cli.course import cell
-from metabolism.cli.shared import Arguments, check_counts, print_frame, print_table, progress_bar, working
+from metabolism.cli.shared import (
+    Arguments,
+    check_counts,
+    drawing,
+    pair,
+    print_frame,
+    print_table,
+    progress_bar,
+    working,
+)
 from metabolism.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,19 +30,10 @@ _PANELS = 12
 def _ensemble(arguments: Arguments) -> int:
     """Describe a file, run members of it, and say what came out; return 0, or 1 if a member failed."""
     from metabolism.ensembles import ensemble
-    from metabolism.files import check_target
 
-    for path in filter(None, (arguments.csv, arguments.plot)):
-        check_target(path, arguments.force)
-    if arguments.plot and Path(arguments.plot).suffix not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"--plot '{arguments.plot}' must end in .png, .svg or .pdf.")
+    draw = drawing(arguments)
     check_counts(arguments, n=1, workers=1)
-    vary = {}
-    for text in arguments.vary:
-        name, separator, how = text.partition("=")
-        if not separator:
-            raise UsageError(f"--vary '{text}' must read ID=DISTRIBUTION, e.g. k1=lognormal(1,0.3).")
-        vary[name.strip()] = how
+    vary = dict(pair("--vary", text, "k1=lognormal(1,0.3)") for text in arguments.vary)
     with working("reading and compiling (a few seconds, once for a file)"):
         ens = ensemble(Path(arguments.file))
     print(ens)
@@ -56,8 +56,12 @@ def _ensemble(arguments: Arguments) -> int:
     with working("integrating"):
         result = ens.simulate(table, outputs=arguments.output or None, **asked)
     _print(arguments, ens, result, vary)
-    if arguments.plot:
-        _plot(arguments, ens, result)
+    if draw:
+        names, whole = result.outputs[:_PANELS], len(result.outputs)
+        many = f": median and central 90 % of {arguments.n} members" if arguments.vary else ""
+        draw(result.plot(names, title=f"{ens.model.id}{many}"))
+        more = f" (the first {_PANELS} of {whole}; choose with --output)" if len(names) < whole else ""
+        print(f"figure written to {arguments.plot}{more}")
     if arguments.csv:
         from metabolism.files import write_atomically
 
@@ -90,17 +94,6 @@ def _print(arguments: Arguments, ens: Ensemble, result: Result, vary: dict[str, 
     print_table(["", "unit", "start", "largest", end], rows, left=2)
     if vary:
         print("medians, and in brackets the central 90 % of the members")
-
-
-def _plot(arguments: Arguments, ens: Ensemble, result: Result) -> None:
-    from metabolism.files import write_atomically
-
-    names, whole = result.outputs[:_PANELS], len(result.outputs)
-    many = f": median and central 90 % of {arguments.n} members" if arguments.vary else ""
-    figure, kind = result.plot(names, title=f"{ens.model.id}{many}"), Path(arguments.plot).suffix[1:]
-    write_atomically(arguments.plot, lambda part: figure.savefig(part, format=kind))
-    more = f" (the first {_PANELS} of {whole}; choose with --output)" if len(names) < whole else ""
-    print(f"figure written to {arguments.plot}{more}")
 
 
 def _sobol(arguments: Arguments, ens: Ensemble, vary: dict[str, str], until: float | str) -> int:

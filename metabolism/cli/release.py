@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from metabolism.cli.shared import Arguments, chosen_model, in_force, progress_bar, working
-from metabolism.errors import UsageError
+from metabolism.errors import InvalidValue, UsageError
 from metabolism.files import check_target, write_text
 
 
@@ -55,6 +55,8 @@ def _fingerprint(arguments: Arguments) -> int:
     from metabolism.sbml import differences, file_fingerprint, read_fingerprint, side_by_side
     from metabolism.units import magnitude
 
+    if not 0 < arguments.rtol < 1:
+        raise InvalidValue(f"--rtol {arguments.rtol:g} must lie between 0 and 1.")
     if arguments.compare:
         first, second = (read_fingerprint(path) for path in arguments.compare)
         lines = differences(first, second, arguments.rtol)

@@ -36,6 +36,38 @@ def check_counts(arguments: Arguments, **least: int) -> None:
             raise InvalidValue(f"--{name} {value} must be at least {bound}.")
 
 
+def pair(flag: str, text: str, example: str) -> tuple[str, str]:
+    """Split an option that reads ``ID=SOMETHING``.
+
+    Raises
+    ------
+    UsageError
+    """
+    name, separator, value = (part.strip() for part in text.partition("="))
+    if not (separator and name and value):
+        raise UsageError(f"{flag} '{text}' must read ID=VALUE, e.g. {flag} {example}.")
+    return name, value
+
+
+def drawing(arguments: Arguments) -> Callable[[Any], object] | None:
+    """Return what writes a figure to ``--plot``, if it was given, after a look at this and at ``--csv``.
+
+    Raises
+    ------
+    UsageError, OutputError
+    """
+    from metabolism.files import check_target, write_atomically
+
+    for path in filter(None, (arguments.csv, arguments.plot)):
+        check_target(path, arguments.force)
+    if not arguments.plot:
+        return None
+    kind = arguments.plot.rpartition(".")[2]
+    if kind not in ("png", "svg", "pdf"):
+        raise UsageError(f"--plot '{arguments.plot}' must end in .png, .svg or .pdf.")
+    return lambda figure: write_atomically(arguments.plot, lambda part: figure.savefig(part, format=kind))
+
+
 def chosen_model(arguments: Arguments) -> Model:
     """Return the model that ``--set``, ``--param`` and ``--scenario`` describe.
 
@@ -49,12 +81,9 @@ def chosen_model(arguments: Arguments) -> Model:
     for name in arguments.sets:
         model = model.with_set(name)
     for text in arguments.param:
-        key, separator, value = text.partition("=")
-        if not separator or not value.strip():
-            raise UsageError(f"--param '{text}' must read ID=VALUE, e.g. --param GFR_rel=0.5.")
-        model = model.with_values({key.strip(): value.strip()})
+        model = model.with_values(dict([pair("--param", text, "GFR_rel=0.5")]))
     # a command that gives its effect otherwise (design) has no scenario
-    if scenario := getattr(arguments, "scenario", None):
+    if (scenario := getattr(arguments, "scenario", None)) is not None:
         from metabolism.trials import with_scenario
 
         model = with_scenario(model, scenario)

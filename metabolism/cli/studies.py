@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.cli.shared import Arguments, check_counts, chosen_model, in_force, print_frame, progress_bar
+from metabolism.cli.shared import Arguments, check_counts, chosen_model, in_force, pair, print_frame, progress_bar
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.files import check_target, write_atomically
 from metabolism.units import label, number
@@ -24,7 +24,8 @@ _GLOBAL = ("sobol", "morris", "efast", "pawn", "delta", "prcc")
 def _study(arguments: Arguments, *less: str) -> dict[str, Any]:
     """Return the options of a study under the names of its fields, apart from some it does not take."""
     fields = ("regimen", "until", "engine", "closed", "store", "workers", "cluster")
-    study = {"endpoints": arguments.endpoint, "own_baseline": _pairs(arguments.own_baseline), "progress": True}
+    study = {"endpoints": arguments.endpoint, "progress": True}
+    study["own_baseline"] = dict(pair("--own-baseline", t, "MN_hcy_ref=hcy_plasma") for t in arguments.own_baseline)
     study |= {name: getattr(arguments, name) for name in fields}
     return {name: value for name, value in study.items() if name not in less}
 
@@ -207,16 +208,6 @@ def _factors(arguments: Arguments, model: Model) -> Factors | None:
     if not names and not filters and arguments.spread is None:
         return None
     return choose(model, names or None, ranges=ranges, spread=arguments.spread, **filters)
-
-
-def _pairs(texts: list[str]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        name, separator, output = text.partition("=")
-        if not separator or not output:
-            raise UsageError(f"--own-baseline '{text}' must read ID=OUTPUT, e.g. MN_hcy_ref=hcy_plasma.")
-        pairs[name] = output
-    return pairs
 
 
 def _summary(table: pd.DataFrame, endpoints: list[str], units: dict[str, str]) -> pd.DataFrame:

@@ -98,6 +98,8 @@ class Problem:
         Relative tolerance.
     atol : ndarray, shape (states,)
         Absolute tolerance of each state [state unit].
+    chance : int
+        Which of the orders that events of equal priority may have, where a file leaves that to chance.
     """
 
     equations: Equations
@@ -111,6 +113,7 @@ class Problem:
     dose_scale: Array
     rtol: float
     atol: Array
+    chance: int = 0
 
     @property
     def bolus_times(self) -> list[float]:

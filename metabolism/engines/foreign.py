@@ -15,7 +15,15 @@ import numpy as np
 
 from metabolism.engines.contract import Plan, Problem, Solution, get_engine
 from metabolism.errors import MetabolismError, ModelError, SolverFailed
-from metabolism.sbml import Equations, checked_text, general_equations, in_sandbox, read_document, start_values
+from metabolism.sbml import (
+    Equations,
+    checked_text,
+    general_equations,
+    in_sandbox,
+    read_document,
+    single,
+    start_values,
+)
 from metabolism.types import Array
 
 #: Points of the span at which both are compared; none is at a round time, where events like to be.
@@ -128,6 +136,9 @@ def judge(found: dict[str, Any], ask: Callable[[float], dict[str, Any]]) -> Fore
         if agreement <= AGREEMENT:
             remarks.append(f"agrees with libRoadRunner to {agreement:.1e}")
             return Foreign(equations, scale, agreement, remarks)
+    if found["chance"]:
+        remarks.append("not compared: the order of its events of equal priority is left to chance, and changes it")
+        return Foreign(equations, scale, None, remarks)
     row, column = np.unravel_index(int(share.argmax()), share.shape)
     raise ModelError(
         f"the fast engine and libRoadRunner disagree on '{found['names'][column]}' at t = {found['times'][row]:.6g}: "
@@ -158,12 +169,17 @@ def course(equations: Equations, until: float, start: float = 0.0) -> dict[str, 
     names = compared(equations)
     parameters, initial = start_values(equations, 1, time=start)
     scale = typical(equations, parameters, initial, start, until)
-    solved = run_one(equations, parameters, initial, times, until, names, _RTOL, scale)
+    values = run_one(equations, parameters, initial, times, until, names, _RTOL, scale).values[0]
+    # whether another order of events that the file leaves to chance gives another course
+    other = values
+    if len(equations.events) > 1:
+        other = run_one(equations, parameters, initial, times, until, names, _RTOL, scale, chance=1).values[0]
     return {
+        "chance": bool(_apart(values, other).max(initial=0.0) > AGREEMENT),
         "reading": equations.reading,
         "names": names,
         "times": times.tolist(),
-        "values": solved.values[0].tolist(),
+        "values": values.tolist(),
         "scale": scale.tolist(),
     }
 
@@ -186,6 +202,7 @@ def run_one(
     outputs: Sequence[str],
     rtol: float,
     scale: Array,
+    chance: int = 0,
 ) -> Solution:
     """Integrate members on the fast engine; the first failure is raised.
 
@@ -206,6 +223,7 @@ def run_one(
         doses,
         rtol,
         _SHARE * rtol * scale,
+        chance,
     )
     solved = get_engine("fast").solve(problem)
     for failure in solved.failures.values():
@@ -248,7 +266,7 @@ def referee_of(path: str, until: float, start: float, names: list[str], rtol: fl
     import roadrunner
 
     roadrunner.Logger.setLevel(roadrunner.Logger.LOG_CRITICAL)
-    text = checked_text(path)
+    text = single(checked_text(path))
     try:
         runner = roadrunner.RoadRunner(text)
         integrator = runner.integrator

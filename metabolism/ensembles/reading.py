@@ -18,6 +18,7 @@ from metabolism.sbml import (
     general_equations,
     in_sandbox,
     read_document,
+    single,
 )
 
 _log = logging.getLogger("metabolism")
@@ -70,7 +71,7 @@ def described(path: str) -> dict[str, Any]:
     import libsbml
 
     if Path(path).suffix in (".xml", ".sbml"):
-        text = checked_text(path)
+        text = single(checked_text(path))
     else:
         try:
             text = sbml_from_antimony(Path(path).read_text(encoding="utf-8"))

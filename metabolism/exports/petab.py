@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from metabolism.data import read_data
 from metabolism.dosing import Regimen, plan, substance
 from metabolism.errors import ModelError
 from metabolism.exports.sbml import add_parameter, sbml_text
-from metabolism.model import Model, Parameter, equations
+from metabolism.model import Model, Parameter
 from metabolism.simulation import simulate, steady_state
 
 if TYPE_CHECKING:
@@ -42,6 +41,15 @@ _FORMULAS = {
     "total_area": "mass * area_total",
     "total": "mass * cbl_plasma",
 }
+
+#: Areas of the exported model, by what they are the area under.
+_AREAS = {"area_free": "cbl_free", "area_total": "cbl_plasma"}
+
+#: What a condition sets: whether the model comes to rest, and an intravenous bolus [umol] with its rate of entry [1/h].
+RESTING, BOLUS, _ENTRY = "resting", "iv_bolus", 1e6
+
+#: End of every run [h], after the last measurement.
+_END = 145.0
 
 _NAMES = {
     "free_rise": "plasma methylcobalamin above rest [ng/mL]",
@@ -128,7 +136,7 @@ def _run(model: Model, regimen: str) -> Any:
     wanted = sorted({t.time for t in targets() if t.regimen == regimen})
     # dense after the dose, so that the quadrature of the area is exact to a millionth
     grid = np.concatenate([[0.0], np.geomspace(1e-4, 144.0, 4001), np.array(wanted)])
-    return simulate(model, regimen, 145, outputs=["cbl_free", "cbl_plasma"], times=np.unique(grid), rtol=1e-10)
+    return simulate(model, regimen, _END, outputs=["cbl_free", "cbl_plasma"], times=np.unique(grid), rtol=1e-10)
 
 
 def _single(target: Target) -> bool:
@@ -136,83 +144,95 @@ def _single(target: Target) -> bool:
 
 
 def _sbml(model: Model) -> str:
-    """The model with areas under the curves, doses as parameters, and resting values as constants."""
+    """The model with areas under the curves, an intravenous bolus as an amount, and levels at rest as states.
+
+    While the parameter `RESTING` is 1 the levels at rest follow what they are named after and the areas stay at 0;
+    a condition before the doses sets it. What never rests, such as urine, is not measured and stands still here.
+    """
     import libsbml
 
     document = libsbml.readSBMLFromString(sbml_text(model, drawing=False))
     content = document.getModel()
-    rest = steady_state(model).values
-    for analyte in ("cbl_free", "cbl_plasma"):
-        add_parameter(content, f"{analyte}_at_rest", rest[analyte], "uM", f"{analyte} before the dose")
+    rest = simulate(model, None, 1.0, times=[0.0]).curves
+    for name in model.not_at_rest:
+        if content.getRateRuleByVariable(name):
+            content.removeRuleByVariable(name)
+        if species := content.getSpecies(name):
+            species.setBoundaryCondition(True)
+            species.setConstant(True)
     mass = substance("methylcobalamin").molar_mass
     add_parameter(content, "mass", mass, "dimensionless", "ng/mL per uM methylcobalamin")
-    unit = content.createUnitDefinition()
-    unit.setId("uM_h")
-    for kind, *size in (("MOLE", 1, -6, 1.0), ("LITRE", -1, 0, 1.0), ("SECOND", 1, 0, 3600.0)):
-        part = unit.createUnit()
-        part.setKind(getattr(libsbml, f"UNIT_KIND_{kind}"))
-        for name, value in zip(("Exponent", "Scale", "Multiplier"), size, strict=True):
-            getattr(part, f"set{name}")(value)
-    for area, analyte in (("area_free", "cbl_free"), ("area_total", "cbl_plasma")):
-        add_parameter(content, area, 0.0, "uM_h", f"area under {analyte} above rest", constant=False)
-        rule = content.createRateRule()
-        rule.setVariable(area)
-        rule.setMath(libsbml.parseL3Formula(f"{analyte} - {analyte}_at_rest"))
-    for species in sorted({t for steps in _single_doses().values() for _, t, _ in steps}):
-        add_parameter(content, f"dose_{species}", 0.0, "umol", f"dose to {species} at time 0")
-        element = content.getSpecies(species)
-        start = content.createInitialAssignment()
-        start.setSymbol(species)
-        risen = f"{species}_at_rest + dose_{species} / {element.getCompartment()}"
-        formula = f"dose_{species}" if element.getHasOnlySubstanceUnits() else risen
-        start.setMath(libsbml.parseL3Formula(formula))
+    add_parameter(content, RESTING, 0.0, "per_h", "1 while the model comes to rest, 0 afterwards", constant=False)
+    add_parameter(content, "per_hour", 1.0, "per_h", "a share of one per hour")
+    for area, analyte in _AREAS.items():
+        level = f"{analyte}_at_rest"
+        rise, at_rest = f"({analyte} - {level})", float(rest[analyte][0])
+        _add_state(content, level, at_rest, f"{analyte} before the dose", "", f"{RESTING} * {rise} * amounts")
+        change = f"((per_hour - {RESTING}) * {rise} - {RESTING} * {area}) * amounts"
+        _add_state(content, area, 0.0, f"area under {analyte} above rest [uM h]", "", change)
+    given = substance("methylcobalamin").routes["iv"][0]
+    add_parameter(content, f"{BOLUS}_k", _ENTRY, "per_h", "entry of an intravenous bolus")
+    entry = f"{BOLUS}_k * {BOLUS}"
+    _add_state(content, BOLUS, 0.0, "methylcobalamin given intravenously", given, entry, amount=True)
     text: str = libsbml.writeSBMLToString(document)
     return text
+
+
+def _add_state(
+    content: Any, key: str, value: float, name: str, target: str, rate: str, *, amount: bool = False
+) -> None:
+    """Add a species in 1 L, and the reaction that makes it, or that turns it into `target`."""
+    import libsbml
+
+    species, reaction = content.createSpecies(), content.createReaction()
+    species.setId(key)
+    species.setName(name)
+    species.setCompartment("amounts")
+    species.setSubstanceUnits("umol")
+    species.setHasOnlySubstanceUnits(amount)
+    species.setBoundaryCondition(False)
+    species.setConstant(False)
+    (species.setInitialAmount if amount else species.setInitialConcentration)(value)
+    reaction.setId(f"CHANGE_{key}")
+    reaction.setReversible(not target)
+    ends = [(reaction.createProduct(), target or key)] + ([(reaction.createReactant(), key)] if target else [])
+    for reference, of in ends:
+        reference.setSpecies(of)
+        reference.setStoichiometry(1.0)
+        reference.setConstant(True)
+    law = libsbml.parseL3Formula(rate)
+    for word in sorted({w for w in re.findall(r"[a-z_]+", rate) if content.getSpecies(w)} - {of for _, of in ends}):
+        reaction.createModifier().setSpecies(word)
+    reaction.createKineticLaw().setMath(law)
 
 
 def _boluses(regimen: str) -> tuple[tuple[float, str, float], ...]:
     return plan(Regimen.parse(regimen), 0.0, 1e4).boluses
 
 
-def _single_doses() -> dict[str, tuple[tuple[float, str, float], ...]]:
-    return {t.experiment: _boluses(t.regimen) for t in targets() if _single(t)}
-
-
 def write_petab(model: Model, folder: Path) -> None:
     """Write two PEtab problems: ``problem.yaml`` (version 1, single doses) and ``v2/problem.yaml`` (repeated doses).
 
-    Raises
-    ------
-    ModelError
-        If a problem does not pass the checks of the petab library.
+    Each experiment comes to rest before its doses, so that predictions follow a parameter as those of `simulate` do.
     """
-    import petab.v1 as petab
-    from petab import v2
-
     text, published = _sbml(model), targets()
+    estimated = _estimated(model, published)
     first = "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- sbml_files: [model.xml]\n"
     second = (
         f"format_version: 2.0.0\nparameter_files: [parameters.tsv]\nmodel_files:\n  {model.id}:\n"
         "    location: model.xml\n    language: sbml\nexperiment_files: [experiments.tsv]\n"
     )
     for place, tables, head, indent in (
-        (folder, _version_1(model, published), first, "  "),
-        (folder / "v2", _version_2(model, published), second, ""),
+        (folder, _version_1(model, published, estimated), first, "  "),
+        (folder / "v2", _version_2(model, published, estimated), second, ""),
     ):
         place.mkdir(exist_ok=True)
         (place / "model.xml").write_text(text, encoding="utf-8")
         for name, frame in tables.items():
             frame.to_csv(place / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
-        files = "".join(f"{indent}{name}_files: [{name}s.tsv]\n" for name in ("condition", "observable", "measurement"))
+        kinds = [name.removesuffix("s") for name in tables if name not in ("parameters", "experiments")]
+        files = "".join(f"{indent}{kind}_files: [{kind}s.tsv]\n" for kind in kinds)
         (place / "problem.yaml").write_text(head + files, encoding="utf-8")
-    with warnings.catch_warnings():
-        # the library reads tables in a way that pandas is about to drop
-        warnings.simplefilter("ignore")
-        if petab.lint_problem(petab.Problem.from_yaml(str(folder / "problem.yaml"))):
-            raise ModelError("the PEtab problem does not pass petablint; please report this.")
-        checked = v2.Problem.from_yaml(folder / "v2" / "problem.yaml").validate()
-    if checked.has_errors():
-        raise ModelError(f"the PEtab v2 problem is not valid: {'; '.join(str(i.message) for i in checked)}")
     assumed = sorted({f"{t.experiment} {t.observable}" for t in published if t.assumed_error})
     readme = (
         f"PEtab problems of {model.id}: published plasma cobalamin after methylcobalamin.\n\n"
@@ -227,26 +247,43 @@ def write_petab(model: Model, folder: Path) -> None:
     (folder / "README.txt").write_text(readme, encoding="utf-8")
 
 
-def _estimated(model: Model) -> list[Parameter]:
-    """Parameters that PEtab may estimate: never the sizes of compartments."""
+def _estimated(model: Model, published: list[Target]) -> list[Parameter]:
+    """Parameters with a prior that move a measurement; never the sizes of compartments, which PEtab keeps."""
     own = model.table.of(module=MODULE)
-    return [p for p in own if p.estimate and p.prior == "log-normal" and p.kind != "volume"]
+    rows = [p for p in own if p.estimate and p.prior == "log-normal" and p.kind != "volume"]
+    # the first patient is the model itself, each other one has one parameter raised by half
+    raised = 1 + 0.5 * np.eye(len(rows) + 1)[:, 1:]
+    patients = {p.id: model.values[p.id] * raised[:, i] for i, p in enumerate(rows)}
+    moved = np.zeros(len(rows), dtype=bool)
+    for regimen in dict.fromkeys(t.regimen for t in published):
+        times = sorted({t.time for t in published if t.regimen == regimen})
+        run = simulate(model, regimen, _END, times=times, patients=patients)
+        for name in _AREAS.values():
+            curve = run.curves[name]
+            moved |= (np.abs(curve[1:] / curve[0] - 1) > 1e-6).any(axis=1)
+    return [p for p, moves in zip(rows, moved.tolist(), strict=True) if moves]
 
 
-def _version_1(model: Model, published: list[Target]) -> dict[str, pd.DataFrame]:
+def _dataset(target: Target) -> str:
+    return f"{target.experiment}_{target.observable}"
+
+
+def _version_1(model: Model, published: list[Target], estimated: list[Parameter]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     parameters = pd.DataFrame(
-        [(p.id, p.name, p.lower, p.upper, model.values[p.id], p.prior_parameters) for p in _estimated(model)],
+        [(p.id, p.name, p.lower, p.upper, model.values[p.id], p.prior_parameters) for p in estimated],
         columns=["parameterId", "parameterName", "lowerBound", "upperBound", "nominalValue", _PRIOR],
     )
     fixed: Any = {"parameterScale": "log10", "estimate": 1, "objectivePriorType": "logNormal"}
     parameters = parameters.assign(**fixed, **{_PRIOR: parameters.pop(_PRIOR)})
-    doses = _single_doses()
-    given = sorted({target for steps in doses.values() for _, target, _ in steps})
-    conditions = pd.DataFrame({"conditionId": list(doses)})
-    for c in given:
-        conditions[f"dose_{c}"] = [sum(a for _, t, a in steps if t == c) for steps in doses.values()]
+    into = {substance("methylcobalamin").routes["iv"][0]: BOLUS}
+    doses = {t.experiment: {into.get(s, s): a for _, s, a in _boluses(t.regimen)} for t in published if _single(t)}
+    given = sorted({place for amounts in doses.values() for place in amounts})
+    rows = {"rest": (1.0, {}), **{key: (0.0, amounts) for key, amounts in doses.items()}}
+    conditions = pd.DataFrame({"conditionId": list(rows), RESTING: [resting for resting, _ in rows.values()]})
+    for place in given:
+        conditions[place] = [amounts.get(place, 0.0) for _, amounts in rows.values()]
     single = [t for t in published if _single(t)]
     keys = sorted({t.observable for t in single})
     observables = pd.DataFrame({"observableId": [f"observed_{k}" for k in keys]})
@@ -257,37 +294,64 @@ def _version_1(model: Model, published: list[Target]) -> dict[str, pd.DataFrame]
     # sorted: pyPESTO pairs conditions in order of appearance with conditions in order of name
     ordered = sorted(single, key=lambda t: t.experiment)
     measurements = pd.DataFrame(
-        [(f"observed_{t.observable}", t.experiment, t.time, t.value, t.error) for t in ordered],
-        columns=["observableId", "simulationConditionId", "time", "measurement", "noiseParameters"],
+        [(*(f"observed_{t.observable}", "rest", t.experiment), t.time, t.value, t.error, _dataset(t)) for t in ordered],
+        columns=[
+            *("observableId", "preequilibrationConditionId", "simulationConditionId", "time", "measurement"),
+            *("noiseParameters", "datasetId"),
+        ],
     )
-    tables = {"parameters": parameters, "conditions": conditions}
-    return tables | {"observables": observables, "measurements": measurements}
+    plots = measurements[["datasetId", "simulationConditionId", "observableId"]].drop_duplicates()
+    visualizations = pd.DataFrame(
+        {
+            "plotId": plots["observableId"].str.replace("observed_", "plot_"),
+            "plotName": [_NAMES[k.removeprefix("observed_")] for k in plots["observableId"]],
+            "plotTypeSimulation": "LinePlot",
+            "plotTypeData": "provided",
+            "datasetId": plots["datasetId"],
+            "xValues": "time",
+            "xLabel": "time [h]",
+            "yValues": plots["observableId"],
+            "legendEntry": plots["simulationConditionId"],
+        }
+    )
+    tables = {"parameters": parameters, "conditions": conditions, "observables": observables}
+    return tables | {"measurements": measurements, "visualizations": visualizations}
 
 
-def _version_2(model: Model, published: list[Target]) -> dict[str, pd.DataFrame]:
-    from petab import v2
+def _version_2(model: Model, published: list[Target], estimated: list[Parameter]) -> dict[str, pd.DataFrame]:
+    import pandas as pd
 
-    problem = v2.Problem()
-    for p in _estimated(model):
-        prior = [float(x) for x in p.prior_parameters.split(";")]
-        problem.add_parameter(p.id, True, model.values[p.id], p.lower, p.upper, "log-normal", prior)
+    rows = [(p.id, "true", model.values[p.id], p.lower, p.upper, "log-normal", p.prior_parameters) for p in estimated]
+    columns = [
+        "parameterId",
+        "estimate",
+        "nominalValue",
+        "lowerBound",
+        "upperBound",
+        "priorDistribution",
+        "priorParameters",
+    ]
+    conditions: dict[str, tuple[str, str, Any]] = {"rest": ("rest", RESTING, 1.0), "begin": ("begin", RESTING, 0.0)}
+    periods: list[tuple[str, float, str]] = []
     for key, regimen in dict.fromkeys((t.experiment, t.regimen) for t in published):
-        # from rest: what is applied at the very start may not refer to the state
-        periods: list[Any] = [-1.0, []]
+        periods += [(key, -math.inf, "rest"), (key, 0.0, "begin")]
         for time, species, amount in _boluses(regimen):
+            place = substance("methylcobalamin").routes["iv"][0] == species and "central"
             condition = f"give_{amount:.6g}_umol_{species}".replace(".", "p")
-            if condition not in {c.id for c in problem.conditions}:
-                place = equations(model).volume.get(species)
-                rise = f"{amount!r} / {place}" if place else repr(amount)
-                problem.add_condition(condition, **{species: f"{species} + {rise}"})
-            periods += [time, condition]
-        problem.add_experiment(key, *periods)
-    for key in dict.fromkeys(t.observable for t in published):
-        noise, formula, name = f"noise_{key}", _FORMULAS[key], _NAMES[key]
-        problem.add_observable(f"observed_{key}", formula, noise, "normal", noise_placeholders=[noise], name=name)
-    for t in published:
-        values = {"experiment_id": t.experiment, "time": t.time, "measurement": t.value, "noise_parameters": t.error}
-        problem.add_measurement(f"observed_{t.observable}", **values)
-    names = ("parameter", "condition", "experiment", "observable", "measurement")
-    frames = {f"{name}s": getattr(problem, f"{name}_tables")[0].to_df() for name in names}
-    return {name: frame.reset_index() if frame.index.name else frame for name, frame in frames.items()}
+            rise = f"{amount!r} / {place}" if place else repr(amount)
+            conditions[condition] = (condition, species, f"{species} + {rise}")
+            periods.append((key, time, condition))
+    keys = list(dict.fromkeys(t.observable for t in published))
+    observables = [(f"observed_{k}", _NAMES[k], _FORMULAS[k], f"noise_{k}", "normal", f"noise_{k}") for k in keys]
+    measurements = [(model.id, f"observed_{t.observable}", t.experiment, t.time, t.value, t.error) for t in published]
+    tables: dict[str, tuple[str, list[Any]]] = {
+        "conditions": ("conditionId targetId targetValue", list(conditions.values())),
+        "experiments": ("experimentId time conditionId", periods),
+        "observables": (
+            "observableId observableName observableFormula noiseFormula noiseDistribution noisePlaceholders",
+            observables,
+        ),
+        "measurements": ("modelId observableId experimentId time measurement noiseParameters", measurements),
+    }
+    frames = {name: pd.DataFrame(cells, columns=head.split()) for name, (head, cells) in tables.items()}
+    return {"parameters": pd.DataFrame(rows, columns=columns), **frames}

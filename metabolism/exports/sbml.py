@@ -16,7 +16,7 @@ from metabolism.dosing import Regimen, named, plan
 from metabolism.engines import Plan
 from metabolism.errors import ModelError, OutputError, SolverFailed, UnknownName
 from metabolism.exports.drawing import add_drawing
-from metabolism.files import versions
+from metabolism.files import commit, versions
 from metabolism.model import Model, equations, model_settings, write_identity
 from metabolism.sbml import REGIMEN, UNTIL, Equations, sbml_fingerprint
 from metabolism.simulation import rest_patients
@@ -145,7 +145,7 @@ def described(model: Model, regimen: Regimen | str | None, until: float | str, s
         "Changed values": changed or "none",
         "Regimen": str(asked),
         "Run": f"{span}, from {'the resting state' if start == 'rest' else 'the initial values of the table'}",
-        "Software": f"als-methionine {versions()['als-methionine']}",
+        "Software": f"als-methionine {versions()['als-methionine']}, commit {commit()}",
         "Model hash": model.structure_hash,
         "Parameter hash": model.parameter_hash,
     }

@@ -59,6 +59,9 @@ class Model(KineticModel):
         """Nominal values with all changes applied [table units]."""
         return {**{k: p.value for k, p in self.table.symbols.items()}, **self.changed}
 
+    def least(self, name: str) -> float:
+        return min(self.table[name].lower, 0.0) if name in self.table else 0.0
+
     def __getitem__(self, name: str) -> Parameter:
         """Return the row of a number, at its value in this model."""
         row = self.table[name]

@@ -223,7 +223,7 @@ def check_value(parameter: Parameter, value: float | str) -> float:
     Raises
     ------
     InvalidValue
-        If the value is not finite, negative, or a share above its bound.
+        If the value is not finite, negative where its bounds are not, or a share above its bound.
 
     Examples
     --------
@@ -231,8 +231,8 @@ def check_value(parameter: Parameter, value: float | str) -> float:
     0.012
     """
     number = magnitude(value, parameter.unit, parameter.id)
-    if number < 0:
-        raise InvalidValue(f"{parameter.id} = {value} is negative; give a value >= 0.")
+    if number < min(parameter.lower, 0):
+        raise InvalidValue(f"{parameter.id} = {value} is too low; give a value >= {min(parameter.lower, 0):g}.")
     if not parameter.lower <= number <= parameter.upper:
         span = f"{parameter.id} = {number:g} lies outside its bounds of {parameter.lower:g} to {parameter.upper:g}"
         where = f"see `metabolism show {parameter.id}`."

@@ -48,13 +48,15 @@ class Claim:
     remembered: bool = False
 
     @classmethod
-    def of(cls, row: str, predicted: float, interval: Sequence[float] | None = None, note: str = "") -> Claim:
+    def of(
+        cls, row: str, predicted: float, interval: Sequence[float] | None = None, note: str = "", name: str = ""
+    ) -> Claim:
         """Claim about a row of ``experiments/data/published/numbers.csv``.
 
         Parameters
         ----------
         row : str
-            Id of the row, ``group.name``; the claim is called ``name``.
+            Id of the row, ``group.name``; the claim is called ``name`` unless `name` says otherwise.
         predicted : float
             In the unit of the row.
         interval : sequence of two float, optional
@@ -76,7 +78,7 @@ class Claim:
         guess, value, low, high = map(float, (predicted, number["value"], *band))
         quantity, unit, source, own, kind = (str(number[k]) for k in ("quantity", "unit", "source", "note", "kind"))
         said = "; ".join(filter(None, (own, note)))
-        name = row.partition(".")[2]
+        name = name or row.partition(".")[2]
         lost = MEMORY in str(number["locator"])
         return cls(name, quantity, guess, value, low, high, unit, source, said, interval is not None, kind, lost)
 

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.data import experiments_dir
+from metabolism.data import experiment_texts
 from metabolism.errors import MetabolismError, OutputError
 from metabolism.files import render, write_text
 
@@ -147,8 +146,7 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
         with suppress(OSError, ValueError):
             old = pd.read_csv(previous / "tables" / path.name) if previous else None
         tables.append(_table(path.stem, pd.read_csv(path), old))
-    with (experiments_dir() / "captions.toml").open("rb") as handle:
-        captions = tomllib.load(handle).get(manifest["experiment"], {})
+    captions = experiment_texts(manifest["experiment"])
     # in the order the experiment gave them, not of the alphabet
     order = {name: i for i, name in enumerate(manifest.get("tables", []))}
     tables.sort(key=lambda t: order.get(t["name"], len(order)))
@@ -156,7 +154,11 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
         "id": manifest["experiment"],
         "base": "",
         "manifest": manifest,
-        "claims": [_claim(manifest["experiment"], key, c, gaps, before) for key, c in manifest["claims"].items()],
+        # in the order of importance, which the experiment gave them
+        "claims": [
+            _claim(manifest["experiment"], key, manifest["claims"][key], gaps, before)
+            for key in manifest.get("claim_order", manifest["claims"])
+        ],
         "figures": [_figure(p, captions.get(p.stem)) for p in sorted((folder / "figures").glob("*.svg"))],
         "tables": [t for t in tables if not t["raw"]],
         "raw": [t for t in tables if t["raw"]],
@@ -256,11 +258,13 @@ def _render(template: str, **values: Any) -> str:
 
 
 def linked(text: Any) -> Markup:
-    """Return a text as HTML whose DOIs lead to the work."""
+    """Return a text as HTML: DOIs lead to the work, what stands in backticks is code, minus signs are minus signs."""
     from markupsafe import Markup, escape
 
     doi = r"(?<![\w/])(?:doi:)?(10\.\d{4,9}/[^\s;,&<>]*[^\s;,.&<>)])"
-    return Markup(re.sub(doi, r'<a href="https://doi.org/\1">doi:\1</a>', str(escape(text))))
+    html = re.sub(doi, r'<a href="https://doi.org/\1">doi:\1</a>', str(escape(text)))
+    typed = r"`([^`]+)`|(?<![\w./-])-(?=\d)"
+    return Markup(re.sub(typed, lambda m: f"<code>{m[1]}</code>" if m[1] else "−", html))
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.data import experiments_dir, read_data
+from metabolism.data import experiment_texts, experiments_dir, read_data
 from metabolism.data import source as data_source
 from metabolism.dosing import Regimen
 from metabolism.engines import check_engine
@@ -231,12 +231,13 @@ def run(
         outcome = chosen.answer(context)
         manifest = {
             **{"experiment": name, "title": chosen.title, "question": chosen.question, "answer": outcome.answer},
-            **{"notes": outcome.notes, "tables": list(outcome.tables)},
+            **{"notes": [*outcome.notes, *experiment_texts(name).get("notes", [])], "tables": list(outcome.tables)},
             **{"quick": quick, "seed": seed, "workers": workers, "engine": engine, "regimen": context.regimen},
             **{"model": used.id, "model_hash": used.structure_hash, "parameter_hash": used.parameter_hash},
             **{"changed": dict(used.changed), "sets": list(used.sets)},
             "data_sha256": context.used_data,
             "runs": {key: result.manifest for key, result in outcome.results.items()},
+            "claim_order": [c.id for c in outcome.claims],
             "claims": {c.id: {**asdict(c), "holds": c.holds} for c in outcome.claims},
             "citations": citations([*chosen.source.split(";"), *outcome.cited, *(c.source for c in outcome.claims)]),
             "versions": versions(),

@@ -1,9 +1,10 @@
 from . import trees
 from .compare import file_fingerprint, side_by_side
 from .control import Control, control_at
-from .equations import Equations, Expressions, Formula, Reaction, read_equations, read_formulas
+from .equations import Equations, read_equations
 from .fingerprint import REGIMEN, UNTIL, differences, read_fingerprint, sbml_fingerprint
-from .foreign import checked_text, flatten
+from .flat import Expressions, Formula, Reaction, read_formulas
+from .foreign import checked_text, flatten, single
 from .general import general_equations, start_values
 from .kinetic import FileModel, KineticModel
 from .reading import read_document
@@ -42,6 +43,7 @@ __all__ = [
     "search",
     "serve",
     "side_by_side",
+    "single",
     "start_values",
     "trees",
 ]

@@ -101,6 +101,8 @@ def opened(sbml: str) -> tuple[Any, list[str]]:
     content = document.getModel()
     if content is None:
         raise ModelError("the file holds no model.")
+    whole = _joined(document) if document.getPlugin("comp") is not None else 0
+    content = document.getModel()
     if document.getLevel() == 1:
         raise ModelError("SBML Level 1 is not read; convert it to Level 2 or 3, e.g. with the converter of libsbml.")
     for i in range(document.getNumPlugins()):
@@ -114,9 +116,46 @@ def opened(sbml: str) -> tuple[Any, list[str]]:
         if reaction.isSetFast() and reaction.getFast():
             raise ModelError(f"reaction '{reaction.getId()}' is fast (at equilibrium at once), which is not covered.")
     remarks = _remarks(document, content)
+    if whole:
+        remarks.append(f"its {whole} submodels are written out")
     if content.getNumConstraints():
         remarks.append(f"{content.getNumConstraints()} constraints left out")
     return document, remarks
+
+
+def _joined(document: Any) -> int:
+    """Write the submodels of a document out, in place, and return how many there were.
+
+    Raises
+    ------
+    ModelError
+        If some are in other files, which are never opened, or if libsbml cannot do it.
+    """
+    import libsbml
+
+    if document.getPlugin("comp").getNumExternalModelDefinitions():
+        raise ModelError("it takes submodels from other files, which are not opened; flatten it first.")
+    plugin = document.getModel().getPlugin("comp")
+    count: int = plugin.getNumSubmodels() if plugin is not None else 0
+    properties = libsbml.ConversionProperties()
+    properties.addOption("flatten comp", True)
+    if document.convert(properties) != libsbml.LIBSBML_OPERATION_SUCCESS:
+        errors = [document.getError(i) for i in range(document.getNumErrors())]
+        reason = " ".join(errors[-1].getMessage().split()) if errors else "no reason is given"
+        raise ModelError(f"its submodels cannot be written out (SBML package 'comp'): {reason}")
+    return count
+
+
+def single(sbml: str) -> str:
+    """Return the text of a document with its submodels written out; the text itself if it has none."""
+    import libsbml
+
+    document = libsbml.readSBMLFromString(sbml)
+    if document.getPlugin("comp") is None:
+        return sbml
+    _joined(document)
+    text: str = libsbml.writeSBMLToString(document)
+    return text
 
 
 def flatten(sbml: str) -> tuple[str, list[str]]:

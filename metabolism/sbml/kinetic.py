@@ -58,6 +58,10 @@ class KineticModel(ABC):
     time_unit: str = "h"
     amount_unit: str = "umol"
 
+    def least(self, name: str) -> float:
+        """Smallest value that a parameter or state can have."""
+        return 0.0 if self.bounded else -np.inf
+
     @property
     @abstractmethod
     def values(self) -> dict[str, float]:

@@ -16,37 +16,7 @@ from typing import Any
 
 from metabolism.errors import ModelError
 from metabolism.sbml.foreign import opened
-
-Tree = Any
-
-#: Avogadro's number as SBML Level 3 defines it [1/mol].
-AVOGADRO = 6.02214179e23
-
-#: Operators with the same meaning under another name of libsbml's (after AST_, AST_FUNCTION_, AST_RELATIONAL_, ...).
-_OPERATORS = {
-    "AST_PLUS": "+",
-    "AST_MINUS": "-",
-    "AST_TIMES": "*",
-    "AST_DIVIDE": "/",
-    "AST_POWER": "^",
-    "AST_FUNCTION_POWER": "^",
-    "AST_RELATIONAL_LT": "<",
-    "AST_RELATIONAL_LEQ": "<=",
-    "AST_RELATIONAL_GT": ">",
-    "AST_RELATIONAL_GEQ": ">=",
-    "AST_RELATIONAL_EQ": "==",
-    "AST_RELATIONAL_NEQ": "!=",
-    **{f"AST_LOGICAL_{name.upper()}": name for name in ("and", "or", "not", "xor", "implies")},
-    **{
-        f"AST_FUNCTION_{name.upper()}": name
-        for name in (
-            *("abs", "ceiling", "exp", "factorial", "floor", "ln", "log", "max", "min", "piecewise", "quotient"),
-            *("rem", "root", "sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "sech", "csch", "coth"),
-            *(f"arc{name}" for name in ("sin", "cos", "tan", "sec", "csc", "cot")),
-            *(f"arc{name}h" for name in ("sin", "cos", "tan", "sec", "csc", "cot")),
-        )
-    },
-}
+from metabolism.sbml.mathml import Formulas, Tree
 
 
 def read_document(sbml: str) -> dict[str, Any]:
@@ -89,11 +59,9 @@ class _Reading:
     def __init__(self, document: Any, remarks: list[str]) -> None:
         import libsbml
 
-        self.lib, self.model = libsbml, document.getModel()
-        self.kinds = {getattr(libsbml, key): name for key, name in _OPERATORS.items()}
-        content, self.level = self.model, document.getLevel()
-        self.functions = {f.getId(): f for f in content.getListOfFunctionDefinitions()}
-        self.timed = False
+        self.model = content = document.getModel()
+        self.level, self.formulas = document.getLevel(), Formulas(document.getModel())
+        self.tree = self.formulas.tree
         units = (libsbml.SBML_UNIT_DEFINITION, libsbml.SBML_UNIT, libsbml.SBML_LOCAL_PARAMETER)
         self.ids = {e.getId() for e in content.getListOfAllElements() if e.getId() and e.getTypeCode() not in units}
         self.assigned = {r.getVariable(): r for r in content.getListOfRules() if r.isAssignment() and r.isSetMath()}
@@ -135,7 +103,7 @@ class _Reading:
                     f"event '{event['id']}' sets '{target}', which is no quantity, or one that a rule sets."
                 )
         clock = None
-        if self.timed or events or not self.states:
+        if self.formulas.timed or events or not self.states:
             clock = self.fresh("time")
             self.states.append(clock)
             self.values[clock], rates[clock] = 0.0, 1.0
@@ -348,49 +316,7 @@ class _Reading:
             "scaled": scaled,
         }
 
-    # formulas ---------------------------------------------------------------------------------------------------
-
-    def tree(self, node: Any, local: dict[str, Tree] | None = None) -> Tree:
-        """A formula as a tree; `local` are names with a meaning of their own."""
-        lib, kind = self.lib, node.getType()
-        if kind == lib.AST_INTEGER:
-            return float(node.getInteger())
-        if kind in (lib.AST_REAL, lib.AST_REAL_E, lib.AST_RATIONAL):
-            return float(node.getReal())
-        if kind == lib.AST_NAME:
-            name = node.getName()
-            return (local or {}).get(name, name)
-        if kind == lib.AST_NAME_TIME:
-            self.timed = True
-            return ["time"]
-        constants = {
-            lib.AST_NAME_AVOGADRO: AVOGADRO,
-            lib.AST_CONSTANT_E: math.e,
-            lib.AST_CONSTANT_PI: math.pi,
-            lib.AST_CONSTANT_TRUE: 1.0,
-            lib.AST_CONSTANT_FALSE: 0.0,
-        }
-        if kind in constants:
-            return constants[kind]
-        if kind == lib.AST_FUNCTION_DELAY:
-            raise ModelError("a formula holds a delayed value (csymbol 'delay'), which is not covered.")
-        children = [self.tree(node.getChild(i), local) for i in range(node.getNumChildren())]
-        if kind == lib.AST_FUNCTION:
-            return self._called(node.getName(), children)
-        if kind == lib.AST_FUNCTION_RATE_OF:
-            return ["rateOf", *children]
-        if kind in self.kinds:
-            return [self.kinds[kind], *children]
-        raise ModelError(f"a formula holds '{node.getName() or kind}', which is not covered.")
-
-    def _called(self, name: str, arguments: list[Tree]) -> Tree:
-        function = self.functions.get(name)
-        if function is None or (body := function.getBody()) is None:
-            raise ModelError(f"a formula calls '{name}', which is no function of this file.")
-        if function.getNumArguments() != len(arguments):
-            raise ModelError(f"'{name}' takes {function.getNumArguments()} arguments and is given {len(arguments)}.")
-        names = [function.getArgument(i).getName() for i in range(function.getNumArguments())]
-        return self.tree(body, dict(zip(names, arguments, strict=True)))
+    # rates of change -------------------------------------------------------------------------------------------
 
     def _resolved(self, tree: Any, reactions: dict[str, Any]) -> Any:
         """Put the time state and rates of change where they are asked for."""

@@ -15,7 +15,7 @@ from metabolism.engines import Failure, Plan, Problem, Solution, check_engine, g
 from metabolism.errors import InvalidValue, MetabolismError, ModelError, UnknownName, UsageError
 from metabolism.files import versions
 from metabolism.model import Model, closure, equations
-from metabolism.sbml import Equations, FileModel, KineticModel
+from metabolism.sbml import FileModel, KineticModel
 from metabolism.simulation.curves import Curve, panel_times, plain_times
 from metabolism.simulation.endpoints import NAMED, PARTS, Endpoint, Part
 from metabolism.simulation.files import ready
@@ -235,7 +235,7 @@ class Study:
         model, system, steps, begin = self.model, equations(self.model), self.plan, self.regimen.start
         check_outputs(outputs, model)
         resting = set(model.resting) if self.start == "rest" and model.bounded else set()
-        table = {} if patients is None else _patient_table(patients, system, resting, model.bounded)
+        table = {} if patients is None else _patient_table(patients, model, resting)
         count = len(next(iter(table.values()))) if table else 1
         asked = steps.snapped(np.append([] if times is None else np.asarray(times, dtype=float), add))
         if (times is not None and asked.size == 0) or not ((asked >= begin) & (asked <= self.until)).all():
@@ -572,7 +572,8 @@ def make_study(
     return Study.of(model, regimen, until, wanted, closed=closed, **options)
 
 
-def _patient_table(patients: Columns, system: Equations, resting: Collection[str], bounded: bool) -> dict[str, Array]:
+def _patient_table(patients: Columns, model: KineticModel, resting: Collection[str]) -> dict[str, Array]:
+    system = equations(model)
     known = {*system.parameters, *system.states}
     names = [str(c) for c in patients]
     if not isinstance(patients, Mapping):
@@ -587,9 +588,10 @@ def _patient_table(patients: Columns, system: Equations, resting: Collection[str
                 f"patients['{name}'] would be lost: that state comes to rest before the run; use start='initial'."
             )
         table[name] = column(given[name], name)
-        if not (np.isfinite(table[name]) & (table[name] >= (0 if bounded else -np.inf))).all():
-            sign = "negative or " if bounded else ""
-            raise InvalidValue(f"patients['{name}'] has values that are {sign}not finite.")
+        least = model.least(name)
+        if not (np.isfinite(table[name]) & (table[name] >= least)).all():
+            low = f"below {least:g} or " if least > -np.inf else ""
+            raise InvalidValue(f"patients['{name}'] has values that are {low}not finite.")
     if not table:
         raise InvalidValue("patients has no column that is a parameter of the model.")
     if len({len(c) for c in table.values()}) > 1:

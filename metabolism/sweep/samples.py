@@ -125,27 +125,30 @@ class Grid:
         return Table(tuple(self.values), self.rows, len(self), "grid")
 
 
-def as_samples(source: Any, known: set[str], least: float = 0.0) -> Table:
+def as_samples(source: Any, known: set[str], least: Callable[[str], float] = lambda _: 0.0) -> Table:
     """Make samples of known parameters from what a user has at hand.
 
     A mapping of id to values is a grid of all combinations. A DataFrame is one run per row; columns that are no
     parameters are left out, unless one is nearly a parameter. A Dataset of posterior draws is stacked over all its
     dimensions, chains first. A path ends in ``.csv`` or ``.parquet``. No runs, a wrong shape, a column that is there
-    twice, and values below `least` or not finite are refused.
+    twice, and values that are not finite or below what `least` says of a parameter are refused.
     """
     samples = _from_source(source, known)
     for name in samples.names:
         if name not in known:
-            raise UnknownName("parameter", name, known, "" if least else "List them with `metabolism list parameters`.")
+            raise UnknownName(
+                "parameter", name, known, "" if least(name) else "List them with `metabolism list parameters`."
+            )
     if not len(samples):
         raise InvalidValue("the design has no runs.")
+    lowest = np.array([least(name) for name in samples.names])
     for begin, rows in samples.blocks():
-        bad = ~(np.isfinite(rows) & (rows >= least))
+        bad = ~(np.isfinite(rows) & (rows >= lowest))
         if bad.any():
             run, column = (int(i) for i in np.argwhere(bad)[0])
             raise InvalidValue(
                 f"run {begin + run} of the design has {samples.names[column]} = {rows[run, column]}; "
-                f"values must be finite{' and >= 0' if least == 0 else ''}."
+                f"values must be finite{f' and >= {lowest[column]:g}' if np.isfinite(lowest[column]) else ''}."
             )
     return samples
 

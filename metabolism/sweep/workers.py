@@ -91,7 +91,7 @@ def scan(
         For a request, design or store that does not fit, before anything runs.
     """
     study = make_study(model, regimen, until, endpoints, **options)
-    chosen = as_samples(design, study.inputs(), 0.0 if model.bounded else -np.inf)
+    chosen = as_samples(design, study.inputs(), model.least)
     clash = set(chosen.names) & {e.text for e in study.endpoints}
     if clash:
         raise InvalidValue(f"'{clash.pop()}' is both a parameter and an endpoint; write the endpoint out.")

@@ -393,7 +393,7 @@ def test_the_board_counts_roles_apart_and_a_failed_simulation_is_a_failed_row(mo
         {"case": "A", "observed": "10", "low": "1", "high": "100", "must_pass": "yes"},
         {"case": "B", "low": "1", "high": "2", "role": "calibration"},
         {"case": "B", "low": "1", "high": "100", "role": "calibration"},
-        {"case": "C", "interventions": "MET_DIET_rate x 1000000 lifelong", "low": "-inf", "high": "inf"},
+        {"case": "C", "interventions": "enzyme CBS x 0 lifelong", "low": "-inf", "high": "inf"},
     )
     board = qualify(model, rows)
     assert board.counts() == {"calibration": (0, 1), "check": (1, 2)}

@@ -12,6 +12,7 @@ from metabolism.engines.ensemble import run as fast_run
 from metabolism.engines.ensemble.code.cascade import part, split
 from metabolism.engines.ensemble.compile import kernel
 from metabolism.engines.ensemble.run import Run
+from metabolism.engines.ensemble.sharing import leaders
 from metabolism.engines.ensemble.slopes import Direction, slopes
 from metabolism.model import equations, sbml_from_antimony
 from metabolism.sbml import read_equations
@@ -141,6 +142,66 @@ def test_doses_and_settings_in_either_part_agree_with_tight_cvode(toy):
     np.testing.assert_allclose(got.final, expected.final, rtol=1e-6, atol=1e-9)
     for target, amounts in expected.delivered.items():
         np.testing.assert_allclose(got.delivered[target], amounts, rtol=1e-9)
+
+
+def test_what_the_inputs_alone_drive_and_nobody_needs_goes_below(model, toy):
+    assert {"mmcoa_liver", "mma_plasma"} <= set(split(equations(model)).lower)
+    leaf = read_equations(sbml_from_antimony(TOY.replace("ka = 2;", "w = 0; w' = e - w; v = 0; v' = a - v; ka = 2;")))
+    found = split(leaf)
+    assert "w" in found.lower
+    assert "v" in found.upper
+    assert found.inputs == ("e",)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_patients_with_one_course_of_the_driving_part_share_its_record_to_the_bit(toy, threads, monkeypatch):
+    monkeypatch.setattr(fast_run, "CROWD", 40)
+    rng, count = np.random.default_rng(5), 150
+    plan = Plan(
+        boluses=((0.0, "depot", 1.0), (2.0, "store", 0.7), (3.0, "a", 0.3)),
+        settings=((4.0, "k", 0.0, rng.integers(1, 3, count) / 2.0), (5.0, "feed", 0.0, rng.random(count))),
+        boundaries=(2.0, 3.0, 4.0, 5.0),
+        asked={"depot": 1.0, "store": 0.7, "a": 0.3},
+    )
+    scale = np.stack([rng.integers(0, 2, count), rng.integers(0, 2, count), np.ones(count)], axis=1).astype(float)
+    drug, drawn = rng.integers(1, 7, count) / 2.0, rng.random(count)
+    asked = problem(toy, 1e-6, (0.0, 2.0, 6.0, END), ("x", "both"), plan, scale, ka=drug, feed=drawn)
+    leads = leaders(asked, kernel(toy))
+    # six constants, two effects of the setting, and given or not
+    assert leads.max() + 1 == 24
+    together = get_engine("fast").solve(asked, workers=threads)
+    alone = Run(asked, kernel(toy)).solve(None, 1)
+    for name in ("values", "pre_dose", "final"):
+        np.testing.assert_array_equal(getattr(together, name), getattr(alone, name))
+    for target, amounts in alone.delivered.items():
+        np.testing.assert_array_equal(together.delivered[target], amounts)
+    requests = [("max", "x"), ("auc", "a")]
+    np.testing.assert_array_equal(
+        get_engine("fast").endpoints(asked, requests).values,
+        Run(asked, kernel(toy)).endpoints(requests, None, 1).values,
+    )
+
+
+def test_a_failure_of_a_shared_course_is_everybodys_who_shares_it(toy):
+    grow = np.array([0.0, 3.0, 0.0, 3.0, 0.0])
+    asked = problem(toy, 1e-6, grow=grow, feed=np.arange(5.0))
+    found = get_engine("fast").solve(asked)
+    assert sorted(found.failures) == [1, 3]
+    assert {f.state for f in found.failures.values()} == {"b"}
+    assert leaders(problem(toy, grow=np.arange(3.0)), kernel(toy)) is None
+
+
+def test_what_stays_at_zero_is_known_from_the_problem(toy):
+    zero = Run(problem(toy), kernel(toy))._zero
+    assert "store" in zero
+    assert not zero & {"depot", "a", "b", "e", "x", "y", "k"}
+    given = Plan(boluses=((2.0, "store", 0.7),), boundaries=(2.0,), asked={"store": 0.7})
+    assert "store" not in Run(problem(toy, plan=given), kernel(toy))._zero
+    empty = {n: [0.0] for n in START}
+    assert {"store", "depot"} <= Run(problem(toy, **empty), kernel(toy))._zero
+    found = Run(problem(toy, **empty), kernel(toy)).solve(None, 1)
+    assert not found.failures
+    assert (found.final == 0).all()
 
 
 @pytest.mark.parametrize(("parameter", "state"), [("grow", "b"), ("burst", "y")])

@@ -2,14 +2,16 @@
 
 import math
 
+import antimony
 import libsbml
 import numpy as np
 import pytest
 
 from metabolism.engines import Plan, Problem, get_engine, load_foreign, typical
-from metabolism.errors import ModelError
+from metabolism.engines.foreign import course, judge, run_one
+from metabolism.errors import ModelError, SolverFailed
 from metabolism.model import sbml_from_antimony
-from metabolism.sbml import general_equations, start_values
+from metabolism.sbml import general_equations, single, start_values
 
 TIMES = np.array([0.0, 0.31, 1.0, 2.0, 2.7, 4.0, 5.0, 7.3, 10.0])
 
@@ -85,6 +87,18 @@ RIGHT = {
     "power of nothing": ("x = 0; n = 1; x' = 1 - x^n;", "x", 1 - np.exp(-t)),
     "Hill function from nothing": ("x = 0; n = 2.5; x' = 1 - x + 0*x^n/(1 + x^n);", "x", 1 - np.exp(-t)),
     "chain from nothing": ("A = 0; B = 0; A' = 1 - A; B' = A - B;", "B", 1 - np.exp(-t) - t * np.exp(-t)),
+    "root of what runs out": ("x = 1; x' = -sqrt(x);", "x", np.maximum(1 - t / 2, 0) ** 2),
+    "power of what dies out": ("x = 1; n = 1.5; x' = -50*x; y = 0; y' = x^n;", "y", (1 - np.exp(-75 * t)) / 75),
+    "power in a branch that is left": (
+        "x = 1; n = 1.5; x' = -1; y = 0; y' = piecewise(0, x < 0, x^n);",
+        "y",
+        (1 - np.maximum(1 - t, 0) ** 2.5) / 2.5,
+    ),
+    "event beside a power of a trace": (
+        "x = 1; n = 1.5; x' = -50*x; y = 0; y' = x^n; z = 0; z' = 0; E: at time >= 2.5: z = 1;",
+        "y",
+        (1 - np.exp(-75 * t)) / 75,
+    ),
     "trigonometry": ("x = 1; x' = -sin(x);", "x", 2 * np.arctan(np.tan(0.5) * np.exp(-t))),
     "hyperbolics": ("x = 1; x' = -tanh(x);", "x", np.arcsinh(np.sinh(1) * np.exp(-t))),
     "factorial": ("x = 0; n = 4; x' = factorial(n);", "x", 24 * t),
@@ -161,6 +175,61 @@ def test_each_kind_of_construct_is_right(kind):
     times = "function product(a, b)\n  a*b;\nend\n" if "product(" in body else ""
     text = sbml_from_antimony(f"{times}model top\n{body}\nend")
     assert solved(text, (output,))[0, :, 0] == pytest.approx(right, rel=2e-7, abs=2e-7)
+
+
+@pytest.mark.parametrize("n", [0.6, 1.0, 1.4, 2.3, 3.0])
+def test_a_power_of_a_state_that_begins_with_nothing_behind_another(n):
+    """The stages of a step lie below zero by the square of its length: x = t, y = t^2/2, z' = y^n."""
+    text = model("x = 0; y = 0; z = 0; n = 2; x' = 1; y' = x; z' = y^n;")
+    right = t ** (2 * n + 1) / (2**n * (2 * n + 1))
+    assert solved(text, ("z",), given={"n": n})[0, :, 0] == pytest.approx(right, rel=1e-5, abs=1e-10 * right.max())
+
+
+@pytest.mark.parametrize("rate", ["x^n", "sqrt(x)", "x^1.5", "(2*x)^n"])
+def test_a_power_without_a_value_ends_the_run_where_it_loses_it(rate):
+    equations = general_equations(model(f"x = 0.5; n = 1.5; z = 0; x' = -1; z' = {rate};"))
+    parameters, initial = start_values(equations)
+    with pytest.raises(SolverFailed, match=r"t = 0\.5") as failure:
+        run_one(equations, parameters, initial, np.array([0.0, 2.0]), 2.0, ("z",), 1e-6, np.ones(2))
+    assert failure.value.state == "x"
+
+
+def test_an_order_of_events_that_is_left_to_chance_is_no_disagreement():
+    """Both events are due each second; which goes first decides, and every run may draw its own."""
+    by_chance = "x = 0; y = 0; due = 1; x' = 0; A: at time >= due, persistent = false: x = x + 1, due = due + 1;"
+    equations = general_equations(
+        model(f"{by_chance} B: at time >= due, persistent = false: y = y + 1, due = due + 1;")
+    )
+    found = course(equations, 30.5)
+    assert found["chance"]
+    other = {"values": [[v + 1 for v in row] for row in found["values"]]}
+    judged = judge(found, lambda rtol: other)
+    assert judged.agreement is None
+    assert "chance" in judged.remarks[-1]
+    ordered = course(general_equations(model(f"{by_chance} B: at time >= 9: y = 1;")), 30.5)
+    assert not ordered["chance"]
+    with pytest.raises(ModelError, match="disagree"):
+        judge(ordered, lambda rtol: {"values": [[v + 1 for v in row] for row in ordered["values"]]})
+
+
+def test_submodels_are_written_out_unless_they_are_in_other_files():
+    text = "model part\nS = 3; k = 0.5; J: S -> ; k*S;\nend\nmodel *top\nA: part(); B: part(); B.k is r; r = 2;\nend"
+    antimony.clearPreviousLoads()
+    assert antimony.loadAntimonyString(text) >= 0
+    whole = antimony.getCompSBMLString("top")
+    assert "comp:submodel" in whole
+    found = solved(whole, ("A__S", "B__S"))[0]
+    assert found[:, 0] == pytest.approx(3 * np.exp(-t / 2), rel=1e-6, abs=1e-8)
+    assert found[:, 1] == pytest.approx(3 * np.exp(-2 * t), rel=1e-6, abs=1e-8)
+    assert "its 2 submodels are written out" in general_equations(whole).reading["remarks"]
+    assert "comp:" not in single(whole)
+    outside = whole.replace(
+        "<comp:listOfModelDefinitions>",
+        '<comp:listOfExternalModelDefinitions><comp:externalModelDefinition comp:id="far" comp:source="far.xml"/>'
+        "</comp:listOfExternalModelDefinitions><comp:listOfModelDefinitions>",
+    )
+    with pytest.raises(ModelError, match="other files"):
+        general_equations(outside)
 
 
 def test_conversion_factors_multiply_what_reactions_move():

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import pytest
 
@@ -214,7 +215,17 @@ def test_a_refused_value_keeps_the_old_result_and_does_not_stay(chromium, page_f
 @pytest.mark.parametrize(
     "query",
     [
-        *("dose=1e9", "route=<script>", "nothing=1", "weeks=abc", f"gfr={'9' * 400}", "%%%"),
+        *(
+            "dose=1e9",
+            "dose=0,8",
+            "dose=0x10",
+            "tab=trial&trial.weeks=8,5",
+            "route=<script>",
+            "nothing=1",
+            "weeks=abc",
+            f"gfr={'9' * 400}",
+            "%%%",
+        ),
         *("pin=dose%3D1e99", "tab=nowhere", "tab=person&trial.weeks=-1", "trial.zzz=3", "trial.design=x"),
     ],
 )
@@ -223,6 +234,9 @@ def test_a_wrong_address_says_so_and_shows_the_rest(chromium, page_file, query):
         assert hero(tab) > 0
         said = tab.inner_text("#notice")
         assert any(words in said for words in ("left out", "is not", "no tab", "left as it was")), said
+        assert ",8" not in query or "write 0.8" in said
+        # the address is that of what is shown: what was refused does not stay there, nor come back with a link
+        assert unquote(query) not in unquote(tab.url)
 
 
 def test_the_back_button_goes_back_and_a_link_shares_the_scenario(chromium, page_file):

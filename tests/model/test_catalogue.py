@@ -75,6 +75,10 @@ def test_a_value_outside_its_bounds_is_remarked_one_that_cannot_be_meant_warned_
     for absurd in ({"HCY_GUT_F": 3}, {"MN_Emax": 7}):
         with pytest.raises(InvalidValue, match="further than can be meant"):
             model.with_values(absurd)
+    # below zero is no value, but of what has a sign
+    with pytest.raises(InvalidValue, match="GFR_rel = -1 is too low; give a value >= 0"):
+        model.with_values(GFR_rel=-1)
+    assert model.with_values(MN_tilt_fine=-0.5).values["MN_tilt_fine"] == -0.5
     # ten times a bound: a script is warned and goes on, the command line refuses
     with pytest.warns(Implausible, match="GFR_rel = 80 .* further than can be meant"):
         assert model.with_values(GFR_rel=80).values["GFR_rel"] == 80

@@ -208,6 +208,8 @@ def test_dois_are_links_and_other_text_is_escaped():
     html = str(linked("See <doi:10.1001/jama.2022.0901>; or doi:10.1/short."))
     assert '<a href="https://doi.org/10.1001/jama.2022.0901">doi:10.1001/jama.2022.0901</a>' in html
     assert html.startswith("See &lt;")
+    said = str(linked("-4.63 points; P-3, 2026-11 and `run -5`"))
+    assert said == "−4.63 points; P-3, 2026-11 and <code>run -5</code>"
     assert "doi.org/10.1/" not in html
 
 
@@ -218,6 +220,6 @@ def test_every_shipped_figure_has_a_caption_and_every_caption_a_figure():
         path.stem: set(re.findall(r'"(\d_[a-z0-9_]+)"', path.read_text(encoding="utf-8")))
         for path in folder.glob("*.py")
     }
+    notes = [note for texts in captions.values() for note in texts.pop("notes", [])]
     assert {name: set(texts) for name, texts in captions.items()} == {k: v for k, v in drawn.items() if v}
-    for texts in captions.values():
-        assert all(text.endswith(".") and len(text) > 40 for text in texts.values())
+    assert all(t.endswith(".") and len(t) > 40 for t in [*notes, *(t for c in captions.values() for t in c.values())])

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
+import yaml
 
 import metabolism as mb
 import metabolism.sweep.workers as sweeping
@@ -26,6 +27,7 @@ from metabolism.sweep.samples import Grid, Table, as_samples
 from metabolism.sweep.store import Store
 
 DOSE = "50 mg im"
+ROOT = Path(__file__).resolve().parents[2]
 #: The package under test, wherever a process starts.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(mb.__file__).parents[1])}
 QUICK = {"regimen": DOSE, "until": "24 h", "endpoints": ["percent_change(hcy_plasma)", "auc(cbl_plasma)"]}
@@ -427,8 +429,16 @@ class TestWorkers:
             mb.scan(model, design, **QUICK, **wrong)
 
 
+def composed(service, **instead):
+    """The command that compose.yaml starts a service with, with some words replaced."""
+    words = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][service]["entrypoint"]
+    assert instead.keys() <= set(words)
+    words = [given for word in words for given in instead.get(word, [word])]
+    return [str(Path(sys.executable).with_name(words[0])), *words[1:]]
+
+
 class cluster:  # noqa: N801
-    """A real scheduler and two worker processes on loopback."""
+    """A real scheduler and two worker processes on loopback, by the commands of compose.yaml."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -436,38 +446,13 @@ class cluster:  # noqa: N801
     def __enter__(self):
         place = self.folder / "scheduler.json"
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self.folder, "env": ENVIRONMENT}
-        module = [sys.executable, "-m"]
+        scheduler = composed("scheduler", **{"0.0.0.0": ["127.0.0.1"]})
         self.scheduler = subprocess.Popen(
-            [
-                *module,
-                "distributed.cli.dask_scheduler",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                "0",
-                "--no-dashboard",
-                "--scheduler-file",
-                str(place),
-            ],
-            **quiet,
+            [*scheduler, "--port", "0", "--no-dashboard", "--scheduler-file", str(place)], **quiet
         )
+        worker = composed("worker", **{"tcp://scheduler:8786": ["--scheduler-file", str(place)]})
         self.workers = [
-            subprocess.Popen(
-                [
-                    *module,
-                    "distributed.cli.dask_worker",
-                    "--scheduler-file",
-                    str(place),
-                    "--nthreads",
-                    "1",
-                    "--no-nanny",
-                    "--no-dashboard",
-                    "--name",
-                    str(n),
-                ],
-                **quiet,
-            )
-            for n in range(2)
+            subprocess.Popen([*worker, "--no-nanny", "--no-dashboard", "--name", str(n)], **quiet) for n in range(2)
         ]
         import json
 

@@ -44,11 +44,14 @@ class Part:
         The states it integrates.
     inputs : list of int
         States of the part before that its rates hold.
+    parameters : list of int
+        Of a part that drives another: all that its course depends on.
     """
 
     run: Entry
     states: list[int]
     inputs: list[int]
+    parameters: list[int]
 
 
 @dataclass(eq=False)
@@ -139,7 +142,7 @@ def _load(equations: Equations) -> Kernel:
     def entry(name: str) -> Entry:
         return kind(engine.get_function_address(name))
 
-    parts = [Part(entry(p["run"]), p["states"], p["inputs"]) for p in meta["parts"]]
+    parts = [Part(entry(p["run"]), p["states"], p["inputs"], p.get("parameters", [])) for p in meta["parts"]]
     settle = entry("settle" if meta["held"] else "newton")
     return Kernel(
         lanes,

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from metabolism.engines.contract import Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel, kernel
 from metabolism.engines.ensemble.layout import NEWTON_FIELDS, context, real
-from metabolism.engines.ensemble.run import Request, Run, Tick
+from metabolism.engines.ensemble.run import Request, Tick
+from metabolism.engines.ensemble.sharing import shared
 from metabolism.sbml import Equations, search
 from metabolism.types import Array
 
@@ -37,7 +38,7 @@ class FastEngine:
         workers : int
             Threads.
         """
-        return Run(problem, kernel(problem.equations)).solve(tick, workers)
+        return shared(problem, kernel(problem.equations), lambda run: run.solve(tick, workers))
 
     def endpoints(
         self, problem: Problem, requests: Sequence[Request], workers: int = 1, tick: Tick | None = None
@@ -64,7 +65,7 @@ class FastEngine:
         UnknownName, InvalidValue
             For a request that does not exist, or a time above without a level.
         """
-        return Run(problem, kernel(problem.equations)).endpoints(requests, tick, workers)
+        return shared(problem, kernel(problem.equations), lambda run: run.endpoints(requests, tick, workers))
 
 
 #: Fewest patients for which another thread is worth its start.

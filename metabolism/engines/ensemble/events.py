@@ -56,7 +56,7 @@ class Course:
         self.names = [*self.system.states, *self.system.parameters, *found.held]
         self.places = {name: n for n, name in enumerate(self.names)}
         self._compiled: dict[int, Any] = {}
-        self.drawn = np.zeros(members, int)
+        self.drawn, self.chance = np.zeros(members, int), problem.chance
         self.horizon, self.status = np.full(members, np.inf), np.full(members, WAITING)
         self.true = np.tile(np.array([e["initial"] for e in self.events], dtype=bool), (members, 1))
         self.due: list[list[_Due]] = [[] for _ in range(members)]
@@ -142,8 +142,10 @@ class Course:
 
         ranks = [rank(d) for d in ready]
         equal = [d for d, own in zip(ready, ranks, strict=True) if own == max(ranks)]
+        if len(equal) == 1:
+            return equal[0]
         self.drawn[row] += 1
-        return equal[int(np.random.default_rng(self.drawn[row]).integers(len(equal)))] if len(equal) > 1 else equal[0]
+        return equal[int(np.random.default_rng([self.chance, self.drawn[row]]).integers(len(equal)))]
 
     def _fire(self, row: int, due: _Due) -> None:
         targets, now = list(self.events[due.event]["assignments"]), self._numbers(row, due.event)

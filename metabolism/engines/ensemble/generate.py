@@ -6,15 +6,17 @@ compiler's work alone. It is the same text, so results are the same to the last 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 
 from metabolism.engines.ensemble.cache import ship, shipped, source
-from metabolism.engines.ensemble.code.cascade import part, split
+from metabolism.engines.ensemble.code.cascade import Split, part, split
 from metabolism.engines.ensemble.code.kernel import ModelCode
 from metabolism.engines.ensemble.code.newton import emit_newton
 from metabolism.engines.ensemble.code.switches import switches
+from metabolism.engines.ensemble.code.symbols import fractional, prepare
 from metabolism.engines.ensemble.layout import NODES
 from metabolism.engines.ensemble.loop.driver import Driver
 from metabolism.engines.ensemble.loop.method import RODAS5P
@@ -32,6 +34,9 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
     index = {s: i for i, s in enumerate(equations.states)}
     turns = bool(switches(equations).guards)
     found = None if turns else split(equations)
+    if found and equations.reading and _roots(equations, found):
+        # what is read from a record may be a trace below 0, and nobody could say whether that is an error
+        found = None
     whole = ModelCode(equations, module, lanes, outputs=found is None)
     tails = [emit_newton(whole), *([emit_settle(whole)] if turns else [])]
     parts = []
@@ -45,6 +50,7 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
             tails.append(Driver(code, RODAS5P, records=code is upper).tail)
             states, inputs = ([index[s] for s in names] for names in (code.states, code.inputs))
             parts.append({"run": f"{code.label}run", "states": states, "inputs": inputs})
+        parts[0]["parameters"] = _constants(equations, found.upper)
     derived = {
         name: sorted(index[s.name] for s in expression.free_symbols if s.name in index)
         for name, expression in equations.expanded.items()
@@ -52,6 +58,19 @@ def generate(equations: Equations, triple: str, lanes: int) -> tuple[dict[str, A
     meta = {"tail": max(tails), "per_code": NODES + 2, "derived": derived, "parts": parts}
     meta["held"], meta["rests"] = len(whole.switches.held), whole.rests()
     return meta, str(module)
+
+
+def _constants(equations: Equations, states: Sequence[str]) -> list[int]:
+    """Places of the parameters that the rates of some states hold, or by whose size they are divided."""
+    rates = dict(zip(equations.states, equations.rhs, strict=True))
+    names = {x.name for s in states for x in rates[s].free_symbols} | {equations.volume.get(s) for s in states}
+    return [n for n, name in enumerate(equations.parameters) if name in names]
+
+
+def _roots(equations: Equations, found: Split) -> bool:
+    """Whether rates of the lower part hold a power of its inputs that negative ones may not have."""
+    rates = zip(equations.states, equations.rhs, strict=True)
+    return any(fractional(prepare(rate), found.inputs) for state, rate in rates if state in found.lower)
 
 
 def generate_ahead(equations: Equations, *, write: bool = False) -> bool:

@@ -75,6 +75,7 @@ FIELDS = (
     "coarse",
     "lives",
     "live",
+    "leader",
 )
 
 

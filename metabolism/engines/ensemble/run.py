@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from metabolism.engines.contract import Failure, Problem, Solution
-from metabolism.engines.ensemble.compile import Kernel, Part
+from metabolism.engines.ensemble.compile import Kernel
+from metabolism.engines.ensemble.laid import ROWS, Laid
 from metabolism.engines.ensemble.layout import (
     DONE,
     ENDLESS,
@@ -25,19 +25,14 @@ from metabolism.engines.ensemble.layout import (
     MORE_FIELDS,
     TOO_SMALL,
     TURNED,
-    WAITING,
     Arrays,
     Integers,
     context,
-    real,
     whole,
 )
 from metabolism.engines.ensemble.loop.record import width
 from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.types import Array
-
-if TYPE_CHECKING:
-    from metabolism.engines.ensemble.events import Course
 
 Request = tuple[str, str] | tuple[str, str, float]
 
@@ -45,17 +40,8 @@ Request = tuple[str, str] | tuple[str, str, float]
 Tick = Callable[[int], None]
 
 
-#: Steps after which a patient is given up, for each dose or setting and for the start.
-LIMIT = 50_000
-
-
-#: Patients per lane that are handled together, in a model of one part and of two; a record's first rows per stop.
-TOGETHER, ROWS = (32, 4), 400
-
-
-#: Share of the tolerance that a driven part gets: its steps are as long as its error allows, and none is there for the
-#: sake of another state.
-DRIVEN = 0.03
+#: Most patients that are handled together because they share courses of the driving part.
+CROWD = 256
 
 
 #: Memory for the records of one thread beyond which a patient is given up [bytes].
@@ -65,11 +51,6 @@ MEMORY = 2**31
 #: Memory of records that threads have done with: where pages are slow to come, fresh ones cost as much as the
 #: integration.
 _SPARE: list[Array] = []
-
-
-#: Steps of a patient whose rates jump or whose model has events, at least: what turns and turns back is not
-#: stepped over.
-LOOKS = 50
 
 
 #: How often progress is reported [s].
@@ -95,6 +76,10 @@ _PER_PATIENT = (
 )
 
 
+#: Those of them that the last part alone writes.
+_OUTPUTS = ("values", "pre", "results")
+
+
 #: The same, of a model that is anybody's.
 _MORE_PER_PATIENT = ("passed", "next_row", "horizon")
 
@@ -118,27 +103,13 @@ def check_requests(requests: Sequence[Request], known: Iterable[str]) -> None:
             raise InvalidValue(f"{(kind, output, *level)}: 'time_above' needs a level, and nothing else takes one.")
 
 
-class Run:
-    """One problem laid out for the kernel."""
+class Run(Laid):
+    """One problem laid out for the kernel, and run."""
 
-    def __init__(self, problem: Problem, compiled: Kernel) -> None:
-        self.problem, self.kernel = problem, compiled
-        system, plan = problem.equations, problem.plan
-        self.parameter = {n: i for i, n in enumerate(system.parameters)}
-        # the last part computes outputs; the states of the one before stand after its own
-        self.order = [i for part in reversed(compiled.parts) for i in part.states]
-        held = [""] * compiled.held
-        names = [*(system.states[i] for i in self.order), *system.parameters, *held, *compiled.derived]
-        self.code = {n: i for i, n in enumerate(names)}
-        self.stops = np.array(sorted({problem.start, *plan.boundaries, problem.end}))
-        self.targets = list(plan.asked)
-        self.chunk = TOGETHER[len(compiled.parts) - 1] * compiled.lanes
-        self.course: Course | None = None
-        if compiled.held:
-            # with it wakes sympy, which a model that never jumps does without
-            from metabolism.engines.ensemble.events import Course
-
-            self.course = Course(problem, compiled)
+    def __init__(self, problem: Problem, compiled: Kernel, leads: Integers | None = None) -> None:
+        super().__init__(problem, compiled)
+        #: Number of each patient's course of the driving part, in order: those who share one stand beside each other.
+        self.leads = np.arange(len(problem.initial)) if leads is None else leads
         self._counts = [np.zeros(len(problem.initial), np.int64)]
 
     @property
@@ -233,8 +204,9 @@ class Run:
             fit = MEMORY // (32 * ROWS * len(self.stops) * width(shared["keeps"])) - 1
             lanes = self.kernel.lanes
             self.chunk = min(self.chunk, len(answer), max(lanes, fit // lanes * lanes))
-        chunks = iter(range(0, len(answer), self.chunk))
-        threads = max(1, min(workers, -(-len(answer) // self.chunk)))
+        rows = list(self._chunks())
+        chunks = iter(rows)
+        threads = max(1, min(workers, len(rows)))
         with ThreadPoolExecutor(threads) as pool:
             jobs = [pool.submit(self._work, shared, parts, chunks) for _ in range(threads)]
             _watch(jobs, shared, tick)
@@ -248,136 +220,42 @@ class Run:
         self._add_infusions(delivered, np.where(status == DONE, np.inf, failed_at))
         return Solution(answer, before, delivered, final, self._failures(parts))
 
-    def _shared(self, outputs: Sequence[str], linked: bool) -> Arrays:
-        """What all parts receive."""
-        problem, last = self.problem, self.kernel.parts[-1]
-        changes = [s for s in problem.plan.settings if s[0] >= problem.start]
-        offsets = np.empty((len(problem.initial), len(changes)))
-        for n, (*_, offset) in enumerate(changes):
-            offsets[:, n] = offset
-        codes, own = whole(self.code[o] for o in outputs), len(last.states)
-        needs = sorted(set().union(*(self._needs(o) for o in outputs)))
-        need = [n for n in needs if n < own]
-        keep = list(dict.fromkeys(n - own for n in [*map(self.order.index, last.inputs), *needs] if n >= own))
-        return {
-            "done": np.zeros(1, np.int64),
-            "halt": np.zeros(1, np.int64),
-            "parameters": self._padded(problem.parameters),
-            "stops": len(self.stops),
-            "stop_times": self.stops,
-            "targets": len(self.targets),
-            "delivered": np.zeros((len(problem.initial), len(self.targets))),
-            "loaded": self.course.parameters if self.course else self._padded(problem.loaded),
-            "settings": len(changes),
-            "setting_begin": self._begins([s[0] for s in changes]),
-            "setting_parameter": whole(self.parameter[s[1]] for s in changes),
-            "setting_factor": real([s[2] for s in changes]),
-            "setting_offset": offsets,
-            "codes": len(codes),
-            "code": codes,
-            "needs": len(need),
-            "need": whole(need),
-            "values": np.zeros(0),
-            "pre": np.zeros(0),
-            "pres": 0,
-            "limit": LIMIT * len(self.stops),
-            "linked": int(linked),
-            "requests": 0,
-            "kind": np.zeros(0, np.int64),
-            "slot": np.zeros(0, np.int64),
-            "level": np.zeros(0),
-            "results": np.zeros(0),
-            "keeps": len(keep),
-            "keep": whole(keep),
-            "rooms": 0,
-            "begins": np.zeros(0),
-            "record": np.zeros(0),
-            "marks": np.zeros(0, np.int64),
-            "until": np.zeros(0),
-            "coarse": sum(not self._fine(output) for output in outputs),
-        }
+    def _chunks(self) -> Iterator[slice]:
+        """Patients that are handled together: as many courses of the driving part as there is room for."""
+        begin, size = 0, len(self.leads)
+        while begin < size:
+            end = int(np.searchsorted(self.leads, self.leads[begin] + self.chunk))
+            end = min(end, begin + max(self.chunk, CROWD))
+            yield slice(begin, end)
+            begin = end
 
-    @cached_property
-    def _zero(self) -> set[str]:
-        """States and parameters that are zero throughout, in every patient: nothing is given, made or changed."""
-        system, plan = self.problem.equations, self.problem.plan
-        loaded, changed = self.problem.loaded, {s[1] for s in plan.settings} | {b[1] for b in plan.boluses}
-        zero = {n for n, column in zip(system.parameters, loaded.T, strict=True) if not column.any()}
-        zero |= {n for n, column in zip(system.states, self.problem.initial.T, strict=True) if not column.any()}
-        zero -= changed | (set(system.states) if self.course else set())
-        while moved := {
-            s for s in zero & self.kernel.rests.keys() if not all(zero & {*t} for t in self.kernel.rests[s])
-        }:
-            zero -= moved
-        return zero
-
-    def _padded(self, parameters: Array) -> Array:
-        """Parameters and room for what is held of the guards."""
-        return real(np.pad(parameters, ((0, 0), (0, self.kernel.held)))) if self.kernel.held else real(parameters)
-
-    def _needs(self, output: str) -> set[int]:
-        """Positions in `order` of the states an output holds."""
-        code = self.code[output]
-        held = self.kernel.derived.get(output, [self.order[code]] if code < len(self.order) else [])
-        return set(map(self.order.index, held))
-
-    def _fine(self, output: str) -> bool:
-        """Whether an output holds states that are read from a record, and so moves within a step of the last part."""
-        return max(self._needs(output), default=0) >= len(self.kernel.parts[-1].states)
-
-    def _of_part(self, part: Part) -> Arrays:
-        """What one part receives."""
-        problem, plan, patients = self.problem, self.problem.plan, len(self.problem.initial)
-        names, share = problem.equations.states, DRIVEN if part.inputs else 1.0
-        index = {names[state]: n for n, state in enumerate(part.states)}
-        own = [n for n, (_, species, _) in enumerate(plan.boluses) if species in index]
-        boluses = [plan.boluses[n] for n in own]
-        volume = [problem.equations.volume.get(species) for _, species, _ in boluses]
-        course, live = self.course, [n for n, state in enumerate(part.states) if names[state] not in self._zero]
-        return {
-            "initial": course.states if course else real(problem.initial[:, part.states]),
-            "passed": np.zeros(patients, np.int64),
-            "next_row": np.zeros(patients, np.int64),
-            "horizon": course.horizon if course else np.full(patients, np.inf),
-            "lives": len(live),
-            "live": whole(live),
-            "unit": float(min(1.0, problem.end - problem.start)),
-            "longest": float(problem.end - problem.start) / LOOKS,
-            "rtol": float(problem.rtol * share),
-            "atol": real(problem.atol[part.states] * share),
-            "dose_scale": real(problem.dose_scale[:, own]),
-            "boluses": len(own),
-            "bolus_begin": self._begins([b[0] for b in boluses]),
-            "bolus_state": whole(index[species] for _, species, _ in boluses),
-            "bolus_volume": whole(-1 if v is None else self.parameter[v] for v in volume),
-            "bolus_amount": real([amount for _, _, amount in boluses]),
-            "bolus_target": whole(self.targets.index(species) for _, species, _ in boluses),
-            "final": np.full((patients, len(part.states)), np.nan),
-            "status": course.status if course else np.full(patients, WAITING),
-            "failed_at": np.full(patients, problem.start),
-            "rates": np.zeros((patients, len(part.states))),
-            "steps": np.zeros(patients, np.int64),
-        }
-
-    def _work(self, shared: Arrays, parts: list[Arrays], chunks: Iterator[int]) -> None:
+    def _work(self, shared: Arrays, parts: list[Arrays], chunks: Iterator[slice]) -> None:
         """Integrate chunks of patients until none is left."""
         _memory, address = self.kernel.memory(shared["codes"], shared["requests"])
         rooms = ROWS * len(self.stops)
         records, memory = self._records(shared, rooms)
-        # taking from an iterator over a range is atomic
-        for begin in itertools.takewhile(lambda _: not shared["halt"][0], chunks):
-            rows = slice(begin, begin + self.chunk)
+        # taking from an iterator over a list is atomic
+        for rows in itertools.takewhile(lambda _: not shared["halt"][0], chunks):
+            leads = self.leads[rows] - self.leads[rows.start]
+            first = np.unique(leads, return_index=True)[1]
 
-            def integrate(n: int, more: Arrays, rows: slice = rows) -> Arrays:
+            def integrate(
+                n: int, more: Arrays, rows: slice = rows, first: Integers | None = None, leads: Integers = leads
+            ) -> Arrays:
                 arrays = {**shared, **parts[n], **more}
                 arrays |= {name: arrays[name][rows] for name in _PER_PATIENT + _MORE_PER_PATIENT}
+                if first is not None:
+                    # outputs belong to the last part
+                    arrays |= {n: arrays[n][first] for n in _PER_PATIENT + _MORE_PER_PATIENT if n not in _OUTPUTS}
+                    leads = np.arange(len(first))
                 arrays |= {"patients": len(arrays["initial"]), "counter": np.zeros(1, np.int64)}
+                arrays["leader"] = whole([*leads.tolist(), leads[-1] + 1])
                 words = context((*FIELDS, *MORE_FIELDS), arrays)
                 self.kernel.parts[n].run(words.ctypes.data, address)
                 return arrays
 
             if self.course:
-                self._with_turns(integrate, begin)
+                self._with_turns(integrate, np.arange(rows.start, rows.stop))
                 continue
 
             more: Arrays = {}
@@ -389,24 +267,26 @@ class Run:
                     **dict.fromkeys(("pre_row", "out_row"), np.full(len(self.stops), -1)),
                 }
                 while True:
-                    found = integrate(0, silent | records)
+                    found = integrate(0, silent | records, first=first)
                     if not np.any(found["status"] == FULL) or 2 * records["record"].nbytes > MEMORY:
                         break
                     rooms *= 2
-                    found["delivered"][:] = 0.0
                     # the old ones go before there are new ones
                     found = records = {}
                     del memory
                     records, memory = self._records(shared, rooms)
-                more = records | {"until": np.where(found["status"] == DONE, np.inf, found["failed_at"])}
+                for name in ("final", "status", "failed_at", "rates", "steps"):
+                    parts[0][name][rows] = found[name][leads]
+                shared["delivered"][rows] = found["delivered"][leads]
+                until = np.where(found["status"] == DONE, np.inf, found["failed_at"])
+                more = records | {"until": until[leads]}
             integrate(len(parts) - 1, more)
         if 0 < memory.nbytes <= MEMORY // 8:
             _SPARE.append(memory)
 
-    def _with_turns(self, integrate: Callable[[int, Arrays], Arrays], begin: int) -> None:
+    def _with_turns(self, integrate: Callable[[int, Arrays], Arrays], rows: Integers) -> None:
         """Integrate a chunk, attending to patients where something turns, until all are through."""
         assert self.course is not None
-        rows = np.arange(begin, min(begin + self.chunk, len(self.problem.initial)))
         self.course.attend(rows, np.full(len(rows), self.problem.start))
         while True:
             found = integrate(0, {})
@@ -431,10 +311,6 @@ class Run:
             "marks": np.zeros((places, len(self.stops)), np.int64),
             "record": memory[rows : rows * (1 + breadth)],
         }, memory
-
-    def _begins(self, times: Sequence[float]) -> Integers:
-        """First item at each stop, and the number of items."""
-        return np.append(np.searchsorted(times, self.stops), len(times)).astype(np.int64)
 
     def _failures(self, parts: list[Arrays]) -> dict[int, Failure]:
         failures = {}

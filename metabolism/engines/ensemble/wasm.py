@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from metabolism.engines.ensemble.compile import _build
+from metabolism.engines.ensemble.laid import DRIVEN, LIMIT, ROWS, TOGETHER
 from metabolism.engines.ensemble.layout import DONE, FIELDS, FULL, KINDS, NEWTON_FIELDS
 from metabolism.engines.ensemble.loop.record import DEGREES
-from metabolism.engines.ensemble.run import DRIVEN, LIMIT, ROWS, TOGETHER
 from metabolism.sbml import RESIDUAL, RUNAWAY, Equations
 
 #: Patients per vector: two doubles in the 128 bits of WebAssembly's vectors.

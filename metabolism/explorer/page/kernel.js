@@ -337,6 +337,7 @@ export class Kernel {
       record: this._zeros(0),
       marks: this._integers(0),
       until: this._zeros(0),
+      leader: this._integers(1),
     };
     const parts = meta.parts.map((part) => this._part(problem, part, stops, targets, rows, begins, zero));
     const work = this._work(outputs.length, shared.requests);
@@ -354,27 +355,24 @@ export class Kernel {
       const silent = { codes: 0, requests: 0, pre_row: this._put(minus, true), out_row: this._put(minus, true) };
       const follow = problem.follow ?? [];
       const leaders = count - follow.length;
-      this._call(parts[0], { ...shared, ...silent, ...record, patients: leaders }, work, bytes);
+      const own = [...Array(leaders).keys()];
+      const leader = this._put([...own, leaders], true);
+      this._call(parts[0], { ...shared, ...silent, ...record, leader, patients: leaders }, work, bytes);
       const all = new Uint8Array(this.memory.buffer);
-      follow.forEach((leader, n) => {
-        // as many rows as steps, and at most two rows of rest beside every stop
-        const used = Math.min(rooms, this._whole(parts[0].steps, leaders)[leader] + 2 * stops.length);
-        for (const [address, words, copied] of [
-          [record.begins, rooms, used],
-          [record.record, rooms * rowed, used * rowed],
-          [record.marks, stops.length, stops.length],
-          [parts[0].final, meta.parts[0].states.length, meta.parts[0].states.length],
-          [parts[0].status, 1, 1],
-          [parts[0].failed_at, 1, 1],
+      follow.forEach((ahead, n) => {
+        for (const [address, words] of [
+          [parts[0].final, meta.parts[0].states.length],
+          [parts[0].status, 1],
+          [parts[0].failed_at, 1],
         ]) {
-          const from = address + leader * words * WORD;
-          all.copyWithin(address + (leaders + n) * words * WORD, from, from + copied * WORD);
+          const from = address + ahead * words * WORD;
+          all.copyWithin(address + (leaders + n) * words * WORD, from, from + words * WORD);
         }
       });
       const status = this._whole(parts[0].status, count);
       if (status.includes(meta.full)) return false;
       const reached = this._reals(parts[0].failed_at, count);
-      more = { ...record, until: this._put(status.map((s, i) => (s === meta.done ? Infinity : reached[i]))) };
+      more = { ...record, leader: this._put([...own, ...follow, leaders], true), until: this._put(status.map((s, i) => (s === meta.done ? Infinity : reached[i]))) };
     }
     const final = parts.at(-1);
     this._call(final, { ...shared, ...more }, work, bytes);

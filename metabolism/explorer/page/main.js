@@ -4,7 +4,7 @@ import { readAddress, writeAddress } from "./address.js";
 import { armName, csvText, drawArms, drawCurve, drawDistribution, fixed, nice, saveFigure, saveFile, signed, timeUnit } from "./charts.js";
 import { FluxMap } from "./fluxmap.js";
 import { supported } from "./kernel.js";
-import { checkChoice, controlOf, defaultChoices, dosesOf, boluses, pointsFor, settingsOf, suppliesOf, summaryOf } from "./scenario.js";
+import { checkChoice, controlOf, defaultChoices, dosesOf, boluses, pointsFor, readNumber, settingsOf, suppliesOf, summaryOf } from "./scenario.js";
 import { mean, quantile, shareInterval } from "./statistics.js";
 import { mainContrast } from "./trial.js";
 
@@ -209,6 +209,8 @@ function follow() {
   showChoices();
   app.problems = given.problems;
   notice(given.problems);
+  // what was refused does not stand in the address any longer
+  if (given.problems.length) writeBack(true);
   if (key !== app.key || !app.view) {
     app.key = key;
     ask();
@@ -709,11 +711,11 @@ function setTrial(given) {
   const problems = [];
   for (const id of Object.keys(given)) {
     const field = TRIAL_FIELDS.find(([name]) => name === id);
-    const value = Number(given[id]);
+    const { value, problem } = field ? readNumber(given[id], field[2], field[3]) : {};
     if (id === "design" ? known || given.design === "own" : id === "scenario" && app.contents.scenarios.some((s) => s.id === given.scenario))
       trial[id] = given[id];
     else if (!field) problems.push(refused(id, "not known; left as it was."));
-    else if (given[id].trim() === "" || !(value >= field[2] && value <= field[3])) problems.push(refused(id, `not a number from ${field[2]} to ${field[3]}; left as it was.`));
+    else if (problem) problems.push(refused(id, `${problem.slice(0, -1)}; left as it was.`));
     else trial[id] = value;
   }
   app.state.trial = trial;

@@ -28,10 +28,16 @@ export function checkChoice(contents, id, text) {
     return control.options.some((o) => o.id === text)
       ? { value: text }
       : { problem: `“${shortText(text)}” is not one of: ${control.options.map((o) => o.label).join(", ")}.` };
-  const number = typeof text === "number" ? text : String(text).trim() === "" ? NaN : Number(String(text).replace(",", "."));
-  return number >= control.low && number <= control.high
-    ? { value: number }
-    : { problem: `“${shortText(text)}” is not a number from ${control.low} to ${control.high}.` };
+  return readNumber(text, control.low, control.high);
+}
+
+/** Read one number as the command line does: no decimal comma, no hexadecimal, nothing beside it. */
+export function readNumber(text, low, high) {
+  const said = String(text).trim();
+  const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(said) ? Number(said) : NaN;
+  if (value >= low && value <= high) return { value };
+  const comma = /^[+-]?\d+,\d+$/.test(said) ? ` For a decimal comma write ${said.replace(",", ".")}.` : "";
+  return { problem: `“${shortText(text)}” is not a number from ${low} to ${high}.${comma}` };
 }
 
 function shortText(text) {

@@ -20,8 +20,11 @@ _LIBRARY = {
 }
 
 
-def special(e: Emitter, expression: Any, values: list[Any]) -> Any:
-    """Return the value of a function from those of its arguments, or None if there is no code for it."""
+def special(e: Emitter, expression: Any, values: list[Any], clipped: bool = False) -> Any:
+    """Return the value of a function from those of its arguments, or None if there is no code for it.
+
+    With `clipped`, a negative base of a power that needs a positive one counts as 0.
+    """
     b, one, zero = e.b, e.const(1.0), e.const(0.0)
     kind = type(expression)
 
@@ -47,13 +50,13 @@ def special(e: Emitter, expression: Any, values: list[Any]) -> Any:
     if kind is trees.Undefined:
         return e.const(math.nan)
     if kind is Raised:
-        return _raised(e, *values)
+        return _raised(e, *values, clipped=clipped)
     if kind is trees.Factorial:
         return library(e, "tgamma", e.add(values[0], one))
     return library(e, _LIBRARY[kind], *values) if kind in _LIBRARY else None
 
 
-def _raised(e: Emitter, base: Any, exponent: Any, log: Any) -> Any:
+def _raised(e: Emitter, base: Any, exponent: Any, log: Any, *, clipped: bool) -> Any:
     """A power: of a negative base for whole exponents, and 1 for an exponent of 0."""
     b, zero, half = e.b, e.const(0.0), e.const(0.5)
     value = e.exp(e.mul(exponent, log))
@@ -61,7 +64,10 @@ def _raised(e: Emitter, base: Any, exponent: Any, log: Any) -> Any:
     halved = b.fmul(exponent, half)
     odd = b.fcmp_unordered("!=", e.call("floor", halved), halved)
     mirrored = b.select(odd, e.sub(e.const(-0.0), value), value)
-    negative = b.select(whole, mirrored, e.const(math.nan))
+    undefined = e.const(math.nan)
+    if clipped:
+        undefined = b.select(b.fcmp_ordered(">", exponent, zero), zero, undefined)
+    negative = b.select(whole, mirrored, undefined)
     value = b.select(b.fcmp_ordered("<", base, zero), negative, value)
     return b.select(b.fcmp_ordered("==", exponent, zero), e.const(1.0), value)
 

@@ -13,104 +13,18 @@ from typing import Any
 import sympy as sp
 from llvmlite import ir
 
-from metabolism.engines.ensemble.code.functions import special
 from metabolism.engines.ensemble.code.ir import POINTER, VOID, Emitter
+from metabolism.engines.ensemble.code.scope import Scope
 from metabolism.engines.ensemble.code.switches import switches
-from metabolism.engines.ensemble.code.symbols import CONSTANT, Exp, Hoister, Log, eliminate, lower, prepare, vanishing
-from metabolism.errors import ModelError
+from metabolism.engines.ensemble.code.symbols import (
+    Hoister,
+    eliminate,
+    fractional,
+    lower,
+    prepare,
+    vanishing,
+)
 from metabolism.sbml import Equations
-
-
-class Scope:
-    """Values of symbols while a function body is emitted; memory is read at first use.
-
-    Parameters
-    ----------
-    emitter : Emitter
-    places : dict of str to (pointer, int)
-        Where each symbol is stored.
-    """
-
-    def __init__(self, emitter: Emitter, places: dict[str, tuple[Any, int]]) -> None:
-        self.e, self.places, self.values = emitter, places, dict[str, Any]()
-        self.constants: Any = None
-        #: Expressions that are emitted at first use, so that values live in registers for a short while only.
-        self.waiting = dict[str, Any]()
-
-    def symbol(self, name: str) -> Any:
-        """Return the value of a symbol."""
-        if name in self.waiting:
-            self.values[name] = self.emit(self.waiting.pop(name))
-        elif name not in self.values:
-            place = self.places.get(name) or (self.constants, int(name.removeprefix(CONSTANT)))
-            self.values[name] = self.e.load(*place)
-        return self.values[name]
-
-    def emit(self, expression: Any) -> Any:
-        """Emit an expression and return its value."""
-        e = self.e
-        if expression.is_Symbol:
-            return self.symbol(expression.name)
-        if expression.is_Number or expression is sp.I or expression is sp.zoo:
-            return e.const(float(expression) if expression.is_extended_real else math.nan)
-        if expression.is_Add:
-            return self._sum(expression.args)
-        if expression.is_Mul:
-            return self._product(expression.args)
-        if expression.is_Pow:
-            return self._power(*expression.args)
-        if isinstance(expression, Exp):
-            return e.exp(self.emit(expression.args[0]))
-        if isinstance(expression, Log):
-            return e.log(self.emit(expression.args[0]))
-        if expression.is_NumberSymbol:
-            return e.const(float(expression))
-        value = special(e, expression, [self.emit(a) for a in expression.args])
-        if value is not None:
-            return value
-        raise ModelError(
-            f"the fast engine has no code for '{expression.func}' ({expression}); use engine='roadrunner', or write "
-            "the rate with sums, products, powers, exp and ln."
-        )
-
-    def _sum(self, terms: Sequence[Any]) -> Any:
-        minus = [t for t in terms if t.is_Mul and t.args[0] == -1]
-        plus = [t for t in terms if t not in minus]
-        if not plus:
-            return self.e.sub(self.e.const(-0.0), self._sum([-t for t in minus]))
-        total = self.emit(plus[0])
-        for term in plus[1:]:
-            total = self.e.add(total, self.emit(term))
-        for term in minus:
-            total = self.e.sub(total, self.emit(-term))
-        return total
-
-    def _product(self, factors: Sequence[Any]) -> Any:
-        over = [f for f in factors if not (f.is_Pow and f.exp.is_Integer and f.exp < 0)]
-        under = [1 / f for f in factors if f not in over]
-        top = self._chain(over)
-        if not under:
-            return top
-        # one division for all the denominators of a product
-        return self.e.div(top if top is not None else self.e.const(1.0), self._chain(under))
-
-    def _chain(self, factors: Sequence[Any]) -> Any:
-        if not factors:
-            return None
-        total = self.emit(factors[0])
-        for factor in factors[1:]:
-            total = self.e.mul(total, self.emit(factor))
-        return total
-
-    def _power(self, base: Any, exponent: Any) -> Any:
-        if exponent.is_Integer and exponent > 0:
-            return self.e.integer_power(self.emit(base), int(exponent))
-        if exponent.is_Integer:
-            return self.e.div(self.e.const(1.0), self._power(base, -exponent) if exponent != -1 else self.emit(base))
-        # only halves are left: other powers became exponentials
-        root = self.e.call("sqrt", self.emit(base))
-        whole = self.e.integer_power(root, abs(int(2 * exponent)))
-        return whole if exponent > 0 else self.e.div(self.e.const(1.0), whole)
 
 
 class ModelCode:
@@ -124,6 +38,8 @@ class ModelCode:
       driven, also the rates' change with time, g, from that of the inputs, v.
     - ``solve(lu, b)``: solve in place.
     - ``derived_<n>(p, c, y)``: rule or reaction n of ``equations.expanded``.
+    - ``domain(p, c, y)``: 0, or no number where a power has no value, if anybody's model has powers that may not have.
+      Stages, and they alone, take a negative base as 0: where a state begins with nothing, they look below it.
 
     Parameters
     ----------
@@ -167,10 +83,12 @@ class ModelCode:
         self.expanded = {k: prepare(e) for k, e in self.switches.expanded.items()}
         self.flows = {k: self.expanded[k] for k, r in equations.reactions.items() if any(r.stoichiometry.values())}
         self.flows |= {f"d_{s}": prepare(e) for s, e in self.switches.rates.items()}
+        self.powers = [f for f in self.flows.values() if self.general and fractional(f, self.states)]
         self.elimination = eliminate(self._pattern(), len(self.states))
         self.rates, self.factor, self.solve = self._rates(), self._factor(), self._solve()
         self.derived = [self._derived(n, e) for n, e in enumerate(self.expanded.values() if outputs else ())]
         self.live = self._live()
+        self.domain = self._domain() if self.powers else None
         # last: only now every constant is known
         self.prologue = self._prologue()
 
@@ -224,10 +142,10 @@ class ModelCode:
                 argument.add_attribute("noalias")
         return function, Emitter(ir.IRBuilder(function.append_basic_block()), self.lanes)
 
-    def _scope(self, emitter: Emitter, p: Any, c: Any, y: Any) -> Scope:
+    def _scope(self, emitter: Emitter, p: Any, c: Any, y: Any, clipped: bool = False) -> Scope:
         places = {name: (p, i) for i, name in enumerate(self.parameters)}
         places |= {name: (y, i) for i, name in enumerate((*self.states, *self.given))}
-        scope = Scope(emitter, places)
+        scope = Scope(emitter, places, clipped)
         # constants are numbered while code is emitted, so they are looked up by name
         scope.constants = c
         return scope
@@ -266,7 +184,7 @@ class ModelCode:
     def _rates(self) -> Any:
         function, e = self._function("rates", [POINTER] * 4)
         p, c, y, f = function.args
-        scope = self._scope(e, p, c, y)
+        scope = self._scope(e, p, c, y, bool(self.powers))
         self._emit(scope, self.flows)
         self._store_rates(scope, f, True)
         e.b.ret_void()
@@ -377,6 +295,17 @@ class ModelCode:
         scope = self._scope(e, *function.args)
         self._emit(scope, {"result": expression})
         e.b.ret(scope.symbol("result"))
+        return function
+
+    def _domain(self) -> Any:
+        function, e = self._function("domain", [POINTER] * 3, self.vector)
+        scope, total = self._scope(e, *function.args), e.const(0.0)
+        named = {f"power {n}": flow for n, flow in enumerate(self.powers)}
+        self._emit(scope, named)
+        for name in named:
+            value = scope.symbol(name)
+            total = e.add(total, e.sub(value, value))
+        e.b.ret(total)
         return function
 
     def _live(self) -> Any:

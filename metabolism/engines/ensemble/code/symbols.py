@@ -98,6 +98,13 @@ def vanishing(expression: Any) -> list[list[str]]:
     return [sorted(b.name for b, n in t.items() if b.is_Symbol and n.is_Integer and n > 0) for t in terms]
 
 
+def fractional(expression: Any, states: Iterable[str]) -> bool:
+    """Whether an expression holds a power of states, or a root, that negative bases may not have."""
+    moving = {sp.Symbol(s) for s in states}
+    powers = [p for p in expression.atoms(Power, sp.Pow) if isinstance(p, Power) or not p.exp.is_Integer]
+    return any(p.args[0].free_symbols & moving for p in powers)
+
+
 class Raised(sp.Function):  # type: ignore[misc]
     """A power of any real base: base, exponent and the logarithm of the base's size."""
 

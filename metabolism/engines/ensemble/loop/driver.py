@@ -16,9 +16,10 @@ from metabolism.engines.ensemble.code.kernel import ModelCode
 from metabolism.engines.ensemble.layout import DONE, FIELDS, FULL, MORE_FIELDS, TOO_MANY, TOO_SMALL
 from metabolism.engines.ensemble.loop.method import Rosenbrock
 from metabolism.engines.ensemble.loop.outputs import Outputs
-from metabolism.engines.ensemble.loop.record import DEGREES, emit_hold, emit_record
+from metabolism.engines.ensemble.loop.record import DEGREES, emit_hold, emit_record, leader
 from metabolism.engines.ensemble.loop.running import emit_begin, totals
-from metabolism.engines.ensemble.loop.steps import each_live, emit_error, emit_wanted
+from metabolism.engines.ensemble.loop.steps import each_live, emit_error, emit_wanted, emit_within
+from metabolism.engines.ensemble.loop.stops import emit_stop
 from metabolism.engines.ensemble.loop.turns import emit_find, emit_halt, emit_resume, emit_waiting
 
 #: A step is too small below this [h] x max(1, |t|).
@@ -98,119 +99,29 @@ class Driver:
         }
         self.regions, self.tail = places(sizes)
         self.regions["outputs"] = self.tail
-        self.out = Outputs(code, method, self._new)
+        self.out = Outputs(code, method, self.new)
         if records:
-            self._hold = emit_hold(self._new("hold", I64))
-            self._record = emit_record(self._new("record", code.vector), method)
-        self._begin = emit_begin(self._new("begin", I64, I64), self.out.evaluate)
-        self._stop = self._emit_stop()
-        pull, arrive = self._new("pull", I64), self._new("arrive", I64)
+            self.hold = emit_hold(self.new("hold", I64))
+            self._record = emit_record(self.new("record", code.vector), method)
+        self.begin = emit_begin(self.new("begin", I64, I64), self.out.evaluate)
+        self._stop = emit_stop(self)
+        pull, arrive = self.new("pull", I64), self.new("arrive", I64)
         self._pull, self._arrive = pull.f, arrive.f
         self._fail = self._emit_fail()
         if self.turns:
-            self._find = emit_find(self._new("find", code.vector), code, self.out.all)
-            self._halt = emit_halt(self._new("halt", I64), code, self._pull)
+            self._find = emit_find(self.new("find", code.vector), code, self.out.all)
+            self._halt = emit_halt(self.new("halt", I64), code, self._pull)
         self._emit_pull(pull)
         self._emit_arrive(arrive)
         self._step = self._emit_step()
         self._events = self._emit_events()
         self._emit_run()
 
-    def _new(self, name: str, *more: Any, export: bool = False) -> Function:
+    def new(self, name: str, *more: Any, export: bool = False) -> Function:
         return Function(self.module, self.code.label + name, more, self.regions, self.fields, self.lanes, export)
 
-    def _prologue(self, g: Function) -> None:
+    def prologue(self, g: Function) -> None:
         g.b.call(self.code.prologue, [g.region("p"), g.region("c")])
-
-    def _emit_stop(self) -> Any:
-        """Everything that happens to one lane at a stop: outputs before, boluses, settings, outputs after."""
-        g = self._new("stop", I64)
-        b, lane = g.b, g.f.args[2]
-        patient, stop = g.get("patient", lane, kind=I64), g.get("stop", lane, kind=I64)
-        pre = g.read("pre_row", stop, I64)
-        with b.if_then(b.icmp_signed(">=", pre, g.i(0))):
-            self.out.given(g, "x", g.e.load(g.region("t"), 0))
-            b.call(self.out.evaluate, [g.context, g.work, g.region("x")])
-            self.out.scatter(g, lane, "pre", g.madd(patient, g.field("pres"), pre))
-        following = b.add(stop, g.i(1))
-        doses = g.read("bolus_begin", stop, I64), g.read("bolus_begin", following, I64)
-        with g.loop(*doses) as k:
-            scale = g.read("dose_scale", g.madd(patient, g.field("boluses"), k))
-            amount = b.fmul(g.read("bolus_amount", k), scale)
-            state, volume = g.read("bolus_state", k, I64), g.read("bolus_volume", k, I64)
-            sized = b.icmp_signed(">=", volume, g.i(0))
-            size = b.select(sized, g.get("p", lane, b.select(sized, volume, g.i(0))), g.d(1.0))
-            before = g.get("x", lane, state)
-            after = b.fadd(before, b.fdiv(amount, size))
-            g.put(after, "x", lane, state)
-            place = g.madd(patient, g.field("targets"), g.read("bolus_target", k, I64))
-            received = b.fmul(b.fsub(after, before), size)
-            g.write(b.fadd(g.read("delivered", place), received), "delivered", place)
-        begin, end = g.read("setting_begin", stop, I64), g.read("setting_begin", following, I64)
-        with g.loop(begin, end) as k:
-            parameter, factor = g.read("setting_parameter", k, I64), g.read("setting_factor", k)
-            own = g.read("parameters", g.madd(patient, g.i(len(self.code.parameters)), parameter))
-            offset = g.read("setting_offset", g.madd(patient, g.field("settings"), k))
-            # a replaced value is the offset itself, whatever the own value is
-            changed = b.fadd(b.fmul(factor, own), offset)
-            g.put(b.select(b.fcmp_ordered("==", factor, g.d(0.0)), offset, changed), "p", lane, parameter)
-        with b.if_then(b.icmp_signed("<", begin, end)):
-            self._prologue(g)
-        now = g.read("stop_times", stop)
-        g.put(now, "t", lane)
-        if self.driven:
-            self._emit_stretch(g, lane, patient, stop)
-        row = g.read("out_row", stop, I64)
-        with b.if_then(b.icmp_signed(">=", row, g.i(0))):
-            self.out.given(g, "x", g.e.load(g.region("t"), 0))
-            b.call(self.out.evaluate, [g.context, g.work, g.region("x")])
-            self.out.scatter(g, lane, "values", g.madd(patient, g.field("rows"), row))
-        last = b.icmp_signed("==", following, g.field("stops"))
-        upto = b.select(last, now, g.read("stop_times", b.select(last, stop, following)))
-        if self.driven:
-            # where the other part failed, this one has no inputs any more
-            until = g.read("until", patient)
-            upto = b.select(b.fcmp_ordered("<", until, upto), until, upto)
-        if self.turns:
-            horizon = g.read("horizon", patient)
-            upto = b.select(b.fcmp_ordered("<", horizon, upto), horizon, upto)
-        if self.records:
-            g.write(g.get("rowed", lane, kind=I64), "marks", g.madd(patient, g.field("stops"), stop))
-            with b.if_then(last):
-                b.call(self._hold, [g.context, g.work, lane])
-        g.put(upto, "end", lane)
-        g.put(following, "stop", lane)
-        length = b.fsub(upto, now)
-        begin, end = g.read("setting_begin", stop, I64), g.read("setting_begin", following, I64)
-        undisturbed = b.and_(b.icmp_signed("==", *doses), b.icmp_signed("==", begin, end))
-        undisturbed = b.and_(undisturbed, b.icmp_signed(">", stop, g.i(0)))
-        first = g.get("first", lane)
-        if self.driven:
-            # a stop of the other part alone is no reason to begin with small steps again
-            first = b.select(undisturbed, g.get("pace", lane), first)
-        g.put(b.select(b.fcmp_ordered("<", first, length), first, length), "h", lane)
-        g.put(b.select(undisturbed, g.d(1.0), g.d(0.0)) if self.driven else g.d(0.0), "settled", lane)
-        for name in ("last_room", "last_h", "refused"):
-            g.put(g.d(0.0), name, lane)
-        nearest = g.read("out_next", stop, I64)
-        g.put(nearest, "row", lane)
-        g.put(g.read("times", nearest), "out", lane)
-        with b.if_then(b.icmp_signed(">", g.field("requests"), g.i(0))):
-            self.out.given(g, "x", g.e.load(g.region("t"), 0))
-            b.call(self._begin, [g.context, g.work, lane, following])
-        b.ret_void()
-        return g.f
-
-    def _emit_stretch(self, g: Function, lane: Any, patient: Any, stop: Any) -> None:
-        """Rows of the record from this stop to the next; after the last stop there is one more row."""
-        b = g.b
-        mark = g.madd(patient, g.field("stops"), stop)
-        low = g.read("marks", mark, I64)
-        last = b.icmp_signed("==", b.add(stop, g.i(1)), g.field("stops"))
-        high = g.read("marks", b.add(mark, b.select(last, g.i(0), g.i(1))), I64)
-        g.put(low, "low", lane)
-        g.put(low, "near", lane)
-        g.put(b.select(last, b.add(low, g.i(1)), high), "high", lane)
 
     def _detach(self, g: Function, lane: Any) -> None:
         """Point a lane at the record of nobody: a lane at rest goes on reading and writing."""
@@ -241,14 +152,14 @@ class Driver:
                 for name, array, count in (("p", "loaded", len(self.code.parameters)), ("x", "initial", self.size)):
                     with g.loop(g.i(0), g.i(count)) as i:
                         g.put(g.read(array, g.madd(patient, g.i(count), i)), name, lane, i)
-                self._prologue(g)
+                self.prologue(g)
                 if self.records:
-                    b.call(self._hold, [g.context, g.work, lane])
+                    b.call(self.hold, [g.context, g.work, lane])
                 if self.turns:
                     again = b.icmp_signed(">", g.read("passed", patient, I64), g.i(0))
                     with b.if_else(again) as (resumed, fresh):
                         with resumed:
-                            emit_resume(g, lane, patient, self.out, self._begin, self._arrive)
+                            emit_resume(g, lane, patient, self.out, self.begin, self._arrive)
                         with fresh:
                             b.call(self._stop, [g.context, g.work, lane])
                 else:
@@ -261,14 +172,14 @@ class Driver:
 
     def _emit_fail(self) -> Any:
         """Record why a lane stopped, with the rates at that moment, and pull the next patient."""
-        g = self._new("fail", I64, I64)
+        g = self.new("fail", I64, I64)
         b, e, lane, reason = g.b, g.e, g.f.args[2], g.f.args[3]
         patient = g.get("patient", lane, kind=I64)
         g.write(reason, "status", patient)
         g.write(g.get("t", lane), "failed_at", patient)
         if self.records:
             # the stretch that was begun ends here
-            mark = g.madd(patient, g.field("stops"), g.get("stop", lane, kind=I64))
+            mark = g.madd(leader(g, lane), g.field("stops"), g.get("stop", lane, kind=I64))
             g.write(g.get("rowed", lane, kind=I64), "marks", mark)
         rates = g.region("u0")
         with g.loop(g.i(0), g.i(self.size)) as i:
@@ -285,7 +196,7 @@ class Driver:
 
     def _emit_step(self) -> Any:
         """Stages of one step in every lane; the new state lacks only the last stage."""
-        g = self._new("step")
+        g = self.new("step")
         b, e, m = g.b, g.e, self.method
         p, c, x, y, lu = (g.region(n) for n in ("p", "c", "x", "y", "lu"))
         u = [g.region(n) for n in self.stages]
@@ -331,7 +242,7 @@ class Driver:
         return g.f
 
     def _emit_run(self) -> None:
-        g = self._new("run", export=True)
+        g = self.new("run", export=True)
         b, e, code = g.b, g.e, self.code
         one, zero = e.const(1.0), e.const(0.0)
         with g.loop(g.i(0), g.i(self.size)) as i:
@@ -350,6 +261,16 @@ class Driver:
                 e.load(g.region(n), 0) for n in ("t", "h", "end", "active", "settled", "first")
             )
             alive = b.fcmp_ordered(">", active, zero)
+            # the last step before a stop is this very difference, so rounding cannot miss the stop
+            reached = b.fcmp_ordered("<=", e.sub(end, t), h)
+            now = b.select(reached, end, e.add(t, h))
+            if code.clock is not None:
+                e.store(now, g.region("y"), code.clock)
+            if self.turns:
+                small_enough = b.and_(b.fcmp_ordered("<=", error, one), alive)
+                b.call(self._find, [g.context, g.work, b.select(small_enough, one, zero)])
+            if code.domain is not None:
+                error = emit_within(g, self.size, code.domain, error, self.out.all)
             good = b.and_(b.fcmp_ordered("<=", error, one), alive)
             wanted = emit_wanted(g, self.method.order, error, good, h)
             if self.turns:
@@ -357,14 +278,8 @@ class Driver:
             fresh = b.and_(good, b.fcmp_ordered("==", settled, zero))
             e.store(b.select(fresh, h, first), g.region("first"), 0)
             e.store(b.select(good, one, settled), g.region("settled"), 0)
-            # the last step before a stop is this very difference, so rounding cannot miss the stop
-            reached = b.fcmp_ordered("<=", e.sub(end, t), h)
-            now = b.select(reached, end, e.add(t, h))
             flag = b.select(good, one, zero)
-            if code.clock is not None:
-                e.store(now, g.region("y"), code.clock)
             if self.turns:
-                b.call(self._find, [g.context, g.work, flag])
                 cut = e.load(g.region("cut"), 0)
                 turned = b.fcmp_ordered(">", e.load(g.region("turned"), 0), zero)
                 now = b.select(b.fcmp_ordered("<", cut, one), g.moment(cut), now)
@@ -416,7 +331,7 @@ class Driver:
 
     def _emit_events(self) -> Any:
         """Attend to the lanes to which something happened."""
-        g = self._new("events", self.code.vector)
+        g = self.new("events", self.code.vector)
         b = g.b
         place = b.alloca(g.e.vector)
         b.store(g.f.args[2], place)

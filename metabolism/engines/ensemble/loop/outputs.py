@@ -11,6 +11,7 @@ from metabolism.engines.ensemble.layout import NODES
 from metabolism.engines.ensemble.loop.method import Rosenbrock
 from metabolism.engines.ensemble.loop.record import emit_follow
 from metabolism.engines.ensemble.loop.running import emit_accumulate, points
+from metabolism.engines.ensemble.loop.steps import emit_emptied
 from metabolism.engines.ensemble.loop.turns import EARLIER
 
 
@@ -71,7 +72,9 @@ class Outputs:
                         d = term if d is None else e.add(d, term)
                 total = d if total is None else e.add(d, e.mul(s, total))
             inner = e.add(e.load(g.region("y"), i), e.mul(rest, total))
-            e.store(e.add(e.mul(rest, e.load(g.region("x"), i)), e.mul(s, inner)), g.region("inner"), i)
+            value = e.add(e.mul(rest, e.load(g.region("x"), i)), e.mul(s, inner))
+            emptied = self.code.domain is not None and not every
+            e.store(emit_emptied(g, i, value) if emptied else value, g.region("inner"), i)
         if self.code.clock is not None:
             last = e.load(g.region("y"), self.code.clock)
             whole = g.b.fcmp_ordered(">=", s, e.const(1.0))

@@ -30,8 +30,13 @@ def _width(g: Function) -> Any:
 
 
 def _row(g: Function, lane: Any, n: Any) -> Any:
-    """Index of row n of the patient in a lane."""
-    return g.madd(g.get("patient", lane, kind=I64), g.field("rooms"), n)
+    """Index of row n of the record that the patient in a lane writes or reads."""
+    return g.madd(leader(g, lane), g.field("rooms"), n)
+
+
+def leader(g: Function, lane: Any) -> Any:
+    """Whose record the patient in a lane writes or reads: its own, or that of one with the same course."""
+    return g.read("leader", g.get("patient", lane, kind=I64), I64)
 
 
 def emit_hold(g: Function) -> Any:

@@ -54,6 +54,43 @@ def emit_error(g: Function, size: int, last_stage: str, signed: bool = False) ->
     return b.select(linked, e.splat(b.extract_element(error, ir.Constant(I32, 0))), error)
 
 
+def emit_within(g: Function, size: int, domain: Any, error: Any, interpolate: Any = None) -> Any:
+    """Return the error, infinite where a rate has no value in the new state, or at the turn that ends the step.
+
+    There, what is negative by no more than its absolute tolerance is 0 first.
+    """
+    b, e, place = g.b, g.e, g.b.alloca(g.e.vector)
+    b.store(error, place)
+    end = g.region("inner" if interpolate else "y")
+    if interpolate:
+        whole = b.fcmp_ordered("==", e.load(g.region("turned"), 0), e.const(0.0))
+        b.call(interpolate, [g.context, g.work, e.load(g.region("cut"), 0)])
+        with g.loop(g.i(0), g.i(size)) as i:
+            e.store(b.select(whole, e.load(g.region("y"), i), e.load(end, i)), end, i)
+
+    def missing() -> Any:
+        value = b.call(domain, [g.region("p"), g.region("c"), end])
+        return b.fcmp_unordered("uno", value, value)
+
+    bad = missing()
+    with b.if_then(g.any(bad)):
+        with g.loop(g.i(0), g.i(size)) as i:
+            value = b.select(bad, emit_emptied(g, i, e.load(end, i)), e.load(end, i))
+            e.store(value, end, i)
+            if interpolate:
+                e.store(b.select(whole, value, e.load(g.region("y"), i)), g.region("y"), i)
+        b.store(b.select(missing(), e.const(float("inf")), error), place)
+    return b.load(place, typ=e.vector)
+
+
+def emit_emptied(g: Function, i: Any, value: Any) -> Any:
+    """Return the value of a state, or 0 if it is negative by no more than its absolute tolerance."""
+    b, e = g.b, g.e
+    low = e.sub(e.const(-0.0), e.load(g.region("atol"), i))
+    near = b.and_(b.fcmp_ordered("<", value, e.const(0.0)), b.fcmp_ordered(">=", value, low))
+    return b.select(near, e.const(0.0), value)
+
+
 def emit_wanted(g: Function, order: int, error: Any, good: Any, h: Any) -> Any:
     """Next step size: elementary and predictive (Gustafsson 1994, doi:10.1145/198429.198437) controllers."""
     b, e = g.b, g.e

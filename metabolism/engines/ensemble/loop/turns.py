@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from metabolism.engines.ensemble.code.ir import DOUBLE, I64, POINTER, Function, places
+from metabolism.engines.ensemble.code.ir import DOUBLE, I32, I64, POINTER, Function, places
 from metabolism.engines.ensemble.code.kernel import ModelCode
 from metabolism.engines.ensemble.layout import NODES, SETTLE_FIELDS, TURNED
 from metabolism.engines.ensemble.loop.running import totals
+from metabolism.engines.ensemble.loop.steps import emit_emptied
 
 #: Halvings that locate a turn in a step.
 _HALVINGS = 50
@@ -93,7 +94,14 @@ def emit_waiting(g: Function, first: Any) -> Any:
 
 def emit_resume(g: Function, lane: Any, patient: Any, out: Any, begin: Any, arrive: Any) -> None:
     """Take a patient up again that was attended to: outputs at this time, and on to the next stop or turn."""
-    b = g.b
+    b, domain = g.b, out.code.domain
+    if domain is not None:
+        # a trace below 0 at the turn is 0 where a power of it is asked for from here on
+        value = b.call(domain, [g.region(n) for n in ("p", "c", "x")])
+        own = b.extract_element(value, b.trunc(lane, I32))
+        with b.if_then(b.fcmp_unordered("uno", own, own)), g.loop(g.i(0), g.i(out.size)) as i:
+            emptied = emit_emptied(g, i, g.e.load(g.region("x"), i))
+            g.put(b.extract_element(emptied, b.trunc(lane, I32)), "x", lane, i)
     now, stop, row = (
         g.read(n, patient, kind) for n, kind in (("failed_at", DOUBLE), ("passed", I64), ("next_row", I64))
     )
