@@ -23,7 +23,7 @@ from metabolism.types import Array
 Flags = NDArray[np.bool_]
 
 
-#: Largest accepted Newton decrement, the expected gain of log-likelihood of one further step.
+#: Largest accepted Newton decrement: expected gain of log-likelihood of one further step.
 TOLERANCE = 1e-14
 
 METHODS = ("kenward-roger", "satterthwaite")
@@ -202,10 +202,9 @@ def fit(y: ArrayLike, covariates: ArrayLike, by_visit: ArrayLike) -> Fit:
     if not len(constant) or len(flags) != z.shape[1]:
         return fit_moments(moments, flags)
     # sums of squares far from 0 would drown the residuals: the intercept takes the means, and gives them back
-    one = int(constant[0])
+    one, values = int(constant[0]), np.asarray(y, dtype=float)
     middle = np.where(varies & (flags[one] | ~flags), z.mean(axis=0), 0.0)
     scale = np.where(varies, z.std(axis=0) + ~varies, 1.0)
-    values = np.asarray(y, dtype=float)
     shift = float(np.mean(values[np.isfinite(values)]))
     found = fit_moments(Moments.of(values - shift, (z - middle) / scale), flags)
     back = np.eye(len(found.beta))
@@ -301,10 +300,11 @@ def _start(moments: Moments, together: Array) -> Array:
     if (np.diag(raw) <= 1e-14 * total).any():
         raise FitFailed("the response of some visit does not vary beyond what the covariates explain: it has no error.")
     scale = np.sqrt(np.diag(raw))
-    correlation = np.clip(raw / np.outer(scale, scale), -1, 1)
-    if (np.abs(correlation - np.eye(len(raw))) > 1 - 1e-12).any():
+    correlation = raw / np.outer(scale, scale)
+    # above 1 where other patients missed the one visit than the other
+    if (np.abs(np.abs(correlation[~np.eye(len(raw), dtype=bool)]) - 1) < 1e-12).any():
         raise FitFailed("two visits hold the same responses, or multiples; leave one of them out.")
-    correlation *= 0.95
+    correlation = np.clip(correlation, -1, 1) * 0.95
     np.fill_diagonal(correlation, 1.0)
     start = correlation * np.outer(scale, scale)
     return np.asarray(start if _positive(start) else np.diag(scale**2))
