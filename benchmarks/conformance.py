@@ -214,6 +214,7 @@ def _serve(pipe: Any) -> None:
 KINDS = {
     "algebraic rules": "algebraic rule",
     "packages that change the mathematics": "SBML package",
+    "submodels in other files": "from other files",
     "delayed values (csymbol delay)": "csymbol 'delay'",
     "fast reactions": "is fast",
     "no time course (flux balance)": "flux balance",

@@ -17,7 +17,7 @@ RENAL = {"normal": 1.0, "GFR x 0.6": 0.6, "GFR x 0.3": 0.3}
 @experiment(
     title="Safety: exposures and published adverse reactions",
     question="What exposure do the regimens give after 16 weeks, also in renal impairment, and what is known of harm?",
-    source="EisaiNews2024;RozebalaminLabel",
+    source="EisaiNews2024;RozebalaminLabel;Kaji2019;MethycobalInjectionLabel",
 )
 def run(ctx):
     from scipy.stats import fisher_exact
@@ -49,7 +49,6 @@ def run(ctx):
         claims,
         runs,
         {"exposures": table, "adverse_reactions": reactions, "published": studies.reset_index()},
-        ["Kaji2019", "MethycobalInjectionLabel"],
     )
 
 

@@ -108,11 +108,12 @@ def figures(outcome):
     axes.errorbar(top["value"], names, xerr=spread, **look)
     axes.plot(first.loc[top["factor"]], names, "s", color=COLOURS["amber"], markersize=5, label="first-order share")
     axes.axvline(0, color=COLOURS["grey"], linewidth=1)
-    axes.set_xlabel("share of the variance of the treatment difference at week 16")
+    axes.set_xlabel("share of the variance of the difference at week 16")
     axes.tick_params(axis="y", labelsize=8)
     axes.grid(axis="y", visible=False)
     axes.legend(loc="lower right", fontsize=9)
     drawn["2_one_at_a_time"] = tornado_figure(outcome.tables["one_at_a_time"], DIFFERENCE)
+    drawn["2_one_at_a_time"].axes[0].set_xlabel("treatment difference at week 16 [points]")
     drawn["3_difference_under_priors"], axes = new_figure(width=6.4, height=3.6)
     sample, claim, orange = outcome.tables["difference_sample"].dropna(), outcome.claims[0], COLOURS["orange"]
     axes.hist(sample["difference [points]"], bins=40, color=COLOURS["sky"], edgecolor="white")

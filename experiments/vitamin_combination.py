@@ -21,7 +21,7 @@ ELASTICITIES |= {"through homocysteine, elasticity 0.67 [points]": 0.67}
 @experiment(
     title="Methylcobalamin combined with folic acid and vitamin B6",
     question="What do folic acid and vitamin B6 add to 50 mg methylcobalamin, in homocysteine and in ALSFRS-R?",
-    source="HLT2005;HLT1998",
+    source="HLT2005;HLT1998;Zoccolella2008;Valentino2010",
 )
 def run(ctx):
     ctx.data("literature/homocysteine")
@@ -46,7 +46,6 @@ def run(ctx):
         claims,
         {n.replace(" ", "_").replace(",", "").replace("/", "_per_"): r for n, r in runs.items()},
         {"arms": table.rename_axis("arm").reset_index()},
-        ["Zoccolella2008", "Valentino2010"],
     )
 
 

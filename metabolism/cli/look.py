@@ -101,24 +101,23 @@ def _show(arguments: Arguments) -> int:
 
 
 def _run(arguments: Arguments) -> int:
-    from metabolism.report import known_gaps, number, read_manifest, run, verdict
+    from metabolism.report import known_gaps, number, read_run, run
     from metabolism.units import label
 
     check_counts(arguments, workers=1, seed=0)
     with progress_bar() as progress:
         options = {k: getattr(arguments, k) for k in ("out", "quick", "seed", "workers", "engine", "regimen")}
         outcome, folder = run(arguments.name, chosen_model(arguments), progress=progress, **options)
-    print(outcome.answer)
-    gaps = known_gaps()
-    print()
-    for claim in outcome.claims:
-        word, _ = verdict(folder.parent.name, claim, gaps)
-        said = "remembered (not seen printed)" if claim.remembered else "published"
+    print(f"{outcome.answer}\n")
+    written = read_run(folder, known_gaps())
+    for claim in written["claims"]:
+        said = "remembered (not seen printed)" if claim["remembered"] else "published"
+        found, told, low, high = (number(claim[k]) for k in ("predicted", "published", "low", "high"))
         print(
-            f"{word:<15}  {claim.statement}: model {number(claim.predicted)}, {said} {number(claim.published)} "
-            f"{label(claim.unit)} (band {number(claim.low)} to {number(claim.high)})"
+            f"{claim['verdict']:<15}  {claim['statement']}: model {found}, {said} {told} {label(claim['unit'])} "
+            f"(band {low} to {high})"
         )
-    arguments.payload = read_manifest(folder) | {"folder": str(folder)}
+    arguments.payload = written["manifest"] | {"folder": str(folder)}
     print(f"\nreport: {folder / 'report.html'}")
     return 0
 

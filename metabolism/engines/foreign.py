@@ -136,7 +136,7 @@ def judge(found: dict[str, Any], ask: Callable[[float], dict[str, Any]]) -> Fore
         if agreement <= AGREEMENT:
             remarks.append(f"agrees with libRoadRunner to {agreement:.1e}")
             return Foreign(equations, scale, agreement, remarks)
-    if found["chance"]:
+    if _by_chance(equations, found, scale, mine):
         remarks.append("not compared: the order of its events of equal priority is left to chance, and changes it")
         return Foreign(equations, scale, None, remarks)
     row, column = np.unravel_index(int(share.argmax()), share.shape)
@@ -144,6 +144,16 @@ def judge(found: dict[str, Any], ask: Callable[[float], dict[str, Any]]) -> Fore
         f"the fast engine and libRoadRunner disagree on '{found['names'][column]}' at t = {found['times'][row]:.6g}: "
         f"{mine[row, column]:.6g} and {theirs[row, column]:.6g}; one of them is wrong, so it is not run."
     )
+
+
+def _by_chance(equations: Equations, found: dict[str, Any], scale: Array, mine: Array) -> bool:
+    """Whether another order of events that the file leaves to chance gives another course."""
+    start, until = found["span"]
+    if len(equations.events) < 2:
+        return False
+    values, times = start_values(equations, 1, time=start), np.array(found["times"])
+    other = run_one(equations, *values, times, until, found["names"], _RTOL, scale, chance=1).values[0]
+    return bool(_apart(mine, other).max(initial=0.0) > AGREEMENT)
 
 
 def _apart(mine: Array, theirs: Array) -> Array:
@@ -169,17 +179,13 @@ def course(equations: Equations, until: float, start: float = 0.0) -> dict[str, 
     names = compared(equations)
     parameters, initial = start_values(equations, 1, time=start)
     scale = typical(equations, parameters, initial, start, until)
-    values = run_one(equations, parameters, initial, times, until, names, _RTOL, scale).values[0]
-    # whether another order of events that the file leaves to chance gives another course
-    other = values
-    if len(equations.events) > 1:
-        other = run_one(equations, parameters, initial, times, until, names, _RTOL, scale, chance=1).values[0]
+    solved = run_one(equations, parameters, initial, times, until, names, _RTOL, scale)
     return {
-        "chance": bool(_apart(values, other).max(initial=0.0) > AGREEMENT),
+        "span": (start, until),
         "reading": equations.reading,
         "names": names,
         "times": times.tolist(),
-        "values": values.tolist(),
+        "values": solved.values[0].tolist(),
         "scale": scale.tolist(),
     }
 
@@ -247,11 +253,12 @@ def typical(equations: Equations, parameters: Array, initial: Array, start: floa
     whole = float(size.max(initial=0.0)) or 1.0
     guess, times = np.where(size > 0, size, 1e-3 * whole), np.linspace(start, until, 201)
     failure: MetabolismError | None = None
-    # a first look with more than is needed, then less; tight tolerances on what is empty may leave no step
-    for loose in (1.0, 1e3, 1e6):
+    # a first look with more than is needed, then less; tight tolerances on what is empty may leave no step, and where a
+    # course is near an explosion, loose ones find it
+    for rtol, loose in ((1e-5, 1.0), (1e-5, 1e3), (1e-5, 1e6), (1e-8, 1.0)):
         try:
             course = run_one(
-                equations, parameters, initial, times, until, equations.states, 1e-5, loose * guess
+                equations, parameters, initial, times, until, equations.states, rtol, loose * guess
             ).values[0]
             top = np.nanmax(np.abs(np.vstack([course, initial])), axis=0)
             return np.where((top > 0) & np.isfinite(top), top, 1.0)

@@ -4,7 +4,7 @@ from .evidence import evidence_text, model_card
 from .fluxmap import draw, geometry, mean_fluxes, resting_map
 from .inspection import build_path, checks, fragment_problems, grade_problems, resting_problems, source_problems
 from .pack import write_pack
-from .pages import number, read_manifest, verdict, write_index
+from .pages import number, read_run, write_index
 from .registry import (
     Context,
     Experiment,
@@ -40,7 +40,7 @@ __all__ = [
     "model_card",
     "new_experiment",
     "number",
-    "read_manifest",
+    "read_run",
     "resting_map",
     "resting_problems",
     "row_problems",
@@ -48,7 +48,6 @@ __all__ = [
     "source_annotation_problems",
     "source_problems",
     "tally",
-    "verdict",
     "write_index",
     "write_pack",
 ]

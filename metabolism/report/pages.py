@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
-    from metabolism.report.claims import Claim
-
 _log = logging.getLogger("metabolism")
 
 #: A table of more rows or columns is raw: a report links its file and does not print it.
@@ -170,7 +168,7 @@ def read_run(folder: Path, gaps: Mapping[str, str], previous: Path | None = None
 def _claim(
     experiment: str, key: str, claim: Mapping[str, Any], gaps: Mapping[str, str], before: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    word, reason = _verdict(experiment, key, bool(claim["holds"]), claim.get("role", "check"), gaps)
+    word, reason = verdict(f"{experiment}.{key}", bool(claim["holds"]), claim.get("role", "check"), gaps)
     old = before["claims"].get(key) if before else None
     was = ""
     if old and _differs(claim["predicted"], old["predicted"]):
@@ -180,15 +178,11 @@ def _claim(
     return {**claim, "verdict": word, "reason": reason, "before": was}
 
 
-def verdict(experiment: str, claim: Claim, gaps: Mapping[str, str]) -> tuple[str, str]:
-    """Return one of `WORDS` for a claim, and the reason where it does not hold."""
-    return _verdict(experiment, claim.id, claim.holds, claim.role, gaps)
-
-
-def _verdict(experiment: str, claim: str, holds: bool, role: str, gaps: Mapping[str, str]) -> tuple[str, str]:
+def verdict(claim: str, holds: bool, role: str, gaps: Mapping[str, str]) -> tuple[str, str]:
+    """Return one of `WORDS` for a claim (``experiment.claim``), and the reason where it does not hold."""
     if holds:
         return "holds" if role == "check" else "by construction", ""
-    reason = gaps.get(f"{experiment}.{claim}", "")
+    reason = gaps.get(claim, "")
     if reason.startswith(_FINDING):
         reason = reason.removeprefix(_FINDING).strip()
         return "finding", reason[:1].upper() + reason[1:]

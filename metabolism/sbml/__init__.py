@@ -24,11 +24,11 @@ down and `differences` compares two such documents. A file from elsewhere goes t
 checks it first and reads it in a process of its own, with limits of time and memory.
 
 To run a file, `read_document` reads the core of Level 2 and 3 as plain data, in the sandbox, and `general_equations`
-makes `Equations` of it, events included; `start_values` says where each member begins. Analysis reads less: `flatten`
-and `read_equations` refuse by name compartments that change and events with a delay.
+makes `Equations` of it, events included; `start_values` says where each member begins. `single` writes submodels out.
+Analysis reads less: `flatten` and `read_equations` refuse by name compartments that change and events with a delay.
 
 What it does not do: it integrates no ensembles (`metabolism.engines`), writes no SBML (`metabolism.exports`), and no
-reading takes algebraic rules, delayed values, fast reactions or packages that change the mathematics.
+reading takes algebraic rules, delayed values, fast reactions or other packages that change the mathematics.
 """
 
 import lazy_loader

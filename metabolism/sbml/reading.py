@@ -38,7 +38,7 @@ def read_document(sbml: str) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        For algebraic rules, delayed values, fast reactions and packages that change the mathematics, by name.
+        For algebraic rules, delayed values, fast reactions and packages other than comp that change the mathematics.
     """
     document, remarks = opened(sbml)
     return _Reading(document, remarks).data

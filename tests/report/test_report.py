@@ -201,7 +201,7 @@ def test_a_damaged_older_run_stands_in_nobodys_way(runs, text):
 )
 def test_what_was_fitted_or_put_in_is_never_counted_as_holding(role, predicted, reason, word):
     claim = Claim("c", "a number", predicted, 1, 0, 2, "", "Oki2022", role=role)
-    assert verdict("toy", claim, {"toy.c": reason} if reason else {})[0] == word
+    assert verdict("toy.c", claim.holds, claim.role, {"toy.c": reason} if reason else {})[0] == word
 
 
 def test_dois_are_links_and_other_text_is_escaped():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from metabolism.errors import ModelError
-from metabolism.model import sbml_from_antimony
 from metabolism.sbml import flatten, sbml_fingerprint
+from tests.sbml.documents import changed, model
 
 
 def fingerprint(text, until=336.0):
@@ -20,16 +20,6 @@ def at_rest(text):
     document = fingerprint(text)
     assert document["problem"] is None
     return document["steady_state"]["values"]
-
-
-def model(body):
-    return sbml_from_antimony(f"model m\n{body}\nend")
-
-
-def changed(text, change):
-    document = libsbml.readSBMLFromString(text)
-    change(document.getModel())
-    return libsbml.writeSBMLToString(document)
 
 
 CLOSED = "compartment c = 1; species A in c, B in c; A = 1; B = 0; k = 2; h = 1;"
