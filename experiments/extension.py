@@ -39,8 +39,8 @@ def run(ctx):
     def add(name, weight, values):
         for week, expected, error in zip(WEEKS, values.T, se, strict=True):
             seen = expected + error * rng.standard_normal(len(expected))
-            row = (name, weight, week, expected.mean(), *np.quantile(expected, [0.025, 0.975]))
-            rows.append((*row, *np.quantile(seen, [0.025, 0.975])))
+            spans = (np.quantile(v, [0.025, 0.975]) for v in (expected, seen))
+            rows.append((name, weight, week, expected.mean(), *np.concatenate([*spans])))
 
     families = {f: {n: w for n, w in weights.items() if court.family(n) == f} for f in court.FAMILIES}
     everyone = np.concatenate([d[: round(len(d) * weights[n] * 5)] for n, d in draws.items()])

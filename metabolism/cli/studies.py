@@ -236,7 +236,7 @@ def _trial_design(arguments: Arguments) -> int:
             "decimal points, and commas between effects."
         )
     # what stops early must show how often it shows what is not there
-    effects = [0.0, *effects] if design.looks is not None and 0 not in effects else effects
+    effects = [0.0, *effects] if (design.looks or design.enrichment) and 0 not in effects else effects
     prior = None
     if arguments.prior != "none":
         pair = _values("--prior", arguments.prior, number)

@@ -13,7 +13,7 @@ from metabolism.trials.decline import proportional
 from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK
 from metabolism.trials.imputation import copy_increments, copy_reference, jump_to_reference
 from metabolism.trials.joint import bayes_rate, joint_rate
-from metabolism.trials.linear import accept_dead, contrasts, covariates, last_observed, linear, wald
+from metabolism.trials.linear import accept_dead, by_arm, contrasts, covariates, last_observed, linear, wald
 from metabolism.trials.mmrm import Estimate, fit
 from metabolism.trials.pairs import cafs, net_benefit, win_ratio, win_ratio_stratified
 from metabolism.types import Array
@@ -47,13 +47,7 @@ def mixed_model(trial: Trial, method: str = "kenward-roger") -> dict[str, Estima
     members = np.asarray(np.isfinite(change).any(axis=1))
     z, by_visit, place = covariates(trial, members)
     model = fit(change[members], z, by_visit)
-    last = change.shape[1] - 1
-    arms, control = trial.design.arms, trial.design.control
-    estimates = {arms[control].name: model.contrast(model.vector({(last, 0): 1}), method)}
-    for i, column in place.items():
-        estimates[arms[i].name] = model.contrast(model.vector({(last, 0): 1, (last, column): 1}), method)
-        estimates[f"{arms[i].name} - {arms[control].name}"] = model.contrast(model.vector({(last, column): 1}), method)
-    return estimates
+    return by_arm(model, trial, place, change.shape[1] - 1, method)
 
 
 def ancova(trial: Trial) -> dict[str, Estimate]:
@@ -117,10 +111,9 @@ def survival(trial: Trial) -> dict[str, Estimate]:
         time, event, group = trial.event_months[chosen], trial.event[chosen], active[chosen].astype(float)
         log_hr, se = cox(time, event, group)
         _, p = log_rank(time, event, group)
-        half = 1.959963984540054 * se
-        estimates[f"{name} - {arms[control].name}"] = Estimate(
-            float(np.exp(log_hr)), se, np.inf, p, float(np.exp(log_hr - half)), float(np.exp(log_hr + half))
-        )
+        line = wald(log_hr, se, p=p)
+        ratio, low, high = np.exp([line.value, line.low, line.high]).tolist()
+        estimates[f"{name} - {arms[control].name}"] = Estimate(ratio, se, np.inf, p, low, high)
     return estimates
 
 

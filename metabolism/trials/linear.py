@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabolism.errors import FitFailed, InvalidValue
-from metabolism.trials.mmrm import Estimate, fit
+from metabolism.trials.mmrm import Estimate, Fit, fit
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -118,12 +118,19 @@ def linear(trial: Trial, outcome: Array) -> dict[str, Estimate]:
     members = np.isfinite(outcome)
     z, _, place = covariates(trial, members)
     model = fit(outcome[members][:, None], z, [False] * z.shape[1])
+    return by_arm(model, trial, place)
+
+
+def by_arm(
+    model: Fit, trial: Trial, place: dict[int, int], visit: int = 0, method: str = "kenward-roger"
+) -> dict[str, Estimate]:
+    """Least-squares mean of each arm at a visit, and the differences from control, of a fit with `covariates`."""
     arms, control = trial.design.arms, trial.design.control
-    estimates = {arms[control].name: model.contrast(model.vector({(0, 0): 1}))}
+    lines = {arms[control].name: {(visit, 0): 1.0}}
     for i, column in place.items():
-        estimates[arms[i].name] = model.contrast(model.vector({(0, 0): 1, (0, column): 1}))
-        estimates[f"{arms[i].name} - {arms[control].name}"] = model.contrast(model.vector({(0, column): 1}))
-    return estimates
+        lines[arms[i].name] = {(visit, 0): 1.0, (visit, column): 1.0}
+        lines[f"{arms[i].name} - {arms[control].name}"] = {(visit, column): 1.0}
+    return {name: model.contrast(model.vector(line), method) for name, line in lines.items()}
 
 
 def last_observed(change: Array) -> Array:

@@ -23,9 +23,8 @@ from metabolism.types import Array
 Flags = NDArray[np.bool_]
 
 
-#: Largest accepted Newton decrement, the expected gain of log-likelihood of one further step.
+#: Largest accepted Newton decrement: expected gain of log-likelihood of one further step.
 TOLERANCE = 1e-14
-
 
 METHODS = ("kenward-roger", "satterthwaite")
 
@@ -37,8 +36,7 @@ class Moments:
     Attributes
     ----------
     observed : ndarray of bool, shape (patterns, visits)
-    count : ndarray, shape (patterns,)
-        Patients with that pattern.
+    count : ndarray of numbers of patients, shape (patterns,)
     zz : ndarray, shape (patterns, covariates, covariates)
     zy : ndarray, shape (patterns, covariates, visits)
         Zero where a visit is missing.
@@ -102,7 +100,7 @@ class Fit:
         Coefficients; `place` says which belongs to which covariate and visit.
     place : ndarray of int, shape (visits, covariates)
     sigma : ndarray, shape (visits, visits)
-        Covariance between visits of one patient.
+        Covariance between visits.
     vcov : ndarray, shape (coefficients, coefficients)
         Model-based covariance of `beta`, before any small-sample correction.
     loglik : float
@@ -198,17 +196,15 @@ def fit(y: ArrayLike, covariates: ArrayLike, by_visit: ArrayLike) -> Fit:
         If covariates are collinear, a pair of visits is never seen together, the response does not vary beyond what
         they explain or two visits repeat each other, or the search does not converge.
     """
-    moments, flags = Moments.of(y, covariates), np.asarray(by_visit, dtype=bool)
-    z = np.asarray(covariates, dtype=float)
-    spread = np.ptp(z, axis=0)
-    constant = np.flatnonzero((spread == 0) & (z[0] != 0))
-    if not len(constant):
+    moments, flags, z = Moments.of(y, covariates), np.asarray(by_visit, dtype=bool), np.asarray(covariates, dtype=float)
+    varies = np.ptp(z, axis=0) > 0
+    constant = np.flatnonzero(~varies & (z[0] != 0))
+    if not len(constant) or len(flags) != z.shape[1]:
         return fit_moments(moments, flags)
     # sums of squares far from 0 would drown the residuals: the intercept takes the means, and gives them back
-    one, varies = int(constant[0]), spread > 0
+    one, values = int(constant[0]), np.asarray(y, dtype=float)
     middle = np.where(varies & (flags[one] | ~flags), z.mean(axis=0), 0.0)
     scale = np.where(varies, z.std(axis=0) + ~varies, 1.0)
-    values = np.asarray(y, dtype=float)
     shift = float(np.mean(values[np.isfinite(values)]))
     found = fit_moments(Moments.of(values - shift, (z - middle) / scale), flags)
     back = np.eye(len(found.beta))

@@ -135,9 +135,9 @@ def stops_figure(table: pd.DataFrame, title: str) -> Figure:
         Of `metabolism.trials.power.power_table`, for a design with an accrual.
     title : str
     """
-    labels = [f"{in_percent(e)} %" for e in table["effect"]]
+    labels = [f"{in_percent(e)} %" + " less loss" * (" " not in e) for e in table["effect"]]
     if table["arm"].nunique() > 1:
-        labels = [f"{a.replace('_', ' ')} at {e}" for a, e in zip(table["arm"], labels, strict=True)]
+        labels = [f"{a.replace('_', ' ')}, {e}" for a, e in zip(table["arm"], labels, strict=True)]
     figure, axes = new_figure(1, 3, width=10.5, height=1.9 + 0.34 * len(table))
     ends, size, length = axes[0]
     place = np.arange(len(table))[::-1]
@@ -154,14 +154,8 @@ def stops_figure(table: pd.DataFrame, title: str) -> Figure:
     ):
         ends.barh(place, share, left=left, color=COLOURS[colour], label=name, height=0.7)
         left = left + share
-    ends.set(
-        yticks=place,
-        xlim=(0, 100),
-        xlabel="trials [%]",
-        ylabel="true reduction of the loss rate",
-    )
+    ends.set(yticks=place, xlim=(0, 100), xlabel="trials [%]")
     ends.set_yticklabels(labels, fontsize=9)
-    ends.yaxis.label.set_fontsize(10)
     for ax, name, unit in ((size, "patients", "patients"), (length, "months", "months from the first patient")):
         for whose, colour, marker in (("arm", "orange", "o"), ("trial", "black", "D")):
             mean, low, high = (table[f"{whose} {name}{c}"].to_numpy(dtype=float) for c in ("", " 2.5 %", " 97.5 %"))

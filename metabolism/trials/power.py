@@ -256,10 +256,10 @@ def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, 
         raise InvalidValue(f"design '{design.id}' has one arm: there is nothing to compare.")
     control, rows = design.arms[design.control].name, []
     looks = design.looks or Looks()
-    alpha = 2 * looks.level(len(design.active))
+    alpha = 2 * (design.enrichment.alpha if design.enrichment else looks.level(len(design.active)))
     shared = len(design.active) > 1 and looks.multiplicity == "bonferroni"
     many = f" (Bonferroni, {len(design.active)} arms)" if shared else ""
-    many += f", {len(looks.at)} looks" if len(looks.at) > 1 else ""
+    many += f", {len(looks.at)} looks" if len(looks.at) > 1 else ", closed test" if design.enrichment else ""
     strategy, what = ANALYSES[design.primary]
     for arm in design.active:
         column = f"{design.primary}:{arm} - {control}"
@@ -350,7 +350,8 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     rows = table[~table["effect"].str.startswith("N(")]
     varying = [c for c in CHOICES if c in table and (table[c].nunique() > 1 or c == "patients")]
     varying += ["arm"] if table["arm"].nunique() > 1 else []
-    said = _WORDS | ({"patients": "up to {} patients"} if "trial months" in table else {})
+    fewer = "trial patients" in table and (table["trial patients"] < table["patients"] - 0.5).any()
+    said = _WORDS | ({"patients": "up to {} patients"} if fewer else {})
     words = {c: rows[c].map(lambda v, c=c: said.get(c, "{}").format(v).replace("_", " ")) for c in varying}
     rows = rows.assign(design=[", ".join(parts) for parts in zip(*words.values(), strict=True)])
     # where arms differ in their effect, there is no one number to draw them against
@@ -365,7 +366,7 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
             look: dict[str, Any] = {"color": palette[i % len(palette)], "marker": "o", "capsize": 3, "label": str(text)}
             axes.errorbar(part["percent"], power, [power - low, high - power], **look)
         axes.axhline(80, color=COLOURS["grey"], linestyle="--", linewidth=1)
-        axes.set(ylim=(0, 102), xlabel=axis, ylabel="power [%]")
+        axes.set(ylim=(0, 102), xlabel=axis, ylabel="power [%]", xticks=sorted(fixed["percent"].unique()))
         axes.set_title(f"{title}\nbars: 95 % Monte-Carlo interval; dashed: 80 %", fontsize=10)
         axes.legend(fontsize=8)
         drawn["power_curves"] = figure

@@ -94,7 +94,7 @@ class RunIn:
         limits = {"weeks": "[0, 104] weeks", "onset_limit": "(0, 1200] months"}
         within(self, limits | {"drop": "[-48, 48] points", "floor": "[0, 48] points"}, "observation: ")
         low, high = self.drop
-        refuse(low > high, f"the run-in window {low} to {high} points is empty.")
+        refuse(low > high, f"the run-in window {low:g} to {high:g} points is empty.")
         refuse(self.weeks == 0 and (low > 0 or high < 0), "a run-in window needs an observation period above 0 weeks.")
 
 
