@@ -34,7 +34,12 @@ JOBS = (
 )
 #: What has to be there afterwards, and the least bytes of it.
 LEFT = {"course.csv": 5_000, "results/*/*/report.html": 10_000, "als.xml": 100_000}
-LEFT_BESIDES = {"members.csv": 1_000, "trial.html": 500_000, "pack/pack.html": 2_000, "results/jetals/*/report.html": 50_000}
+LEFT_BESIDES = {
+    "members.csv": 1_000,
+    "trial.html": 500_000,
+    "pack/pack.html": 2_000,
+    "results/jetals/*/report.html": 50_000,
+}
 
 
 def call(

@@ -22,7 +22,6 @@ from metabolism.types import Array
 
 Flags = NDArray[np.bool_]
 
-
 #: Largest accepted Newton decrement: expected gain of log-likelihood of one further step.
 TOLERANCE = 1e-14
 
@@ -211,9 +210,8 @@ def fit(y: ArrayLike, covariates: ArrayLike, by_visit: ArrayLike) -> Fit:
     for j in np.flatnonzero(varies):
         back[found.place[:, j], found.place[:, j]] = 1 / scale[j]
         back[found.place[:, one], found.place[:, j]] = -middle[j] / scale[j] / z[0, one]
-    beta = back @ found.beta
+    beta, loglik = back @ found.beta, found.loglik + float(np.linalg.slogdet(back)[1])
     beta[np.unique(found.place[:, one])] += shift / z[0, one]
-    loglik = found.loglik + float(np.linalg.slogdet(back)[1])
     return replace(found, beta=beta, vcov=back @ found.vcov @ back.T, loglik=loglik, back=back)
 
 
@@ -302,8 +300,7 @@ def _start(moments: Moments, together: Array) -> Array:
     if (np.diag(raw) <= 1e-14 * total).any():
         raise FitFailed("the response of some visit does not vary beyond what the covariates explain: it has no error.")
     scale = np.sqrt(np.diag(raw))
-    # squares of each visit over the patients who were seen at the other too: where visits are missed, the ratio to all
-    # of its squares may pass one without the two being alike
+    # over the patients seen at both: the ratio to all squares of a visit may pass one without the two being alike
     shared = np.einsum("pt,pss->st", moments.observed, left)
     if (np.abs(sums) * ~np.eye(len(sums), dtype=bool) > (1 - 1e-12) * np.sqrt(shared * shared.T)).any():
         raise FitFailed("two visits hold the same responses, or multiples; leave one of them out.")
