@@ -467,6 +467,51 @@ def test_pypesto_with_roadrunner_gives_our_likelihood_when_a_parameter_moves(pet
     assert float(done.stdout.split()[-1]) == pytest.approx(want, rel=2e-5)
 
 
+@pytest.mark.slow
+def test_periods_carried_out_by_their_tables_alone_give_what_we_predict(petab_folder):
+    """The second version in libRoadRunner with a parameter moved: long at rest, then the doses."""
+    import roadrunner
+
+    names = ("conditions", "experiments", "observables", "measurements")
+    conditions, experiments, observables, measured = (
+        pd.read_csv(petab_folder / "v2" / f"{name}.tsv", sep="\t") for name in names
+    )
+    formulas, model = observables.set_index("observableId")["observableFormula"], mb.load()
+    moved = {name: factor * model.values[name] for name, factor in MOVED.items()}
+    runner = roadrunner.RoadRunner(str(petab_folder / "v2" / "model.xml"))
+    runner.integrator.relative_tolerance, runner.integrator.absolute_tolerance = 1e-9, 1e-14
+    species = set(runner.model.getFloatingSpeciesIds())
+
+    def place(name):
+        return f"[{name}]" if name in species else name
+
+    def value(formula):
+        return eval(formula, {}, {n: runner.getValue(place(n)) for n in re.findall(r"[a-z]\w+", formula)})
+
+    ours = predictions(model.with_values(moved)).set_index(["experiment", "observable", "time"])["simulation"]
+    for experiment, periods in experiments.groupby("experimentId"):
+        runner.resetToOrigin()
+        for name, number in moved.items():
+            runner.setValue(name, number)
+        rows, before = measured[measured["experimentId"] == experiment], -np.inf
+        for time in sorted({*periods["time"], *rows["time"]}):
+            if 0 <= before < time:
+                runner.simulate(before, time, 2)
+            for condition in periods.loc[periods["time"] == time, "conditionId"]:
+                for _, row in conditions[conditions["conditionId"] == condition].iterrows():
+                    runner.setValue(place(row["targetId"]), value(row["targetValue"]))
+            if time == -np.inf:
+                # its search for a steady state would set back the states that are parameters with a rate
+                runner.simulate(0, 1e7, 2)
+            for observable in rows.loc[rows["time"] == time, "observableId"]:
+                wanted = ours.pop((experiment, observable.removeprefix("observed_"), time))
+                assert value(formulas[observable]) == pytest.approx(wanted, rel=1e-7), (experiment, observable, time)
+            before = time
+    assert ours.empty
+    # the resting state has moved with the parameter
+    assert runner.getValue("cbl_free_at_rest") != pytest.approx(model.values["cbl_free"], rel=1e-3)
+
+
 # --- generated code
 
 
