@@ -17,7 +17,7 @@ COLUMNS = ("effect", "arm", "power", "power 2.5 %", "power 97.5 %", "benefit sho
 )
 def run(ctx):
     numbers = ctx.data("published/numbers").set_index("id")["value"]
-    count, effect = 60 if ctx.quick else 400, trials.scenarios()["pooled"].effect
+    count, effect = 20 if ctx.quick else 400, trials.scenarios()["pooled"].effect
     model, designs = ctx.model.with_set("als_patient"), [trials.read_design(n) for n in DESIGNS]
     options = {"replicates": count, "seed": ctx.seed, "size": 64 if ctx.quick else 256, "workers": ctx.workers}
     tick, parts = ctx.progress("trials", 2 * count * len(designs)), []
