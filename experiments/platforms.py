@@ -4,8 +4,7 @@ import pandas as pd
 
 from metabolism import Outcome, experiment, trials
 
-DESIGNS = ("healey", "mnd_smart", "magnet", "experts_als", "nfl_gate", "adaptive_enrichment")
-DESIGNS += ("delayed_start", "withdrawal")
+DESIGNS = ("healey", "mnd_smart", "magnet", "experts_als", "nfl_gate", "delayed_start", "withdrawal")
 COLUMNS = ("effect", "arm", "power", "power 2.5 %", "power 97.5 %", "benefit shown of any arm", "tested at", "estimand")
 
 
@@ -17,7 +16,7 @@ COLUMNS = ("effect", "arm", "power", "power 2.5 %", "power 97.5 %", "benefit sho
 )
 def run(ctx):
     numbers = ctx.data("published/numbers").set_index("id")["value"]
-    count, effect = 20 if ctx.quick else 400, trials.scenarios()["pooled"].effect
+    count, effect = 60 if ctx.quick else 400, trials.scenarios()["pooled"].effect
     model, designs = ctx.model.with_set("als_patient"), [trials.read_design(n) for n in DESIGNS]
     options = {"replicates": count, "seed": ctx.seed, "size": 64 if ctx.quick else 256, "workers": ctx.workers}
     tick, parts = ctx.progress("trials", 2 * count * len(designs)), []

@@ -115,7 +115,10 @@ def test_python_blocks_of_the_documentation_run(page, tmp_path, monkeypatch):
         from metabolism.progress import silent
         from metabolism.report import Context
 
-        context = Context(mb.load(), quick=True, seed=1, workers=1, progress=silent)
+        regimen = re.search(r'regimen="(.+)"', text)
+        context = Context(
+            mb.load(), quick=True, seed=1, workers=1, progress=silent, regimen=regimen[1] if regimen else ""
+        )
         assert scope["run"](context).claims  # type: ignore[operator]
 
 

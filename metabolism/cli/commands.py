@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,8 +94,8 @@ def _add(place: Any, entry: dict[str, Any]) -> None:
 
 def _check_words(words: Sequence[str]) -> None:
     """Refuse an option that is given nothing: argparse would take it as left out, or ``--`` as an empty list."""
-    for word, following in zip(words, [*words[1:], None], strict=True):
-        flag, equals, value = word.partition("=")
+    for word, following in pairwise([*words, None]):
+        flag, equals, value = str(word).partition("=")
         if flag.startswith("--") and len(flag) > 2 and (value in ("", "--") if equals else following == ""):
             raise UsageError(f"{flag} is given no value; give one, or leave the option out.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -229,9 +229,10 @@ def run(
         context = Context(model or load(), quick, seed, workers, progress, engine, regimen or chosen.regimen)
         begun, used = datetime.now(UTC), context.model
         outcome = chosen.answer(context)
+        outcome = replace(outcome, notes=[*outcome.notes, *experiment_texts(name).get("notes", [])])
         manifest = {
             **{"experiment": name, "title": chosen.title, "question": chosen.question, "answer": outcome.answer},
-            **{"notes": [*outcome.notes, *experiment_texts(name).get("notes", [])], "tables": list(outcome.tables)},
+            **{"notes": outcome.notes, "tables": list(outcome.tables)},
             **{"quick": quick, "seed": seed, "workers": workers, "engine": engine, "regimen": context.regimen},
             **{"model": used.id, "model_hash": used.structure_hash, "parameter_hash": used.parameter_hash},
             **{"changed": dict(used.changed), "sets": list(used.sets)},

@@ -114,6 +114,7 @@ def _open(sbml: str) -> Any:
 
 
 def read_math(sbml: str) -> Expressions:
+    """Return the mathematics of a document as formulas: rates, rules and what they call."""
     import sympy as sp
     from sbmlmath import sbml_math_to_sympy
 

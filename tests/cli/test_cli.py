@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -205,21 +204,6 @@ def test_a_first_number_wakes_no_algebra_and_no_data_frames():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kept", "most"), [(True, 1.0), (False, 3.0)])
-def test_a_first_number_takes_little_processor_time(tmp_path, kept, most):
-    """Less than a second where the machine code of the model is kept, less than three where it has to be compiled."""
-    command = f"{sys.executable} -m metabolism simulate --set als_patient --regimen '50 mg im every 3.5 d x 32' --quiet"
-    seconds = []
-    for attempt in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cache = {} if kept else {"XDG_CACHE_HOME": str(tmp_path / str(attempt))}
-        subprocess.run(["bash", "-c", command], check=True, env={**os.environ, **cache})
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < most
 
 
 def test_simulate_writes_a_csv_with_units(capsys, tmp_path):

@@ -226,7 +226,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("more", "words"),
         [
-            (["--vary", "k1"], "ID=DISTRIBUTION"),
+            (["--vary", "k1"], "ID=VALUE"),
             (["--vary", "k1=lognormal", "--until", "1"], "lognormal(1,0.3)"),
             (["--until", "1", "--plot", "x.bmp"], ".png, .svg or .pdf"),
             (["--until", "1", "--sobol", "8"], "--endpoint"),

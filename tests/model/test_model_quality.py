@@ -133,6 +133,7 @@ def test_sulfur_is_conserved_by_every_reaction_between_sulfur_species(model):
         "SAM_CLEARANCE",
         "SAH_CLEARANCE",
         "HCY_CLEARANCE",
+        "HCY_DIALYSIS",
         "CYSTATHIONINE_CLEARANCE",
         "CYSTEINE_USE",
         "CYSTEINE_CLEARANCE",

@@ -386,7 +386,7 @@ class TestCommands:
             (["scan", "--grid", "GFR_re=1,2"], "Did you mean 'GFR_rel'"),
             (["scan", "--grid", "GFR_rel=1,2", "--endpoint", "hcy_chang"], "hcy_change"),
             (["scan", "--design", "none.csv"], "no design file"),
-            (["scan", "--grid", "GFR_rel=1,2", "--own-baseline", "MN_hcy_ref"], "ID=OUTPUT"),
+            (["scan", "--grid", "GFR_rel=1,2", "--own-baseline", "MN_hcy_ref"], "ID=VALUE"),
             (["scan", "--cohort", "0"], "cohort"),
             (["sensitivity", "sobl"], "Did you mean 'sobol'"),
             (["sensitivity", "sobol", "--factor", "GFR_rel=2"], "ID=LOW:HIGH"),
