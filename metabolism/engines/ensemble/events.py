@@ -69,8 +69,9 @@ class Course:
         states, parameters = self.states[rows], self.parameters[rows]
         guards = np.empty((len(states), self.kernel.held))
         arrays = {"patients": len(states), "loaded": parameters, "initial": states, "guards": guards}
-        _memory, address = self.kernel.memory()
-        self.kernel.settle(context(SETTLE_FIELDS, arrays).ctypes.data, address)
+        # both are kept by a name until the call is over: its address alone would let another thread have the memory
+        words, (_memory, address) = context(SETTLE_FIELDS, arrays), self.kernel.memory()
+        self.kernel.settle(words.ctypes.data, address)
         self.parameters[rows, self.own :] = guards
         return guards
 
