@@ -266,8 +266,8 @@ def page(rows: list[list[str]], cases: int) -> str:
         "tolerances of the case at every time and for every variable. Each model that runs is compared with "
         "libRoadRunner first, and refused where the two differ. The code is the product's own, compiled with less "
         "optimisation to save time. Every case: `docs/evidence/conformance.csv`. Run it again with "
-        "`make conformance SUITE=path/to/sbml-test-suite`; the suite (LGPL) is not part of this repository. Rows are kept "
-        "from run to run: those of refusals and of whatever a change concerns are run anew, others when they are struck out.",
+        "`make conformance SUITE=path/to/sbml-test-suite`; the suite (LGPL) is not part of this repository. Rows are "
+        "kept from run to run: those that a change concerns are run anew, others when they are struck out.",
         "",
         f"Of {cases} cases {len(rows)} were run"
         + ("." if len(rows) == cases else f"; {cases - len(rows)} have not been, and nothing is said about them."),
