@@ -332,8 +332,8 @@ class TestStore:
         # the machinery without the solver, at full size
         code = (
             "import resource, numpy as np, metabolism as mb\n"
-            "from metabolism.simulation.study import Study\n"
-            "Study.run = lambda self, columns, rows: (rows[:, :1] * 2.0, [''] * len(rows))\n"
+            "from metabolism.sweep import workers\n"
+            "workers.run_rows = lambda study, columns, rows: (rows[:, :1] * 2.0, [''] * len(rows))\n"
             "axis = lambda name: np.linspace(0.5, 1.5, 100) * mb.load().values[name]\n"
             "grid = {n: axis(n) for n in ('GFR_rel', 'CBS_Km_hcy', 'CBL_CLf')}\n"
             "sweep = mb.scan(mb.load(), grid, None, 1, endpoints=['final(hcy_plasma)'], store='s')\n"
