@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -94,9 +93,10 @@ def _add(place: Any, entry: dict[str, Any]) -> None:
 
 def _check_words(words: Sequence[str]) -> None:
     """Refuse an option that is given nothing: argparse would take it as left out, or ``--`` as an empty list."""
-    for word, following in pairwise([*words, None]):
-        flag, equals, value = str(word).partition("=")
-        if flag.startswith("--") and len(flag) > 2 and (value in ("", "--") if equals else following == ""):
+    for n, word in enumerate(words, 1):
+        flag, equals, value = word.partition("=")
+        empty = value in ("", "--") if equals else words[n : n + 1] == [""]
+        if flag.startswith("--") and len(flag) > 2 and empty:
             raise UsageError(f"{flag} is given no value; give one, or leave the option out.")
 
 
