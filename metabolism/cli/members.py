@@ -91,7 +91,8 @@ def _print(arguments: Arguments, ens: Ensemble, result: Result, vary: dict[str, 
         curve = curves[name]
         unit = result[name].attrs["units"]
         rows.append([name, unit or "-", *(cell(v) for v in (curve[..., 0], curve.max(axis=-1), curve[..., -1]))])
-    print_table(["", "unit", "start", "largest", end], rows, left=2)
+    print_table(["", "unit", "start", "largest kept", end], rows, left=2)
+    print(f"largest kept: of {len(curves['time'])} times; endpoints such as max({result.outputs[0]}) see every step")
     if vary:
         print("medians, and in brackets the central 90 % of the members")
 

@@ -271,6 +271,8 @@ def _truth(text: str) -> float | dict[str, float]:
     if "=" not in text:
         return number(text)
     pairs = [part.partition("=") for part in text.split()]
+    if twice := sorted({arm for arm, *_ in pairs if [a for a, *_ in pairs].count(arm) > 1}):
+        raise InvalidValue(f"{' and '.join(twice)} is named twice; give each arm one effect.")
     return {arm: number(value, arm) for arm, _, value in pairs}
 
 

@@ -28,7 +28,7 @@ def patient_table(patients: Columns, model: KineticModel, resting: Collection[st
     UnknownName, InvalidValue
     """
     system = equations(model)
-    known = {*system.parameters, *system.states}
+    known = {*system.parameters, *system.states} - {system.time}
     names = [str(c) for c in patients]
     if not isinstance(patients, Mapping):
         names = check_head(names, known, "the table of patients", more=True)
@@ -48,6 +48,7 @@ def patient_table(patients: Columns, model: KineticModel, resting: Collection[st
             raise InvalidValue(f"patients['{name}'] has values that are {low}not finite.")
     if not table:
         raise InvalidValue("patients has no column that is a parameter of the model.")
-    if len({len(c) for c in table.values()}) > 1:
-        raise InvalidValue("the columns of `patients` differ in length.")
+    lengths = {len(c) for c in table.values()}
+    if lengths != {max(lengths)} or lengths == {0}:
+        raise InvalidValue(f"the columns of `patients` {'differ in length' if any(lengths) else 'have no rows'}.")
     return table

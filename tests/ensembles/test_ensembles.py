@@ -240,6 +240,12 @@ class TestCommand:
         assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("table", "error"), [({"time": [0.0, 3.0]}, UnknownName), ({"k": []}, InvalidValue)])
+def test_a_table_that_says_nothing_is_refused(table, error):
+    with pytest.raises(error):
+        mb.ensemble("model m; x = 1; x' = -k * x + sin(time); k = 1; end").simulate(table, until=1)
+
+
 def test_threads_that_attend_to_events_at_once_give_the_bits_of_one():
     # a crash, or another number: what one thread was told lay where the other wrote
     ens = mb.ensemble("model m; x = 0; x' = k; k = 1; y = 1; y' = -0.3*y; at x > 1: x = 0, y = y + 1; end")

@@ -206,6 +206,7 @@ def test_the_command_writes_table_and_figures(tmp_path, capsys):
         (["nope"], "no design 'nope'"),
         (["jetals", "--effect", "much"], "--effect 'much' cannot be read"),
         (["jetals", "--effect", "x=0.2"], "no active arm 'x'"),
+        (["jetals", "--effect", "x=0.2 x=0.3"], "x is named twice"),
         (["jetals", "--effect", "methylcobalamin_50mg=20"], "20 % is 0.2"),
         (["jetals", "--prior", "1"], "must read MEAN,SD"),
         (["jetals", "--run-in", "3"], "must read LOW-HIGH"),
