@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,13 +106,13 @@ def people(rng: np.random.Generator, count: int, model) -> dict[str, np.ndarray]
     """Draw patients: every input about its value, a few of them far out, none beyond its bounds."""
     from metabolism.model import MODEL_KINDS
 
-    table = {}
+    table, middle = {}, model.values
     for p in model.table.values():
-        if p.kind not in MODEL_KINDS - {"initial"} or not model.values[p.id]:
+        if p.kind not in MODEL_KINDS - {"initial"} or not middle[p.id]:
             continue
         spread = 0.3 if rng.random() < 0.85 else 1.0
-        values = model.values[p.id] * np.exp(spread * rng.standard_normal(count))
-        table[p.id] = np.clip(values, min(p.lower, model.values[p.id]), max(p.upper, model.values[p.id]))
+        values = middle[p.id] * np.exp(spread * rng.standard_normal(count))
+        table[p.id] = np.clip(values, min(p.lower, middle[p.id]), max(p.upper, middle[p.id]))
     chosen = rng.choice(sorted(table), size=int(rng.integers(1, min(60, len(table)))), replace=False)
     return {name: table[name] for name in chosen.tolist()}
 
@@ -124,6 +125,7 @@ def patients(block: int, size: int) -> dict[str, object]:
 
     base = [mb.load(), mb.load().with_set("als_patient"), mb.load().with_set("b12_deficient")]
     tally, worst, remarks = {"right": 0, "flagged": 0, "wrong": 0}, 0.0, []
+    reasons: Counter[str] = Counter()
     for number in range(size // BATCH):
         seed = block * 1000 + number
         rng = np.random.default_rng(seed)
@@ -144,10 +146,11 @@ def patients(block: int, size: int) -> dict[str, object]:
             tally["wrong"] += BATCH
             remarks.append(f"{seed}: raw {type(error).__name__} {error}")
             continue
-        failed, system = set(run.failures), equations(model)
-        volumes = {s: table.get(v, np.full(BATCH, model.values[v])) for s, v in system.volume.items()}
-        held = sum(run[s].values * np.asarray(volumes.get(s, np.ones(BATCH)))[:, None] for s in COBALAMIN)
-        diet = np.asarray(table.get("CBL_DIET_rate", np.full(BATCH, model.values["CBL_DIET_rate"])))
+        failed, system, middle = set(run.failures), equations(model), model.values
+        volumes = {s: table.get(v, np.full(BATCH, middle[v])) for s, v in system.volume.items()}
+        curves = {name: run[name].values for name in (*COBALAMIN, *READ)}
+        held = sum(curves[s] * np.asarray(volumes.get(s, np.ones(BATCH)))[:, None] for s in COBALAMIN)
+        diet = np.asarray(table.get("CBL_DIET_rate", np.full(BATCH, middle["CBL_DIET_rate"])))
         # the value at time 0 is that after what is given then
         doses = sum(d.amount for d in given.doses if "cobalamin" in d.substance and (d.time > 0 or d.duration))
         # the cerebrospinal fluid is a declared side branch
@@ -156,20 +159,22 @@ def patients(block: int, size: int) -> dict[str, object]:
         for i in range(BATCH):
             if i in failed:
                 tally["flagged"] += 1
+                reasons[str(run.failures[i])[:60]] += 1
                 continue
             problems = [] if gap[i] < 1e-6 or aside else [f"balance {gap[i]:.1e}"]
             for name in (*COBALAMIN, *READ):
-                values = run[name].values[i]
+                values = curves[name][i]
                 if not np.isfinite(values).all():
                     problems.append(f"{name} is no number")
                 elif (values < -1e-7 * max(np.abs(values).max(), 1e-6)).any():
                     problems.append(f"{name} falls to {values.min():.1e}")
-            score, units = run["alsfrs_r"].values[i], run["motor_units"].values[i]
+            score, units = curves["alsfrs_r"][i], curves["motor_units"][i]
             if score.max() > 48 + 1e-6 or (np.diff(units) > 1e-9).any():
                 problems.append("ALSFRS-R or motor units out of range")
             worst = max(worst, 0.0 if aside else gap[i])
             tally["wrong" if problems else "right"] += 1
             remarks += [f"{seed}/{i}: {', '.join(problems[:3])}"] if problems else []
+    remarks += [f"{count} failed: {reason}" for reason, count in reasons.most_common(3)]
     return {"tried": size, **tally, "worst": f"{worst:.1e}", "remark": "; ".join(remarks)[:400]}
 
 

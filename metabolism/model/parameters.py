@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ class ParameterTable(Mapping[str, Parameter]):
         """
         return [p for p in self.values() if kind in (None, p.kind) and module in (None, p.module)]
 
-    @property
+    @cached_property
     def symbols(self) -> dict[str, Parameter]:
         """The rows that appear as symbols of the equations, in file order."""
         return {k: p for k, p in self.items() if p.kind in MODEL_KINDS}
