@@ -316,6 +316,18 @@ def test_a_missed_dose_and_the_own_start_are_per_patient(model):
     np.testing.assert_array_equal(own["motor_units"][:, 0], [0.9, 0.5])
 
 
+def test_stops_as_near_as_the_clock_can_tell_are_reached(model):
+    # a first step of 1e-9 h where 1.0000036e-9 h are left ended on the stop without being told
+    rng = np.random.default_rng(7)
+    for time, gap in zip([105.6, *rng.uniform(30, 600, 12)], [1e-9, *10 ** rng.uniform(-9.3, -8, 12)], strict=True):
+        doses = [mb.Dose(at, 1.0, "methylcobalamin", "im") for at in (gap, time, time + gap)]
+        result = mb.simulate(
+            model, mb.Regimen(tuple(doses)), 672, outputs=["cbl_plasma"], times=[672], patients={"GFR_rel": [1.0, 0.5]}
+        )
+        assert not result.failures
+        np.testing.assert_allclose(result.data["delivered"][:, 0], 3, rtol=1e-12)
+
+
 def test_results_of_an_ensemble_survive_netcdf_and_say_which_engine_ran(model, tmp_path):
     result = mb.simulate(model, "50 mg im", 24, patients={"GFR_rel": [1.0, 0.5]})
     loaded = mb.Result.load(result.save(tmp_path / "ensemble.nc"))
