@@ -41,6 +41,9 @@ BLOCKS = {"patients": (100, 1000), "engines": (100, 10), "inputs": (10, 30), "ki
 #: Patients run at once under one regimen.
 BATCH = 40
 
+#: Relative tolerance of the patients.
+RTOL = 1e-6
+
 #: What is asked of every patient; the cobalamins add up to what came in.
 COBALAMIN = (
     *("depot_im", "depot_sc", "transit_im", "depot_oh", "ohcbl", "cbl_stomach", "cbl_gut", "cbl_gut_oh", "cbl_ileum"),
@@ -118,10 +121,15 @@ def people(rng: np.random.Generator, count: int, model) -> dict[str, np.ndarray]
 
 
 def patients(block: int, size: int) -> dict[str, object]:
-    """Run one block of patients; a number that is wrong and not flagged is what is looked for."""
+    """Run one block of patients; a number that is wrong and not flagged is what is looked for.
+
+    Below nothing by more than the absolute tolerance that was asked for is wrong. (Up to block 35 nothing below -1e-13
+    was let pass; there two of 1,000 had -1.7e-13 uM of `cbl_ileum`, whose tolerance is 1e-9.)
+    """
     import metabolism as mb
     from metabolism.errors import MetabolismError
     from metabolism.model import equations
+    from metabolism.simulation import ATOL_FRACTION
 
     base = [mb.load(), mb.load().with_set("als_patient"), mb.load().with_set("b12_deficient")]
     tally, worst, remarks = {"right": 0, "flagged": 0, "wrong": 0}, 0.0, []
@@ -136,7 +144,13 @@ def patients(block: int, size: int) -> dict[str, object]:
         given, table = regimen(rng, horizon), people(rng, BATCH, model)
         try:
             run = mb.simulate(
-                model, given, horizon, outputs=[*COBALAMIN, *READ], times=np.linspace(0, horizon, 5), patients=table
+                model,
+                given,
+                horizon,
+                outputs=[*COBALAMIN, *READ],
+                times=np.linspace(0, horizon, 5),
+                patients=table,
+                rtol=RTOL,
             )
         except MetabolismError as error:
             tally["wrong"] += BATCH
@@ -149,6 +163,7 @@ def patients(block: int, size: int) -> dict[str, object]:
         failed, system, middle = set(run.failures), equations(model), model.values
         volumes = {s: table.get(v, np.full(BATCH, middle[v])) for s, v in system.volume.items()}
         curves = {name: run[name].values for name in (*COBALAMIN, *READ)}
+        finest = dict(zip(system.states, RTOL * ATOL_FRACTION * model.scale, strict=True))
         held = sum(curves[s] * np.asarray(volumes.get(s, np.ones(BATCH)))[:, None] for s in COBALAMIN)
         diet = np.asarray(table.get("CBL_DIET_rate", np.full(BATCH, middle["CBL_DIET_rate"])))
         # the value at time 0 is that after what is given then
@@ -166,7 +181,7 @@ def patients(block: int, size: int) -> dict[str, object]:
                 values = curves[name][i]
                 if not np.isfinite(values).all():
                     problems.append(f"{name} is no number")
-                elif (values < -1e-7 * max(np.abs(values).max(), 1e-6)).any():
+                elif (values < -max(1e-7 * np.abs(values).max(), finest.get(name, 1e-13))).any():
                     problems.append(f"{name} falls to {values.min():.1e}")
             score, units = curves["alsfrs_r"][i], curves["motor_units"][i]
             if score.max() > 48 + 1e-6 or (np.diff(units) > 1e-9).any():
