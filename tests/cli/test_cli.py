@@ -196,10 +196,11 @@ def test_a_console_without_greek_letters_gets_words(tmp_path):
     assert "uM" in done.stdout
 
 
-def test_a_first_number_wakes_no_algebra_and_no_data_frames():
+@pytest.mark.parametrize("more", ["", "--set als_patient --scenario face_value", "--param GFR_rel=0.5 --output MS_liver"])
+def test_a_first_number_wakes_no_algebra_and_no_data_frames(more):
     code = (
         "import sys; from metabolism.cli import main; "
-        "main(['simulate', '--regimen', '50 mg im', '--until', '1 d', '--quiet']); "
+        f"main(['simulate', '--regimen', '50 mg im', '--until', '1 d', '--quiet', *{more.split()}]); "
         "print(*{'sympy', 'pandas', 'xarray', 'matplotlib', 'libsbml', 'scipy'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
