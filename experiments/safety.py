@@ -8,7 +8,7 @@ from metabolism.plotting import COLOURS, intervals, new_figure
 from metabolism.report import tally
 
 NG_PER_ML = 1344.38  # ng/mL per uM methylcobalamin
-AREA, RATES = "weekly area, total [ng h/mL]", ["rate [%]", "low 2.5 % [%]", "high 97.5 % [%]"]
+AREA, RATES = "weekly area, total [ng h/mL]", ["rate [%]", "95 % low [%]", "95 % high [%]"]
 READ = ["peak of total cobalamin [ng/mL]", "trough of total cobalamin [ng/mL]", AREA]
 READ += ["mean unbound cobalamin [nM]", "mean CSF cobalamin [pg/mL]"]
 RENAL = {"normal": 1.0, "GFR x 0.6": 0.6, "GFR x 0.3": 0.3}

@@ -136,7 +136,10 @@ def _completer(what: str) -> Callable[..., list[str]]:
 
 
 #: What a console that cannot show a character is given in its place.
-_SPELLED = str.maketrans({"µ": "u", "–": "-", "−": "-", "→": "->", "…": "...", "·": "*", "“": '"', "”": '"', "≤": "<="})
+_SPELLED = str.maketrans(
+    {"µ": "u", "–": "-", "−": "-", "→": "->", "…": "...", "·": "*", "“": '"', "”": '"', "≤": "<=", "×": "x"}
+    | dict(zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True))
+)
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:

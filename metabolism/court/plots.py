@@ -8,6 +8,7 @@ import numpy as np
 
 from metabolism.court.judgement import FAMILIES
 from metabolism.plotting import COLOURS, new_figure
+from metabolism.units import minus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ def fact_figure(ranking: pd.DataFrame, by_fact: pd.DataFrame) -> Figure:
     figure, axes = new_figure(width=10.4, height=8.2)
     image = axes.imshow(wide.to_numpy(), cmap="RdBu", vmin=-3, vmax=3, aspect="auto")
     for (i, j), v in np.ndenumerate(wide.to_numpy(dtype=float)):
-        text = f"{v:+.1f}".replace("-", "−") if abs(v) >= 0.05 else "0"
+        text = minus(f"{v:+.1f}") if abs(v) >= 0.05 else "0"
         axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if abs(v) > 2 else COLOURS["black"])
     labels = [f.replace("_", "\n") + ("" if scored[f] == "yes" else "*") for f in facts]
     axes.set_xticks(range(len(facts)), labels, fontsize=8)

@@ -221,7 +221,9 @@ class Equations:
     def _at(self, names: tuple[str, ...]) -> Callable[[Any, Any], list[Any]]:
         """Return what gives the values of ids from states and constants, whose own need no algebra (slow to wake)."""
         if not {*names} & {*self.computed}:
-            places = [(n in self.states, (self.states if n in self.states else self.parameters).index(n)) for n in names]
+            places = [
+                (n in self.states, (self.states if n in self.states else self.parameters).index(n)) for n in names
+            ]
             return lambda x, p: [(x if state else p)[i] for state, i in places]
         import sympy as sp
 

@@ -196,7 +196,9 @@ def test_a_console_without_greek_letters_gets_words(tmp_path):
     assert "uM" in done.stdout
 
 
-@pytest.mark.parametrize("more", ["", "--set als_patient --scenario face_value", "--param GFR_rel=0.5 --output MS_liver"])
+@pytest.mark.parametrize(
+    "more", ["", "--set als_patient --scenario face_value", "--param GFR_rel=0.5 --output MS_liver"]
+)
 def test_a_first_number_wakes_no_algebra_and_no_data_frames(more):
     code = (
         "import sys; from metabolism.cli import main; "
