@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,7 +223,7 @@ def _summary(table: pd.DataFrame, endpoints: list[str], units: dict[str, str]) -
 def _trial_design(arguments: Arguments) -> int:
     """Carry the command out; the model is taken as patients' unless it already has a set for them."""
     from metabolism.plotting import save_figure
-    from metabolism.trials import CHOICES, figures, power_table, read_design, varied
+    from metabolism.trials import CHOICES, figures, power_table, read_design
 
     check_counts(arguments, replicates=1, bodies=1, workers=1, seed=0)
     design = read_design(arguments.name)
@@ -247,8 +247,7 @@ def _trial_design(arguments: Arguments) -> int:
     kinds |= dict.fromkeys(("weeks", "onset_limit", "hcy_min"), number)
     asked = {k: text for k in CHOICES if (text := getattr(arguments, k))}
     choices = {k: _values(f"--{k.replace('_', '-')}", text, kinds[k]) for k, text in asked.items()}
-    grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    rows = (len(effects) + (prior is not None)) * len(grid)
+    rows = (len(effects) + (prior is not None)) * math.prod(map(len, choices.values()))
     folder = Path(arguments.out) / f"design_{design.id}"
     model = chosen_model(arguments)
     if "als_patient" not in model.sets:
@@ -263,9 +262,6 @@ def _trial_design(arguments: Arguments) -> int:
         save_figure(figure, folder / name)
     arguments.payload = table
     print_frame(table)
-    if {"weeks", "dose", "interval"} & {*choices}:
-        for one in dict.fromkeys(a.regimen for choice in grid for a in varied(design, **choice).arms if a.regimen):
-            print(f"doses as tried: {one}")
     print(f"\ntable and figures: {folder}")
     return 0
 

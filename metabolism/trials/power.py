@@ -196,6 +196,7 @@ def power_table(
         chance = np.random.default_rng([seed, 5]).random(replicates)
         drawn = np.clip(prior[0] + prior[1] * ndtri(low + chance * (high - low)), 0, 0.999)
     rows = []
+    redosed = {"weeks", "dose", "interval"} & {*names}
     for choice, one in zip(grid, designs, strict=True):
         pool = make_pool(model, one, beta_hcy, seed=seed, workers=workers, drawn=crowd, done=made)
         cases: list[tuple[str, Any]] = [_case(e, one) for e in effects]
@@ -217,7 +218,10 @@ def power_table(
                 tick=tick,
             )
             shown = {"effect": text, **_shown(choice, design)}
-            rows += [shown | row for row in summary(done.table, one, done.failures(one.primary))]
+            # doses that a choice has changed are told: they go on to the last visit, however long the design's do
+            given = {a.name: {"doses": a.regimen} for a in one.arms if redosed and a.regimen}
+            found = summary(done.table, one, done.failures(one.primary))
+            rows += [shown | {"arm": row["arm"]} | given.get(row["arm"], {}) | row for row in found]
     return pd.DataFrame(rows)
 
 
