@@ -83,12 +83,12 @@ def run(ctx):
     claim = Claim.of("sensitivity.prior_median_difference", middle)
     return Outcome(
         f"By total share of the variance the treatment difference is driven by: {words}; then "
-        f"{', '.join(said[n] for n in top['factor'][4:])}. {sum(inside[: len(top)])} of these {len(top)} describe the disease or the "
-        f"assumed effect; the others are metabolism and pharmacokinetics{most}.\nUnder these priors the difference in "
+        f"{', '.join(said[n] for n in top['factor'][4:])}. {sum(inside[: len(top)])} of these {len(top)} describe the "
+        f"disease or the assumed effect; the others are metabolism and pharmacokinetics{most}.\nUnder these priors the difference in "
         f"one typical patient is {middle:.2f} points (95 % {low:.2f} to {high:.2f}); JETALS published "
         f"{claim.published:.2f}. The fall of homocysteine is driven by "
-        f"{', '.join(said[n] for n in falls[falls['value'] > 0.01].head(3)['factor'])}.\n{indices.converged(DIFFERENCE)} "
-        f"{indices.runs:,} runs after {len(tried)} parameters were tried alone; {len(indices.failed)} failed.",
+        f"{', '.join(said[n] for n in falls[falls['value'] > 0.01].head(3)['factor'])}.\n"
+        f"{indices.converged(DIFFERENCE)} {indices.runs:,} runs after {len(tried)} parameters were tried alone; {len(indices.failed)} failed.",
         [claim],
         tables={
             **{"top_ten": top, "indices": indices.table, "convergence": indices.convergence, "one_at_a_time": swings},

@@ -334,7 +334,9 @@ def test_what_was_meant_is_said(path, value, message):
 )
 def test_doses_after_the_last_visit_are_refused(regimen, late):
     arms = [{"name": "p"}, {"name": "a", "regimen": regimen}]
-    with pytest.raises(InvalidValue, match=f"of which {late} doses? would come after the last visit in week 24"):
+    with pytest.raises(
+        InvalidValue, match=f"of which {late} dose{'s' * (late > 1)} would come after the last visit in week 24"
+    ):
         parse_design("x", FULL | {"arm": arms})
     # at the visit itself is not after it
     arms[1]["regimen"] = "25 mg im weekly x 25"
