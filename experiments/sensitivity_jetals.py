@@ -81,14 +81,15 @@ def run(ctx):
     outside = ranking[~inside].head(1).itertuples()
     most = "".join(f", of which {said[r.factor]} has the largest total share, {r.value:.3f}" for r in outside)
     claim = Claim.of("sensitivity.prior_median_difference", middle)
+    rest = ", ".join(said[n] for n in top["factor"][4:])
+    falling = ", ".join(said[n] for n in falls[falls["value"] > 0.01].head(3)["factor"])
     return Outcome(
-        f"By total share of the variance the treatment difference is driven by: {words}; then "
-        f"{', '.join(said[n] for n in top['factor'][4:])}. {sum(inside[: len(top)])} of these {len(top)} describe the "
-        f"disease or the assumed effect; the others are metabolism and pharmacokinetics{most}.\nUnder these priors the difference in "
-        f"one typical patient is {middle:.2f} points (95 % {low:.2f} to {high:.2f}); JETALS published "
-        f"{claim.published:.2f}. The fall of homocysteine is driven by "
-        f"{', '.join(said[n] for n in falls[falls['value'] > 0.01].head(3)['factor'])}.\n"
-        f"{indices.converged(DIFFERENCE)} {indices.runs:,} runs after {len(tried)} parameters were tried alone; {len(indices.failed)} failed.",
+        f"By total share of the variance the treatment difference is driven by: {words}; then {rest}. "
+        f"{sum(inside[: len(top)])} of these {len(top)} describe the disease or the assumed effect; the others are "
+        f"metabolism and pharmacokinetics{most}.\nUnder these priors the difference in one typical patient is "
+        f"{middle:.2f} points (95 % {low:.2f} to {high:.2f}); JETALS published {claim.published:.2f}. The fall of "
+        f"homocysteine is driven by {falling}.\n{indices.converged(DIFFERENCE)} "
+        f"{indices.runs:,} runs after {len(tried)} parameters were tried alone; {len(indices.failed)} failed.",
         [claim],
         tables={
             **{"top_ten": top, "indices": indices.table, "convergence": indices.convergence, "one_at_a_time": swings},
