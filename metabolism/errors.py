@@ -76,7 +76,7 @@ class UnknownName(UsageError):
         near = _nearest(str(name), names)
         if near:
             hint = f" Did you mean {' or '.join(repr(n) for n in near)}?"
-        elif len(names) <= 12 or not remedy:
+        elif (len(names) <= 24 or not remedy) and not remedy.startswith("Known"):
             more = f" and {len(names) - 40} more" if len(names) > 40 else ""
             hint = f" Known: {', '.join(names[:40])}{more}."
         else:

@@ -166,6 +166,17 @@ def _safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = given
 
 
+def _refuse(parser: argparse.ArgumentParser, command: str | None, word: str) -> NoReturn:
+    """Refuse a word that a command does not take, with the options it has."""
+    whole = parser
+    if command is not None:
+        whole = next(a.choices[command] for a in parser._actions if isinstance(a.choices, dict))
+    if not word.startswith("-"):
+        whole.error(f"'{word}' is one word too many; put quotes around a text of several words")
+    flags = [flag for action in whole._actions for flag in action.option_strings if flag.startswith("--")]
+    raise UnknownName("option", word.partition("=")[0], flags, f"See '{whole.prog} --help'.")
+
+
 @_safe_path()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
@@ -180,7 +191,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             import argcomplete
 
             argcomplete.autocomplete(parser)
-        arguments = parser.parse_args(argv)
+        arguments, unknown = parser.parse_known_args(argv)
+        if unknown:
+            _refuse(parser, arguments.command, unknown[0])
         _check_words(sys.argv[1:] if argv is None else argv)
         if arguments.version:
             from metabolism import __version__
