@@ -275,10 +275,17 @@ def minus(text: str) -> str:
     return re.sub(r"(?<![\w./-])-(?=\d|\.\d)", "−", text)
 
 
+#: Words of ids that are names.
+_PROPER = {"jetals": "JETALS", "e0761": "E0761", "cmap": "CMAP", "csf": "CSF", "itt": "ITT", "kaji": "Kaji"}
+
+
 def in_words(key: str) -> str:
     """Return the id of an arm or a scenario as words, its amounts apart from their units.
 
     >>> in_words("methylcobalamin_50mg"), in_words("homocysteine_only")
     ('methylcobalamin 50 mg', 'homocysteine only')
+    >>> in_words("without e0761_early_50")
+    'without E0761 early 50'
     """
-    return re.sub(r"\b(\d+(?:\.\d+)?)(mg|ug|g)\b", r"\1 \2", key.replace("_", " "))
+    words = re.sub(r"\b(\d+(?:\.\d+)?)(mg|ug|g)\b", r"\1 \2", key.replace("_", " "))
+    return " ".join(_PROPER.get(word, word) for word in words.split(" "))

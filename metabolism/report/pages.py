@@ -278,7 +278,9 @@ def parted(key: str) -> Markup:
     """Return the key of a source as HTML that may be broken between its words."""
     from markupsafe import Markup, escape
 
-    return Markup("<wbr>").join(escape(part) for part in re.findall(r"[A-Z]?[^A-Z]+|[A-Z]+(?![^A-Z])", key) or [key])
+    return Markup("<wbr>").join(
+        escape(part) for part in re.findall(r"[A-Z]?[^A-Z\d]+|[A-Z]+(?![^A-Z\d])|[\dA-Z]+", key) or [key]
+    )
 
 
 def _plain(value: Any) -> Any:
