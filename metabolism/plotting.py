@@ -139,7 +139,7 @@ def bars(axes: Axes, names: Sequence[str], groups: Mapping[str, Sequence[float]]
         said = [minus(f"{v:.2f}") for v in values]
         axes.bar_label(drawn, said, padding=3, fontsize=8.5)
     axes.set_yticks(y, list(names), fontsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.margins(x=0.16)
     axes.grid(axis="y", visible=False)
     if len(groups) > 1:

@@ -262,7 +262,7 @@ def _render(template: str, **values: Any) -> str:
 
 
 def linked(text: Any) -> Markup:
-    """Return a text as HTML: DOIs lead to the work, what stands in backticks is code, minus signs are minus signs."""
+    """Return a text as HTML: DOIs and addresses are links, backticks hold code, numbers and units are typeset."""
     from markupsafe import Markup, escape
 
     doi = r"(?<![\w/])(?:doi:)?(10\.\d{4,9}/[^\s;,&<>]*[^\s;,.&<>)])"
@@ -270,8 +270,14 @@ def linked(text: Any) -> Markup:
     html = re.sub(r"(?<![\w\"/])https?://[^\s<>\"]*[^\s<>\".,;)]", lambda m: f'<a href="{m[0]}">{m[0]}</a>', html)
     pieces = re.split(r"(<[^>]*>|`[^`]+`)", html)
     return Markup(
-        "".join(f"<code>{t[1:-1]}</code>" if t[:1] == "`" else t if t[:1] == "<" else minus(t) for t in pieces)
+        "".join(f"<code>{t[1:-1]}</code>" if t[:1] == "`" else t if t[:1] == "<" else _set(t) for t in pieces)
     )
+
+
+def _set(text: str) -> str:
+    """Minus signs, micro and powers of ten as they are printed, not as they are typed."""
+    text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", lambda m: m[1] + _power(m[2]), text)
+    return re.sub(r"(?<=[\d ])u(?=(?:M|mol|g)\b)", "µ", minus(text))
 
 
 def parted(key: str) -> Markup:
@@ -299,8 +305,11 @@ def number(value: Any) -> str:
     if math.isnan(value):
         return "–"
     digits, _, power = (f"{value:,d}" if isinstance(value, int) else written(value)).partition("e")
-    raised = str(int(power)).translate(_RAISED) if power else ""
-    return minus(digits) + (f" × 10{raised}" if power else "")
+    return minus(digits) + (_power(power) if power else "")
+
+
+def _power(exponent: str) -> str:
+    return f" × 10{str(int(exponent)).translate(_RAISED)}"
 
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

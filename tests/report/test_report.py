@@ -243,3 +243,9 @@ def test_two_claims_of_one_name_are_refused():
     one = Claim("slope", "A slope", 1, 1, 0, 2, "", "Oki2022")
     with pytest.raises(InvalidValue, match="two claims are called 'slope'"):
         Outcome("twice", [one, one])
+
+
+def test_numbers_in_a_text_are_typeset():
+    assert linked("6.1e-13 to 3e+02 per h, 9.9 uM, doi:10.1234/a-2e-05") == (
+        '6.1 × 10⁻¹³ to 3 × 10² per h, 9.9 µM, <a href="https://doi.org/10.1234/a-2e-05">doi:10.1234/a-2e-05</a>'
+    )
