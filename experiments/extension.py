@@ -39,7 +39,7 @@ def run(ctx):
         + "; ".join(f"{f}: {r['expected [points]']:.2f} (weight {100 * r['weight']:.0f} %)" for f, r in at.iterrows())
         + ". A gain of function is made up by those who start late; a slower loss is not.\n"
         "Rule of scoring: the published difference nearest to week 68, with its published standard error, under the "
-        "normal density of each row; the prediction holds if it lies within the last two columns."
+        "normal density of each row of the table of predictions; it holds if it lies within the last two columns."
     )
     notes = [
         f"The standard error is that of JETALS (0.77), grown with the model's spread at each visit and for {PATIENTS} "

@@ -124,7 +124,7 @@ def run(ctx):
             "calibration": named,
             "reliability": reliability,
             "information": gains,
-            "quantities": pd.DataFrame(summary, columns=["quantity", "median", "low 2.5 %", "high 97.5 %"]),
+            "quantities": pd.DataFrame(summary, columns=["quantity", "median", "2.5 %", "97.5 %"]),
             "elasticity_curve": curve,
             "published_falls": marks,
             "facts": table,
@@ -148,7 +148,7 @@ def run(ctx):
             "system, where SAM could move otherwise.",
             "How much a week-4 visit or a wash-out tells rests on the effect site's assumed half-time of 14 days, "
             "after which a gain of function would be lost again.",
-            "The CSF link is penalised because nM cobalamin in CSF is compared with an IC50 near 0.5 uM in cells; "
+            "The CSF link is penalised because nM cobalamin in CSF is compared with an IC50 near 0.5 µM in cells; "
             "its ratio to plasma is unmeasured and drawn over a tenfold range.",
             "Unknown errors common to all mechanisms (the run-in misfit, the sidedness of P = .087, publication of "
             "positive subgroups) are not in the score.",

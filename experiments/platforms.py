@@ -5,7 +5,16 @@ import pandas as pd
 from metabolism import Outcome, experiment, trials
 
 DESIGNS = ("healey", "mnd_smart", "magnet", "experts_als", "nfl_gate", "delayed_start", "withdrawal")
-COLUMNS = ("effect", "arm", "power", "power 2.5 %", "power 97.5 %", "benefit shown of any arm", "tested at", "estimand")
+COLUMNS = (
+    "effect",
+    "arm",
+    "power",
+    "power 95 % low",
+    "power 95 % high",
+    "benefit shown of any arm",
+    "tested at",
+    "estimand",
+)
 
 
 @experiment(

@@ -13,7 +13,7 @@ SCALE = np.array([1344.38, 1344.38, 2 * 1344.38, 1e3, 1344.38e3])  # from uM, an
 AREA = "weekly area, total [ng h/mL]"
 READ = ["peak of total cobalamin [ng/mL]", "trough of total cobalamin [ng/mL]", AREA]
 READ += ["mean unbound cobalamin [nM]", "mean CSF cobalamin [pg/mL]"]
-RENAL, RATES = {"normal": 1.0, "GFR x 0.6": 0.6, "GFR x 0.3": 0.3}, ["rate [%]", "low 2.5 % [%]", "high 97.5 % [%]"]
+RENAL, RATES = {"normal": 1.0, "GFR x 0.6": 0.6, "GFR x 0.3": 0.3}, ["rate [%]", "95 % low [%]", "95 % high [%]"]
 
 
 @experiment(

@@ -106,7 +106,7 @@ def _sobol(arguments: Arguments, ens: Ensemble, vary: dict[str, str], until: flo
             vary, until=until, doses=arguments.dose, endpoints=arguments.endpoint, progress=progress, **options
         )
     for endpoint in dict.fromkeys(found.table["endpoint"]):
-        print(f"\n{endpoint}: {found.main} with {found.confidence:.0%} intervals, {found.runs} members")
+        print(f"\n{endpoint}: {found.main} with {100 * found.confidence:.0f} % intervals, {found.runs} members")
         print_frame(found.ranking(endpoint)[["factor", "value", "low", "high"]])
         print(found.converged(endpoint))
     arguments.payload |= {"indices": found.table, "interactions": found.interactions, "notes": found.notes}

@@ -88,7 +88,7 @@ def _global(arguments: Arguments, model: Model, factors: Factors | None) -> Any:
     indices = indices_of(arguments.method, model, n=arguments.n, factors=factors, seed=arguments.seed, **study)
     figures = {"heat": plots.heat(indices)} if indices.table["endpoint"].nunique() > 1 else {}
     for i, endpoint in enumerate(dict.fromkeys(indices.table["endpoint"]), start=1):
-        print(f"\n{endpoint}: {indices.main} with {indices.confidence:.0%} intervals")
+        print(f"\n{endpoint}: {indices.main} with {100 * indices.confidence:.0f} % intervals")
         print_frame(indices.ranking(endpoint)[["factor", "value", "low", "high"]].head(20))
         print(indices.converged(endpoint))
         figures[f"{i}_indices"] = plots.bars(indices, endpoint)

@@ -170,8 +170,13 @@ class Result:
 
     def frame(self) -> pd.DataFrame:
         """Return the outputs as a tidy table, one row per time (and patient)."""
-        table: pd.DataFrame = self.data[self.outputs].to_dataframe().reset_index()
-        return table
+        import pandas as pd
+
+        times, values = self.curves["time"], {n: self.curves[n] for n in self.outputs}
+        count = max(v.size for v in values.values()) // max(len(times), 1)
+        many = any(v.ndim > 1 for v in values.values())
+        who = {"patient": np.repeat(np.arange(count), len(times))} if many else {}
+        return pd.DataFrame(who | {"time": np.tile(times, count)} | {n: v.ravel() for n, v in values.items()})
 
     def to_dataframe(self, *, units: str = "model") -> pd.DataFrame:
         """Return one row per patient, time and output, so that frames of several arms can be put together.

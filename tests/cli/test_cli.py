@@ -46,6 +46,12 @@ def call(capsys, *arguments):
         (["qualify", "--uncertainty=--"], 2, "--uncertainty is given no value"),
         (["fingerprint", "--rtol=-1"], 2, "--rtol -1 must lie between 0 and 1"),
         (["simulate", "--regimen", "1e99 mg im"], 2, "more than anybody can be given"),
+        (["simulate", "--dose", "5"], 2, "no option '--dose'"),
+        (["simulate", "50", "mg"], 2, "'50' is one word too many; put quotes"),
+        (["search", "x"], 2, "Known: check, compare, completion"),
+        (["design", "zzz"], 2, "mnd_smart, natural_history"),
+        (["design", "jetals", "--analysis", "zzz"], 2, "Known: ancova, bayes_rate"),
+        (["simulate", "--set", "zzz"], 2, "metabolism list sets"),
         (["simulate", "--param", "GFR_rel=80"], 2, "further than can be meant"),
         (["sensitivity", "sobol", "--spread", "0_8"], 2, "--spread = '0_8' cannot be read"),
         (["simulate", "--regimen", "-5 mg im"], 2, "negative"),
@@ -196,10 +202,13 @@ def test_a_console_without_greek_letters_gets_words(tmp_path):
     assert "uM" in done.stdout
 
 
-def test_a_first_number_wakes_no_algebra_and_no_data_frames():
+@pytest.mark.parametrize(
+    "more", ["", "--set als_patient --scenario face_value", "--param GFR_rel=0.5 --output MS_liver"]
+)
+def test_a_first_number_wakes_no_algebra_and_no_data_frames(more):
     code = (
         "import sys; from metabolism.cli import main; "
-        "main(['simulate', '--regimen', '50 mg im', '--until', '1 d', '--quiet']); "
+        f"main(['simulate', '--regimen', '50 mg im', '--until', '1 d', '--quiet', *{more.split()}]); "
         "print(*{'sympy', 'pandas', 'xarray', 'matplotlib', 'libsbml', 'scipy'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

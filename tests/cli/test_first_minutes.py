@@ -30,6 +30,7 @@ def subcommands():
 def test_no_arguments_greets_with_three_things_that_work(capsys):
     code, out, _ = call(capsys)
     assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
     out = out.replace("\\\n", "")
     offered = [
         line.split("    ")[0].strip() if "--" not in line else line.strip()
@@ -39,6 +40,15 @@ def test_no_arguments_greets_with_three_things_that_work(capsys):
     assert len(offered) == 3
     for line in offered:
         build_parser().parse_args(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("name", ["", *sorted(subcommands())])
+def test_no_help_is_wider_than_a_terminal(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*name.split(), "--help"])
+    wide = [line for line in capsys.readouterr().out.splitlines() if len(line) > 80]
+    assert not wide
 
 
 @pytest.mark.parametrize("name", sorted(subcommands()))
