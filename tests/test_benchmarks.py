@@ -122,6 +122,18 @@ def test_every_mutant_is_a_change_of_code_that_stands_and_its_tests_exist():
     assert [m["before"] for m in rows if known.get(m["key"], {}).get("verdict") == "survived" and not m["why"]] == []
 
 
+@pytest.mark.slow
+def test_a_mutants_time_limit_counts_work_and_not_waiting(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("mutation", ROOT / "benchmarks" / "mutation.py")
+    mutation = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mutation)
+    monkeypatch.setattr(mutation, "LONGEST", 5)
+    (tmp_path / "test_busy.py").write_text("def test_busy():\n    while True:\n        pass\n", encoding="utf-8")
+    (tmp_path / "test_idle.py").write_text("import time\ndef test_idle():\n    time.sleep(7)\n", encoding="utf-8")
+    assert mutation.run_tests(tmp_path, "test_busy.py") == (False, "time limit")
+    assert mutation.run_tests(tmp_path, "test_idle.py") == (True, "")
+
+
 def test_the_campaigns_have_no_silent_failure_and_their_wrong_inputs_fit_the_commands():
     spec = importlib.util.spec_from_file_location("campaigns", ROOT / "benchmarks" / "campaigns.py")
     campaigns = importlib.util.module_from_spec(spec)

@@ -102,6 +102,13 @@ def test_every_public_docstring_is_there():
     assert missing == []
 
 
+def not_ignored(folder: Path) -> list[str]:
+    """Names of what commands of a page left in a folder, which git would list if they stood in a clone."""
+    left = [f"{p.name}/" if p.is_dir() else p.name for p in folder.iterdir()]
+    asked = subprocess.run(["git", "check-ignore", *left], cwd=ROOT, capture_output=True, text=True, check=False)
+    return sorted({*left} - {*asked.stdout.split()})
+
+
 @pytest.mark.parametrize("page", ["README.md", "experiments/README.md"])
 def test_python_blocks_of_the_documentation_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -120,6 +127,7 @@ def test_python_blocks_of_the_documentation_run(page, tmp_path, monkeypatch):
             mb.load(), quick=True, seed=1, workers=1, progress=silent, regimen=regimen[1] if regimen else ""
         )
         assert scope["run"](context).claims  # type: ignore[operator]
+    assert not_ignored(tmp_path) == []
 
 
 def test_shell_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
@@ -133,6 +141,7 @@ def test_shell_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     for command in commands:
         assert main(shlex.split(command)[1:]) == 0, command
     capsys.readouterr()
+    assert not_ignored(tmp_path) == [], "a newcomer's clone is to stay clean: .gitignore"
 
 
 def test_every_command_has_help_and_every_make_target_of_the_readme_exists():

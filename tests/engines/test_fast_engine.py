@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+import sympy as sp
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from metabolism.engines.contract import Plan, Problem, get_engine
 from metabolism.engines.ensemble import cache as disk
 from metabolism.engines.ensemble import compile as fast_compile
 from metabolism.engines.ensemble import run
+from metabolism.engines.ensemble.code.symbols import Log, Power
 from metabolism.engines.ensemble.compile import kernel
 from metabolism.engines.ensemble.engine import rest_many
 from metabolism.engines.ensemble.generate import LANES, generate, generate_ahead
@@ -193,6 +195,13 @@ def test_exponentials_logarithms_and_powers_are_those_of_numpy(toy):
     with np.errstate(under="ignore"):
         expected = np.exp(-x) + np.log(1 + x) + x**1.5 + np.sqrt(x)
     np.testing.assert_allclose(got, expected, rtol=1e-15 * 8)
+
+
+def test_the_derivatives_of_a_power_are_those_of_calculus():
+    x, y = sp.symbols("x y")
+    for by, value in ((x, 3 * 2.0**2), (y, 2.0**3 * np.log(2))):
+        found = sp.diff(Power(x, y), by).replace(Power, sp.Pow).replace(Log, sp.log)
+        assert float(found.subs({x: 2, y: 3})) == pytest.approx(value, rel=1e-12)
 
 
 def test_a_function_without_code_is_refused_with_a_remedy():

@@ -276,6 +276,11 @@ def test_a_member_with_events_has_the_same_bits_alone_and_among_others():
         assert (alone[0] == among[row]).all()
 
 
+def test_hundreds_of_events_one_after_the_other_are_no_failure():
+    text = model("x = 0; x' = 1; n = 0; E: at x >= 1: x = 0, n = n + 1;")
+    assert solved(text, ("n",), times=np.array([0.0, 300.5]))[0, -1, 0] == 300
+
+
 def test_endpoints_run_through_events():
     """The area and extremes of a triangle wave of height 2, and its time above 1."""
     equations = general_equations(model("x = 0; v = 1; x' = v; A: at x >= 2: v = -1; B: at x <= 0, t0 = true: v = 1;"))

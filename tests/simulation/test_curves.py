@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metabolism as mb
 from metabolism.errors import InvalidValue
-from metabolism.simulation.curves import Curve, panel_times
+from metabolism.simulation.curves import Curve, area_of, panel_times
+from metabolism.simulation.endpoints import summary
 
 OUTPUTS = ["cbl_free", "cbl_plasma", "holo_tc", "hcy_plasma", "folate_plasma"]
 SCHEDULES = [
@@ -120,6 +122,23 @@ def test_a_curve_at_times_of_ones_own_is_read_as_samples(model):
 def test_samples_are_joined_by_straight_lines_from_the_first_to_the_last():
     curve = Curve(np.array([0.0, 1, 2, 4]), np.array([[0.0, 1, 3, 2]]), False)
     assert curve.at(np.array([0, 0.5, 1, 1.25, 3, 4])).tolist() == [[0, 0.5, 1, 1.5, 2.5, 2]]
+
+
+def test_falling_samples_are_joined_by_exponentials_and_rising_ones_by_lines():
+    times = np.array([0.0, 1, 3, 4, 5])
+    pieces = [4 / np.log(2), 2 * 3 / np.log(4), 2.0, 1.5]
+    assert area_of(times, np.array([8.0, 4, 1, 3, 0])) == pytest.approx(sum(pieces), rel=1e-12)
+
+
+def test_the_mean_of_a_constant_is_the_constant():
+    curve = xr.DataArray([2.0, 2, 2], {"time": [0.0, 1, 5]}, "time", attrs={"units": "uM"})
+    assert mb.endpoints.mean(curve) == pytest.approx(2, rel=1e-12)
+
+
+def test_numbers_that_nobody_has_are_none_and_counted():
+    row = summary([("half-life", "h", np.array([np.nan, np.nan]))], 0.9).loc["half-life"]
+    assert row["n"] == 0
+    assert row[["median", "low", "high"]].isna().all()
 
 
 def test_the_mark_of_panels_survives_a_subtraction_a_cut_and_a_file(model, tmp_path):

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from metabolism.cli import main
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
@@ -15,7 +16,7 @@ from metabolism.trials.disease import points_gained
 from metabolism.trials.effects import direct_maximum
 from metabolism.trials.plots import kaplan_meier
 from metabolism.trials.pool import make_pool
-from metabolism.trials.power import closed_form, figures, power_table, summary, varied, wilson
+from metabolism.trials.power import _in_time, closed_form, figures, power_table, summary, varied, wilson
 from metabolism.trials.reading import parse_design, read_design
 from metabolism.trials.sections import Arm
 from metabolism.trials.tables import interval
@@ -140,6 +141,16 @@ def test_the_effect_acts_on_comparator_arms_too(patient):
     assert rows.loc["0", "power"] <= 0.15
     assert abs(rows.loc["0", "mean estimate"]) < 0.5 < 2 < rows.loc["0.6", "mean estimate"]
     assert rows.loc["0.6", "power"] > 0.8
+
+
+def test_expected_sizes_have_a_95_percent_monte_carlo_interval():
+    sizes = np.array([90.0, 100, 100, 110])
+    columns = dict.fromkeys(("a:patients", "a:months", "randomised", "months"), sizes)
+    table = pd.DataFrame({"a:reason": "end", "a:shown": True, "a:population": "all", **columns})
+    row = _in_time(table, "a", ["a"])
+    half = stats.norm.ppf(0.975) * stats.sem(sizes)
+    low, high = row["trial patients 2.5 %"], row["trial patients 97.5 %"]
+    assert [low, row["trial patients"], high] == pytest.approx([100 - half, 100, 100 + half])
 
 
 @pytest.mark.parametrize("effect", [-0.1, 1.0, 1.5])

@@ -8,6 +8,7 @@ import pytest
 
 import metabolism as mb
 from metabolism.errors import InvalidValue, UnknownName
+from metabolism.trials.disease import HOURS_PER_MONTH
 from metabolism.trials.effects import direct_maximum
 from metabolism.trials.patients import (
     BODY,
@@ -20,8 +21,8 @@ from metabolism.trials.patients import (
     plausibility,
 )
 from metabolism.trials.pool import STEP, bodies, slowing, untreated
-from metabolism.trials.screening import observe
-from metabolism.trials.sections import JETALS_RUN_IN
+from metabolism.trials.screening import observe, observed_columns
+from metabolism.trials.sections import JETALS_RUN_IN, RunIn
 from metabolism.trials.tables import balance, effective_size
 
 
@@ -52,6 +53,37 @@ def test_the_sample_has_the_declared_moments(patient, crowd):
     assert np.median(crowd["MN_k"] * np.exp(g["k_tau"] ** 2 / 2)) == pytest.approx(
         g["k_median"] * g["k_after"], rel=0.02
     )
+
+
+def test_the_drift_between_periods_has_the_declared_spread_and_a_mean_of_one(patient, crowd):
+    g = Generator.of(patient)
+    k = -np.log(crowd["entry_units"]) / crowd["onset_months"] / HOURS_PER_MONTH
+    for column, after in (("k_run_in", 1.0), ("MN_k", g["k_after"])):
+        drift = crowd[column] / k / after
+        assert np.log(drift).std() == pytest.approx(g["k_tau"], rel=0.02)
+        assert drift.mean() == pytest.approx(1, rel=0.01)
+
+
+def test_riluzole_slows_by_its_effect_and_leaves_the_mean_of_all_as_it_is(patient):
+    g = Generator.of(patient)
+    body, latent = (np.zeros((1, len(kind))) for kind in (BODY, DISEASE))
+    without, with_it = (g.disease_columns(body, np.array([taken]), latent)["MN_k"][0] for taken in (False, True))
+    assert with_it / without == pytest.approx(1 - g["riluzole_effect"], rel=1e-12)
+    typical = g["k_median"] * g["k_after"] * np.exp(-(g["k_tau"] ** 2) / 2)
+    assert g["riluzole"] * with_it + (1 - g["riluzole"]) * without == pytest.approx(typical, rel=1e-12)
+
+
+def test_a_limit_of_the_run_in_is_still_within_it():
+    """Onset, floor and both ends of the drop: who stands exactly there is eligible, a point further is not."""
+    limits = RunIn(weeks=0, onset_limit=12, drop=(0, 0), floor=36)
+    people = {
+        "entry_units": np.full(3, 0.9),
+        "k_run_in": np.full(3, 1e-5),
+        "baseline_noise": np.zeros(3),
+        "onset_months": np.array([12, 12, 12.01]),
+        "entry_rating": np.array([36, 35, 36]),
+    }
+    assert observed_columns((2.0, 0.4), people, limits)["eligible"].tolist() == [True, False, False]
 
 
 def test_the_central_volume_goes_with_the_weight(patient, crowd):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,10 +27,10 @@ from metabolism.trials.linear import last_observed
 from metabolism.trials.pairs import combined_scores
 from metabolism.trials.pool import STEP, make_pool, untreated
 from metabolism.trials.reading import design_names, parse_design, read_design
-from metabolism.trials.replicates import replicate
+from metabolism.trials.replicates import Replicates, _row_in_time, replicate
 from metabolism.trials.screening import randomise, screen
 from metabolism.trials.sections import Arm
-from metabolism.trials.trial import _first_reach, simulate_trial
+from metabolism.trials.trial import _at, _first_reach, simulate_trial
 
 CONTRAST = "methylcobalamin_50mg - placebo"
 
@@ -352,6 +353,28 @@ def test_visits_fall_anywhere_within_their_window(pool, design):
 def test_the_time_of_an_event_lies_within_its_step():
     steps = np.array([[1.0, 1.0, 1.0], [0.2, 0.2, 0.2], [2.0, 0.0, 0.0]])
     assert _first_reach(steps, np.array([1.5, 1.0, 0.5])).tolist() == [1.5 * STEP, np.inf, 0.25 * STEP]
+
+
+def test_a_curve_is_straight_between_its_points_and_ends_with_its_last():
+    rows = np.array([[0.0, 2, 3], [5.0, 5, 4]])
+    when = STEP * np.array([[0, 0.5, 1.5, 2, 9], [-1, 0, 1, 2, 2.5]])
+    assert _at(rows, when).tolist() == [[0, 1, 2.5, 3, 3], [5, 5, 5, 4, 4]]
+
+
+def test_an_estimate_of_nothing_is_no_benefit_however_sure():
+    table = pd.DataFrame({"cafs:a - b:value": [0.0, 1, 1, -1], "cafs:a - b:p": [0.01, 0.01, 0.2, 0.01]})
+    assert Replicates(table, 0, 0).power("cafs", "a - b") == 0.25
+
+
+def test_a_trial_that_stops_enrolling_saw_its_share_of_the_candidates(design):
+    counts = {"candidates": 120, "above the score floor": 80, "in run-in window": 60}
+    small = design.changed(patients=60)
+    seen, half = np.zeros((60, 2)), np.arange(60) < 30
+    trial = SimpleNamespace(
+        design=small, counts=counts, arm=np.zeros(30, dtype=int), rated=seen, event=half, change=seen[:30]
+    )
+    row = _row_in_time(1, SimpleNamespace(trial=trial, months=3.0, verdicts={}, drawn=60))
+    assert (row["candidates"], row["randomised"], row["months"]) == (60, 30, 3.0)
 
 
 def test_a_patient_who_died_is_no_responder_and_one_who_fell_a_point_is(large):
