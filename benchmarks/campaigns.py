@@ -17,6 +17,7 @@ import io
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ RESULTS = HERE / "campaigns.csv"
 COLUMNS = ("campaign", "block", "date", "tried", "right", "flagged", "wrong", "worst", "remark")
 
 #: Blocks of each campaign, and what one is.
-BLOCKS = {"patients": (100, 1000), "engines": (100, 10), "inputs": (10, 30), "kills": (20, 5)}
+BLOCKS = {"patients": (100, 1000), "engines": (100, 10), "inputs": (47, 30), "kills": (20, 5)}
 
 #: Patients run at once under one regimen.
 BATCH = 40
@@ -52,8 +53,9 @@ COBALAMIN = (
 )
 READ = ("hcy_plasma", "cbl_plasma", "motor_units", "alsfrs_r")
 
-#: A wrong command line is answered within this time of a processor, and on a busy machine within that on the clock [s].
-PATIENCE, LONGEST = 30, 600
+#: A wrong command line is answered within this time of a processor, and on a busy machine within that on the clock [s];
+#: the costliest of a block is named from the third number on.
+PATIENCE, LONGEST, COSTLY = 30, 600, 2.0
 
 
 def results() -> dict[tuple[str, str], dict[str, str]]:
@@ -208,9 +210,9 @@ def engines(block: int, size: int) -> dict[str, object]:
         options = {"outputs": READ, "times": np.linspace(0, horizon, 41), "patients": table}
         try:
             fast = mb.simulate(model, given, horizon, rtol=1e-8, **options)
-            other = mb.simulate(
-                model, given, horizon, engine="scipy" if number % 2 else "roadrunner", rtol=1e-10, **options
-            )
+            # scipy takes fifty times as long
+            referee = "roadrunner" if number or block % 2 else "scipy"
+            other = mb.simulate(model, given, horizon, engine=referee, rtol=1e-10, **options)
         except MetabolismError as error:
             tally["wrong"] += 1
             remarks.append(f"{seed}: {error}")
@@ -382,19 +384,20 @@ def inputs(block: int, size: int) -> dict[str, object]:
     """Try wrong command lines, each in a process of its own."""
     lines = command_lines()
     random.Random(7).shuffle(lines)
-    tally, remarks, slowest = {"right": 0, "flagged": 0, "wrong": 0}, [], 0.0
+    tally, remarks, slowest, costly = {"right": 0, "flagged": 0, "wrong": 0}, [], 0.0, ""
     with tempfile.TemporaryDirectory() as home:
         # warm the imports once: every try is a fork of this process
         import metabolism.cli.commands as cli
         import metabolism.simulation  # noqa: F401
 
         for line in lines[block * size : (block + 1) * size]:
-            out, begin = Path(home) / "said", time.monotonic()
+            out = Path(home) / "said"
             child = os.fork()
             if not child:
                 _answer(cli, line, home, out)
-            code = _wait(child, LONGEST)
-            slowest = max(slowest, time.monotonic() - begin)
+            code, spent = _wait(child, LONGEST)
+            if spent > slowest:
+                slowest, costly = spent, " ".join(line)
             said = out.read_text(encoding="utf-8", errors="replace") if out.is_file() else ""
             out.unlink(missing_ok=True)
             errors = [text for text in said.splitlines() if text.startswith("metabolism: ")]
@@ -404,7 +407,8 @@ def inputs(block: int, size: int) -> dict[str, object]:
                 tally["wrong"] += 1
                 shown = said.strip().splitlines()[-1:] or [""]
                 remarks.append(f"{' '.join(line)[:60]!r}: {code}, {shown[0][:70]}")
-    return {"tried": sum(tally.values()), **tally, "worst": f"{slowest:.0f} s", "remark": "; ".join(remarks)[:1500]}
+    worst = f"{slowest:.1f} s" + (f": {costly[:80]}" if slowest > COSTLY else "")
+    return {"tried": sum(tally.values()), **tally, "worst": worst, "remark": "; ".join(remarks)[:1500]}
 
 
 def _answer(cli, line: list[str], home: str, out: Path) -> None:
@@ -431,17 +435,18 @@ def _answer(cli, line: list[str], home: str, out: Path) -> None:
         os._exit(code)
 
 
-def _wait(child: int, seconds: float) -> int | str:
+def _wait(child: int, seconds: float) -> tuple[int | str, float]:
+    """Return the exit code of a child and the processor time it took [s]."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
+        done, status, used = os.wait4(child, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
         time.sleep(0.02)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return f"no answer within {seconds:g} s"
+    return f"no answer within {seconds:g} s", seconds
 
 
 # --- kills -----------------------------------------------------------------------------------------------------------
@@ -456,12 +461,25 @@ _STUDIES = {
     "design": (
         ["design", "jetals", "--effect", "0.3", "--prior", "none", "--replicates", "75", "--bodies", "16"],
         "--out",
-        "**/*.csv",
+        "**/*.*",
     ),
     "run": (["run", "trials", "--quick"], "--out", "**/tables/*.csv"),
-    "qualify": (["qualify", "--cases", "b12_folate.csv"], "--json", "board.json"),
-    "fit": (["fit", "--definition", "cobalamin1", "--starts", "1", "--proposals", "50"], "--out", "**/*.json"),
+    "qualify": (["qualify", "--cases", str(ROOT / "experiments/cases/hydroxocobalamin.csv")], "--json", "board.json"),
+    "fit": (["fit", "--definition", "small.toml", "--proposals", "100"], "--out", "**/*.*"),
 }
+
+#: The fit of the shipped definitions takes half an hour; two numbers and one case file go the same way.
+_SMALL = """
+id = "small"
+title = "Two numbers of hydroxocobalamin"
+cases = ["hydroxocobalamin.csv"]
+role = "calibration"
+starts = 2
+seed = 1
+draws = 50
+band_sd = 1.645
+parameters = ["OHCBL_ka", "OHCBL_CLr"]
+"""
 
 
 def _command(name: str, folder: Path) -> list[str]:
@@ -474,48 +492,62 @@ def _bits(name: str, folder: Path) -> dict[str, str]:
     """Digest of every file that the study is for, without the moment it was made at."""
     from re import sub
 
-    found = {}
-    for path in sorted(folder.rglob("*") if "**" not in _STUDIES[name][2] else folder.glob(_STUDIES[name][2])):
-        if path.is_file() and path.match(_STUDIES[name][2].removeprefix("**/")):
+    found, pattern = {}, _STUDIES[name][2]
+    for path in sorted(folder.glob(pattern if "**" in pattern else f"**/{pattern}")):
+        if path.is_file():
             place = sub(r"\d{8}T\d{6}_\d+Z", "TIME", str(path.relative_to(folder)))
             found[place] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
 
 def kills(block: int, size: int) -> dict[str, object]:
-    """Kill one study `size` times at random moments of its course, then let it end."""
+    """Kill one study `size` times at random moments of its course: in the end the same bits as without."""
     name = list(_STUDIES)[block % len(_STUDIES)]
-    rng, tally = random.Random(block), {"right": 0, "flagged": 0, "wrong": 0}
+    rng, tally, remarks = random.Random(block), {"right": 0, "flagged": 0, "wrong": 0}, [name]
     with tempfile.TemporaryDirectory() as home:
+        (Path(home) / "small.toml").write_text(_SMALL, encoding="utf-8")
         whole, broken = Path(home) / "whole", Path(home) / "broken"
         whole.mkdir()
         broken.mkdir()
+        # the folder is not the reason why the project is found
+        here = {"cwd": home, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
         begin = time.monotonic()
-        done = subprocess.run(_command(name, whole), capture_output=True, text=True, check=False)
+        done = subprocess.run(_command(name, whole), capture_output=True, text=True, check=False, **here)
         length, want, code = time.monotonic() - begin, _bits(name, whole), done.returncode
         if not want or code not in (0, 1):
             return {"tried": 0, **tally, "worst": "", "remark": f"{name}: {code} {done.stderr.strip()[-200:]}"}
-        killed = 0
-        while killed < size:
+        killed, since = 0, 0
+        while killed < size or since:
+            # after the last kill it is left alone
+            limit = rng.uniform(0.05, 0.9) * length if killed < size else None
             with subprocess.Popen(
-                _command(name, broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+                _command(name, broken),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                text=True,
+                **here,
             ) as process:
                 try:
-                    process.wait(rng.uniform(0.1, 0.95) * length)
+                    said = process.communicate(timeout=limit)[1]
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    process.wait()
-                    killed += 1
-                else:
-                    # done before it could be killed: from the beginning
-                    subprocess.run(["rm", "-rf", str(broken)], check=True)
-                    broken.mkdir()
-        done = subprocess.run(_command(name, broken), capture_output=True, text=True, check=False)
-        same = done.returncode == code and _bits(name, broken) == want
-        hidden = [p.name for p in broken.rglob(".*") if p.suffix == ".part"]
-        tally["right" if same else "wrong"] = killed
-        remark = name if same else f"{name}: {done.returncode}, {done.stderr.strip()[-200:]}"
-    return {"tried": killed, **tally, "worst": "", "remark": remark + (f"; left behind: {hidden}" if hidden else "")}
+                    process.communicate()
+                    killed, since = killed + 1, since + 1
+                    continue
+            differ = sorted(set(want.items()) ^ set(_bits(name, broken).items()))
+            hidden = [p.name for p in broken.rglob(".*") if p.suffix == ".part"]
+            same = process.returncode == code and not differ
+            tally["right" if same else "wrong"] += since
+            if not same:
+                remarks.append(f"{process.returncode}, {[n for n, _ in differ][:4]}, {said.strip()[-200:]}")
+            if hidden:
+                remarks.append(f"left behind: {hidden}")
+            # ended: the next one from the beginning
+            since = 0
+            shutil.rmtree(broken)
+            broken.mkdir()
+    return {"tried": killed, **tally, "worst": f"{length:.0f} s", "remark": "; ".join(remarks)[:400]}
 
 
 def todo(names: list[str], known: dict[tuple[str, str], dict[str, str]]) -> Iterator[tuple[str, int]]:

@@ -84,9 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add(place: Any, entry: dict[str, Any]) -> None:
     """Add an option as the table has it: its flag, what argparse takes, and what completes it."""
-    settings = {k: v for k, v in entry.items() if k not in ("flag", "complete")}
+    settings = {k: v for k, v in entry.items() if k not in ("flag", "complete", "least")}
     if "type" in settings:
-        settings["type"] = partial(_number, entry["flag"], settings["type"] == "int")
+        settings["type"] = partial(_number, entry["flag"], settings["type"] == "int", entry.get("least"))
     if settings.get("default") == "cores":
         settings["default"] = os.cpu_count() or 1
     action = place.add_argument(entry["flag"], **settings)
@@ -103,11 +103,13 @@ def _check_words(words: Sequence[str]) -> None:
             raise UsageError(f"{flag} is given no value; give one, or leave the option out.")
 
 
-def _number(flag: str, whole: bool, text: str) -> float:
-    """Read the number of an option as every other number is read."""
+def _number(flag: str, whole: bool, least: float | None, text: str) -> float:
+    """Read the number of an option as every other number is read, before anything is loaded or computed."""
     value = number(text, flag)
     if whole and not value.is_integer():
         raise InvalidValue(f"{flag} = '{text}' is not a whole number.")
+    if least is not None and value < least:
+        raise InvalidValue(f"{flag} {text} must be at least {least}.")
     return int(value) if whole else value
 
 

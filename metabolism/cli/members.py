@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from metabolism.cli.course import cell
 from metabolism.cli.shared import (
     Arguments,
-    check_counts,
     drawing,
     pair,
     print_frame,
@@ -32,7 +31,6 @@ def _ensemble(arguments: Arguments) -> int:
     from metabolism.ensembles import ensemble
 
     draw = drawing(arguments)
-    check_counts(arguments, n=1, workers=1)
     vary = dict(pair("--vary", text, "k1=lognormal(1,0.3)") for text in arguments.vary)
     with working("reading and compiling (a few seconds, once for a file)"):
         ens = ensemble(Path(arguments.file))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.cli.shared import Arguments, check_counts, chosen_model, in_force, pair, print_frame, progress_bar
+from metabolism.cli.shared import Arguments, chosen_model, in_force, pair, print_frame, progress_bar
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.files import check_target, write_atomically
 from metabolism.units import label, number
@@ -162,8 +162,6 @@ def _samples(arguments: Arguments, model: Model) -> Any:
 
 
 def _cohort(model: Model, count: int, seed: int) -> pd.DataFrame:
-    if count < 2 or seed < 0:
-        raise InvalidValue(f"--cohort {count} must be at least 2, and --seed {seed} at least 0.")
     from metabolism.trials import JETALS_RUN_IN, PATIENT_COLUMNS, select
 
     return select(model, count, JETALS_RUN_IN, seed).people[list(PATIENT_COLUMNS)]
@@ -225,7 +223,6 @@ def _trial_design(arguments: Arguments) -> int:
     from metabolism.plotting import save_figure
     from metabolism.trials import CHOICES, figures, power_table, read_design
 
-    check_counts(arguments, replicates=1, bodies=1, workers=1, seed=0)
     design = read_design(arguments.name)
     if arguments.analysis and arguments.analysis != design.primary:
         design = design.changed(primary=arguments.analysis, estimand=None)

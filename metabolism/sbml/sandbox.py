@@ -98,6 +98,13 @@ def _limit(seconds: int, megabytes: int) -> None:
     except ImportError:
         # Windows has no such limits: the time limit of the parent remains
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (megabytes * 2**20, megabytes * 2**20))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    size = megabytes * 2**20
+    limits = {
+        resource.RLIMIT_CPU: (seconds, seconds + 5),
+        resource.RLIMIT_AS: (size, size),
+        resource.RLIMIT_CORE: (0, 0),
+    }
+    for kind, (soft, hard) in limits.items():
+        # under a limit of the user's own (ulimit, a batch queue), which nobody may raise, the smaller one holds
+        least = hard if (given := resource.getrlimit(kind)[1]) == resource.RLIM_INFINITY else min(hard, given)
+        resource.setrlimit(kind, (min(soft, least), least))

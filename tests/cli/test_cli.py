@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import metabolism as mb
+from metabolism.cli import commands
 from metabolism.cli.commands import main
 from metabolism.trials import with_scenario
 
@@ -305,3 +308,24 @@ def test_a_caller_gets_its_environment_back_as_it_was(monkeypatch, capsys):
         before = dict(os.environ)
         assert main(["list", "scenarios"]) == 0
         assert dict(os.environ) == before
+
+
+def test_counts_too_small_are_refused_before_anything_is_loaded(monkeypatch, capsys):
+    def loaded(arguments):
+        raise AssertionError("the command was begun")
+
+    for name in commands.ACTIONS:
+        monkeypatch.setitem(commands.ACTIONS, name, loaded)
+    table = tomllib.loads((Path(commands.__file__).parent / "commands.toml").read_text(encoding="utf-8"))
+    tried = 0
+    for command in table["command"]:
+        entries = [table["options"].get(o, o) if isinstance(o, str) else o for o in command["options"]]
+        for entry in (e for e in entries + command.get("one_of", []) if e.get("type") == "int"):
+            words = [o["flag"] for o in entries if not o["flag"].startswith("--") and "nargs" not in o]
+            words = ["experiment" if w == "what" else w for w in words]
+            code = commands.main([command["name"], *words, f"{entry['flag']}={entry['least'] - 1}"])
+            said = capsys.readouterr().err
+            assert (code, said.count("\n")) == (2, 1), (command["name"], entry["flag"], said)
+            assert f"{entry['flag']} {entry['least'] - 1} must be at least {entry['least']}" in said
+            tried += 1
+    assert tried >= 20
