@@ -132,11 +132,15 @@ class SolverFailed(MetabolismError):
         Time reached [h].
     state : str or None
         Id of the state that moved fastest when it failed.
+    lasting : bool
+        Whether no tolerance would change it.
     """
 
-    def __init__(self, message: str, time: float | None = None, state: str | None = None) -> None:
+    def __init__(
+        self, message: str, time: float | None = None, state: str | None = None, lasting: bool = False
+    ) -> None:
         super().__init__(message)
-        self.time, self.state = time, state
+        self.time, self.state, self.lasting = time, state, lasting
 
 
 class FitFailed(MetabolismError):

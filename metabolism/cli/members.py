@@ -33,7 +33,9 @@ def _ensemble(arguments: Arguments) -> int:
     draw = drawing(arguments)
     vary = dict(pair("--vary", text, "k1=lognormal(1,0.3)") for text in arguments.vary)
     with working("reading and compiling (a few seconds, once for a file)"):
-        ens = ensemble(Path(arguments.file))
+        asked = {"parameters": [*vary], "outputs": arguments.output or [], "endpoints": arguments.endpoint or []}
+        ens = ensemble(Path(arguments.file), asked=asked)
+    table = ens.draws(vary, arguments.n, arguments.seed) if vary else None
     print(ens)
     arguments.payload = {
         "id": ens.model.id,
@@ -49,10 +51,9 @@ def _ensemble(arguments: Arguments) -> int:
         until = float(until)
     if arguments.sobol is not None:
         return _sobol(arguments, ens, vary, until)
-    table = ens.draws(vary, arguments.n, arguments.seed) if vary else None
-    asked = {"until": until, "doses": arguments.dose, "engine": arguments.engine, "workers": arguments.workers}
+    options = {"until": until, "doses": arguments.dose, "engine": arguments.engine, "workers": arguments.workers}
     with working("integrating"):
-        result = ens.simulate(table, outputs=arguments.output or None, **asked)
+        result = ens.simulate(table, outputs=arguments.output or None, **options)
     _print(arguments, ens, result, vary)
     if draw:
         names, whole = result.outputs[:_PANELS], len(result.outputs)

@@ -233,7 +233,7 @@ def run_one(
     )
     solved = get_engine("fast").solve(problem)
     for failure in solved.failures.values():
-        raise SolverFailed(failure.message, failure.time, failure.state)
+        raise SolverFailed(failure.message, failure.time, failure.state, failure.lasting)
     return solved
 
 
@@ -264,6 +264,8 @@ def typical(equations: Equations, parameters: Array, initial: Array, start: floa
             return np.where((top > 0) & np.isfinite(top), top, 1.0)
         except SolverFailed as error:
             failure = failure or error
+            if error.lasting:
+                break
     assert failure is not None
     raise failure
 

@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 Doses = Schedule | Regimen | str | Sequence[tuple[float, str, float]] | None
 
 
-def ensemble(source: str | Path | KineticModel) -> Ensemble:
+def ensemble(source: str | Path | KineticModel, *, asked: Mapping[str, Sequence[str]] | None = None) -> Ensemble:
     """Open a model for ensembles: an SBML or Antimony file, its text, or our own model.
 
     Parameters
     ----------
     source : str, Path or KineticModel
         Path, text, or a model such as ``mb.load().with_set("als_patient")``.
+    asked : mapping, optional
+        Names of ``parameters``, ``outputs`` and ``endpoints`` that a file must have, looked up before it is compiled.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def ensemble(source: str | Path | KineticModel) -> Ensemble:
     >>> (result["S"].values[:, -1] / 10).round(4).tolist()
     [0.3679, 0.1353]
     """
-    return Ensemble(source if isinstance(source, KineticModel) else read_model(source))
+    return Ensemble(source if isinstance(source, KineticModel) else read_model(source, asked=asked))
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ class Driver:
         return g.b.fmul(g.field("unit", DOUBLE), g.d(value)) if self.code.general else g.d(value)
 
     def _emit_fail(self) -> Any:
-        """Record why a lane stopped, with the rates at that moment, and pull the next patient."""
+        """Record why a lane stopped, with its state and rates at that moment, and pull the next patient."""
         g = self.new("fail", I64, I64)
         b, e, lane, reason = g.b, g.e, g.f.args[2], g.f.args[3]
         patient = g.get("patient", lane, kind=I64)
@@ -188,6 +188,7 @@ class Driver:
         b.call(self.code.rates, [g.region("p"), g.region("c"), g.region("x"), rates])
         with g.loop(g.i(0), g.i(self.size)) as i:
             g.write(g.get("u0", lane, i), "rates", g.madd(patient, g.i(self.size), i))
+            g.write(g.get("x", lane, i), "final", g.madd(patient, g.i(self.size), i))
         g.write(g.get("taken", lane, kind=I64), "steps", patient)
         b.atomic_rmw("add", g.field("done", POINTER), g.i(1), "monotonic")
         b.call(self._pull, [g.context, g.work, lane])
