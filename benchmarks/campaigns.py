@@ -125,9 +125,9 @@ def people(rng: np.random.Generator, count: int, model) -> dict[str, np.ndarray]
 def patients(block: int, size: int) -> dict[str, object]:
     """Run one block of patients; a number that is wrong and not flagged is what is looked for.
 
-    Below nothing by more than the absolute tolerance that was asked for is wrong. (At first nothing below -1e-13 was let
-    pass; blocks 17, 28, 29, 35 and 37 then had 31 patients with -1e-13 to -5e-11 uM or umol of states whose tolerances
-    are 1e-10 to 1e-8.)
+    Below nothing by more than the absolute tolerance that was asked for is wrong. (At first nothing below -1e-13 was
+    let pass; blocks 17, 28, 29, 35 and 37 then had 31 patients with -1e-13 to -5e-11 uM or umol of states whose
+    tolerances are 1e-10 to 1e-8.)
     """
     import metabolism as mb
     from metabolism.errors import MetabolismError
