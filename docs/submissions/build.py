@@ -7,12 +7,13 @@ here and tested to be current; models and archives are written beside them (``.g
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from metabolism.data import read_data
-from metabolism.exports import FORMATS, export
+from metabolism.exports import export
 from metabolism.model import Model, bibliography, load, model_settings
 from metabolism.simulation import simulate
 
@@ -36,6 +37,15 @@ COLUMNS = (
 )
 
 
+def pull_request(repository: str, put: str) -> str:
+    """Return the commands that offer files to a repository, as typed in the folder; `put` has {there} for its clone."""
+    there = repository.partition("/")[2]
+    return (
+        f"`gh repo fork {repository} --clone`, `{put.format(there=there)}`, then in `{there}`: `git switch -c "
+        "als_methionine`, `git add --all`, `git commit`, `gh pr create`."
+    )
+
+
 def biomodels(folder: Path, model: Model) -> dict[str, str]:
     """SBML without doses, the curve a curator is to reproduce, and the questions of the curated-model check."""
     export(model, folder / "als_methionine.xml", "sbml", force=True)
@@ -47,6 +57,8 @@ def biomodels(folder: Path, model: Model) -> dict[str, str]:
     return {
         "Send": "`als_methionine.xml` (Level 3 Version 2; Level 2 Version 4 beside it) at "
         "https://www.ebi.ac.uk/biomodels/model-submission, with an account of EMBL-EBI.",
+        "Commands": "none: the form asks for the file, a name and the licence; it takes the archive of "
+        "`../combine-archive` as further file.",
         "To reproduce": f"`curve.csv`: {REGIMEN}, {UNTIL}; {units}. The COMBINE archive of the neighbouring "
         "folder holds the same run as SED-ML with a figure.",
         "Checklist": "libsbml has no message (tested); units are complete; species, reactions and parameters carry "
@@ -63,6 +75,10 @@ def petab_benchmark(folder: Path, model: Model) -> dict[str, str]:
     return {
         "Send": "`als_methionine/` as a pull request to https://github.com/Benchmarking-Initiative/"
         "Benchmark-Models-PEtab, named after the first author and year once there is a publication.",
+        "Commands": pull_request(
+            "Benchmarking-Initiative/Benchmark-Models-PEtab",
+            "cp -r als_methionine {there}/Benchmark-Models/AUTHOR_JOURNALYEAR",
+        ),
         "Checklist": "`petablint` passes both versions (tested); observables are published group means with their "
         "spread.",
         "Missing": "The collection asks for a published model and for the best known objective value; ours is in "
@@ -70,15 +86,14 @@ def petab_benchmark(folder: Path, model: Model) -> dict[str, str]:
     }
 
 
-def translated(folder: Path, model: Model, format: str, name: str, send: str) -> dict[str, str]:
-    """A model file in a language of pharmacometrics, where the package writes that language."""
-    if format not in FORMATS:
-        return {
-            "Send": send,
-            "Missing": f"`metabolism export {format}` is not there yet; this script uses it when it is.",
-        }
+def translated(folder: Path, model: Model, format: str, name: str, repository: str, put: str) -> dict[str, str]:
+    """A model file in a language of pharmacometrics."""
     export(model, folder / name, format, regimen=REGIMEN, until=UNTIL, force=True)
-    return {"Send": send, "Checklist": "Rates are compared number by number with ours by the tests of the export."}
+    return {
+        "Send": f"a pull request to https://github.com/{repository}.",
+        "Commands": pull_request(repository, f"cp {name} {{there}}/{put}"),
+        "Checklist": "Rates are compared number by number with ours by the tests of the export.",
+    }
 
 
 def pkdb(folder: Path, _: Model) -> dict[str, str]:
@@ -92,6 +107,7 @@ def pkdb(folder: Path, _: Model) -> dict[str, str]:
     return {
         "Send": "`outputs.tsv` and `studies.json` to the curators of https://pk-db.com (an account with rights to "
         "curate).",
+        "Commands": "none: they take files by mail or as an issue of https://github.com/matthiaskoenig/pkdb.",
         "Checklist": f"{len(rows)} of {len(table)} rows are pharmacokinetic parameters of people by one route with a "
         "number and a source that was seen; the others stay in `experiments/data/literature`. A count or a spread that "
         "is not a plain number is left empty, never guessed.",
@@ -122,6 +138,7 @@ def combine_archive(folder: Path, model: Model) -> dict[str, str]:
     return {
         "Send": "`als_methionine.omex` at https://run.biosimulations.org (simulator tellurium or COPASI), and with the "
         "submission to BioModels.",
+        "Commands": "none: the form there takes the file, without an account.",
         "Checklist": "libcombine reads it, its manifest names every file, and its SED-ML gives the packaged curves in "
         "tellurium (tested).",
     }
@@ -132,18 +149,18 @@ PLACES = {
     "petab-benchmark": ("PEtab benchmark collection", petab_benchmark),
     "nlmixr2lib": (
         "nlmixr2lib",
-        lambda folder, model: translated(
-            folder, model, "rxode2", "als_methionine.R", "a pull request to https://github.com/nlmixr2/nlmixr2lib."
+        partial(
+            translated,
+            **{"format": "rxode2", "name": "als_methionine.R", "repository": "nlmixr2/nlmixr2lib"},
+            put="inst/modeldb/endogenous/",
         ),
     ),
     "mrgsolve": (
         "mrgsolve model library",
-        lambda folder, model: translated(
-            folder,
-            model,
-            "mrgsolve",
-            "als_methionine.mod",
-            "a pull request to https://github.com/metrumresearchgroup/mrgsolve.",
+        partial(
+            translated,
+            **{"format": "mrgsolve", "name": "als_methionine.mod", "repository": "metrumresearchgroup/mrgsolve"},
+            put="inst/models/als_methionine.cpp && echo als_methionine >> {there}/inst/models/MODLIST",
         ),
     ),
     "pkdb": ("PK-DB", pkdb),
@@ -161,7 +178,10 @@ def build(target: Path) -> None:
         page = (
             f"# {title}\n\n{settings['title']}, version {settings['version']}. {settings['limits']}\n\n{sections}\n\n"
         )
-        page += "Written by `docs/submissions/build.py`. Nothing has been sent: that takes a person with an account.\n"
+        page += (
+            "Written by `python docs/submissions/build.py`, which also writes the files that are too large to be kept: "
+            "run it first. Nothing has been sent: that takes a person with an account.\n"
+        )
         (folder / "README.md").write_text(page, encoding="utf-8")
 
 

@@ -76,6 +76,8 @@ def citation(key: str) -> str:
     >>> "1995" in citation("Nygard1995")
     True
     """
+    from pybtex.richtext import Text
+
     entries = bibliography()
     if key not in entries:
         raise UnknownName("reference", key, entries, "References live in models/references.bib.")
@@ -90,7 +92,7 @@ def citation(key: str) -> str:
     parts.append(" ".join(x for x in (fields.get("journal", ""), fields.get("volume", "")) if x))
     kind = next((i for i in IDENTIFIERS if i in fields), "")
     parts.append(f"{'' if kind == 'url' else kind + ':'}{fields[kind]}" if kind else "Not traceable")
-    return ". ".join(p.strip("{} .") for p in parts if p) + "."
+    return ". ".join(str(Text.from_latex(p)).strip(" .") for p in parts if p) + "."
 
 
 def citations(keys: Iterable[str]) -> dict[str, str]:

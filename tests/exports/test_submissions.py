@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from metabolism.data import read_data
+from metabolism.model import equations, load
 
 HOME = Path(__file__).resolve().parents[2] / "docs" / "submissions"
 SMALL = (".md", ".tsv", ".json")
@@ -62,6 +63,26 @@ def test_petablint_accepts_the_problems(built, version):
     problem = built / "petab-benchmark" / "als_methionine" / version / "problem.yaml"
     done = subprocess.run([lint, problem], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_r_reads_the_model_of_nlmixr2lib_and_its_doses(built):
+    """The parser of R itself; what the library wants of a model: words about it, numbers, equations."""
+    if shutil.which("Rscript") is None:
+        pytest.skip("R is not installed")
+    code = """
+      found <- new.env(); source(commandArgs(TRUE)[1], local = found)
+      lines <- as.list(body(found$als_methionine))[-1]
+      words <- sapply(lines, function(x) as.character(if (x[[1]] == "<-") x[[2]] else x[[1]]))
+      stopifnot(identical(words, c("description", "reference", "units", "ini", "model")))
+      rows <- found$als_methionine_doses
+      stopifnot(all(c("ID", "TIME", "AMT", "EVID", "CMT") %in% names(rows)), nrow(rows) > 0)
+      cat(length(lines[[5]][[2]]) - 1)
+    """
+    path = built / "nlmixr2lib" / "als_methionine.R"
+    done = subprocess.run(["Rscript", "-e", code, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # one line of the model for each state at least, and its start
+    assert int(done.stdout) > 2 * len(equations(load()).states)
 
 
 def test_libcombine_reads_the_archive_and_finds_every_file(built):

@@ -13,7 +13,7 @@ from metabolism.errors import ModelError
 from metabolism.model.build import antimony_text, messages, sbml_from_antimony
 from metabolism.model.model import equations
 from metabolism.model.parameters import parameter_table, set_names
-from metabolism.model.sources import citation, reference_problems
+from metabolism.model.sources import bibliography, citation, reference_problems
 from metabolism.report import checks, fragment_problems, grade_problems, resting_problems, source_problems
 
 SUPPLIES = [
@@ -211,6 +211,11 @@ def test_a_grade_needs_a_source_that_can_be_traced(cited, grade, complaint):
     found = grade_problems("KM", cited, grade, {"Lost1999"})
     assert len(found) == bool(complaint)
     assert all(complaint in f and f.startswith("KM") for f in found)
+
+
+def test_a_reference_is_read_as_text_without_signs_of_latex():
+    signs = {key: text for key in bibliography() if set("\\{}") & set(text := citation(key))}
+    assert signs == {}
 
 
 def test_a_citation_ends_with_what_finds_the_work(monkeypatch):

@@ -87,7 +87,7 @@ def test_a_pack_of_the_core_alone_says_what_was_not_examined(tmp_path, quick, mo
     assert "als-methionine[referee]" in pack["operation"]["checks"][0]["not_done"]
 
 
-def test_the_pack_appears_whole_with_hashes_and_is_compared_with_the_one_before(tmp_path, quick, capsys):
+def test_the_pack_appears_whole_with_hashes_and_is_compared_with_the_one_before(tmp_path, quick, capsys, chromium):
     first, second = tmp_path / "first", tmp_path / "second"
     assert main(["evidence", "--pack", str(first)]) == 0
     assert "--    tests" in capsys.readouterr().out
@@ -112,6 +112,11 @@ def test_the_pack_appears_whole_with_hashes_and_is_compared_with_the_one_before(
     assert "Reviewed by (independent)" in page
     assert all(r["id"] in page for r in requirements())
     assert all(reason.split("'")[0] in page for reason in module.known_gaps())
+    # on a telephone tables scroll by themselves, and the page does not
+    tab = chromium.new_page(viewport={"width": 390, "height": 800})
+    tab.set_content(page)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.close()
     assert main(["evidence", "--pack", str(first)]) == 1
     assert "--force" in capsys.readouterr().err
 
