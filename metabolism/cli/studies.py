@@ -37,6 +37,7 @@ def _scan(arguments: Arguments) -> int:
     if arguments.csv:
         check_target(arguments.csv, arguments.force)
     model = chosen_model(arguments)
+    _say_constant(arguments, model)
     sweep = scan(model, _samples(arguments, model), chunk=arguments.chunk, **_study(arguments))
     table, failed = sweep.frame(), sweep.failures
     arguments.payload = {"runs": table, "units": sweep.units, "manifest": sweep.manifest}
@@ -44,8 +45,7 @@ def _scan(arguments: Arguments) -> int:
     print(f"{len(sweep)} runs on engine '{sweep.manifest['study']['engine']}', {len(failed)} failed")
     print(f"scenario: {in_force(arguments, model)}")
     for name in (n for n in sweep.endpoints if table[n].nunique() == 1):
-        healthy = "; nothing is lost without a patient: --set als_patient" if "alsfrs" in name else ""
-        print(f"{name} is the same in every run{healthy}")
+        print(f"{name} is the same in every run")
     for _, row in failed.head(3).iterrows():
         print(f"  run {row['run']}: {row['failure']}")
     if arguments.csv:
@@ -67,6 +67,7 @@ def _sensitivity(arguments: Arguments) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     model = chosen_model(arguments)
     print(f"scenario: {in_force(arguments, model)}")
+    _say_constant(arguments, model)
     tables, figures = _LOCAL.get(arguments.method, _global)(arguments, model, _factors(arguments, model))
     arguments.payload = tables
     if folder:
@@ -78,6 +79,15 @@ def _sensitivity(arguments: Arguments) -> int:
             save_figure(figure, folder / name)
         print(f"tables and figures: {folder}")
     return 0
+
+
+def _say_constant(arguments: Arguments, model: Model) -> None:
+    """Say before a study on ALSFRS-R runs that a healthy adult loses nothing of it."""
+    asked = [e for e in arguments.endpoint or () if "alsfrs" in e or e == "treatment_difference"]
+    if asked and model.values["MN_k"] == 0:
+        print(
+            f"{', '.join(asked)}: constant in a healthy adult, who loses nothing; for a patient add --set als_patient"
+        )
 
 
 def _global(arguments: Arguments, model: Model, factors: Factors | None) -> Any:
