@@ -318,11 +318,8 @@ def _in_time(table: pd.DataFrame, arm: str, active: Sequence[str]) -> dict[str, 
     ):
         values = table[column].to_numpy(dtype=float)
         # Student's t: 1.96 would be 6.5 times too narrow for two replicates
-        half = (
-            float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1)) / np.sqrt(len(values))
-            if len(values) > 1
-            else np.nan
-        )
+        n = len(values)
+        half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
         mean = float(values.mean())
         row |= {name: mean, f"{name} 95 % low": mean - half, f"{name} 95 % high": mean + half}
     return row
@@ -379,8 +376,7 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
             axes.errorbar(part["percent"], power, [power - low, high - power], **look)
         axes.axhline(80, color=COLOURS["grey"], linestyle="--", linewidth=1)
         axes.set(ylim=(0, 102), xlabel=axis, ylabel="power [%]")
-        ticks = sorted(fixed["percent"].unique())
-        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        axes.set_xticks(ticks := sorted(fixed["percent"].unique()), [f"{t:g}" for t in ticks])
         axes.set_title(f"{title}\nbars: 95 % Monte-Carlo interval; dashed: 80 %", fontsize=10)
         axes.legend(fontsize=8)
         drawn["power_curves"] = figure
