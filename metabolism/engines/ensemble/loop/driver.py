@@ -261,8 +261,9 @@ class Driver:
                 e.load(g.region(n), 0) for n in ("t", "h", "end", "active", "settled", "first")
             )
             alive = b.fcmp_ordered(">", active, zero)
-            # the last step before a stop is this very difference, so rounding cannot miss the stop
-            reached = b.fcmp_ordered("<=", e.sub(end, t), h)
+            # the last step before a stop is this very difference, so rounding cannot miss the stop; and where a shorter
+            # one meets it by rounding, nothing is left to step over
+            reached = b.or_(b.fcmp_ordered("<=", e.sub(end, t), h), b.fcmp_ordered(">=", e.add(t, h), end))
             now = b.select(reached, end, e.add(t, h))
             if code.clock is not None:
                 e.store(now, g.region("y"), code.clock)
