@@ -140,7 +140,7 @@ class ModelCode:
         for argument in function.args:
             if argument.type == POINTER:
                 argument.add_attribute("noalias")
-        return function, Emitter(ir.IRBuilder(function.append_basic_block()), self.lanes)
+        return function, Emitter(ir.IRBuilder(function.append_basic_block()), self.lanes, outlined=self.general)
 
     def _scope(self, emitter: Emitter, p: Any, c: Any, y: Any, clipped: bool = False) -> Scope:
         places = {name: (p, i) for i, name in enumerate(self.parameters)}
