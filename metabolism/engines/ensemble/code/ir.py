@@ -113,7 +113,7 @@ class Emitter:
         return total
 
     def own(self, name: str, write: Callable[..., Any], *values: Any) -> Any:
-        """Return what ``write(emitter, *values)`` emits, here or, if outlined, by a call of a function that holds it."""
+        """Return what ``write(emitter, *values)`` emits, here or, if outlined, by calling a function that holds it."""
         if not self.outlined:
             return write(self, *values)
         function = self.b.module.globals.get(name)
