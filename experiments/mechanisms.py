@@ -10,6 +10,7 @@ import pandas as pd
 from metabolism import Claim, Outcome, court, experiment
 from metabolism.plotting import COLOURS, new_figure
 from metabolism.trials import JETALS_RUN_IN, read_design, select
+from metabolism.units import in_words
 
 E0761 = ("e0761_linear", "e0761_saturating", "e0761_early_50", "e0761_early_25")
 OTHER_PRIORS = {
@@ -87,7 +88,7 @@ def run(ctx):
         "the same, if it fell by 20 %": deep,
         "difference at week 16, all facts [points]": total,
         "smallest P of E0761's contrasts, without E0761": smallest,
-        **{f"{n}: hazard ratio without E0761": np.exp(ahead[n]) for n in E0761[2:]},
+        **{f"{in_words(n)}: hazard ratio without E0761": np.exp(ahead[n]) for n in E0761[2:]},
     }
     summary = [(q, *np.quantile(v, [0.5, 0.025, 0.975])) for q, v in quantities.items()]
     kin, ends = hearing.families(), sensitivity.groupby("family")["posterior weight"].agg(["min", "max"]) * 100
@@ -96,7 +97,11 @@ def run(ctx):
     )
     best, again = gains.iloc[0], gains.set_index("experiment").loc["JETALS again"]
     symptomatic = named.set_index("true family")["family named [%]"].get("symptomatic gain", np.nan)
+    first = max(kin, key=kin.get)
+    verdict = "does not decide" if ends.loc[first, "min"] < 50 else "decides"
     answer = (
+        f"The court {verdict}: '{first}' has the most weight, {100 * kin[first]:.0f} %, and from "
+        f"{ends.loc[first, 'min']:.0f} to {ends.loc[first, 'max']:.0f} % under other priors and doubts.\n"
         f"Posterior weights by family, in brackets their range over {sensitivity['variant'].nunique()} choices of "
         f"priors and facts, doubts together included: {span}. "
         f"The best single mechanism, '{ranking.iloc[0]['mechanism']}', has "

@@ -105,7 +105,8 @@ def intervals(
         look: Any = {"textcoords": "offset points", "ha": "center", "fontsize": 8.5, "color": COLOURS["black"]}
         # the line of no effect does not cross the words
         look["bbox"] = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
-        axes.annotate(minus(f"{value:.2f}  ({low:.2f} to {high:.2f})"), (value, y), xytext=(0, 9), **look)
+        said = [f"{round(v, 2) + 0.0:.2f}" for v in (value, low, high)]  # no minus before 0.00
+        axes.annotate(minus(f"{said[0]}  ({said[1]} to {said[2]})"), (value, y), xytext=(0, 9), **look)
     if reference is not None:
         axes.axvline(reference, color=COLOURS["grey"], linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), [r[0] for r in reversed(rows)])

@@ -276,7 +276,10 @@ def minus(text: str) -> str:
 
 
 #: Words of ids that are names.
-_PROPER = {"jetals": "JETALS", "e0761": "E0761", "cmap": "CMAP", "csf": "CSF", "itt": "ITT", "kaji": "Kaji"}
+_PROPER = {"kaji": "Kaji", "nfl": "NfL"} | {
+    n.lower(): n
+    for n in ("JETALS", "E0761", "CMAP", "CSF", "ITT", "HEALEY", "MND", "SMART", "MAGNET", "EXPERTS", "ALS", "FVC")
+}
 
 
 def in_words(key: str) -> str:

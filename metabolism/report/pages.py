@@ -32,7 +32,7 @@ SHOWN_ROWS, SHOWN_COLUMNS = 20, 8
 WORDS = ("holds", "by construction", "finding", "known gap", "fails")
 
 #: Columns of ids that a reader is shown as words; the file keeps them as they are.
-_NAMED = frozenset({"arm", "scenario", "mechanism", "design", "group"})
+_NAMED = frozenset({"arm", "moment", "scenario", "mechanism", "design", "group"})
 
 #: A number counts as changed when it moved by more than this share.
 CHANGED = 1e-6
@@ -268,7 +268,7 @@ def linked(text: Any) -> Markup:
     doi = r"(?<![\w/])(?:doi:)?(10\.\d{4,9}/[^\s;,&<>]*[^\s;,.&<>)])"
     html = re.sub(doi, r'<a href="https://doi.org/\1">doi:\1</a>', str(escape(text)))
     html = re.sub(r"(?<![\w\"/])https?://[^\s<>\"]*[^\s<>\".,;)]", lambda m: f'<a href="{m[0]}">{m[0]}</a>', html)
-    pieces = re.split(r"(<[^>]*>|`[^`]+`)", html)
+    pieces = re.split(r"(<a .*?</a>|`[^`]+`)", html)
     return Markup(
         "".join(f"<code>{t[1:-1]}</code>" if t[:1] == "`" else t if t[:1] == "<" else _set(t) for t in pieces)
     )
@@ -316,5 +316,5 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _title(key: str) -> str:
-    words = key.replace("_", " ").lstrip("0123456789 ")
+    words = in_words(key.lstrip("0123456789_"))
     return words[:1].upper() + words[1:]

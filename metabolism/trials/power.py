@@ -378,7 +378,9 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
             look: dict[str, Any] = {"color": palette[i % len(palette)], "marker": "o", "capsize": 3, "label": str(text)}
             axes.errorbar(part["percent"], power, [power - low, high - power], **look)
         axes.axhline(80, color=COLOURS["grey"], linestyle="--", linewidth=1)
-        axes.set(ylim=(0, 102), xlabel=axis, ylabel="power [%]", xticks=sorted(fixed["percent"].unique()))
+        axes.set(ylim=(0, 102), xlabel=axis, ylabel="power [%]")
+        ticks = sorted(fixed["percent"].unique())
+        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.set_title(f"{title}\nbars: 95 % Monte-Carlo interval; dashed: 80 %", fontsize=10)
         axes.legend(fontsize=8)
         drawn["power_curves"] = figure
