@@ -40,7 +40,7 @@ class Emitter:
     lanes : int
         Patients per vector.
     outlined : bool
-        Whether long functions are calls of one copy: compiling a model with many powers takes a third of the time so.
+        Whether long functions are calls of one copy: compiling a model with many powers takes half the time so.
     """
 
     def __init__(self, builder: Any, lanes: int, outlined: bool = False) -> None:
@@ -113,7 +113,7 @@ class Emitter:
         return total
 
     def own(self, name: str, write: Callable[..., Any], *values: Any) -> Any:
-        """Return what ``write(emitter, *values)`` emits, here or, if outlined, by a call of a function that holds it."""
+        """Return what ``write(emitter, *values)`` emits: here, or if outlined by a call of a function that holds it."""
         if not self.outlined:
             return write(self, *values)
         function = self.b.module.globals.get(name)
