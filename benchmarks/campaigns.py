@@ -454,31 +454,31 @@ def _wait(child: int, seconds: float) -> tuple[int | str, float]:
 #: Small studies, where they write, and what of it must be the same.
 _STUDIES = {
     "scan": (
-        ["scan", "--grid", "GFR_rel=0.3:1:600", "--endpoint", "hcy_change", "--until", "1 week", "--chunk", "20"],
+        ["scan", "--grid", "GFR_rel=0.3:1:300", "--endpoint", "hcy_change", "--until", "1 week", "--chunk", "10"],
         "--store",
         "part*.parquet",
     ),
     "design": (
-        ["design", "jetals", "--effect", "0.3", "--prior", "none", "--replicates", "75", "--bodies", "16"],
+        ["design", "jetals", "--effect", "0.3", "--prior", "none", "--replicates", "50", "--bodies", "8"],
         "--out",
         "**/*.*",
     ),
-    "run": (["run", "trials", "--quick"], "--out", "**/tables/*.csv"),
+    "run": (["run", "pk_im_single_dose", "--quick"], "--out", "**/tables/*.csv"),
     "qualify": (["qualify", "--cases", str(ROOT / "experiments/cases/hydroxocobalamin.csv")], "--json", "board.json"),
     "fit": (["fit", "--definition", "small.toml", "--proposals", "100"], "--out", "**/*.*"),
 }
 
-#: The fit of the shipped definitions takes half an hour; two numbers and one case file go the same way.
+#: The fit of the shipped definitions takes half an hour; one number and one case file go the same way.
 _SMALL = """
 id = "small"
-title = "Two numbers of hydroxocobalamin"
+title = "One number of hydroxocobalamin"
 cases = ["hydroxocobalamin.csv"]
 role = "calibration"
-starts = 2
+starts = 1
 seed = 1
 draws = 50
 band_sd = 1.645
-parameters = ["OHCBL_ka", "OHCBL_CLr"]
+parameters = ["OHCBL_ka"]
 """
 
 

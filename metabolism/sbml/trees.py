@@ -272,7 +272,7 @@ class Losses(Values):
     Attributes
     ----------
     lost : ndarray of object, shape (members,)
-        None, or the sympy expression that is not a number though all it is made of is.
+        None, the sympy expression that is not a number though all it is made of is, or False after an overflow.
     """
 
     def __init__(self, reading: Mapping[str, Any], known: Mapping[str, Array], time: Array) -> None:
@@ -292,6 +292,11 @@ class Losses(Values):
             return NUMBERS["Select"](condition, *values)
         value = super()._of(e)
         if e.args or isinstance(e, Undefined):
-            for row in np.flatnonzero(np.broadcast_to(np.isnan(value), self.lost.shape)):
-                self.lost[row] = self.lost[row] or e
+            fresh = np.broadcast_to(np.isnan(value), self.lost.shape) & (self.lost == None)  # noqa: E711
+            if fresh.any():
+                # infinity less infinity is an explosion, not the loss of a formula
+                parts = [np.broadcast_to(np.isfinite(self._of(a)), fresh.shape) for a in e.args]
+                finite = np.logical_and.reduce(parts) if parts else fresh
+                self.lost[fresh & finite] = e
+                self.lost[fresh & ~finite] = False
         return value

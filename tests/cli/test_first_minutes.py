@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import metabolism.cli.doctor as doctor
 from metabolism.cli.commands import ACTIONS, build_parser, main
+from metabolism.errors import UsageError
 from metabolism.report import checks
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def call(capsys, *arguments):
@@ -63,6 +68,34 @@ def test_every_help_has_examples_that_parse(name, capsys):
         if line.startswith("metabolism"):
             words = shlex.split(line.split(">>")[0])
             assert build_parser().parse_args(words[1:]).command == name
+
+
+def commands_of(text):
+    """Commands of a page, quoted or in blocks for a shell, up to a pipe or a comment."""
+    blocks = "\n".join(re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, flags=re.S)).replace("\\\n", " ")
+    lines = [line.strip().removeprefix("$ ").split(" #")[0] for line in blocks.splitlines()]
+    quoted = [found.replace("\n", " ") for found in re.findall(r"`(metabolism [^`]+)`", text)]
+    return [re.split(r" [|>] | && |;$", c)[0] for c in (*quoted, *lines) if c.startswith("metabolism ")]
+
+
+def test_every_command_that_a_page_prints_is_one_that_the_program_reads():
+    """A verb may be named without its arguments; what is given to it has to be right."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("[em]*/*.md")]
+    pages = [p for p in pages if not {"_build", "_generated"} & {*p.parts}]
+    pages += (ROOT / "metabolism" / "report" / "templates").iterdir()
+    read, wrong = 0, []
+    for page in pages:
+        for command in commands_of(page.read_text(encoding="utf-8")):
+            if "--help" in command or "--version" in command:
+                continue
+            read += 1
+            try:
+                build_parser().parse_args(shlex.split(command)[1:])
+            except UsageError as error:
+                if not re.search("arguments? (are|is) required|arguments .* is required|expected one arg", str(error)):
+                    wrong.append(f"{page.name}: {command}: {error}")
+    assert wrong == []
+    assert read > 100
 
 
 def test_json_is_all_of_standard_output_and_strict(capsys):

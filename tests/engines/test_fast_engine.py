@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import metabolism as mb
+from metabolism.dosing import Dose, Regimen
 from metabolism.engines.contract import Plan, Problem, get_engine
 from metabolism.engines.ensemble import cache as disk
 from metabolism.engines.ensemble import compile as fast_compile
@@ -766,3 +767,14 @@ def test_the_first_compilation_is_announced_on_stderr(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr.startswith("compiling the model for the fast engine")
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("length", [0.1, 1.0, 2.0])
+def test_infusions_that_begin_and_end_a_moment_apart_are_as_one(model, length):
+    # a first step as long as the first gap met the second stop by rounding, and nothing was left to step over
+    times = np.array([0.0, 1.0, 3.0, 12.0])
+    one = mb.simulate(model, Regimen((Dose(0.0, 0.0548, "methylcobalamin", "iv", length),)), 24.0, times=times)
+    for gap in (1e-10, 1e-9, 1.1e-9, 1e-8, 1e-7, 1e-6):
+        doses = (Dose(begin, 0.0274, "methylcobalamin", "iv", length) for begin in (0.0, gap))
+        two = mb.simulate(model, Regimen(tuple(doses)), 24.0, times=times)
+        np.testing.assert_allclose(two["cbl_free"].values, one["cbl_free"].values, rtol=2e-5)

@@ -55,7 +55,7 @@ def failures_of(laid: Laid, parts: list[Arrays], reached: Array) -> dict[int, Fa
         state = system.states[laid.kernel.parts[n].states[worst]]
         status, steps = stopped["status"][patient], int(stopped["steps"][patient])
         turns, lasting = int(course.turns[patient]) if course else 0, False
-        advice = f"try {other}a looser rtol"
+        advice = f"try {other}a looser rtol, or a tighter one if it explodes"
         if status == FULL:
             reason = f"its course takes more than {MEMORY / 2**30:.2g} GiB"
             advice = f"try a shorter course, {other}a looser rtol"
@@ -65,7 +65,7 @@ def failures_of(laid: Laid, parts: list[Arrays], reached: Array) -> dict[int, Fa
             if status == ENDLESS and course and course.endless(patient):
                 reason = "its events or switches follow each other without end"
                 advice = "they set each other off at one time"
-        elif lost is not None:
+        elif lost:
             formula = str(lost).replace("**", "^")
             shown = formula if len(formula) <= _SHOWN else f"{formula[:_SHOWN]} ..."
             reason = f"beyond it '{shown}' is not a number, like a root or logarithm of what is negative"
