@@ -20,7 +20,6 @@ from metabolism.report.registry import Context, experiment_names, get_experiment
 from metabolism.trials import JETALS_RUN_IN, RunIn, scenarios, select, with_scenario
 from tests.conftest import JETALS
 
-
 #: Studies that claim the same in a quick run as in a full one, or nothing, and take minutes in full.
 LONG = ("mechanisms", "platforms", "power", "sensitivity_jetals")
 
