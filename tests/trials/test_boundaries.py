@@ -76,7 +76,9 @@ def test_a_multivariate_normal_finds_the_same_level(kind):
     upper = np.array(efficacy_bounds(tuple(fractions), kind))
     root = np.sqrt(fractions)
     correlation = np.minimum.outer(root, root) / np.maximum.outer(root, root)
-    inside = multivariate_normal(cov=correlation, abseps=1e-7, releps=1e-7, maxpts=4_000_000, seed=1).cdf(upper)
+    together = multivariate_normal(cov=correlation, seed=1)
+    together.abseps, together.releps, together.maxpts = 1e-7, 1e-7, 4_000_000
+    inside = together.cdf(upper)
     assert 1 - inside == pytest.approx(0.025, abs=2e-6)
     assert crossing(fractions, upper, [-np.inf] * 4)[0].sum() == pytest.approx(0.025, abs=1e-9)
 
