@@ -16,8 +16,8 @@ from typing import Any
 from metabolism.errors import MetabolismError, ModelError
 from metabolism.processes import follow_thread
 
-#: Limits of the reading process: CPU time [s], address space [MB]; and how much longer it may take by the clock, as on a
-#: machine that is busy.
+#: Limits of the reading process: CPU time [s], address space [MB]; and how much longer it may take by the clock, as on
+#: a machine that is busy.
 SECONDS, MEGABYTES, BUSY = 300, 4000, 4
 
 _BOOT = (
@@ -50,7 +50,9 @@ def in_sandbox(
     command = [sys.executable, "-P", "-W", "ignore", "-c", _BOOT, root, *map(str, (seconds, megabytes, os.getpid()))]
     message = json.dumps({"task": task, "path": str(path), "request": request})
     try:
-        done = subprocess.run(command, input=message, capture_output=True, text=True, timeout=BUSY * seconds, check=False)
+        done = subprocess.run(
+            command, input=message, capture_output=True, text=True, timeout=BUSY * seconds, check=False
+        )
     except subprocess.TimeoutExpired:
         raise ModelError(
             f"'{path}' was not analysed within {BUSY * seconds} s by the clock; give more (--seconds, or seconds=)."
