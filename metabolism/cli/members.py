@@ -34,7 +34,8 @@ def _ensemble(arguments: Arguments) -> int:
     vary = dict(pair("--vary", text, "k1=lognormal(1,0.3)") for text in arguments.vary)
     with working("reading and compiling (a few seconds, once for a file)"):
         asked = {"parameters": [*vary], "outputs": arguments.output or [], "endpoints": arguments.endpoint or []}
-        ens = ensemble(Path(arguments.file), asked=asked)
+        limits = {"seconds": arguments.seconds, "megabytes": arguments.megabytes}
+        ens = ensemble(Path(arguments.file), asked=asked, **limits)
     table = ens.draws(vary, arguments.n, arguments.seed) if vary else None
     print(ens)
     arguments.payload = {

@@ -71,6 +71,11 @@ class Foreign:
     remarks: list[str] = field(default_factory=list)
     loose: float = 0.0
 
+    @property
+    def sensitive(self) -> bool:
+        """Whether the default tolerance is not enough for it."""
+        return self.loose > LOOSE
+
     def atol(self, rtol: float) -> Array:
         """Absolute tolerances that go with a relative one, shape (states,)."""
         return _SHARE * rtol * self.scale

@@ -16,8 +16,9 @@ from typing import Any
 from metabolism.errors import MetabolismError, ModelError
 from metabolism.processes import follow_thread
 
-#: Limits of the reading process: wall and CPU time [s], address space [MB].
-SECONDS, MEGABYTES = 300, 4000
+#: Limits of the reading process: CPU time [s], address space [MB]; and how much longer it may take by the clock, as on
+#: a machine that is busy.
+SECONDS, MEGABYTES, BUSY = 300, 4000, 4
 
 _BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
@@ -49,9 +50,13 @@ def in_sandbox(
     command = [sys.executable, "-P", "-W", "ignore", "-c", _BOOT, root, *map(str, (seconds, megabytes, os.getpid()))]
     message = json.dumps({"task": task, "path": str(path), "request": request})
     try:
-        done = subprocess.run(command, input=message, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            command, input=message, capture_output=True, text=True, timeout=BUSY * seconds, check=False
+        )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"'{path}' was not analysed within {seconds} s; give --seconds for more time.") from None
+        raise ModelError(
+            f"'{path}' was not analysed within {BUSY * seconds} s by the clock; give more (--seconds, or seconds=)."
+        ) from None
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"')]
     answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
     if "answer" in answer:
@@ -61,7 +66,7 @@ def in_sandbox(
     if done.returncode < 0:
         raise ModelError(
             f"reading '{path}' ended the process that did it (signal {-done.returncode}): the file crashes the library "
-            f"that reads it, or needs more than {seconds} s of CPU or {megabytes} MB."
+            f"that reads it, or needs more than {seconds} s of CPU or {megabytes} MB (--seconds, --megabytes)."
         )
     reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
     raise ModelError(f"'{path}' could not be analysed: {reason[0]}")

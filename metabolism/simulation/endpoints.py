@@ -317,13 +317,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str, ids: Sequence[str] = ()) -> Endpoint:
-        """Read an endpoint.
-
-        Parameters
-        ----------
-        text : str
-        ids : sequence of str
-            Outputs of a model from a file, which knows none of `NAMED`.
+        """Read an endpoint; `ids` are the outputs of a model from a file, which knows none of `NAMED`.
 
         Raises
         ------

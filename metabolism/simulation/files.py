@@ -39,7 +39,6 @@ def ready(model: FileModel, until: float, engine: str, start: str) -> FileModel:
     """
     # with them wakes sympy, which a run of our own model does without
     from metabolism.engines import load_foreign, typical
-    from metabolism.engines.foreign import LOOSE
 
     if engine == "roadrunner":
         raise UsageError("a model from a file runs on engine 'fast' or 'scipy'; libRoadRunner checks it.")
@@ -56,7 +55,7 @@ def ready(model: FileModel, until: float, engine: str, start: str) -> FileModel:
             path.write_text(model.source, encoding="utf-8")
             found = load_foreign(path, until, equations=equations(model))
         said = found.remarks[-1].replace(f"'{path}': ", "")
-        if found.agreement is None or found.loose > LOOSE:
+        if found.agreement is None or found.sensitive:
             _log.warning("%s: %s", model.id, said)
         _COMPARED[_digest(model)] = until, f"one member, 0 to {until:g}: {said}"
     parameters, initial = model.starts({}, 1)

@@ -83,7 +83,7 @@ def _without_value(laid: Laid, rows: Integers, stopped: Arrays, reached: Array) 
     lost = np.full(len(rows), None)
     if not len(rows) or system.reading is None:
         return lost
-    from metabolism.sbml.trees import Losses
+    from metabolism.sbml import trees
 
     times, names = stopped["failed_at"][rows], (*system.states, *system.parameters)
     scale = np.maximum(np.abs(times), problem.end - problem.start)
@@ -92,7 +92,7 @@ def _without_value(laid: Laid, rows: Integers, stopped: Arrays, reached: Array) 
     for share in _BEYOND:
         ahead = reached + (share * scale)[:, None] * rates
         known = dict(zip(names, np.concatenate([ahead, constants], axis=1).T, strict=True))
-        values = Losses(system.reading, known, times + share * scale)
+        values = trees.Losses(system.reading, known, times + share * scale)
         for rate in system.rhs:
             values.of_expression(rate)
         lost = np.where(lost == None, values.lost, lost)  # noqa: E711
