@@ -123,8 +123,8 @@ def write_fit_petab(objective: Objective, folder: Path) -> dict[str, str]:
     steps = np.diag(np.where(own + 0.05 <= objective.high, 0.05, -0.05))
     values = predict(model, rows, objective.columns(np.vstack([own, own + steps])), rtol=1e-9).values
     # one that cannot be run has moved, too
-    same = np.abs(values[:, 1:] / values[:, :1] - 1) <= 1e-7
-    moved = [not stays for stays in same.all(axis=0).tolist()]
+    same = np.asarray(np.abs(values[:, 1:] / values[:, :1] - 1) <= 1e-7)
+    moved = [not column.all() for column in same.T]
     left |= {f"parameter {n}": "moves none of these rows" for n, m in zip(names, moved, strict=True) if not m}
     pairs = _pairs(model, rows)
     write_problem(folder, _sbml(model, rows, names, pairs), _tables(objective, rows, moved, pairs))

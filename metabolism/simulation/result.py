@@ -67,6 +67,10 @@ class Result:
             {name: str(self.data[name].attrs["units"]) for name in outputs},
             json.loads(self.data.attrs["manifest"]),
             PANELS.items() <= self.data["time"].attrs.items(),
+            {
+                str(target): (float(self.data["asked"][..., i].sum()), float(self.data["delivered"][..., i].sum()))
+                for i, target in enumerate(self.data["target"].values if "asked" in self.data else ())
+            },
         )
 
     @property
@@ -122,13 +126,9 @@ class Result:
         """Amount asked and delivered per dose target [µmol], summed over patients; empty without doses."""
         import pandas as pd
 
-        if "asked" not in self.data:
-            return pd.DataFrame(columns=["asked", "delivered"], dtype=float)
-        table = self.data[["asked", "delivered"]]
-        if "patient" in table.dims:
-            table = table.sum("patient")
-        frame: pd.DataFrame = table.to_dataframe()
-        return frame
+        targets, sums = self._plain.ledger.keys(), list(self._plain.ledger.values())
+        index = pd.Index(list(targets), name="target", dtype=object)
+        return pd.DataFrame(sums, index, columns=["asked", "delivered"], dtype=float)
 
     @property
     def failures(self) -> dict[int, str]:

@@ -110,6 +110,7 @@ def simulate(
     manifest = {**study.identity(), "patients": None if patients is None else len(problem.initial)}
     pick: Any = 0 if patients is None else slice(None)
     curves = {name: solution.values[pick, :, i] for i, name in enumerate(problem.outputs)}
+    given = amounts_asked(problem)
     return Result(
         lambda: _dataset(model, problem, solution, failures, manifest, times is None),
         Plain(
@@ -117,6 +118,7 @@ def simulate(
             {name: model.units.get(name, "") for name in problem.outputs},
             manifest,
             times is None and model.bounded,
+            {k: (float(asked.sum()), float(np.nansum(solution.delivered[k]))) for k, asked in given.items()},
         ),
     )
 
