@@ -86,7 +86,13 @@ def _piecewise(parts: list[Any]) -> Any:
 
 
 def _chained(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    return lambda *values: Both(*(compare(a, b) for a, b in itertools.pairwise(values)))
+    """Whether each value compares so with the next; one alone does, as `and` of nothing is true."""
+
+    def compared(*values: Any) -> Any:
+        pairs = [compare(a, b) for a, b in itertools.pairwise(values)]
+        return Both(*pairs) if pairs else sp.Integer(1)
+
+    return compared
 
 
 def _trunc(x: Any) -> Any:

@@ -10,6 +10,7 @@ from metabolism.errors import ModelError
 from metabolism.sbml import flatten, sbml_fingerprint
 from metabolism.sbml.equations import read_equations
 from metabolism.sbml.flat import read_formulas
+from metabolism.sbml.trees import expression
 from tests.sbml.documents import changed, model
 
 
@@ -208,3 +209,10 @@ def test_what_is_conserved_may_count_against():
     assert len(found) == 2
     assert any(min(moiety.values()) < 0 for moiety in found)
     assert [sum(w * column[s] for s, w in moiety.items()) for moiety in found] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["<", "<=", ">", ">=", "==", "and"])
+def test_a_comparison_with_nothing_to_compare_is_true(name):
+    # a file may say so; as a chain without a link it ended in a TypeError of the compiler
+    assert expression([name], None) == 1
+    assert expression([name, "x", "y"], None) != 1
