@@ -388,13 +388,13 @@ def test_follow_up_that_is_none_is_not_drawn():
 
 
 def test_a_byte_order_mark_before_a_design_or_a_fit_is_no_statement(tmp_path):
-    from metabolism.data import models_dir
+    from metabolism.data import experiments_dir, models_dir
     from metabolism.fit import read_definition
 
     for name, source in (
-        ("design.toml", Path(trials.__file__).parents[2] / "experiments" / "designs" / "jetals.toml"),
+        ("design.toml", experiments_dir() / "designs" / "jetals.toml"),
         ("fit.toml", models_dir() / "fits" / "onecarbon3" / "fit.toml"),
     ):
         (tmp_path / name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8-sig")
-    assert trials.read_design(str(tmp_path / "design.toml")).visits == trials.read_design("jetals").visits
+    assert read_design(str(tmp_path / "design.toml")).visits == read_design("jetals").visits
     assert read_definition(tmp_path / "fit.toml") == read_definition("onecarbon3")
