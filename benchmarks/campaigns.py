@@ -494,7 +494,8 @@ def _bits(name: str, folder: Path) -> dict[str, str]:
 
     found, pattern = {}, _STUDIES[name][2]
     for path in sorted(folder.glob(pattern if "**" in pattern else f"**/{pattern}")):
-        if path.is_file():
+        # hidden: what was being made when a process was killed, and is removed by the next
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
             place = sub(r"\d{8}T\d{6}_\d+Z", "TIME", str(path.relative_to(folder)))
             found[place] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
@@ -536,8 +537,8 @@ def kills(block: int, size: int) -> dict[str, object]:
                     killed, since = killed + 1, since + 1
                     continue
             differ = sorted(set(want.items()) ^ set(_bits(name, broken).items()))
-            hidden = [p.name for p in broken.rglob(".*") if p.suffix == ".part"]
-            same = process.returncode == code and not differ
+            hidden = [p.name for p in broken.rglob(".*.part-*")]
+            same = process.returncode == code and not differ and not hidden
             tally["right" if same else "wrong"] += since
             if not same:
                 remarks.append(f"{process.returncode}, {[n for n, _ in differ][:4]}, {said.strip()[-200:]}")

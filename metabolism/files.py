@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -131,6 +132,8 @@ def complete_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path
         part.mkdir(parents=True)
     except OSError as error:
         raise OutputError(f"cannot write '{target}': {error.strerror}; choose a writable folder.") from None
+    held = _hold(part)
+    _sweep(part.parent)
     try:
         yield part
         if occupied:
@@ -151,8 +154,37 @@ def complete_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path
     except OSError as error:
         raise OutputError(f"cannot write '{target}': {error.strerror or error}.") from None
     finally:
+        if held is not None:
+            os.close(held)
         for leftover in (part, old):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock a folder for as long as this process lives; None where somebody else has it, or nothing can be locked."""
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the hidden folders that processes which were killed have left: those that nobody holds."""
+    for left in folder.glob(".*.part-*"):
+        with suppress(OSError):
+            # not one that was made a moment ago and is about to be held
+            old = left.is_dir() and time.time() - left.stat().st_mtime > 1
+            if old and (held := _hold(left)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(held)
 
 
 def _inside(folder: Path) -> set[str]:

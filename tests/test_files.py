@@ -4,6 +4,9 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -137,3 +140,26 @@ def test_pieces_of_another_request_are_refused(tmp_path):
     (stray / "start_0.json").write_text("{}")
     with pytest.raises(UsageError, match="another request"):
         Parts(stray, {"seed": 1})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked there, and are left")
+def test_what_a_killed_process_left_half_made_is_removed_and_what_is_being_made_is_not(tmp_path):
+    code = (
+        "import sys, time; from metabolism.files import complete_folder\n"
+        "with complete_folder(sys.argv[1]) as folder:\n"
+        "    (folder / 'x').write_text('1'); print('in', flush=True); time.sleep(60)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    command = [sys.executable, "-c", code, str(tmp_path / "one")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as other:
+        other.stdout.readline()
+        (half,) = tmp_path.glob(".one.part-*")
+        os.utime(half, (0, 0))
+        with complete_folder(tmp_path / "two") as folder:
+            (folder / "y").write_text("2")
+        assert half.is_dir()
+        other.kill()
+    os.utime(half, (0, 0))
+    with complete_folder(tmp_path / "three") as folder:
+        (folder / "y").write_text("2")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["three", "two"]

@@ -58,8 +58,7 @@ def read_definition(which: str | Path) -> Definition:
     shipped = shipped_fits()
     file = models_dir() / "fits" / str(which) / "fit.toml" if str(which) in shipped else Path(which)
     try:
-        with file.open("rb") as handle:
-            entries = tomllib.load(handle)
+        entries = tomllib.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"'{which}' is no fit definition ({error}); give {' or '.join(shipped)}, or a file like "

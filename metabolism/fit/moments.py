@@ -86,8 +86,7 @@ def read_arms(which: str | Path) -> Arms:
     """
     file = models_dir() / "fits" / str(which) / "arms.toml" if str(which) in arms_fits() else Path(which)
     try:
-        with file.open("rb") as handle:
-            entries = tomllib.load(handle)
+        entries = tomllib.loads(file.read_text("utf-8-sig"))
         return Arms(**entries | {"parameters": tuple(entries["parameters"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"'{which}' is no fit of placebo arms: {error}; shipped: {', '.join(arms_fits())}.") from None

@@ -173,7 +173,8 @@ def no_quoted(found: Any, where: str) -> None:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read the file of a design; where a number of it is none, say what it may mean."""
     try:
-        return tomllib.loads(text := path.read_text("utf-8"))
+        # editors of Windows put a byte-order mark first
+        return tomllib.loads(text := path.read_text("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         for entry in re.finditer(r"^\s*(\w+)\s*=\s*([-+.,0-9]+)\s*(?:#.*)?$", text, re.MULTILINE):
             number(entry[2], f"design '{path}': {entry[1]}")

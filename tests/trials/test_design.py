@@ -398,3 +398,16 @@ def test_follow_up_that_is_none_is_not_drawn():
         kaplan_meier(table, {"a": "blue"}, "x")
     with pytest.raises(UnknownName, match="no arm 'b'"):
         kaplan_meier(table.fillna(2.0), {"b": "blue"}, "x")
+
+
+def test_a_byte_order_mark_before_a_design_or_a_fit_is_no_statement(tmp_path):
+    from metabolism.data import experiments_dir, models_dir
+    from metabolism.fit import read_definition
+
+    for name, source in (
+        ("design.toml", experiments_dir() / "designs" / "jetals.toml"),
+        ("fit.toml", models_dir() / "fits" / "onecarbon3" / "fit.toml"),
+    ):
+        (tmp_path / name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_design(str(tmp_path / "design.toml")).visits == read_design("jetals").visits
+    assert read_definition(tmp_path / "fit.toml") == read_definition("onecarbon3")
