@@ -17,6 +17,7 @@ import io
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,10 +37,13 @@ RESULTS = HERE / "campaigns.csv"
 COLUMNS = ("campaign", "block", "date", "tried", "right", "flagged", "wrong", "worst", "remark")
 
 #: Blocks of each campaign, and what one is.
-BLOCKS = {"patients": (100, 1000), "engines": (100, 10), "inputs": (10, 30), "kills": (20, 5)}
+BLOCKS = {"patients": (100, 1000), "engines": (100, 10), "inputs": (47, 30), "kills": (20, 5)}
 
 #: Patients run at once under one regimen.
 BATCH = 40
+
+#: Relative tolerance of the patients.
+RTOL = 1e-6
 
 #: What is asked of every patient; the cobalamins add up to what came in.
 COBALAMIN = (
@@ -49,8 +53,9 @@ COBALAMIN = (
 )
 READ = ("hcy_plasma", "cbl_plasma", "motor_units", "alsfrs_r")
 
-#: A wrong command line is answered within this time of a processor, and on a busy machine within that on the clock [s].
-PATIENCE, LONGEST = 30, 600
+#: A wrong command line is answered within this time of a processor, and on a busy machine within that on the clock [s];
+#: the costliest of a block is named from the third number on.
+PATIENCE, LONGEST, COSTLY = 30, 600, 2.0
 
 
 def results() -> dict[tuple[str, str], dict[str, str]]:
@@ -118,10 +123,16 @@ def people(rng: np.random.Generator, count: int, model) -> dict[str, np.ndarray]
 
 
 def patients(block: int, size: int) -> dict[str, object]:
-    """Run one block of patients; a number that is wrong and not flagged is what is looked for."""
+    """Run one block of patients; a number that is wrong and not flagged is what is looked for.
+
+    Below nothing by more than the absolute tolerance that was asked for is wrong. (At first nothing below -1e-13 was
+    let pass; blocks 17, 28, 29, 35 and 37 then had 31 patients with -1e-13 to -5e-11 uM or umol of states whose
+    tolerances are 1e-10 to 1e-8.)
+    """
     import metabolism as mb
     from metabolism.errors import MetabolismError
     from metabolism.model import equations
+    from metabolism.simulation import ATOL_FRACTION
 
     base = [mb.load(), mb.load().with_set("als_patient"), mb.load().with_set("b12_deficient")]
     tally, worst, remarks = {"right": 0, "flagged": 0, "wrong": 0}, 0.0, []
@@ -136,7 +147,13 @@ def patients(block: int, size: int) -> dict[str, object]:
         given, table = regimen(rng, horizon), people(rng, BATCH, model)
         try:
             run = mb.simulate(
-                model, given, horizon, outputs=[*COBALAMIN, *READ], times=np.linspace(0, horizon, 5), patients=table
+                model,
+                given,
+                horizon,
+                outputs=[*COBALAMIN, *READ],
+                times=np.linspace(0, horizon, 5),
+                patients=table,
+                rtol=RTOL,
             )
         except MetabolismError as error:
             tally["wrong"] += BATCH
@@ -149,6 +166,7 @@ def patients(block: int, size: int) -> dict[str, object]:
         failed, system, middle = set(run.failures), equations(model), model.values
         volumes = {s: table.get(v, np.full(BATCH, middle[v])) for s, v in system.volume.items()}
         curves = {name: run[name].values for name in (*COBALAMIN, *READ)}
+        finest = dict(zip(system.states, RTOL * ATOL_FRACTION * model.scale, strict=True))
         held = sum(curves[s] * np.asarray(volumes.get(s, np.ones(BATCH)))[:, None] for s in COBALAMIN)
         diet = np.asarray(table.get("CBL_DIET_rate", np.full(BATCH, middle["CBL_DIET_rate"])))
         # the value at time 0 is that after what is given then
@@ -166,7 +184,7 @@ def patients(block: int, size: int) -> dict[str, object]:
                 values = curves[name][i]
                 if not np.isfinite(values).all():
                     problems.append(f"{name} is no number")
-                elif (values < -1e-7 * max(np.abs(values).max(), 1e-6)).any():
+                elif (values < -max(1e-7 * np.abs(values).max(), finest.get(name, 1e-13))).any():
                     problems.append(f"{name} falls to {values.min():.1e}")
             score, units = curves["alsfrs_r"][i], curves["motor_units"][i]
             if score.max() > 48 + 1e-6 or (np.diff(units) > 1e-9).any():
@@ -192,9 +210,9 @@ def engines(block: int, size: int) -> dict[str, object]:
         options = {"outputs": READ, "times": np.linspace(0, horizon, 41), "patients": table}
         try:
             fast = mb.simulate(model, given, horizon, rtol=1e-8, **options)
-            other = mb.simulate(
-                model, given, horizon, engine="scipy" if number % 2 else "roadrunner", rtol=1e-10, **options
-            )
+            # scipy takes fifty times as long
+            referee = "roadrunner" if number or block % 2 else "scipy"
+            other = mb.simulate(model, given, horizon, engine=referee, rtol=1e-10, **options)
         except MetabolismError as error:
             tally["wrong"] += 1
             remarks.append(f"{seed}: {error}")
@@ -366,19 +384,20 @@ def inputs(block: int, size: int) -> dict[str, object]:
     """Try wrong command lines, each in a process of its own."""
     lines = command_lines()
     random.Random(7).shuffle(lines)
-    tally, remarks, slowest = {"right": 0, "flagged": 0, "wrong": 0}, [], 0.0
+    tally, remarks, slowest, costly = {"right": 0, "flagged": 0, "wrong": 0}, [], 0.0, ""
     with tempfile.TemporaryDirectory() as home:
         # warm the imports once: every try is a fork of this process
         import metabolism.cli.commands as cli
         import metabolism.simulation  # noqa: F401
 
         for line in lines[block * size : (block + 1) * size]:
-            out, begin = Path(home) / "said", time.monotonic()
+            out = Path(home) / "said"
             child = os.fork()
             if not child:
                 _answer(cli, line, home, out)
-            code = _wait(child, LONGEST)
-            slowest = max(slowest, time.monotonic() - begin)
+            code, spent = _wait(child, LONGEST)
+            if spent > slowest:
+                slowest, costly = spent, " ".join(line)
             said = out.read_text(encoding="utf-8", errors="replace") if out.is_file() else ""
             out.unlink(missing_ok=True)
             errors = [text for text in said.splitlines() if text.startswith("metabolism: ")]
@@ -388,7 +407,8 @@ def inputs(block: int, size: int) -> dict[str, object]:
                 tally["wrong"] += 1
                 shown = said.strip().splitlines()[-1:] or [""]
                 remarks.append(f"{' '.join(line)[:60]!r}: {code}, {shown[0][:70]}")
-    return {"tried": sum(tally.values()), **tally, "worst": f"{slowest:.0f} s", "remark": "; ".join(remarks)[:1500]}
+    worst = f"{slowest:.1f} s" + (f": {costly[:80]}" if slowest > COSTLY else "")
+    return {"tried": sum(tally.values()), **tally, "worst": worst, "remark": "; ".join(remarks)[:1500]}
 
 
 def _answer(cli, line: list[str], home: str, out: Path) -> None:
@@ -415,17 +435,18 @@ def _answer(cli, line: list[str], home: str, out: Path) -> None:
         os._exit(code)
 
 
-def _wait(child: int, seconds: float) -> int | str:
+def _wait(child: int, seconds: float) -> tuple[int | str, float]:
+    """Return the exit code of a child and the processor time it took [s]."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
+        done, status, used = os.wait4(child, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
         time.sleep(0.02)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return f"no answer within {seconds:g} s"
+    return f"no answer within {seconds:g} s", seconds
 
 
 # --- kills -----------------------------------------------------------------------------------------------------------
@@ -433,19 +454,32 @@ def _wait(child: int, seconds: float) -> int | str:
 #: Small studies, where they write, and what of it must be the same.
 _STUDIES = {
     "scan": (
-        ["scan", "--grid", "GFR_rel=0.3:1:600", "--endpoint", "hcy_change", "--until", "1 week", "--chunk", "20"],
+        ["scan", "--grid", "GFR_rel=0.3:1:300", "--endpoint", "hcy_change", "--until", "1 week", "--chunk", "10"],
         "--store",
         "part*.parquet",
     ),
     "design": (
-        ["design", "jetals", "--effect", "0.3", "--prior", "none", "--replicates", "75", "--bodies", "16"],
+        ["design", "jetals", "--effect", "0.3", "--prior", "none", "--replicates", "50", "--bodies", "8"],
         "--out",
-        "**/*.csv",
+        "**/*.*",
     ),
-    "run": (["run", "trials", "--quick"], "--out", "**/tables/*.csv"),
-    "qualify": (["qualify", "--cases", "b12_folate.csv"], "--json", "board.json"),
-    "fit": (["fit", "--definition", "cobalamin1", "--starts", "1", "--proposals", "50"], "--out", "**/*.json"),
+    "run": (["run", "pk_im_single_dose", "--quick"], "--out", "**/tables/*.csv"),
+    "qualify": (["qualify", "--cases", str(ROOT / "experiments/cases/hydroxocobalamin.csv")], "--json", "board.json"),
+    "fit": (["fit", "--definition", "small.toml", "--proposals", "100"], "--out", "**/*.*"),
 }
+
+#: The fit of the shipped definitions takes half an hour; one number and one case file go the same way.
+_SMALL = """
+id = "small"
+title = "One number of hydroxocobalamin"
+cases = ["hydroxocobalamin.csv"]
+role = "calibration"
+starts = 1
+seed = 1
+draws = 50
+band_sd = 1.645
+parameters = ["OHCBL_ka"]
+"""
 
 
 def _command(name: str, folder: Path) -> list[str]:
@@ -458,48 +492,62 @@ def _bits(name: str, folder: Path) -> dict[str, str]:
     """Digest of every file that the study is for, without the moment it was made at."""
     from re import sub
 
-    found = {}
-    for path in sorted(folder.rglob("*") if "**" not in _STUDIES[name][2] else folder.glob(_STUDIES[name][2])):
-        if path.is_file() and path.match(_STUDIES[name][2].removeprefix("**/")):
+    found, pattern = {}, _STUDIES[name][2]
+    for path in sorted(folder.glob(pattern if "**" in pattern else f"**/{pattern}")):
+        if path.is_file():
             place = sub(r"\d{8}T\d{6}_\d+Z", "TIME", str(path.relative_to(folder)))
             found[place] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
 
 def kills(block: int, size: int) -> dict[str, object]:
-    """Kill one study `size` times at random moments of its course, then let it end."""
+    """Kill one study `size` times at random moments of its course: in the end the same bits as without."""
     name = list(_STUDIES)[block % len(_STUDIES)]
-    rng, tally = random.Random(block), {"right": 0, "flagged": 0, "wrong": 0}
+    rng, tally, remarks = random.Random(block), {"right": 0, "flagged": 0, "wrong": 0}, [name]
     with tempfile.TemporaryDirectory() as home:
+        (Path(home) / "small.toml").write_text(_SMALL, encoding="utf-8")
         whole, broken = Path(home) / "whole", Path(home) / "broken"
         whole.mkdir()
         broken.mkdir()
+        # the folder is not the reason why the project is found
+        here = {"cwd": home, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
         begin = time.monotonic()
-        done = subprocess.run(_command(name, whole), capture_output=True, text=True, check=False)
+        done = subprocess.run(_command(name, whole), capture_output=True, text=True, check=False, **here)
         length, want, code = time.monotonic() - begin, _bits(name, whole), done.returncode
         if not want or code not in (0, 1):
             return {"tried": 0, **tally, "worst": "", "remark": f"{name}: {code} {done.stderr.strip()[-200:]}"}
-        killed = 0
-        while killed < size:
+        killed, since = 0, 0
+        while killed < size or since:
+            # after the last kill it is left alone
+            limit = rng.uniform(0.05, 0.9) * length if killed < size else None
             with subprocess.Popen(
-                _command(name, broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+                _command(name, broken),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                text=True,
+                **here,
             ) as process:
                 try:
-                    process.wait(rng.uniform(0.1, 0.95) * length)
+                    said = process.communicate(timeout=limit)[1]
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    process.wait()
-                    killed += 1
-                else:
-                    # done before it could be killed: from the beginning
-                    subprocess.run(["rm", "-rf", str(broken)], check=True)
-                    broken.mkdir()
-        done = subprocess.run(_command(name, broken), capture_output=True, text=True, check=False)
-        same = done.returncode == code and _bits(name, broken) == want
-        hidden = [p.name for p in broken.rglob(".*") if p.suffix == ".part"]
-        tally["right" if same else "wrong"] = killed
-        remark = name if same else f"{name}: {done.returncode}, {done.stderr.strip()[-200:]}"
-    return {"tried": killed, **tally, "worst": "", "remark": remark + (f"; left behind: {hidden}" if hidden else "")}
+                    process.communicate()
+                    killed, since = killed + 1, since + 1
+                    continue
+            differ = sorted(set(want.items()) ^ set(_bits(name, broken).items()))
+            hidden = [p.name for p in broken.rglob(".*") if p.suffix == ".part"]
+            same = process.returncode == code and not differ
+            tally["right" if same else "wrong"] += since
+            if not same:
+                remarks.append(f"{process.returncode}, {[n for n, _ in differ][:4]}, {said.strip()[-200:]}")
+            if hidden:
+                remarks.append(f"left behind: {hidden}")
+            # ended: the next one from the beginning
+            since = 0
+            shutil.rmtree(broken)
+            broken.mkdir()
+    return {"tried": killed, **tally, "worst": f"{length:.0f} s", "remark": "; ".join(remarks)[:400]}
 
 
 def todo(names: list[str], known: dict[tuple[str, str], dict[str, str]]) -> Iterator[tuple[str, int]]:

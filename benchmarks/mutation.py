@@ -191,7 +191,11 @@ def page(rows: list[dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
 
     def score(chosen: list[dict[str, Any]]) -> str:
         ran = [known[m["key"]]["verdict"] for m in chosen if m["key"] in known]
-        return f"{ran.count('noticed')} of {len(ran)} ({ran.count('noticed') / len(ran):.0%})" if ran else "none run"
+        return (
+            f"{ran.count('noticed')} of {len(ran)} ({100 * (ran.count('noticed') / len(ran)):.0f} %)"
+            if ran
+            else "none run"
+        )
 
     drawn, left = [m for m in rows if m["drawn"]], sum(m["key"] not in known for m in rows)
     lines = [

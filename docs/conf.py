@@ -27,7 +27,9 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["versions.js", "switcher.js"]
 html_show_sourcelink = False
-html_sidebars = {page: [] for page in ("index", "start", "tutorials", "_generated/flux_map")}
+#: Pages whose tables or drawing take the width of the list of pages.
+WIDE = ("_generated/flux_map", "_generated/parameters", "_generated/assumptions", "evidence/qualification")
+html_sidebars = {page: [] for page in ("index", "start", "tutorials", *WIDE)}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,

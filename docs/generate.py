@@ -94,7 +94,8 @@ def relink(text: str, page: Path) -> str:
         return words
 
     parts = re.split(r"(```.*?```)", text, flags=re.S)
-    return "".join(p if p.startswith("```") else re.sub(r"!?\[([^\]]+)\]\(([^)\s]+)\)", replace, p) for p in parts)
+    linked = "".join(p if p.startswith("```") else re.sub(r"!?\[([^\]]+)\]\(([^)\s]+)\)", replace, p) for p in parts)
+    return cards(linked) if page.stem == "qualification" else linked
 
 
 def contents(pages: Iterable[Path]) -> str:
@@ -118,15 +119,29 @@ def more() -> str:
 
 
 def table(heads: list[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return an HTML table; cells are escaped unless they start with ``<``."""
+    """Return an HTML table; cells are escaped unless they start with ``<``. On a telephone each row is a card."""
 
     def cell(value: object) -> str:
         text = str(value)
         return text if text.startswith("<") else escape(text)
 
-    body = "".join("<tr>" + "".join(f"<td>{cell(c)}</td>" for c in row) + "</tr>" for row in rows)
+    def line(row: Iterable[object]) -> str:
+        return "".join(f'<td data-head="{escape(h)}">{cell(c)}</td>' for h, c in zip(heads, row, strict=True))
+
+    body = "".join(f"<tr>{line(row)}</tr>" for row in rows)
     head = "".join(f"<th>{escape(h)}</th>" for h in heads)
     return f'<div class="wide"><table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def cards(text: str) -> str:
+    """Turn the tables of a Markdown page that have eight columns or more into HTML that fits any width."""
+
+    def html(match: re.Match[str]) -> str:
+        heads, _, *rows = ([c.strip() for c in line.strip("| ").split(" | ")] for line in match[0].splitlines())
+        whole = len(heads) >= 8 and all(len(row) == len(heads) for row in rows)
+        return raw(table(heads, rows)) if whole else match[0]
+
+    return re.sub(r"(?:^\|.*\|\n)+", html, text, flags=re.M)
 
 
 def raw(html: str) -> str:
@@ -148,6 +163,7 @@ def equations_page() -> str:
 
     def formula(left: str, expression: Any) -> str:
         right = mathml(expression, printer="presentation", mul_symbol="dot", disable_split_super_sub=True)
+        right = right.replace("<mo>-</mo>", "<mo>−</mo>")
         known = {s: model.table[s] for s in sorted(map(str, expression.free_symbols)) if s in model.table}
         where = "; ".join(f"<code>{s}</code> {escape(row.name)} [{label(row.unit) or '1'}]" for s, row in known.items())
         # dollars would be read as mathematics by the page
@@ -225,13 +241,13 @@ def _fragments(folder: Path) -> dict[str, str]:
 def parameters_page() -> str:
     """Every number with unit, bounds, source, locator and confidence, by module."""
     from metabolism.model import bibliography, citation
-    from metabolism.units import label
+    from metabolism.units import label, written
 
     rows = load().table
     text = [
         "# Parameters and where they come from",
         "",
-        "Confidence: A measured in people, B measured or fitted with care, C indirect, D assumed. `derived` rows are "
+        "Grade: A measured in people, B measured or fitted with care, C indirect, D assumed. `derived` rows are "
         "computed "
         "from others by the formula shown. Generated from `models/parameters.csv`.",
         "",
@@ -244,17 +260,14 @@ def parameters_page() -> str:
             "",
             raw(
                 table(
-                    ["id", "what", "value", "unit", "bounds", "kind", "source", "where", "", "how or why"],
+                    ["number", "value", "bounds", "kind", "source", "grade", "how or why"],
                     [
                         [
-                            f"<code>{p.id}</code>",
-                            p.name,
-                            f"{p.value:.5g}",
-                            label(p.unit) or "–",
-                            f"{p.lower:.3g} to {p.upper:.3g}",
+                            f"<code>{p.id}</code><br>{escape(p.name)}",
+                            f"{p.value:.5g} {label(p.unit)}".strip(),
+                            f"{written(p.lower)} to {written(p.upper)}",
                             p.kind,
-                            p.source,
-                            p.locator,
+                            "; ".join(x for x in (p.source, p.locator) if x),
                             p.confidence,
                             " ".join(x for x in (p.derivation, p.note) if x),
                         ]

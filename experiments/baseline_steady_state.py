@@ -7,6 +7,7 @@ from metabolism import Outcome, experiment, simulate, steady_state
 from metabolism.model import equations
 from metabolism.plotting import COLOURS, new_figure
 from metabolism.report import case_claims, draw, tally
+from metabolism.units import label
 
 #: Rows of the case files and what they read: levels are C04a to C04n, fluxes C05a to C05c.
 LEVELS = """homocysteine, men of 40-42|homocysteine, women of 40-42|homocysteine, 65-67 years|methionine|cystathionine
@@ -30,9 +31,9 @@ def run(ctx):
     rows = [(k, v, units[k]) for k, v in state.values.items()]
     return Outcome(
         f"The reference rests: the largest scaled rate is {state.residual:.1e} per hour, all {len(eigenvalues)} "
-        f"eigenvalues are negative ({eigenvalues[0]:.3g} to {eigenvalues[-1]:.2g} per hour), and a year of "
+        f"eigenvalues are negative ({eigenvalues[0]:,.0f} to {eigenvalues[-1]:.2g} per hour), and a year of "
         f"integration moves no observable by more than {drift:.0e}. tHcy is {state.values['hcy_plasma']:.2f} "
-        f"uM.\n{tally(claims)} Most levels were put in as the reference state: they describe, and predict nothing.",
+        f"µM.\n{tally(claims)} Most levels were put in as the reference state: they describe, and predict nothing.",
         claims,
         {"year_at_rest": still},
         {"resting_state": pd.DataFrame(rows, columns=["id", "value at rest", "unit"])},
@@ -48,7 +49,7 @@ def figures(outcome):
         axes.plot([c.low / c.published, c.high / c.published], [i, i], color=COLOURS["grey"], linewidth=5, alpha=0.35)
         axes.plot(c.predicted / c.published, i, "o", color=COLOURS["blue" if c.holds else "orange"])
     axes.axvline(1, color=COLOURS["grey"], linewidth=1, linestyle="--")
-    labels = [f"{c.statement}, {c.published:g} {c.unit} ({c.id}{', remembered' * c.remembered})" for c in claims]
+    labels = [f"{c.statement}, {c.published:g} {label(c.unit)} ({c.id}{', remembered' * c.remembered})" for c in claims]
     axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
     axes.set(xscale="log", xlim=(0.28, 2.3), xlabel="model / published (grey: acceptance band; orange: outside)")
     axes.set_xticks([0.3, 0.4, 0.5, 0.7, 1, 1.5, 2], ["0.3", "0.4", "0.5", "0.7", "1", "1.5", "2"])

@@ -10,6 +10,7 @@ import pandas as pd
 from metabolism import Claim, Outcome, experiment, simulate, trials
 from metabolism.plotting import COLOURS, band, intervals, new_figure
 from metabolism.report import tally
+from metabolism.units import in_words
 
 ACTIVE = "methylcobalamin_50mg"
 CONTRAST = f"{ACTIVE} - placebo"
@@ -160,7 +161,7 @@ def figures(outcome):
     colours = dict(look)
     rows = [("published (95 % CI)", claims["difference"].published, 0.44, 3.50, "black", "D")]
     rows += [
-        (r["scenario"].replace("_", " "), *(r[c] for c in SPREAD), colours[r["scenario"]], "o")
+        (in_words(r["scenario"]), *(r[c] for c in SPREAD), colours[r["scenario"]], "o")
         for _, r in t["effect_scenarios"].iterrows()
     ]
     intervals(axes, rows, "50 mg minus placebo: ALSFRS-R change at week 16 [points]", reference=0)
@@ -194,7 +195,7 @@ def figures(outcome):
     for at, whole, hcy in zip(y, total, through, strict=True):
         text = f"{whole:.1f} % in all, {100 * hcy / whole:.0f} % of it homocysteine"
         axes.text(whole + 0.6, at, text, va="center", fontsize=8.5)
-    axes.set_yticks(y, part["scenario"].str.replace("_", " "))
+    axes.set_yticks(y, part["scenario"].map(in_words))
     axes.set(xlim=(0, 70), xlabel="reduction of the motor-unit loss rate over 16 weeks [%]")
     axes.grid(axis="y", visible=False)
     axes.legend(loc="lower right", fontsize=9)

@@ -10,6 +10,7 @@ import pandas as pd
 from metabolism import Claim, Outcome, court, experiment
 from metabolism.plotting import COLOURS, new_figure
 from metabolism.trials import JETALS_RUN_IN, read_design, select
+from metabolism.units import in_words
 
 E0761 = ("e0761_linear", "e0761_saturating", "e0761_early_50", "e0761_early_25")
 OTHER_PRIORS = {
@@ -87,7 +88,7 @@ def run(ctx):
         "the same, if it fell by 20 %": deep,
         "difference at week 16, all facts [points]": total,
         "smallest P of E0761's contrasts, without E0761": smallest,
-        **{f"{n}: hazard ratio without E0761": np.exp(ahead[n]) for n in E0761[2:]},
+        **{f"{in_words(n)}: hazard ratio without E0761": np.exp(ahead[n]) for n in E0761[2:]},
     }
     summary = [(q, *np.quantile(v, [0.5, 0.025, 0.975])) for q, v in quantities.items()]
     kin, ends = hearing.families(), sensitivity.groupby("family")["posterior weight"].agg(["min", "max"]) * 100
@@ -96,7 +97,11 @@ def run(ctx):
     )
     best, again = gains.iloc[0], gains.set_index("experiment").loc["JETALS again"]
     symptomatic = named.set_index("true family")["family named [%]"].get("symptomatic gain", np.nan)
+    first = max(kin, key=kin.get)
+    verdict = "does not decide" if ends.loc[first, "min"] < 50 else "decides"
     answer = (
+        f"The court {verdict}: '{first}' has the most weight, {100 * kin[first]:.0f} %, and from "
+        f"{ends.loc[first, 'min']:.0f} to {ends.loc[first, 'max']:.0f} % under other priors and doubts.\n"
         f"Posterior weights by family, in brackets their range over {sensitivity['variant'].nunique()} choices of "
         f"priors and facts, doubts together included: {span}. "
         f"The best single mechanism, '{ranking.iloc[0]['mechanism']}', has "
@@ -124,7 +129,7 @@ def run(ctx):
             "calibration": named,
             "reliability": reliability,
             "information": gains,
-            "quantities": pd.DataFrame(summary, columns=["quantity", "median", "low 2.5 %", "high 97.5 %"]),
+            "quantities": pd.DataFrame(summary, columns=["quantity", "median", "2.5 %", "97.5 %"]),
             "elasticity_curve": curve,
             "published_falls": marks,
             "facts": table,
@@ -148,7 +153,7 @@ def run(ctx):
             "system, where SAM could move otherwise.",
             "How much a week-4 visit or a wash-out tells rests on the effect site's assumed half-time of 14 days, "
             "after which a gain of function would be lost again.",
-            "The CSF link is penalised because nM cobalamin in CSF is compared with an IC50 near 0.5 uM in cells; "
+            "The CSF link is penalised because nM cobalamin in CSF is compared with an IC50 near 0.5 µM in cells; "
             "its ratio to plasma is unmeasured and drawn over a tenfold range.",
             "Unknown errors common to all mechanisms (the run-in misfit, the sidedness of P = .087, publication of "
             "positive subgroups) are not in the score.",

@@ -3,9 +3,20 @@
 import pandas as pd
 
 from metabolism import Outcome, experiment, trials
+from metabolism.units import in_words
 
-DESIGNS = ("healey", "mnd_smart", "magnet", "experts_als", "nfl_gate", "delayed_start", "withdrawal")
-COLUMNS = ("effect", "arm", "power", "power 2.5 %", "power 97.5 %", "benefit shown of any arm", "tested at", "estimand")
+#: Figures, each named after its design.
+DRAWN = ("1_healey", "2_mnd_smart", "3_magnet", "4_experts_als", "5_nfl_gate", "6_delayed_start", "7_withdrawal")
+COLUMNS = (
+    "effect",
+    "arm",
+    "power",
+    "power 95 % low",
+    "power 95 % high",
+    "benefit shown of any arm",
+    "tested at",
+    "estimand",
+)
 
 
 @experiment(
@@ -17,7 +28,7 @@ COLUMNS = ("effect", "arm", "power", "power 2.5 %", "power 97.5 %", "benefit sho
 def run(ctx):
     numbers = ctx.data("published/numbers").set_index("id")["value"]
     count, effect = 60 if ctx.quick else 400, trials.scenarios()["pooled"].effect
-    model, designs = ctx.model.with_set("als_patient"), [trials.read_design(n) for n in DESIGNS]
+    model, designs = ctx.model.with_set("als_patient"), [trials.read_design(n[2:]) for n in DRAWN]
     options = {"replicates": count, "seed": ctx.seed, "size": 64 if ctx.quick else 256, "workers": ctx.workers}
     tick, parts = ctx.progress("trials", 2 * count * len(designs)), []
     for design in designs:
@@ -33,7 +44,7 @@ def run(ctx):
         spans = [100 * r[list(COLUMNS[2:5])] for r in both]
         level, power = ("{:.1f} % ({:.1f}-{:.1f})".format(*span) for span in spans)
         shown = f"shown in {level} without effect, {power} with it; {' and '.join(cost)}"
-        lines.append(f"{name}, {both[0]['arm']}: {shown}.")
+        lines.append(f"{in_words(name)}, {in_words(both[0]['arm'])}: {shown}.")
     fixed, _ = trials.closed_form(-effect * numbers["jetals.placebo_change"], numbers["jetals.se"])
     lines.append(f"A fixed trial like JETALS with its published standard error has {100 * fixed:.0f} %.")
     return Outcome(
@@ -55,4 +66,4 @@ def figures(outcome):
     """How the trials of each design ended, with their size and length."""
     parts = outcome.tables["operating_characteristics"].groupby("design", sort=False)
     named = {name: trials.stops_figure(rows, trials.read_design(name).title) for name, rows in parts}
-    return {f"{i}_{name}": figure for i, (name, figure) in enumerate(named.items(), 1)}
+    return {name: named[name[2:]] for name in DRAWN if name[2:] in named}

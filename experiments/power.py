@@ -24,7 +24,7 @@ def run(ctx):
     table["closed form power, published SE"] = [*(c[0] for c in closed), np.nan]
     table["closed form type M"] = [*(c[1] for c in closed), np.nan]
     rows = table.iloc[: len(EFFECTS)]
-    spans = 100 * rows[["power", "power 2.5 %", "power 97.5 %"]].to_numpy()
+    spans = 100 * rows[["power", "power 95 % low", "power 95 % high"]].to_numpy()
     shown = " / ".join(f"{power:.0f} % ({low:.0f}-{high:.0f})" for power, low, high in spans)
     return Outcome(
         answer=(

@@ -34,7 +34,7 @@ def run(ctx):
     tt = level["MTHFR 677TT"] / level["reference"]
     return Outcome(
         f"Between halved and doubled folate intake homocysteine spans {level['folate intake doubled']:.1f} to "
-        f"{level['folate intake halved']:.1f} uM; the TT genotype of MTHFR adds {100 * (tt - 1):.0f} %. If risk "
+        f"{level['folate intake halved']:.1f} µM; the TT genotype of MTHFR adds {100 * (tt - 1):.0f} %. If risk "
         "followed homocysteine with the largest elasticity seen in patients, 0.67, TT would raise it by "
         f"{100 * (tt**0.67 - 1):.0f} %; with 0.2 by {100 * (tt**0.2 - 1):.0f} %.\nThis is a hypothesis and not a "
         "finding: Mendelian randomisation of homocysteine, B12, folate and B6 found no causal relation with ALS or "

@@ -2,16 +2,18 @@
 
 import numpy as np
 import pandas as pd
+from scipy.stats import fisher_exact
+from statsmodels.stats.proportion import proportion_confint
 
 from metabolism import Claim, Outcome, experiment, simulate
 from metabolism.plotting import COLOURS, intervals, new_figure
 from metabolism.report import tally
 
-NG_PER_ML = 1344.38  # ng/mL per uM methylcobalamin
-AREA, RATES = "weekly area, total [ng h/mL]", ["rate [%]", "low 2.5 % [%]", "high 97.5 % [%]"]
+SCALE = np.array([1344.38, 1344.38, 2 * 1344.38, 1e3, 1344.38e3])  # from uM, and uM h of half a week
+AREA = "weekly area, total [ng h/mL]"
 READ = ["peak of total cobalamin [ng/mL]", "trough of total cobalamin [ng/mL]", AREA]
 READ += ["mean unbound cobalamin [nM]", "mean CSF cobalamin [pg/mL]"]
-RENAL = {"normal": 1.0, "GFR x 0.6": 0.6, "GFR x 0.3": 0.3}
+RENAL, RATES = {"normal": 1.0, "GFR x 0.6": 0.6, "GFR x 0.3": 0.3}, ["rate [%]", "95 % low [%]", "95 % high [%]"]
 
 
 @experiment(
@@ -20,36 +22,31 @@ RENAL = {"normal": 1.0, "GFR x 0.6": 0.6, "GFR x 0.3": 0.3}
     source="EisaiNews2024;RozebalaminLabel;Kaji2019;MethycobalInjectionLabel",
 )
 def run(ctx):
-    from scipy.stats import fisher_exact
-    from statsmodels.stats.proportion import proportion_confint
-
-    studies, _ = ctx.data("studies/studies").query("study == 'safety'").set_index("id"), ctx.data("published/numbers")
+    facts, _ = ctx.data("studies/studies").query("study == 'safety'").set_index("id"), ctx.data("published/numbers")
     model, runs, parts = ctx.model.with_set("als_patient"), {}, {}
     options = {"outputs": ["cbl_plasma", "cbl_free", "cbl_csf"], "patients": {"GFR_rel": [*RENAL.values()]}}
     for mg in (0.5, 25, 50):
         run = simulate(model, f"{mg} mg im every 3.5 d x 32", "16 weeks", engine=ctx.engine, **options)
         total, free, csf = ({k: v for k, (_, v) in run.exposure(o, units="model")[1].items()} for o in run.outputs)
-        values = [NG_PER_ML * total[k] for k in ("Cmax", "Ctrough")] + [2 * NG_PER_ML * total["AUCtau"]]
-        values += [1e3 * free["Cavg"], 1e3 * NG_PER_ML * csf["Cavg"]]
-        parts[f"{mg} mg twice weekly"] = pd.DataFrame(np.transpose(values), RENAL, READ)
+        values = [total["Cmax"], total["Ctrough"], total["AUCtau"], free["Cavg"], csf["Cavg"]]
+        parts[f"{mg} mg twice weekly"] = pd.DataFrame(np.transpose(values) * SCALE, RENAL, READ)
         runs[f"{mg}_mg_twice_weekly".replace(".", "p")] = run
     table = pd.concat(parts, names=["regimen", "kidney"]).reset_index()
-    had, arms = studies.loc[["adr_active", "adr_placebo"], "value"].to_numpy(dtype=int), np.array([65, 64])
+    had, arms = facts.loc[["adr_active", "adr_placebo"], "value"].to_numpy(dtype=int), np.array([65, 64])
     reactions = pd.DataFrame({"arm": ["50 mg", "placebo"], "patients with a reaction": had, "patients": arms})
     reactions[RATES] = 100 * np.column_stack([had / arms, *proportion_confint(had, arms, method="beta")])
     shown = ", ".join(f"{k} of {m} ({r:.1f} %) on {n}" for n, k, m, r in reactions.iloc[:, :4].to_numpy())
     peak, trough, weekly = table.loc[6, READ[:3]]
     claims = [Claim.of("safety.cmax_50", peak), Claim.of("safety.auc_50", weekly / 2)]
-    return Outcome(
+    answer = (
         f"On 50 mg twice weekly total cobalamin peaks at {peak:.0f} ng/mL and falls to {trough:.1f} ng/mL before the "
         f"next dose; at 30 % of normal GFR the area is {table.loc[8, AREA] / weekly:.1f} times as large.\nAdverse "
         f"drug reactions: {shown} (Fisher's exact P = {fisher_exact([had, arms - had]).pvalue:.2f}). So small a trial "
         "leaves the intervals of the table; no relation of exposure to harm is published, and none is drawn here. "
-        f"{tally(claims)}",
-        claims,
-        runs,
-        {"exposures": table, "adverse_reactions": reactions, "published": studies.reset_index()},
+        f"{tally(claims)}"
     )
+    tables = {"exposures": table, "adverse_reactions": reactions, "published": facts.reset_index()}
+    return Outcome(answer, claims, runs, tables)
 
 
 def figures(outcome):

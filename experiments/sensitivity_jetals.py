@@ -1,4 +1,4 @@
-"""Which ten parameters drive the JETALS difference?
+"""Which parameters drive the JETALS difference?
 
 Every parameter that is not derived from others is first moved alone through its prior; the most influential ones then
 enter a Sobol study of the treatment difference and of the fall in homocysteine, in a patient with the median loss rate
@@ -41,8 +41,8 @@ def disease_priors(model):
 
 
 @experiment(
-    title="Which ten parameters drive the JETALS difference?",
-    question="Which ten parameters drive the difference in ALSFRS-R between 50 mg methylcobalamin and placebo after "
+    title="Which parameters drive the JETALS difference?",
+    question="Which parameters drive the difference in ALSFRS-R between 50 mg methylcobalamin and placebo after "
     "16 weeks?",
     source="Oki2022",
 )
@@ -73,18 +73,22 @@ def run(ctx):
     # the names carry the meaning for a reader who does not know the ids
     top.insert(2, "meaning", [model.table[n].name for n in top["factor"]])
     inside = np.array([model.table[n].module == "motor_neuron" for n in ranking["factor"]])
-    words = ", ".join(f"{r.factor} ({r.value:.2f}, 95 % {r.low:.2f} to {r.high:.2f})" for r in top.head(4).itertuples())
+    said = {n: f"{model.table[n].name} ({n})" for n in ranking["factor"]}
+    words = "; ".join(
+        f"{said[r.factor]} {r.value:.2f}, 95 % {r.low:.2f} to {r.high:.2f}" for r in top.head(4).itertuples()
+    )
     low, middle, high = np.nanquantile(drawn, [0.025, 0.5, 0.975])
     outside = ranking[~inside].head(1).itertuples()
-    most = "".join(f", of which {r.factor} has the largest total share, {r.value:.3f}" for r in outside)
+    most = "".join(f", of which {said[r.factor]} has the largest total share, {r.value:.3f}" for r in outside)
     claim = Claim.of("sensitivity.prior_median_difference", middle)
+    rest = ", ".join(said[n] for n in top["factor"][4:])
+    falling = ", ".join(said[n] for n in falls[falls["value"] > 0.01].head(3)["factor"])
     return Outcome(
-        f"By total share of the variance the treatment difference is driven by {words}; then "
-        f"{', '.join(top['factor'][4:])}. {sum(inside[: len(top)])} of these {len(top)} describe the disease or the "
-        f"assumed effect; the others are metabolism and pharmacokinetics{most}.\nUnder these priors the difference in "
-        f"one typical patient is {middle:.2f} points (95 % {low:.2f} to {high:.2f}); JETALS published "
-        f"{claim.published:.2f}. The fall of homocysteine is driven by "
-        f"{', '.join(falls[falls['value'] > 0.01].head(3)['factor'])}.\n{indices.converged(DIFFERENCE)} "
+        f"By total share of the variance the treatment difference is driven by: {words}; then {rest}. "
+        f"{sum(inside[: len(top)])} of these {len(top)} describe the disease or the assumed effect; the others are "
+        f"metabolism and pharmacokinetics{most}.\nUnder these priors the difference in one typical patient is "
+        f"{middle:.2f} points (95 % {low:.2f} to {high:.2f}); JETALS published {claim.published:.2f}. The fall of "
+        f"homocysteine is driven by {falling}.\n{indices.converged(DIFFERENCE)} "
         f"{indices.runs:,} runs after {len(tried)} parameters were tried alone; {len(indices.failed)} failed.",
         [claim],
         tables={
@@ -101,7 +105,7 @@ def figures(outcome):
     """Draw from the saved tables."""
     top, indices, drawn = outcome.tables["top_ten"].iloc[::-1], outcome.tables["indices"], {}
     first = indices[(indices["endpoint"] == DIFFERENCE) & (indices["index"] == "S1")].set_index("factor")["value"]
-    drawn["1_ten_parameters"], axes = new_figure(width=8.2, height=4.6)
+    drawn["1_largest_shares"], axes = new_figure(width=8.2, height=4.6)
     names = [f"{n}\n({r})" for r, n in zip(top["factor"], top["meaning"], strict=True)]
     spread = [top["value"] - top["low"], top["high"] - top["value"]]
     look = {"fmt": "o", "color": COLOURS["blue"], "capsize": 3, "label": "total share (95 % interval)"}
@@ -120,5 +124,6 @@ def figures(outcome):
     axes.axvline(claim.published, color=orange, linewidth=2, label="JETALS")
     axes.axvspan(claim.low, claim.high, color=orange, alpha=0.12, label="its 95 % interval")
     axes.set(xlabel="treatment difference of a typical patient under the priors [points]", ylabel="runs")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.legend(fontsize=9)
     return drawn

@@ -66,7 +66,8 @@ def run(ctx):
         pool = trials.make_pool(model, one, 0.0, drawn=small, workers=ctx.workers)
         repeats = trials.replicate(pool, one, 0.0, count, **options).table
         placebo, passed, difference = (repeats[c] for c in ("mmrm:placebo:value", "pass rate", EDARAVONE))
-        claims.append(Claim.of(f"{name}.placebo_change", placebo.mean(), trials.interval(placebo)))
+        named = {"name": f"{name}_placebo_change"}
+        claims.append(Claim.of(f"{name}.placebo_change", placebo.mean(), trials.interval(placebo), **named))
         row = (name.upper().replace("_", "-"), placebo.mean(), *trials.interval(placebo), claims[-1].published)
         rows.append((*row, passed.mean(), difference.mean()))
     claims.append(Claim.of("mci186_19.pass_rate", passed.mean(), trials.interval(passed)))
@@ -104,7 +105,7 @@ def run(ctx):
     months = 26 * trials.HOURS_PER_WEEK / trials.HOURS_PER_MONTH
     by_26 = float(np.nanmean(followed.change[:, history.visits.index(26.0)])) / months
     linear, at_once = 100 * float(np.mean(1 - np.exp(-15 * rates))) / 15, 100 * float(np.mean(rates))
-    claims += [Claim.of("proact.slope", by_26), Claim.of("munix.decline", -linear)]
+    claims += [Claim.of("proact.slope", by_26, name="proact_slope"), Claim.of("munix.decline", -linear)]
     score, units, slope = "ALSFRS-R [points/month]", "motor units [%/month]", trials.slopes(followed)["placebo"].value
     readings = [
         (score, "mean change to week 26 by time (the claim)", by_26, -1.02),
@@ -160,7 +161,7 @@ def figures(outcome):
     t, claims = outcome.tables, {c.id: c for c in outcome.claims}
     arms = {"placebo": "grey", "methylcobalamin_25mg": "sky", "methylcobalamin_50mg": "blue"}
     title = "One virtual E0761 under the face-value scenario; shaded: 95 % CI"
-    drawn = {"1_kaplan_meier": trials.kaplan_meier(t["e0761_one_trial"], arms, title)}
+    drawn = {"1_survival": trials.kaplan_meier(t["e0761_one_trial"], arms, title)}
     colours = {"face_value": "blue", "pooled": "sky", "zero": "grey"}
     figure, axes = new_figure(width=7.6, height=4.4)
     rows = [("published, early", claims["early_50"].published, 0.267, 0.929, "black", "D")]

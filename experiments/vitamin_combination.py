@@ -39,10 +39,10 @@ def run(ctx):
     return Outcome(
         f"In the folate-poor patient of the model 50 mg lowers homocysteine by {-change.iloc[1]:.1f} %, folic acid by "
         f"{-change.iloc[2]:.0f} %, both with B6 by {-change.iloc[6]:.0f} %; B6 adds "
-        f"{change.iloc[5] - change.iloc[6]:.1f} % units.\nThrough homocysteine the triple gives {some[6]:.2f} points "
-        f"in 16 weeks at an elasticity of 0.2 and {most[6]:.2f} at 0.67, against {most[1]:.2f} for 50 mg alone at "
-        "0.67. If homocysteine carried the effect of methylcobalamin, folic acid would do better than 50 mg: a cheap "
-        f"arm that would tell.\n{tally(claims)}",
+        f"{change.iloc[5] - change.iloc[6]:.1f} percentage points.\nThrough homocysteine the triple gives "
+        f"{some[6]:.2f} points in 16 weeks at an elasticity of 0.2 and {most[6]:.2f} at 0.67, against {most[1]:.2f} "
+        "for 50 mg alone at 0.67. If homocysteine carried the effect of methylcobalamin, folic acid would do better "
+        f"than 50 mg: a cheap arm that would tell.\n{tally(claims)}",
         claims,
         {n.replace(" ", "_").replace(",", "").replace("/", "_per_"): r for n, r in runs.items()},
         {"arms": table.rename_axis("arm").reset_index()},

@@ -76,8 +76,9 @@ class UnknownName(UsageError):
         near = _nearest(str(name), names)
         if near:
             hint = f" Did you mean {' or '.join(repr(n) for n in near)}?"
-        elif len(names) <= 12:
-            hint = f" Known: {', '.join(names)}."
+        elif (len(names) <= 24 or not remedy) and not remedy.startswith("Known"):
+            more = f" and {len(names) - 40} more" if len(names) > 40 else ""
+            hint = f" Known: {', '.join(names[:40])}{more}."
         else:
             hint = ""
         super().__init__(f"no {kind} '{name}'.{hint}{' ' + remedy if remedy else ''}")
@@ -131,11 +132,15 @@ class SolverFailed(MetabolismError):
         Time reached [h].
     state : str or None
         Id of the state that moved fastest when it failed.
+    lasting : bool
+        Whether no tolerance would change it.
     """
 
-    def __init__(self, message: str, time: float | None = None, state: str | None = None) -> None:
+    def __init__(
+        self, message: str, time: float | None = None, state: str | None = None, lasting: bool = False
+    ) -> None:
         super().__init__(message)
-        self.time, self.state = time, state
+        self.time, self.state, self.lasting = time, state, lasting
 
 
 class FitFailed(MetabolismError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabolism.units import label
+from metabolism.units import label, minus
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -105,7 +105,8 @@ def intervals(
         look: Any = {"textcoords": "offset points", "ha": "center", "fontsize": 8.5, "color": COLOURS["black"]}
         # the line of no effect does not cross the words
         look["bbox"] = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
-        axes.annotate(f"{value:.2f}  ({low:.2f} to {high:.2f})", (value, y), xytext=(0, 9), **look)
+        said = [f"{round(v, 2) + 0.0:.2f}" for v in (value, low, high)]  # no minus before 0.00
+        axes.annotate(minus(f"{said[0]}  ({said[1]} to {said[2]})"), (value, y), xytext=(0, 9), **look)
     if reference is not None:
         axes.axvline(reference, color=COLOURS["grey"], linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), [r[0] for r in reversed(rows)])
@@ -136,10 +137,10 @@ def bars(axes: Axes, names: Sequence[str], groups: Mapping[str, Sequence[float]]
     for i, ((text, values), colour) in enumerate(zip(groups.items(), colours, strict=True)):
         at = y + height * ((len(groups) - 1) / 2 - i)
         drawn = axes.barh(at, np.asarray(values, dtype=float), height=height, color=COLOURS[colour], label=text)
-        said = [f"{v:.2f}".replace("-", "−") for v in values]
+        said = [minus(f"{v:.2f}") for v in values]
         axes.bar_label(drawn, said, padding=3, fontsize=8.5)
     axes.set_yticks(y, list(names), fontsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.margins(x=0.16)
     axes.grid(axis="y", visible=False)
     if len(groups) > 1:

@@ -250,3 +250,45 @@ def label(unit: str) -> str:
     """Return the unit as printed on axes and in tables, e.g. ``uM_per_h`` -> ``µM/h``."""
     text = _say(unit)
     return "" if text == "dimensionless" else text.replace("u", "µ", 1) if text.startswith("u") else text
+
+
+def written(value: float) -> str:
+    """Write a number as people do: thousands apart, four digits, an exponent only where nothing else is short.
+
+    Examples
+    --------
+    >>> [written(v) for v in (10140.2, 0.82566, -2.256, 3e-5, 1e-12)]
+    ['10,140', '0.8257', '-2.256', '3e-05', '0']
+    """
+    size = abs(value)
+    if 1000 <= size < 1e9:
+        return f"{round(value, 4 - len(str(int(size)))):,.0f}"
+    return "0" if size < 1e-9 else f"{value:.3g}" if size >= 1e9 or size < 1e-4 else f"{value:.4g}"
+
+
+def minus(text: str) -> str:
+    """Return a text with minus signs, not hyphens, before its negative numbers.
+
+    >>> minus("-0.05 (-1.2 to -0.3), 5-95 %, E-07")
+    '−0.05 (−1.2 to −0.3), 5-95 %, E-07'
+    """
+    return re.sub(r"(?<![\w./-])-(?=\d|\.\d)", "−", text)
+
+
+#: Words of ids that are names.
+_PROPER = {"kaji": "Kaji", "nfl": "NfL"} | {
+    n.lower(): n
+    for n in ("JETALS", "E0761", "CMAP", "CSF", "ITT", "HEALEY", "MND", "SMART", "MAGNET", "EXPERTS", "ALS", "FVC")
+}
+
+
+def in_words(key: str) -> str:
+    """Return the id of an arm or a scenario as words, its amounts apart from their units.
+
+    >>> in_words("methylcobalamin_50mg"), in_words("homocysteine_only")
+    ('methylcobalamin 50 mg', 'homocysteine only')
+    >>> in_words("without e0761_early_50")
+    'without E0761 early 50'
+    """
+    words = re.sub(r"\b(\d+(?:\.\d+)?)(mg|ug|g)\b", r"\1 \2", key.replace("_", " "))
+    return " ".join(_PROPER.get(word, word) for word in words.split(" "))

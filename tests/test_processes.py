@@ -63,3 +63,19 @@ def test_nothing_outlives_a_killed_parent(tmp_path, name):
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is not limited elsewhere")
+def test_files_are_read_under_limits_of_the_users_own(tmp_path):
+    # a batch queue or a shell sets limits that no process below may raise
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_CPU, (100, 100)); "
+        "resource.setrlimit(resource.RLIMIT_AS, (2**32 - 1, 2**32 - 1)); "
+        "from metabolism.sbml import in_sandbox; in_sandbox('builtins:open', 'nowhere.xml', {})"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert "nowhere.xml" in done.stderr.splitlines()[-1]
+    assert "No such file" in done.stderr.splitlines()[-1]

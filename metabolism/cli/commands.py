@@ -20,26 +20,29 @@ from metabolism.units import number
 #: What carries out each command; ``commands.toml`` says what it is called, takes and shows.
 ACTIONS = course.ACTIONS | evidence.ACTIONS | look.ACTIONS | members.ACTIONS | release.ACTIONS | studies.ACTIONS
 
-GREETING = """metabolism: one-carbon metabolism, methylcobalamin and ALSFRS-R, as an executable model.
+GREETING = """metabolism: an executable model of one-carbon metabolism, methylcobalamin and
+ALSFRS-R.
 
 Three things to do next:
-  metabolism run jetals    the main question, answered with a report (about a minute)
-  metabolism explore       the model as a web page: change dose and patient, see what follows
+  metabolism run jetals    the main question, with a report (about a minute)
+  metabolism explore       the model as a web page: change dose and patient
   metabolism simulate --set als_patient --scenario face_value \\
       --regimen "50 mg im every 3.5 d x 32" --plot course.png
 
-Something wrong with the installation? metabolism doctor. Everything else: metabolism --help."""
+Something wrong with the installation? metabolism doctor
+Everything else: metabolism --help"""
 
 _EXAMPLES = """examples:
   metabolism run jetals               the main experiment, with its report
   metabolism simulate --regimen "50 mg im every 3.5 d x 32" --until "16 weeks"
-  metabolism show MS_liver            equation, values and sources of one reaction
-  metabolism list parameters renal    every number that has to do with the kidney
+  metabolism show MS_liver            equation, values, sources of a reaction
+  metabolism list parameters renal    every number about the kidney
   metabolism export sbml als.xml --regimen "50 mg im every 3.5 d x 32"
   metabolism compare model.xml        a foreign SBML file beside ours
-  metabolism ensemble model.xml       thousands of members of a foreign SBML file
-  metabolism qualify                  every study case: observed, simulated, verdict
-  metabolism scan --grid GFR_rel=0.3:1:8 --regimen "50 mg im" --endpoint hcy_change
+  metabolism ensemble model.xml       many members of a foreign SBML file
+  metabolism qualify                  every study case: observed and simulated
+  metabolism scan --grid GFR_rel=0.3:1:8 --endpoint hcy_change \\
+      --regimen "50 mg im"
   metabolism check                    every check of model, numbers and data
 """
 
@@ -57,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command, with its help."""
     parser = _Parser(
         prog="metabolism",
-        description="Methionine-homocysteine cycle, methylcobalamin and ALSFRS-R: simulate, run experiments, export.",
+        description="Methionine-homocysteine cycle, methylcobalamin and ALSFRS-R:\nsimulate, run experiments, export.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -81,9 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add(place: Any, entry: dict[str, Any]) -> None:
     """Add an option as the table has it: its flag, what argparse takes, and what completes it."""
-    settings = {k: v for k, v in entry.items() if k not in ("flag", "complete")}
+    settings = {k: v for k, v in entry.items() if k not in ("flag", "complete", "least")}
     if "type" in settings:
-        settings["type"] = partial(_number, entry["flag"], settings["type"] == "int")
+        settings["type"] = partial(_number, entry["flag"], settings["type"] == "int", entry.get("least"))
     if settings.get("default") == "cores":
         settings["default"] = os.cpu_count() or 1
     action = place.add_argument(entry["flag"], **settings)
@@ -100,11 +103,13 @@ def _check_words(words: Sequence[str]) -> None:
             raise UsageError(f"{flag} is given no value; give one, or leave the option out.")
 
 
-def _number(flag: str, whole: bool, text: str) -> float:
-    """Read the number of an option as every other number is read."""
+def _number(flag: str, whole: bool, least: float | None, text: str) -> float:
+    """Read the number of an option as every other number is read, before anything is loaded or computed."""
     value = number(text, flag)
     if whole and not value.is_integer():
         raise InvalidValue(f"{flag} = '{text}' is not a whole number.")
+    if least is not None and value < least:
+        raise InvalidValue(f"{flag} {text} must be at least {least}.")
     return int(value) if whole else value
 
 
@@ -136,7 +141,10 @@ def _completer(what: str) -> Callable[..., list[str]]:
 
 
 #: What a console that cannot show a character is given in its place.
-_SPELLED = str.maketrans({"µ": "u", "–": "-", "−": "-", "→": "->", "…": "...", "·": "*", "“": '"', "”": '"', "≤": "<="})
+_SPELLED = str.maketrans(
+    {"µ": "u", "–": "-", "−": "-", "→": "->", "…": "...", "·": "*", "“": '"', "”": '"', "≤": "<=", "×": "x"}
+    | dict(zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True))
+)
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:
@@ -160,6 +168,17 @@ def _safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = given
 
 
+def _refuse(parser: argparse.ArgumentParser, command: str | None, word: str) -> NoReturn:
+    """Refuse a word that a command does not take, with the options it has."""
+    whole = parser
+    if command is not None:
+        whole = next(a.choices[command] for a in parser._actions if isinstance(a.choices, dict))
+    if not word.startswith("-"):
+        whole.error(f"'{word}' is one word too many; put quotes around a text of several words")
+    flags = [flag for action in whole._actions for flag in action.option_strings if flag.startswith("--")]
+    raise UnknownName("option", word.partition("=")[0], flags, f"See '{whole.prog} --help'.")
+
+
 @_safe_path()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
@@ -174,7 +193,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             import argcomplete
 
             argcomplete.autocomplete(parser)
-        arguments = parser.parse_args(argv)
+        arguments, unknown = parser.parse_known_args(argv)
+        if unknown:
+            _refuse(parser, arguments.command, unknown[0])
         _check_words(sys.argv[1:] if argv is None else argv)
         if arguments.version:
             from metabolism import __version__

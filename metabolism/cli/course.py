@@ -97,22 +97,16 @@ def _title(arguments: Arguments) -> str:
     return f"{who}; {arguments.regimen or 'no dose'}"
 
 
-def _number(value: float) -> str:
-    """Write a number as people do: thousands apart, three or four digits, no exponent where it can be avoided."""
-    size = abs(value)
-    if 1000 <= size < 1e9:
-        return f"{round(value, 4 - len(str(int(size)))):,.0f}"
-    return "0" if size < 1e-9 else f"{value:.3g}" if size >= 1e9 or size < 1e-4 else f"{value:.4g}"
-
-
 def cell(values: Array) -> str:
     """One number, or the median of many with their central 90 %."""
     import numpy as np
 
+    from metabolism.units import written
+
     if values.ndim == 0:
-        return _number(float(values)) if np.isfinite(values) else "-"
+        return written(float(values)) if np.isfinite(values) else "-"
     low, middle, high = np.nanquantile(values, [0.05, 0.5, 0.95]) if np.isfinite(values).any() else [np.nan] * 3
-    return f"{_number(middle)} ({_number(low)}{' to ' if low < 0 else '-'}{_number(high)})"
+    return f"{written(middle)} ({written(low)}{' to ' if low < 0 else '-'}{written(high)})"
 
 
 def _summary(until: float, result: Result, untreated: Result | None, hows: dict[str, Shown]) -> None:

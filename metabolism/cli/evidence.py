@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metabolism.cli.shared import Arguments, check_counts, chosen_model, progress_bar
+from metabolism.cli.shared import Arguments, chosen_model, progress_bar
 from metabolism.errors import OutputError
 
 
@@ -12,7 +12,6 @@ def _qualify(arguments: Arguments) -> int:
     from metabolism.files import write_atomically, write_text
     from metabolism.model import draws
 
-    check_counts(arguments, workers=1)
     folder = Path(arguments.markdown) if arguments.markdown else None
     if folder is not None and not folder.is_dir():
         raise OutputError(f"cannot write pages: there is no folder '{folder}'.")
@@ -42,7 +41,6 @@ def _fit(arguments: Arguments) -> int:
     """Fit, write the folder, and print the report; return 0."""
     from metabolism import fit
 
-    check_counts(arguments, starts=1, proposals=100, workers=1)
     if arguments.definition in fit.arms_fits() or arguments.definition.endswith("arms.toml"):
         return _fit_arms(arguments)
     definition = fit.read_definition(arguments.definition)

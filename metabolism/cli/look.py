@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metabolism.cli.shared import Arguments, check_counts, chosen_model, print_list, progress_bar, working
+from metabolism.cli.shared import Arguments, chosen_model, print_list, progress_bar, working
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 
 #: A list: heads, and rows of as many texts, the id first.
@@ -104,7 +104,6 @@ def _run(arguments: Arguments) -> int:
     from metabolism.report import known_gaps, number, read_run, run
     from metabolism.units import label
 
-    check_counts(arguments, workers=1, seed=0)
     with progress_bar() as progress:
         options = {k: getattr(arguments, k) for k in ("out", "quick", "seed", "workers", "engine", "regimen")}
         outcome, folder = run(arguments.name, chosen_model(arguments), progress=progress, **options)

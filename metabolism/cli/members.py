@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from metabolism.cli.course import cell
 from metabolism.cli.shared import (
     Arguments,
-    check_counts,
     drawing,
     pair,
     print_frame,
@@ -32,10 +31,12 @@ def _ensemble(arguments: Arguments) -> int:
     from metabolism.ensembles import ensemble
 
     draw = drawing(arguments)
-    check_counts(arguments, n=1, workers=1)
     vary = dict(pair("--vary", text, "k1=lognormal(1,0.3)") for text in arguments.vary)
     with working("reading and compiling (a few seconds, once for a file)"):
-        ens = ensemble(Path(arguments.file))
+        asked = {"parameters": [*vary], "outputs": arguments.output or [], "endpoints": arguments.endpoint or []}
+        limits = {"seconds": arguments.seconds, "megabytes": arguments.megabytes}
+        ens = ensemble(Path(arguments.file), asked=asked, **limits)
+    table = ens.draws(vary, arguments.n, arguments.seed) if vary else None
     print(ens)
     arguments.payload = {
         "id": ens.model.id,
@@ -51,10 +52,9 @@ def _ensemble(arguments: Arguments) -> int:
         until = float(until)
     if arguments.sobol is not None:
         return _sobol(arguments, ens, vary, until)
-    table = ens.draws(vary, arguments.n, arguments.seed) if vary else None
-    asked = {"until": until, "doses": arguments.dose, "engine": arguments.engine, "workers": arguments.workers}
+    options = {"until": until, "doses": arguments.dose, "engine": arguments.engine, "workers": arguments.workers}
     with working("integrating"):
-        result = ens.simulate(table, outputs=arguments.output or None, **asked)
+        result = ens.simulate(table, outputs=arguments.output or None, **options)
     _print(arguments, ens, result, vary)
     if draw:
         names, whole = result.outputs[:_PANELS], len(result.outputs)
@@ -106,7 +106,7 @@ def _sobol(arguments: Arguments, ens: Ensemble, vary: dict[str, str], until: flo
             vary, until=until, doses=arguments.dose, endpoints=arguments.endpoint, progress=progress, **options
         )
     for endpoint in dict.fromkeys(found.table["endpoint"]):
-        print(f"\n{endpoint}: {found.main} with {found.confidence:.0%} intervals, {found.runs} members")
+        print(f"\n{endpoint}: {found.main} with {100 * found.confidence:.0f} % intervals, {found.runs} members")
         print_frame(found.ranking(endpoint)[["factor", "value", "low", "high"]])
         print(found.converged(endpoint))
     arguments.payload |= {"indices": found.table, "interactions": found.interactions, "notes": found.notes}

@@ -1,11 +1,17 @@
 """The commands around a release: check, export, fingerprint, compare, evidence."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metabolism.cli.shared import Arguments, chosen_model, in_force, progress_bar, working
 from metabolism.errors import InvalidValue, UsageError
 from metabolism.files import check_target, write_text
+
+if TYPE_CHECKING:
+    from metabolism.model import Model
 
 
 def _check(arguments: Arguments) -> int:
@@ -41,12 +47,31 @@ def _export(arguments: Arguments) -> int:
         if arguments.format != "sbml":
             raise UsageError(f"--plain is a way to write sbml, not {arguments.format}.")
         arguments.format = "sbml-plain"
+    if arguments.definition:
+        return _export_fit(arguments, model)
     with working(f"writing {arguments.format}"):
         options = {k: getattr(arguments, k) for k in ("regimen", "until", "start", "force")}
         path = export(model, arguments.path, arguments.format, **options)
     arguments.payload = {"path": str(path), "format": arguments.format, "scenario": arguments.scenario}
     print(f"{arguments.format} written to {path}")
     print(f"scenario: {in_force(arguments, model)}")
+    return 0
+
+
+def _export_fit(arguments: Arguments, model: Model) -> int:
+    """Write a fit as a PEtab problem, and say what PEtab cannot."""
+    from metabolism.files import complete_folder
+    from metabolism.fit import Objective, read_definition, write_fit_petab
+
+    if arguments.format != "petab" or arguments.regimen:
+        raise UsageError("--definition goes with petab, which takes its doses from the rows: leave --regimen out.")
+    objective = Objective(model, read_definition(arguments.definition))
+    with working("writing petab"), complete_folder(arguments.path, replace=arguments.force) as folder:
+        left = write_fit_petab(objective, folder)
+    arguments.payload = {"path": arguments.path, "format": "petab", "left_out": left}
+    print(
+        f"petab written to {arguments.path}; {len(left)} rows and parameters are left out, with reasons in README.txt"
+    )
     return 0
 
 

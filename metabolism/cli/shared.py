@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from metabolism.errors import InvalidValue, UsageError
+from metabolism.errors import UsageError
 from metabolism.progress import Progress, show, silent
 
 if TYPE_CHECKING:
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 
 #: What the user asked for.
 Arguments = argparse.Namespace
-
-
-def check_counts(arguments: Arguments, **least: int) -> None:
-    """Refuse numbers that are too small.
-
-    Raises
-    ------
-    InvalidValue
-    """
-    for name, bound in least.items():
-        value = getattr(arguments, name)
-        if value is not None and value < bound:
-            raise InvalidValue(f"--{name} {value} must be at least {bound}.")
 
 
 def pair(flag: str, text: str, example: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-from .delayed import delayed_start
+from .delayed import delayed_start, expected_and_observed
 from .facts import Facts, Score, information, posterior, resample, score
 from .judgement import (
     FAMILIES,
@@ -38,6 +38,7 @@ __all__ = [
     "doubts",
     "draw",
     "elasticity_needed",
+    "expected_and_observed",
     "exposure_table",
     "exposures",
     "fact_figure",

@@ -6,13 +6,13 @@ made up by those who start late; an effect that wanes or needs an early start le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metabolism.court.facts import resample
-from metabolism.court.judgement import Hearing
+from metabolism.court.judgement import FAMILIES, Hearing, family
 from metabolism.court.mechanisms import MECHANISMS
 from metabolism.errors import InvalidValue
 from metabolism.model import Model
@@ -81,6 +81,49 @@ def delayed_start(
             early, late = (alsfrs_r(start * np.exp(-rate * HOURS_PER_WEEK * weeks), *curve) for weeks in arms)
             drawn[name][i] = (early - late).mean(axis=0)
     return drawn
+
+
+def expected_and_observed(
+    draws: Mapping[str, Array], weights: Mapping[str, float], visits: Mapping[float, float], seed: int = 1
+) -> pd.DataFrame:
+    """Return what is expected and what would be published: of all mechanisms by weight, by family, and of each alone.
+
+    Parameters
+    ----------
+    draws : mapping of mechanism to ndarray, shape (count, visits)
+        Expected differences [points], as `delayed_start` returns them.
+    weights : mapping of mechanism to float
+        Posterior weights, sum 1.
+    visits : mapping of float to float
+        Standard error of the published difference [points] by visit [weeks].
+    seed : int
+        Of the errors drawn.
+
+    Returns
+    -------
+    DataFrame
+        A row per mechanism and visit: weight, week, mean, 95 % interval of the expectation and of a published
+        difference [points].
+    """
+    import pandas as pd
+
+    families = {f: {n: w for n, w in weights.items() if family(n) == f} for f in FAMILIES}
+    everyone = [values[: round(len(values) * weights[name] * 5)] for name, values in draws.items()]
+    groups = [("all mechanisms, by weight", 1.0, np.concatenate(everyone))]
+    for name, kin in families.items():
+        total = sum(kin.values())
+        share = [draws[n][: max(1, round(len(draws[n]) * w / total))] for n, w in kin.items()]
+        groups.append((name, total, np.concatenate(share)))
+    alone = sorted(set(weights) - set(families), key=weights.__getitem__, reverse=True)
+    groups += [(name, weights[name], draws[name]) for name in alone]
+    rng, rows = np.random.default_rng([seed, 7]), []
+    for name, weight, differences in groups:
+        for (week, error), expected in zip(visits.items(), differences.T, strict=True):
+            seen = expected + error * rng.standard_normal(len(expected))
+            spans = (np.quantile(v, [0.025, 0.975]) for v in (expected, seen))
+            rows.append((name, weight, week, expected.mean(), *np.concatenate([*spans])))
+    columns = ["mechanism", "weight", "week", "expected [points]", "2.5 %", "97.5 %"]
+    return pd.DataFrame(rows, columns=[*columns, "observed 2.5 %", "observed 97.5 %"])
 
 
 _NEEDED = ("constant_16", "limited_16", "constant_steady", "limited_steady", "limit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -259,8 +260,10 @@ def calibration(hearing: Hearing, truths: int, count: int, seed: int) -> tuple[p
         **{f"{k} named [%]": (f"{k} named", lambda v: 100 * v.mean()) for k in ("family", "mechanism")},
     )
     claimed = pd.DataFrame(claims, columns=["weight", "true"])
-    claimed["claimed"] = pd.cut(claimed["weight"], [0, 0.05, 0.15, 0.3, 0.5, 0.7, 1], include_lowest=True).astype(str)
-    reliability = claimed.groupby("claimed").agg(
+    edges = [0, 0.05, 0.15, 0.3, 0.5, 0.7, 1]
+    spans = [f"{100 * a:g} to {100 * b:g} %" for a, b in pairwise(edges)]
+    claimed["claimed"] = pd.cut(claimed["weight"], edges, labels=spans, include_lowest=True)
+    reliability = claimed.groupby("claimed", observed=True).agg(
         families=("true", "size"),
         **{"mean weight": ("weight", "mean")},
         **{"share true": ("true", "mean")},

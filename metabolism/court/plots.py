@@ -8,6 +8,7 @@ import numpy as np
 
 from metabolism.court.judgement import FAMILIES
 from metabolism.plotting import COLOURS, new_figure
+from metabolism.units import in_words, minus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +25,11 @@ def fact_figure(ranking: pd.DataFrame, by_fact: pd.DataFrame) -> Figure:
     figure, axes = new_figure(width=10.4, height=8.2)
     image = axes.imshow(wide.to_numpy(), cmap="RdBu", vmin=-3, vmax=3, aspect="auto")
     for (i, j), v in np.ndenumerate(wide.to_numpy(dtype=float)):
-        text = f"{v:+.1f}".replace("-", "−") if abs(v) >= 0.05 else "0"
+        text = minus(f"{v:+.1f}") if abs(v) >= 0.05 else "0"
         axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if abs(v) > 2 else COLOURS["black"])
-    labels = [f.replace("_", "\n") + ("" if scored[f] == "yes" else "*") for f in facts]
+    labels = [in_words(f).replace(" ", "\n") + ("" if scored[f] == "yes" else "*") for f in facts]
     axes.set_xticks(range(len(facts)), labels, fontsize=8)
-    shown = [f"{n}  ({100 * w:.1f} %)" for n, w in zip(names, ranking["posterior weight"], strict=True)]
+    shown = [f"{in_words(n)}  ({100 * w:.1f} %)" for n, w in zip(names, ranking["posterior weight"], strict=True)]
     axes.set_yticks(range(len(names)), shown, fontsize=8.5)
     for tick, kin in zip(axes.get_yticklabels(), ranking["family"], strict=True):
         tick.set_color(COLOURS[_COLOUR[kin]])
@@ -53,7 +54,7 @@ def doubt_figure(sensitivity: pd.DataFrame) -> Figure:
         axes.barh(y, share, left=left, color=COLOURS[colour], edgecolor="white", linewidth=0.6, label=kin)
         left = left + share
     axes.set(xlim=(0, 100), ylim=(-0.7, len(wide) - 0.3), xlabel="posterior weight of the family [%]")
-    axes.set_yticks(y, list(wide.index), fontsize=8.5)
+    axes.set_yticks(y, [in_words(v) for v in wide.index], fontsize=8.5)
     axes.grid(axis="y", visible=False)
     axes.legend(fontsize=8.5, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
     return figure

@@ -139,11 +139,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one patient's integration stopped: time reached [h] and the state that moved fastest."""
+    """Why one patient's integration stopped: time reached [h], the state that moved fastest; and if it always would."""
 
     time: float
     state: str
     message: str
+    lasting: bool = False
 
 
 @dataclass(eq=False)

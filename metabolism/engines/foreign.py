@@ -35,8 +35,14 @@ AGREEMENT = 1e-4
 #: Share of the largest value in a file below which a quantity counts as empty.
 NOTHING = 1e-15
 
-#: Relative tolerance of the fast engine in the comparison, and those libRoadRunner is given in turn.
-_RTOL, _REFEREE = 1e-8, (1e-8, 1e-11)
+#: Relative tolerances of the fast engine and of libRoadRunner at which both are compared until they agree: either
+#: may need a tighter one where rates jump or errors grow along the course.
+_LADDER = ((1e-8, 1e-8), (1e-8, 1e-11), (1e-11, 1e-13))
+_RTOL = _LADDER[0][0]
+
+#: Relative tolerance of a run that does not say one, and the error there, as a share of the largest value, from which
+#: the user is told.
+DEFAULT, LOOSE = 1e-6, 1e-3
 
 #: Absolute tolerance of a state: this share of the relative one and of its largest value.
 _SHARE = 1e-3
@@ -55,12 +61,20 @@ class Foreign:
         Largest difference from libRoadRunner; None if that could not run the file.
     remarks : list of str
         What the user should know, the comparison included.
+    loose : float
+        Largest error at the default tolerance, as a share of the largest value of a quantity.
     """
 
     equations: Equations
     scale: Array
     agreement: float | None
     remarks: list[str] = field(default_factory=list)
+    loose: float = 0.0
+
+    @property
+    def sensitive(self) -> bool:
+        """Whether the default tolerance is not enough for it."""
+        return self.loose > LOOSE
 
     def atol(self, rtol: float) -> Array:
         """Absolute tolerances that go with a relative one, shape (states,)."""
@@ -124,35 +138,60 @@ def judge(found: dict[str, Any], ask: Callable[[float], dict[str, Any]]) -> Fore
     """
     equations, remarks = general_equations(found["reading"]), list(found["reading"]["remarks"])
     scale, mine = np.array(found["scale"]), np.array(found["values"], dtype=float)
-    # where rates jump, libRoadRunner needs a tighter tolerance to find what is right
-    for rtol in _REFEREE:
-        other = ask(rtol)
-        if "error" in other:
-            remarks.append(f"not compared: libRoadRunner cannot run it ({other['error']})")
-            return Foreign(equations, scale, None, remarks)
-        theirs = np.array(other["values"], dtype=float)
-        share = _apart(mine, theirs)
+    others: dict[float, Array] = {}
+    for own, rtol in _LADDER:
+        if rtol not in others:
+            other = ask(rtol)
+            if "error" in other and others:
+                # it cannot run more tightly; what it said before stands
+                break
+            if "error" in other:
+                remarks.append(f"not compared: libRoadRunner cannot run it ({other['error']})")
+                return Foreign(equations, scale, None, remarks)
+            others[rtol] = np.array(other["values"], dtype=float)
+        try:
+            finest = mine if own == _RTOL else _tighter(equations, found, scale, own)
+        except SolverFailed:
+            break
+        theirs = others[rtol]
+        share = _apart(finest, theirs)
         agreement = float(share.max(initial=0.0))
         if agreement <= AGREEMENT:
-            remarks.append(f"agrees with libRoadRunner to {agreement:.1e}")
-            return Foreign(equations, scale, agreement, remarks)
+            loose = float(_apart(finest, np.array(found["loose"], dtype=float)).max(initial=0.0))
+            remarks.append(f"agrees with libRoadRunner to {agreement:.1e}{_amplified(loose)}")
+            return Foreign(equations, scale, agreement, remarks, loose)
     if _by_chance(equations, found, scale, mine):
         remarks.append("not compared: the order of its events of equal priority is left to chance, and changes it")
         return Foreign(equations, scale, None, remarks)
     row, column = np.unravel_index(int(share.argmax()), share.shape)
     raise ModelError(
         f"the fast engine and libRoadRunner disagree on '{found['names'][column]}' at t = {found['times'][row]:.6g}: "
-        f"{mine[row, column]:.6g} and {theirs[row, column]:.6g}; one of them is wrong, so it is not run."
+        f"{finest[row, column]:.6g} and {theirs[row, column]:.6g}; one of them is wrong, so it is not run."
     )
+
+
+def _tighter(equations: Equations, found: dict[str, Any], scale: Array, rtol: float, chance: int = 0) -> Array:
+    """Run the course of `found` again, with another tolerance or another order of what is left to chance."""
+    begin, until = found["span"]
+    start, times = start_values(equations, 1, time=begin), np.array(found["times"])
+    values = run_one(equations, *start, times, until, found["names"], rtol, scale, chance).values
+    return np.asarray(values[0])
+
+
+def _amplified(loose: float) -> str:
+    """What a user has to know where the default tolerance is not enough."""
+    if loose <= LOOSE:
+        return ""
+    enough = 10.0 ** np.floor(np.log10(DEFAULT * AGREEMENT / min(loose, 1.0)))
+    what = f"is off by {loose:.1g} of the largest value" if np.isfinite(loose) else "fails"
+    return f"; errors grow along its course: rtol={DEFAULT:g} {what}; run it with rtol={enough:g}"
 
 
 def _by_chance(equations: Equations, found: dict[str, Any], scale: Array, mine: Array) -> bool:
     """Whether another order of events that the file leaves to chance gives another course."""
-    start, until = found["span"]
     if len(equations.events) < 2:
         return False
-    values, times = start_values(equations, 1, time=start), np.array(found["times"])
-    other = run_one(equations, *values, times, until, found["names"], _RTOL, scale, chance=1).values[0]
+    other = _tighter(equations, found, scale, _RTOL, chance=1)
     return bool(_apart(mine, other).max(initial=0.0) > AGREEMENT)
 
 
@@ -179,13 +218,23 @@ def course(equations: Equations, until: float, start: float = 0.0) -> dict[str, 
     names = compared(equations)
     parameters, initial = start_values(equations, 1, time=start)
     scale = typical(equations, parameters, initial, start, until)
-    solved = run_one(equations, parameters, initial, times, until, names, _RTOL, scale)
+
+    def run(rtol: float) -> list[Any]:
+        values: list[Any] = run_one(equations, parameters, initial, times, until, names, rtol, scale).values[0].tolist()
+        return values
+
+    values = run(_RTOL)
+    try:
+        loose = run(DEFAULT)
+    except SolverFailed:
+        loose = np.full(np.shape(values), np.nan).tolist()
     return {
         "span": (start, until),
         "reading": equations.reading,
         "names": names,
         "times": times.tolist(),
-        "values": solved.values[0].tolist(),
+        "values": values,
+        "loose": loose,
         "scale": scale.tolist(),
     }
 
@@ -233,7 +282,7 @@ def run_one(
     )
     solved = get_engine("fast").solve(problem)
     for failure in solved.failures.values():
-        raise SolverFailed(failure.message, failure.time, failure.state)
+        raise SolverFailed(failure.message, failure.time, failure.state, failure.lasting)
     return solved
 
 
@@ -264,6 +313,8 @@ def typical(equations: Equations, parameters: Array, initial: Array, start: floa
             return np.where((top > 0) & np.isfinite(top), top, 1.0)
         except SolverFailed as error:
             failure = failure or error
+            if error.lasting:
+                break
     assert failure is not None
     raise failure
 

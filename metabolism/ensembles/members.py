@@ -15,7 +15,7 @@ from metabolism.dosing import Regimen, Schedule
 from metabolism.ensembles.reading import member_sbml, read_model
 from metabolism.errors import InvalidValue
 from metabolism.model import equations
-from metabolism.sbml import FileModel, KineticModel
+from metabolism.sbml import MEGABYTES, SECONDS, FileModel, KineticModel
 from metabolism.sensitivity import Factors, Indices, sobol
 from metabolism.sensitivity import vary as in_words
 from metabolism.simulation import Result, agreement, endpoints_of, sensitivities, simulate, steady_states
@@ -30,13 +30,23 @@ if TYPE_CHECKING:
 Doses = Schedule | Regimen | str | Sequence[tuple[float, str, float]] | None
 
 
-def ensemble(source: str | Path | KineticModel) -> Ensemble:
+def ensemble(
+    source: str | Path | KineticModel,
+    *,
+    asked: Mapping[str, Sequence[str]] | None = None,
+    seconds: int = SECONDS,
+    megabytes: int = MEGABYTES,
+) -> Ensemble:
     """Open a model for ensembles: an SBML or Antimony file, its text, or our own model.
 
     Parameters
     ----------
     source : str, Path or KineticModel
         Path, text, or a model such as ``mb.load().with_set("als_patient")``.
+    asked : mapping, optional
+        Names of ``parameters``, ``outputs`` and ``endpoints`` that a file must have, looked up before it is compiled.
+    seconds, megabytes : int
+        Limits of the process that reads and compiles a file: CPU time and memory.
 
     Raises
     ------
@@ -52,7 +62,9 @@ def ensemble(source: str | Path | KineticModel) -> Ensemble:
     >>> (result["S"].values[:, -1] / 10).round(4).tolist()
     [0.3679, 0.1353]
     """
-    return Ensemble(source if isinstance(source, KineticModel) else read_model(source))
+    if isinstance(source, KineticModel):
+        return Ensemble(source)
+    return Ensemble(read_model(source, asked=asked, seconds=seconds, megabytes=megabytes))
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metabolism.engines import kernel
-from metabolism.errors import ModelError
+from metabolism.errors import ModelError, UnknownName
 from metabolism.model import sbml_from_antimony
 from metabolism.sbml import (
     MEGABYTES,
     SECONDS,
+    Equations,
     FileModel,
     checked_text,
     general_equations,
@@ -20,6 +22,7 @@ from metabolism.sbml import (
     read_document,
     single,
 )
+from metabolism.simulation import Endpoint
 
 _log = logging.getLogger("metabolism")
 
@@ -29,13 +32,21 @@ _PREFIX = {-15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M"}
 _CLOCK = {60.0: "min", 3600.0: "h", 86400.0: "d"}
 
 
-def read_model(source: str | Path, *, seconds: int = SECONDS, megabytes: int = MEGABYTES) -> FileModel:
+def read_model(
+    source: str | Path,
+    *,
+    asked: Mapping[str, Sequence[str]] | None = None,
+    seconds: int = SECONDS,
+    megabytes: int = MEGABYTES,
+) -> FileModel:
     """Read SBML or Antimony, from a file or a text, in a process of its own, and compile it there.
 
     Parameters
     ----------
     source : str or Path
         Path of a file, or the text itself.
+    asked : mapping, optional
+        What will be asked for, ``parameters``, ``outputs`` and ``endpoints``: looked up before anything is compiled.
     seconds, megabytes : int
         Limits of the process.
 
@@ -46,27 +57,29 @@ def read_model(source: str | Path, *, seconds: int = SECONDS, megabytes: int = M
     """
     text = str(source)
     if isinstance(source, Path) or ("\n" not in text and ";" not in text and "<" not in text):
-        document = _read(text, text, seconds, megabytes)
+        document = _read(text, text, asked, seconds, megabytes)
     else:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / ("text.xml" if text.lstrip("\ufeff \n\t").startswith("<") else "text.ant")
             path.write_text(text, encoding="utf-8")
-            document = _read(str(path), "the text", seconds, megabytes)
+            document = _read(str(path), "the text", asked, seconds, megabytes)
     return FileModel(**{**document, "remarks": tuple(document["remarks"])})
 
 
-def _read(path: str, name: str, seconds: int, megabytes: int) -> dict[str, Any]:
+def _read(
+    path: str, name: str, asked: Mapping[str, Sequence[str]] | None, seconds: int, megabytes: int
+) -> dict[str, Any]:
     _log.info("reading %s, and compiling it if it is new (a few seconds)", name)
     try:
         found: dict[str, Any] = in_sandbox(
-            "metabolism.ensembles:described", path, {}, seconds=seconds, megabytes=megabytes
+            "metabolism.ensembles:described", path, {"asked": {**(asked or {})}}, seconds=seconds, megabytes=megabytes
         )
     except ModelError as error:
         raise ModelError(str(error).replace(f"'{path}'", name if name == "the text" else f"'{path}'")) from None
     return found
 
 
-def described(path: str) -> dict[str, Any]:
+def described(path: str, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Read and compile a file in this process: the fields of a `FileModel` as plain data."""
     import libsbml
 
@@ -79,6 +92,7 @@ def described(path: str) -> dict[str, Any]:
             raise ModelError(f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     reading = read_document(text)
     system = general_equations(reading)
+    _look_up(system, asked)
     kernel(system)
     content = libsbml.readSBMLFromString(text).getModel()
     elements = [e for e in content.getListOfAllElements() if e.isSetIdAttribute()]
@@ -92,6 +106,20 @@ def described(path: str) -> dict[str, Any]:
         "amount_unit": _declared(content, "substance"),
         "remarks": [*reading["remarks"], *_assumed(content)],
     }
+
+
+def _look_up(system: Equations, asked: Mapping[str, Sequence[str]]) -> None:
+    """Refuse names that the file does not have."""
+    constants, outputs = {*system.states, *system.parameters}, (*system.states, *system.computed)
+    endpoints = [Endpoint.parse(text, outputs) for text in asked.get("endpoints", ())]
+    wanted = [*asked.get("outputs", ()), *(output for endpoint in endpoints for output in endpoint.outputs)]
+    for kind, names, known in (
+        ("parameter", asked.get("parameters", ()), constants),
+        ("output", wanted, constants | {*outputs}),
+    ):
+        for name in names:
+            if name not in known:
+                raise UnknownName(kind, name, known - {system.time}, FileModel.lists)
 
 
 def _assumed(content: Any) -> list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple
@@ -23,7 +22,7 @@ from metabolism.data import models_dir
 from metabolism.dosing import Regimen
 from metabolism.exports.sbml import described, from_zero, sbml_text
 from metabolism.model import COLUMNS, Model, model_settings, titles
-from metabolism.plotting import save_figure
+from metabolism.plotting import style
 from metabolism.simulation import DEFAULT_OUTPUTS, simulate
 from metabolism.units import label
 
@@ -205,9 +204,11 @@ def _curves_csv(result: Result) -> str:
 
 
 def _figure(result: Result) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        save_figure(result.plot(("hcy_plasma", "cbl_plasma", "mma_plasma", "alsfrs_r")), Path(folder) / "curves")
-        return (Path(folder) / "curves.png").read_bytes()
+    stream = io.BytesIO()
+    figure = result.plot(("hcy_plasma", "cbl_plasma", "mma_plasma", "alsfrs_r"))
+    with style():
+        figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
 
 
 def _metadata(described: Mapping[str, str]) -> str:

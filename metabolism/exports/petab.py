@@ -105,44 +105,56 @@ def _single(target: Target) -> bool:
     return " x " not in target.regimen
 
 
-def _sbml(model: Model) -> str:
-    """The model with areas under the curves, an intravenous bolus as an amount, and levels at rest as states.
+def resting_document(model: Model, levels: Mapping[str, float]) -> Any:
+    """Return the libsbml document of a model that can be brought to rest, with levels at rest as states.
 
-    While the parameter `RESTING` is 1 the levels at rest follow what they are named after and the areas stay at 0;
-    a condition before the doses sets it. What never rests, such as urine, is not measured and stands still here.
+    While the parameter `RESTING` is 1 each ``<level>_at_rest`` follows what it is named after; a condition before
+    whatever is done sets it. What never rests, such as urine, is not measured and stands still here.
+
+    Parameters
+    ----------
+    levels : mapping of str to float
+        Outputs [uM], and where their levels at rest begin.
     """
     import libsbml
 
     document = libsbml.readSBMLFromString(sbml_text(model, drawing=False))
     content = document.getModel()
-    rest = simulate(model, None, 1.0, times=[0.0]).curves
     for name in model.not_at_rest:
         if content.getRateRuleByVariable(name):
             content.removeRuleByVariable(name)
         if species := content.getSpecies(name):
             species.setBoundaryCondition(True)
             species.setConstant(True)
-    mass = substance("methylcobalamin").molar_mass
-    add_parameter(content, "mass", mass, "dimensionless", "ng/mL per uM methylcobalamin")
     add_parameter(content, RESTING, 0.0, "per_h", "1 while the model comes to rest, 0 afterwards", constant=False)
     add_parameter(content, "per_hour", 1.0, "per_h", "a share of one per hour")
+    for name, begin in levels.items():
+        rate = f"{RESTING} * ({name} - {name}_at_rest) * amounts"
+        add_state(content, f"{name}_at_rest", begin, f"{name} before anything is done", "", rate)
+    return document
+
+
+def _sbml(model: Model) -> str:
+    """The model with areas under the curves and an intravenous bolus as an amount."""
+    import libsbml
+
+    rest = simulate(model, None, 1.0, times=[0.0]).curves
+    document = resting_document(model, {name: float(rest[name][0]) for name in _AREAS.values()})
+    content = document.getModel()
+    mass = substance("methylcobalamin").molar_mass
+    add_parameter(content, "mass", mass, "dimensionless", "ng/mL per uM methylcobalamin")
     for area, analyte in _AREAS.items():
-        level = f"{analyte}_at_rest"
-        rise, at_rest = f"({analyte} - {level})", float(rest[analyte][0])
-        _add_state(content, level, at_rest, f"{analyte} before the dose", "", f"{RESTING} * {rise} * amounts")
-        change = f"((per_hour - {RESTING}) * {rise} - {RESTING} * {area}) * amounts"
-        _add_state(content, area, 0.0, f"area under {analyte} above rest [uM h]", "", change)
+        change = f"((per_hour - {RESTING}) * ({analyte} - {analyte}_at_rest) - {RESTING} * {area}) * amounts"
+        add_state(content, area, 0.0, f"area under {analyte} above rest [uM h]", "", change)
     given = substance("methylcobalamin").routes["iv"][0]
     add_parameter(content, f"{BOLUS}_k", _ENTRY, "per_h", "entry of an intravenous bolus")
     entry = f"{BOLUS}_k * {BOLUS}"
-    _add_state(content, BOLUS, 0.0, "methylcobalamin given intravenously", given, entry, amount=True)
+    add_state(content, BOLUS, 0.0, "methylcobalamin given intravenously", given, entry, amount=True)
     text: str = libsbml.writeSBMLToString(document)
     return text
 
 
-def _add_state(
-    content: Any, key: str, value: float, name: str, target: str, rate: str, *, amount: bool = False
-) -> None:
+def add_state(content: Any, key: str, value: float, name: str, target: str, rate: str, *, amount: bool = False) -> None:
     """Add a species in 1 L, and the reaction that makes it, or that turns it into `target`."""
     import libsbml
 
@@ -179,22 +191,12 @@ def write_petab(model: Model, folder: Path) -> None:
     """
     text, published = _sbml(model), targets()
     estimated = _estimated(model, published)
-    first = "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- sbml_files: [model.xml]\n"
     second = (
         f"format_version: 2.0.0\nparameter_files: [parameters.tsv]\nmodel_files:\n  {model.id}:\n"
         "    location: model.xml\n    language: sbml\nexperiment_files: [experiments.tsv]\n"
     )
-    for place, tables, head, indent in (
-        (folder, _version_1(model, published, estimated), first, "  "),
-        (folder / "v2", _version_2(model, published, estimated), second, ""),
-    ):
-        place.mkdir(exist_ok=True)
-        (place / "model.xml").write_text(text, encoding="utf-8")
-        for name, frame in tables.items():
-            frame.to_csv(place / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
-        kinds = [name.removesuffix("s") for name in tables if name not in ("parameters", "experiments")]
-        files = "".join(f"{indent}{kind}_files: [{kind}s.tsv]\n" for kind in kinds)
-        (place / "problem.yaml").write_text(head + files, encoding="utf-8")
+    write_problem(folder, text, _version_1(model, published, estimated))
+    write_problem(folder / "v2", text, _version_2(model, published, estimated), second)
     assumed = sorted({f"{t.experiment} {t.observable}" for t in published if t.assumed_error})
     readme = (
         f"PEtab problems of {model.id}: published plasma cobalamin after methylcobalamin.\n\n"
@@ -211,6 +213,25 @@ def write_petab(model: Model, folder: Path) -> None:
         f"Parameters and priors: module {MODULE} of parameters.csv, without volumes, which PEtab cannot estimate.\n"
     )
     (folder / "README.txt").write_text(readme, encoding="utf-8")
+
+
+def write_problem(folder: Path, sbml: str, tables: Mapping[str, pd.DataFrame], head: str | None = None) -> None:
+    """Write the files of one problem, made if missing: model, tables by their kind, and ``problem.yaml``.
+
+    Parameters
+    ----------
+    head : str, optional
+        What the last begins with; that of version 1 by default.
+    """
+    folder.mkdir(exist_ok=True)
+    (folder / "model.xml").write_text(sbml, encoding="utf-8")
+    for name, frame in tables.items():
+        frame.to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
+    indent = "" if head else "  "
+    kinds = [name.removesuffix("s") for name in tables if name not in ("parameters", "experiments")]
+    files = "".join(f"{indent}{kind}_files: [{kind}s.tsv]\n" for kind in kinds)
+    first = "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- sbml_files: [model.xml]\n"
+    (folder / "problem.yaml").write_text((head or first) + files, encoding="utf-8")
 
 
 def _estimated(model: Model, published: list[Target]) -> list[Parameter]:

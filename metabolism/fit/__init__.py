@@ -15,7 +15,8 @@ True
 Begin with ``metabolism fit``, which takes the id of a shipped fit or a file.
  In Python: `read_definition`, then `Objective`, then `least_squares` from many
 starts, `profiles` for what stays open, `sample` for draws. `write_fit` makes the folder of tables, and `adopt` puts
-the values into ``models/parameters.csv`` with ``fit:<id>`` as their source. `fit_problems` says whether what was
+the values into ``models/parameters.csv`` with ``fit:<id>`` as their source. `write_fit_petab` says what of a fit other
+tools can take over. `fit_problems` says whether what was
 adopted is still what the definition gives.
 
 What it does not do: it validates nothing. Check rows enter no fit; a pass there is told by `metabolism.cases`.

@@ -4,6 +4,7 @@ from .definition import Definition, read_definition, shipped_fits
 from .left_out import LeftOut, leave_out
 from .moments import Arms, ArmsObjective, arms_fits, read_arms
 from .objective import Fit, Objective, least_squares, relaxed
+from .petab import write_fit_petab
 from .posterior import Profile, Sample, profile, profiles, sample
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "shipped_fits",
     "write_arms",
     "write_fit",
+    "write_fit_petab",
 ]

@@ -203,7 +203,7 @@ def read_set(name: str) -> ParameterSet:
     """
     path = models_dir() / "sets" / f"{name}.csv"
     if name not in set_names():
-        raise UnknownName("parameter set", name, set_names(), "Sets live in models/sets/.")
+        raise UnknownName("parameter set", name, set_names(), "List them with `metabolism list sets`.")
     table = parameter_table()
     values: dict[str, float] = {}
     rows = read_table(path, ("parameterId", "value", "unit", "source", "locator", "note"))

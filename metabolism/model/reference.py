@@ -8,6 +8,7 @@ second form solves for the row's own parameter, in which the rate law must be li
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from metabolism.data import models_dir
 from metabolism.errors import ModelError
@@ -20,12 +21,20 @@ _FLUX = re.compile(r"^flux\((\w+)\)\s*=\s*(.+)$")
 
 
 class Closure:
-    """The derivations of a parameter table, compiled once; ModelError for one that cannot be read or solved."""
+    """The derivations of a parameter table, compiled once; ModelError for one that cannot be read or solved.
+
+    Attributes
+    ----------
+    formulas : dict of str to sympy expression
+        Each derived row over other rows; the names of states are their initial values.
+    """
 
     def __init__(self, table: ParameterTable) -> None:
         equations = read_equations(built_sbml(table))
         self.nominal = {p.id: p.value for p in table.values()}
-        self.steps = [(p.id, _step(p.id, p.derivation, equations, table)) for p in table.values() if p.derivation]
+        derived = [p for p in table.values() if p.derivation]
+        self.formulas = {p.id: _formula(p.id, p.derivation, equations, table) for p in derived}
+        self.steps = [(key, _compiled(formula)) for key, formula in self.formulas.items()]
 
     @property
     def names(self) -> list[str]:
@@ -64,8 +73,8 @@ def closure(table: ParameterTable) -> Closure:
     return Closure(table)
 
 
-def _step(key: str, text: str, equations: Equations, table: ParameterTable) -> Callable[[dict[str, float]], float]:
-    """Compile one derivation to a function of all current values."""
+def _formula(key: str, text: str, equations: Equations, table: ParameterTable) -> Any:
+    """Read one derivation as an expression of other rows."""
     import sympy as sp
 
     match = _FLUX.match(text)
@@ -87,6 +96,13 @@ def _step(key: str, text: str, equations: Equations, table: ParameterTable) -> C
         if slope == 0 or own in slope.free_symbols:
             raise ModelError(f"derivation of '{key}': the rate of {match.group(1)} is not linear in it.")
         formula = (formula - law.xreplace({own: sp.Integer(0)})) / slope
+    return formula
+
+
+def _compiled(formula: Any) -> Callable[[dict[str, float]], float]:
+    """Compile an expression to a function of all current values."""
+    import sympy as sp
+
     names = sorted(s.name for s in formula.free_symbols)
     function = sp.lambdify([sp.Symbol(n) for n in names], formula, modules="math")
     return lambda values: float(function(*(values[n] for n in names)))

@@ -86,7 +86,9 @@ def citation(key: str) -> str:
     names = [" ".join(p.last_names) for p in people if "others" not in p.last_names]
     authors = f"{names[0]} et al." if len(people) > 2 else " and ".join(names)
     fields = entry.fields
-    parts = [authors or key, fields.get("year", ""), fields.get("title", "") or fields.get("note", "")]
+    # a leaflet or a register without author begins with what it is
+    parts = [authors, fields.get("year", ""), fields.get("title", "") or fields.get("note", "") or key]
+    parts = parts if authors else parts[::-1]
     parts.append(" ".join(x for x in (fields.get("journal", ""), fields.get("volume", "")) if x))
     kind = next((i for i in IDENTIFIERS if i in fields), "")
     parts.append(f"{'' if kind == 'url' else kind + ':'}{fields[kind]}" if kind else "Not traceable")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from metabolism.data import experiment_texts
 from metabolism.errors import MetabolismError, OutputError
 from metabolism.files import render, write_text
+from metabolism.units import in_words, label, minus, written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,9 @@ SHOWN_ROWS, SHOWN_COLUMNS = 20, 8
 
 #: What can be said of a claim. Numbers that were fitted or put in agree by construction and are counted apart.
 WORDS = ("holds", "by construction", "finding", "known gap", "fails")
+
+#: Columns of ids that a reader is shown as words; the file keeps them as they are.
+_NAMED = frozenset({"arm", "moment", "scenario", "mechanism", "design", "group"})
 
 #: A number counts as changed when it moved by more than this share.
 CHANGED = 1e-6
@@ -196,17 +200,21 @@ _FINDING = "This miss is the finding:"
 def _table(name: str, table: pd.DataFrame, old: pd.DataFrame | None) -> dict[str, Any]:
     comparable = old is not None and list(old.columns) == list(table.columns) and len(old) == len(table)
     rows = []
+    named = [c in _NAMED for c in table.columns]
     for i, row in enumerate(table.head(SHOWN_ROWS).itertuples(index=False)):
         cells = []
         for j, value in enumerate(row):
             was = old.iat[i, j] if comparable and old is not None else value
             text = "" if isinstance(value, float) and math.isnan(value) else number(_plain(value))
+            text = in_words(text) if named[j] else label(text) if table.columns[j] == "unit" else text
             before = number(_plain(was)) if comparable and _differs(value, was) else ""
             cells.append(Cell(text, not isinstance(value, str), before))
         rows.append(cells)
     changed = sum(bool(c.before) for r in rows for c in r)
     note = f"{changed} values changed" if changed else "its shape changed" if old is not None and not comparable else ""
-    about: dict[str, Any] = {"name": name, "title": _title(name), "columns": list(table.columns)}
+    numeric = [all(row[j].numeric for row in rows) for j in range(len(table.columns))]
+    heads = [Cell(str(column).replace("[u", "[µ"), numeric[j]) for j, column in enumerate(table.columns)]
+    about: dict[str, Any] = {"name": name, "title": _title(name), "columns": list(table.columns), "heads": heads}
     about["raw"] = len(table) > SHOWN_ROWS or len(table.columns) > SHOWN_COLUMNS
     return about | {"rows": rows, "length": len(table), "note": note}
 
@@ -243,22 +251,42 @@ def _figure(path: Path, caption: str | None) -> dict[str, str]:
         html = f'<div class="scroll">{path.read_text(encoding="utf-8")}</div>'
     else:
         data = base64.b64encode(png.read_bytes()).decode()
-        html = f'<img alt="{escape(caption or title)}" src="data:image/png;base64,{data}">'
+        html = f'<div class="scroll"><img alt="{escape(caption or title)}" src="data:image/png;base64,{data}"></div>'
     return {"name": path.stem, "title": title, "caption": caption or f"{title}.", "html": html}
 
 
 def _render(template: str, **values: Any) -> str:
-    return render("metabolism.report", template, {"number": number, "linked": linked}, **values)
+    return render(
+        "metabolism.report", template, {"number": number, "linked": linked, "parted": parted, "label": label}, **values
+    )
 
 
 def linked(text: Any) -> Markup:
-    """Return a text as HTML: DOIs lead to the work, what stands in backticks is code, minus signs are minus signs."""
+    """Return a text as HTML: DOIs and addresses are links, backticks hold code, numbers and units are typeset."""
     from markupsafe import Markup, escape
 
     doi = r"(?<![\w/])(?:doi:)?(10\.\d{4,9}/[^\s;,&<>]*[^\s;,.&<>)])"
     html = re.sub(doi, r'<a href="https://doi.org/\1">doi:\1</a>', str(escape(text)))
-    typed = r"`([^`]+)`|(?<![\w./-])-(?=\d)"
-    return Markup(re.sub(typed, lambda m: f"<code>{m[1]}</code>" if m[1] else "−", html))
+    html = re.sub(r"(?<![\w\"/])https?://[^\s<>\"]*[^\s<>\".,;)]", lambda m: f'<a href="{m[0]}">{m[0]}</a>', html)
+    pieces = re.split(r"(<a .*?</a>|`[^`]+`)", html)
+    return Markup(
+        "".join(f"<code>{t[1:-1]}</code>" if t[:1] == "`" else t if t[:1] == "<" else _set(t) for t in pieces)
+    )
+
+
+def _set(text: str) -> str:
+    """Minus signs, micro and powers of ten as they are printed, not as they are typed."""
+    text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", lambda m: m[1] + _power(m[2]), text)
+    return re.sub(r"(?<=[\d ])u(?=(?:M|mol|g)\b)", "µ", minus(text))
+
+
+def parted(key: str) -> Markup:
+    """Return the key of a source as HTML that may be broken between its words."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(
+        escape(part) for part in re.findall(r"[A-Z]?[^A-Z\d]+|[A-Z]+(?![^A-Z\d])|[\dA-Z]+", key) or [key]
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -267,14 +295,26 @@ def _plain(value: Any) -> Any:
 
 
 def number(value: Any) -> str:
-    """Print a value with four significant digits, and text as it is."""
+    """Print a number with four significant digits and a minus sign, and text as it is.
+
+    >>> number(10140.2), number(-2.256), number(3e-5), number("25 mg im")
+    ('10,140', '−2.256', '3 × 10⁻⁵', '25 mg im')
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     if math.isnan(value):
         return "–"
-    return f"{value:d}" if isinstance(value, int) else f"{value:.4g}".replace("-", "−")
+    digits, _, power = (f"{value:,d}" if isinstance(value, int) else written(value)).partition("e")
+    return minus(digits) + (_power(power) if power else "")
+
+
+def _power(exponent: str) -> str:
+    return f" × 10{str(int(exponent)).translate(_RAISED)}"
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _title(key: str) -> str:
-    words = key.replace("_", " ").lstrip("0123456789 ")
+    words = in_words(key.lstrip("0123456789_"))
     return words[:1].upper() + words[1:]

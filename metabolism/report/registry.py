@@ -52,6 +52,12 @@ class Outcome:
     cited: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # the manifest keeps claims by id: of two with one id it would keep the last and show it twice
+        ids = [c.id for c in self.claims]
+        if twice := sorted({i for i in ids if ids.count(i) > 1}):
+            raise InvalidValue(f"two claims are called '{twice[0]}'; give one another name: Claim.of(..., name=...).")
+
 
 @dataclass(frozen=True, eq=False)
 class Context:

@@ -210,22 +210,27 @@ class Equations:
         ndarray, shape (..., names)
             In the units of the document; NaN where a state is NaN, and not finite where a formula divides by zero.
         """
-        import sympy as sp
-
-        key = tuple(names)
-        if key not in self._compiled:
-            self._compiled[key] = _compile(
-                self._arguments,
-                [self.expanded.get(n, sp.Symbol(n)) if n in self.computed else sp.Symbol(n) for n in key],
-                "numpy",
-            )
         with np.errstate(all="ignore"):
-            values = self._compiled[key](np.moveaxis(x, -1, 0), np.moveaxis(p, -1, 0))
+            values = self._at(tuple(names))(np.moveaxis(x, -1, 0), np.moveaxis(p, -1, 0))
         unknown = np.isnan(x).any(axis=-1)
-        result = np.empty((*np.broadcast_shapes(x.shape[:-1], p.shape[:-1]), len(key)))
+        result = np.empty((*np.broadcast_shapes(x.shape[:-1], p.shape[:-1]), len(names)))
         for i, value in enumerate(values):
             result[..., i] = np.where(unknown, np.nan, value)
         return result
+
+    def _at(self, names: tuple[str, ...]) -> Callable[[Any, Any], list[Any]]:
+        """Return what gives the values of ids from states and constants, whose own need no algebra (slow to wake)."""
+        if not {*names} & {*self.computed}:
+            places = [
+                (n in self.states, (self.states if n in self.states else self.parameters).index(n)) for n in names
+            ]
+            return lambda x, p: [(x if state else p)[i] for state, i in places]
+        import sympy as sp
+
+        if names not in self._compiled:
+            asked = [self.expanded.get(n, sp.Symbol(n)) if n in self.computed else sp.Symbol(n) for n in names]
+            self._compiled[names] = _compile(self._arguments, asked, "numpy")
+        return self._compiled[names]
 
     def f(self, x: Array, p: Array) -> Array:
         """Evaluate dx/dt at one point: shapes (states,), (parameters,) -> (states,); NaN where it has no value."""

@@ -150,7 +150,7 @@ class FileModel(KineticModel):
     size: tuple[float, ...] | None = field(default=None, repr=False)
     bounded = False
     start = "initial"
-    lists = "Print the ensemble to list them."
+    lists = "`metabolism ensemble FILE` lists them, as printing the ensemble does."
 
     def __reduce__(self) -> tuple[Any, ...]:
         # read-only views do not pickle; a worker gets plain copies

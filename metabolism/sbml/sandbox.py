@@ -16,8 +16,9 @@ from typing import Any
 from metabolism.errors import MetabolismError, ModelError
 from metabolism.processes import follow_thread
 
-#: Limits of the reading process: wall and CPU time [s], address space [MB].
-SECONDS, MEGABYTES = 300, 4000
+#: Limits of the reading process: CPU time [s], address space [MB]; and how much longer it may take by the clock, as on
+#: a machine that is busy.
+SECONDS, MEGABYTES, BUSY = 300, 4000, 4
 
 _BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
@@ -49,9 +50,13 @@ def in_sandbox(
     command = [sys.executable, "-P", "-W", "ignore", "-c", _BOOT, root, *map(str, (seconds, megabytes, os.getpid()))]
     message = json.dumps({"task": task, "path": str(path), "request": request})
     try:
-        done = subprocess.run(command, input=message, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            command, input=message, capture_output=True, text=True, timeout=BUSY * seconds, check=False
+        )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"'{path}' was not analysed within {seconds} s; give --seconds for more time.") from None
+        raise ModelError(
+            f"'{path}' was not analysed within {BUSY * seconds} s by the clock; give more (--seconds, or seconds=)."
+        ) from None
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"')]
     answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
     if "answer" in answer:
@@ -61,7 +66,7 @@ def in_sandbox(
     if done.returncode < 0:
         raise ModelError(
             f"reading '{path}' ended the process that did it (signal {-done.returncode}): the file crashes the library "
-            f"that reads it, or needs more than {seconds} s of CPU or {megabytes} MB."
+            f"that reads it, or needs more than {seconds} s of CPU or {megabytes} MB (--seconds, --megabytes)."
         )
     reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
     raise ModelError(f"'{path}' could not be analysed: {reason[0]}")
@@ -98,6 +103,13 @@ def _limit(seconds: int, megabytes: int) -> None:
     except ImportError:
         # Windows has no such limits: the time limit of the parent remains
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (megabytes * 2**20, megabytes * 2**20))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    size = megabytes * 2**20
+    limits = {
+        resource.RLIMIT_CPU: (seconds, seconds + 5),
+        resource.RLIMIT_AS: (size, size),
+        resource.RLIMIT_CORE: (0, 0),
+    }
+    for kind, (soft, hard) in limits.items():
+        # under a limit of the user's own (ulimit, a batch queue), which nobody may raise, the smaller one holds
+        least = hard if (given := resource.getrlimit(kind)[1]) == resource.RLIM_INFINITY else min(hard, given)
+        resource.setrlimit(kind, (min(soft, least), least))

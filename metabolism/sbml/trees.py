@@ -264,3 +264,39 @@ class Values:
         names = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
         names |= {f"{n}h": f"{v}h" for n, v in names.items()}
         return getattr(np, names.get(name, name))(*parts)
+
+
+class Losses(Values):
+    """Numbers as `Values` gives them, and for each member the innermost formula that has none.
+
+    Attributes
+    ----------
+    lost : ndarray of object, shape (members,)
+        None, the sympy expression that is not a number though all it is made of is, or False after an overflow.
+    """
+
+    def __init__(self, reading: Mapping[str, Any], known: Mapping[str, Array], time: Array) -> None:
+        super().__init__(reading, known, time)
+        self.lost = np.full(len(time), None)
+
+    def _of(self, e: Any) -> Any:
+        if isinstance(e, Select):
+            # what is not chosen need not have a value
+            condition, before = self._of(e.args[0]), self.lost
+            values, lost = [], []
+            for choice in e.args[1:]:
+                self.lost = before.copy()
+                values.append(self._of(choice))
+                lost.append(self.lost)
+            self.lost = np.where(np.asarray(condition) != 0, *lost)
+            return NUMBERS["Select"](condition, *values)
+        value = super()._of(e)
+        if e.args or isinstance(e, Undefined):
+            fresh = np.broadcast_to(np.isnan(value), self.lost.shape) & (self.lost == None)  # noqa: E711
+            if fresh.any():
+                # infinity less infinity is an explosion, not the loss of a formula
+                parts = [np.broadcast_to(np.isfinite(self._of(a)), fresh.shape) for a in e.args]
+                finite = np.logical_and.reduce(parts) if parts else fresh
+                self.lost[fresh & finite] = e
+                self.lost[fresh & ~finite] = False
+        return value

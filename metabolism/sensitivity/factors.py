@@ -151,7 +151,10 @@ class Factors:
         """
         if not 0 <= low < high <= 1:
             raise InvalidValue(f"{low} and {high} must be two increasing probabilities.")
-        cut = tuple(replace(f, part=(low, high), source=f"{f.source}, {low:.0%} to {high:.0%}") for f in self.items)
+        cut = tuple(
+            replace(f, part=(low, high), source=f"{f.source}, {100 * low:.0f} % to {100 * high:.0f} %")
+            for f in self.items
+        )
         return replace(self, items=cut)
 
     def frame(self) -> pd.DataFrame:
@@ -347,7 +350,7 @@ def _factor(p: Parameter, model: Model, given: tuple[float, float] | None, sprea
     if spread is not None:
         if value <= 0:
             raise InvalidValue(f"'{p.id}' is {value:g}, so a spread about it has no size; give a range.")
-        return Factor(p.id, p.unit, value * (1 - spread), value * (1 + spread), source=f"± {spread:.0%}")
+        return Factor(p.id, p.unit, value * (1 - spread), value * (1 + spread), source=f"± {100 * spread:.0f} %")
     prior = p.prior == "log-normal" and p.lower > 0
     if value > 0 and (prior or p.confidence in RATED):
         sd = float(p.prior_parameters.split(";")[1]) if prior else RATED[p.confidence]

@@ -110,7 +110,7 @@ class Indices:
         half = float(((top["high"] - top["low"]) / 2).max()) / largest if largest else np.inf
         course = self.convergence[self.convergence["endpoint"] == endpoint]
         sizes = sorted(course["n"].unique())
-        words, good = f"intervals are up to ±{half:.0%} of the largest index", half <= width
+        words, good = f"intervals are up to ±{100 * half:.0f} % of the largest index", half <= width
         if len(sizes) > 1:
             before = course[course["n"] == sizes[-2]].sort_values("value", key=abs, ascending=False)
             same = list(top["factor"][:3]) == list(before["factor"][:3])
@@ -352,15 +352,17 @@ class _Sample:
         if not bad.any():
             return ~bad, self.factors.notes
         method = METHODS[self.method]
-        share = f"{int(bad.sum())} of {len(bad)} runs failed ({bad.mean():.2%}); {self._where(bad)}"
+        share = f"{int(bad.sum())} of {len(bad)} runs failed ({100 * bad.mean():.2f} %); {self._where(bad)}"
         if bad.mean() > MAX_FAILED:
-            raise SolverFailed(f"{share}. Indices are refused above {MAX_FAILED:.0%}: narrow the factors.")
+            raise SolverFailed(f"{share}. Indices are refused above {100 * MAX_FAILED:.0f} %: narrow the factors.")
         if method.complete:
             raise SolverFailed(f"{share}. {self.method} needs every run: narrow the factors, or use another method.")
         block = method.block(len(self.factors))
         kept = np.repeat(~bad.reshape(-1, block).any(axis=1), block)
         if kept.mean() < 1 - MAX_DROPPED:
-            raise SolverFailed(f"{share}. They touch {1 - kept.mean():.0%} of the sample: narrow the factors.")
+            raise SolverFailed(
+                f"{share}. They touch {100 * (1 - kept.mean()):.0f} % of the sample: narrow the factors."
+            )
         return kept, [*self.factors.notes, f"{share}. {int((~kept).sum())} runs were left out with them."]
 
     def _where(self, bad: NDArray[np.bool_]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from metabolism.errors import UnknownName
 from metabolism.plotting import COLOURS, axis_label, new_figure
+from metabolism.units import minus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ def bars(indices: Indices, endpoint: str | None = None, count: int = 12) -> Figu
     axes.set_yticks(range(len(top)), list(top["factor"])[::-1])
     unit = indices.units.get(name, "") if indices.main == "mu_star" else ""
     alone = axis_label(NAMES[indices.main], unit)
-    axes.set_xlabel(f"index with {indices.confidence:.0%} interval" if len(shown) > 1 else alone)
+    axes.set_xlabel(f"index with {100 * indices.confidence:.0f} % interval" if len(shown) > 1 else alone)
     axes.set_title(f"{name}: {indices.runs:,} runs, {len(indices.failed)} failed", fontsize=10)
     axes.grid(axis="y", visible=False)
     if len(shown) > 1:
@@ -151,7 +152,7 @@ def _map(table: pd.DataFrame, label: str, signed: bool) -> Figure:
     for (i, j), value in np.ndenumerate(table.to_numpy()):
         if np.isfinite(value):
             ink = "white" if abs(value) > 0.6 * top else "black"
-            axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink)
+            axes.text(j, i, minus(f"{value:.2f}"), ha="center", va="center", fontsize=8, color=ink)
     axes.set_yticks(range(len(table)), list(table.index))
     axes.set_xticks(range(table.shape[1]), [str(c) for c in table.columns], rotation=25, ha="right")
     axes.grid(visible=False)

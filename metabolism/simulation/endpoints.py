@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -316,8 +316,8 @@ class Endpoint:
     versus: bool = False
 
     @classmethod
-    def parse(cls, text: str) -> Endpoint:
-        """Read an endpoint.
+    def parse(cls, text: str, ids: Sequence[str] = ()) -> Endpoint:
+        """Read an endpoint; `ids` are the outputs of a model from a file, which knows none of `NAMED`.
 
         Raises
         ------
@@ -331,8 +331,12 @@ class Endpoint:
         >>> Endpoint.parse("hcy_change").outputs
         ('hcy_plasma',)
         """
-        match = _TEXT.match(NAMED.get(text, text).strip())
+        named = {} if ids else NAMED
+        match = _TEXT.match(named.get(text, text).strip())
         if match is None:
+            if ids:
+                own = text if text in ids else ids[0]
+                raise UsageError(f"endpoint '{text}' cannot be read; write e.g. 'final({own})' or 'auc({own})'.")
             if re.fullmatch(r"\w+", text):
                 raise UnknownName("endpoint", text, NAMED, "Or write one, e.g. 'percent_change(hcy_plasma)'.")
             raise UsageError(
@@ -347,10 +351,10 @@ class Endpoint:
         return cls(text, kind, output, over or "", number, bool(versus))._checked()
 
     @classmethod
-    def of(cls, wanted: str | Part, name: str = "") -> Endpoint:
+    def of(cls, wanted: str | Part, name: str = "", ids: Sequence[str] = ()) -> Endpoint:
         """Make an endpoint of text, or of a tuple such as ``("max", "cbl_free")`` with a column name."""
         if isinstance(wanted, str):
-            return cls.parse(wanted)
+            return cls.parse(wanted, ids)
         kind, output, *level = wanted
         return cls(name or str(wanted), kind, output, "", float(level[0]) if level else None)._checked()
 

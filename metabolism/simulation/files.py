@@ -55,7 +55,7 @@ def ready(model: FileModel, until: float, engine: str, start: str) -> FileModel:
             path.write_text(model.source, encoding="utf-8")
             found = load_foreign(path, until, equations=equations(model))
         said = found.remarks[-1].replace(f"'{path}': ", "")
-        if found.agreement is None:
+        if found.agreement is None or found.sensitive:
             _log.warning("%s: %s", model.id, said)
         _COMPARED[_digest(model)] = until, f"one member, 0 to {until:g}: {said}"
     parameters, initial = model.starts({}, 1)

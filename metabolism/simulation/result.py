@@ -67,6 +67,10 @@ class Result:
             {name: str(self.data[name].attrs["units"]) for name in outputs},
             json.loads(self.data.attrs["manifest"]),
             PANELS.items() <= self.data["time"].attrs.items(),
+            {
+                str(target): (float(self.data["asked"][..., i].sum()), float(self.data["delivered"][..., i].sum()))
+                for i, target in enumerate(self.data["target"].values if "asked" in self.data else ())
+            },
         )
 
     @property
@@ -122,13 +126,9 @@ class Result:
         """Amount asked and delivered per dose target [µmol], summed over patients; empty without doses."""
         import pandas as pd
 
-        if "asked" not in self.data:
-            return pd.DataFrame(columns=["asked", "delivered"], dtype=float)
-        table = self.data[["asked", "delivered"]]
-        if "patient" in table.dims:
-            table = table.sum("patient")
-        frame: pd.DataFrame = table.to_dataframe()
-        return frame
+        targets, sums = self._plain.ledger.keys(), list(self._plain.ledger.values())
+        index = pd.Index(list(targets), name="target", dtype=object)
+        return pd.DataFrame(sums, index, columns=["asked", "delivered"], dtype=float)
 
     @property
     def failures(self) -> dict[int, str]:
@@ -170,8 +170,13 @@ class Result:
 
     def frame(self) -> pd.DataFrame:
         """Return the outputs as a tidy table, one row per time (and patient)."""
-        table: pd.DataFrame = self.data[self.outputs].to_dataframe().reset_index()
-        return table
+        import pandas as pd
+
+        times, values = self.curves["time"], {n: self.curves[n] for n in self.outputs}
+        count = max(v.size for v in values.values()) // max(len(times), 1)
+        many = any(v.ndim > 1 for v in values.values())
+        who = {"patient": np.repeat(np.arange(count), len(times))} if many else {}
+        return pd.DataFrame(who | {"time": np.tile(times, count)} | {n: v.ravel() for n, v in values.items()})
 
     def to_dataframe(self, *, units: str = "model") -> pd.DataFrame:
         """Return one row per patient, time and output, so that frames of several arms can be put together.

@@ -19,7 +19,7 @@ from metabolism.simulation.endpoints import Endpoint, Part
 from metabolism.simulation.ledger import amounts_asked, verify_doses
 from metabolism.simulation.result import Result
 from metabolism.simulation.slopes import slopes_of
-from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick
+from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick, own_ids
 from metabolism.simulation.views import Plain
 from metabolism.types import Array
 
@@ -110,6 +110,7 @@ def simulate(
     manifest = {**study.identity(), "patients": None if patients is None else len(problem.initial)}
     pick: Any = 0 if patients is None else slice(None)
     curves = {name: solution.values[pick, :, i] for i, name in enumerate(problem.outputs)}
+    given = amounts_asked(problem)
     return Result(
         lambda: _dataset(model, problem, solution, failures, manifest, times is None),
         Plain(
@@ -117,6 +118,7 @@ def simulate(
             {name: model.units.get(name, "") for name in problem.outputs},
             manifest,
             times is None and model.bounded,
+            {k: (float(asked.sum()), float(np.nansum(solution.delivered[k]))) for k, asked in given.items()},
         ),
     )
 
@@ -226,7 +228,7 @@ def endpoints_of(
     """
     import pandas as pd
 
-    study = Study.of(model, regimen, until, _named(endpoints), own_baseline=own_baseline, start=start, rtol=rtol)
+    study = Study.of(model, regimen, until, _named(endpoints, model), own_baseline=own_baseline, start=start, rtol=rtol)
     values, failures = study.numbers(patients, dose_scale=dose_scale, workers=workers, tick=tick)
     frame = pd.DataFrame(values, columns=list(endpoints))
     failed = [failures.get(i) for i in range(len(frame))]
@@ -241,10 +243,10 @@ def endpoints_of(
     return frame
 
 
-def _named(endpoints: Mapping[str, str | Part]) -> list[Endpoint]:
+def _named(endpoints: Mapping[str, str | Part], model: KineticModel) -> list[Endpoint]:
     if not endpoints:
         raise InvalidValue("no endpoint is asked for; ask e.g. for ('max', 'cbl_free').")
-    return [Endpoint.of(wanted, name) for name, wanted in endpoints.items()]
+    return [Endpoint.of(wanted, name, own_ids(model)) for name, wanted in endpoints.items()]
 
 
 def sensitivities(
@@ -293,7 +295,7 @@ def sensitivities(
 
     if endpoints is not None and (outputs is not None or times is not None):
         raise UsageError("ask for endpoints, or for outputs and times, not for both at once.")
-    wanted = [] if endpoints is None else _named(endpoints)
+    wanted = [] if endpoints is None else _named(endpoints, model)
     study = Study.of(model, regimen, until, wanted, own_baseline=own_baseline, start=start, rtol=rtol)
     columns = () if wanted else tuple(outputs or _usual(model))
     problem, values, slopes, failures = slopes_of(

@@ -356,7 +356,7 @@ def make_study(
     """
     if endpoints is None and not model.bounded:
         raise UsageError("say which endpoints are wanted, e.g. endpoints=['final(S1)', 'max(S2)'].")
-    wanted = tuple(Endpoint.parse(e) for e in (NAMED if endpoints is None else endpoints))
+    wanted = tuple(Endpoint.parse(e, own_ids(model)) for e in (NAMED if endpoints is None else endpoints))
     if not wanted:
         raise InvalidValue("ask for at least one endpoint.")
     if len({e.text for e in wanted}) < len(wanted):
@@ -364,6 +364,11 @@ def make_study(
     if options.get("engine") == "auto":
         options["engine"] = "fast"
     return Study.of(model, regimen, until, wanted, closed=closed, **options)
+
+
+def own_ids(model: KineticModel) -> tuple[str, ...]:
+    """Outputs of a model from a file; of our own none, which has endpoints with names."""
+    return () if model.bounded else (*equations(model).states, *equations(model).computed)
 
 
 def check_outputs(names: Sequence[str], model: KineticModel) -> None:

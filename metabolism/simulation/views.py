@@ -54,12 +54,16 @@ _ROWS = 9
 
 
 class Plain(NamedTuple):
-    """What a result is before xarray wakes: ``time`` and outputs as arrays, units, manifest, and how it is kept."""
+    """What a result is before xarray wakes: ``time`` and outputs as arrays, units, manifest, and how it is kept.
+
+    The ledger has the amounts asked and delivered of each dose target, summed over patients.
+    """
 
     curves: Mapping[str, Array]
     units: Mapping[str, str]
     manifest: Mapping[str, Any]
     panels: bool
+    ledger: Mapping[str, tuple[float, float]]
 
     @property
     def foreign(self) -> bool:

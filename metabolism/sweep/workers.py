@@ -240,14 +240,18 @@ def _on_cluster(client: Any, study: Study, design: Table, store: Store, todo: Se
             except TimeoutError:
                 continue
             for future in finished:
-                part = running.pop(future)
+                part = running[future]
                 try:
-                    values, reasons = future.result()
+                    values, reasons = future.result(timeout=PATIENCE)
+                except TimeoutError:
+                    # it was done, and its worker died with it: if there is another, it is made again
+                    continue
                 except KilledWorker:
                     raise MetabolismError(
                         f"runs {store.span(part)[0]} to {store.span(part)[1] - 1} killed several workers (out of "
                         "memory?); finished runs are kept: repeat the request with the same store."
                     ) from None
+                del running[future]
                 yield part, values, reasons
     finally:
         if client.status == "running":

@@ -155,9 +155,8 @@ def _typical_response(model: Model, beta_hcy: float, regimen: Regimen, weeks: fl
         patients={"MN_hcy_ref": [model.values["MN_hcy_ref"]]},
         own_baseline=OWN_BASELINE,
     )
-    t = run.data["time"].values
-    rate = 1 - run["effect_hcy"].values[0]
-    site = run["cbl_effect"].values[0]
+    t, site = run.curves["time"], run.curves["cbl_effect"][0]
+    rate = 1 - run.curves["effect_hcy"][0]
     saturation = site / (site + model.values["MN_EC50"])
     span = t[-1] - t[0]
     return float(np.trapezoid(rate, t) / span), float(np.trapezoid(rate * saturation, t) / span)

@@ -54,7 +54,7 @@ def inside(name: str, value: object, limit: str, where: str = "") -> None:
     >>> inside("drop_out", 5, "[0, 1) per month")
     Traceback (most recent call last):
         ...
-    metabolism.errors.InvalidValue: drop_out = 5 must lie in [0, 1) per month; 5 % is 0.05.
+    metabolism.errors.InvalidValue: drop_out = 5 must lie in [0, 1) per month; for 5 % write 0.05.
     """
     whole, above, low, high, below = _read(limit)
 
@@ -66,7 +66,7 @@ def inside(name: str, value: object, limit: str, where: str = "") -> None:
         if math.isfinite(number) and fits(number):
             return
         share = not whole and high <= 1 and number >= 1 and fits(number / 100)
-        hint = f"; {number:g} % is {number / 100:g}" if share else ""
+        hint = f"; for {number:g} % write {number / 100:g}" if share else ""
     else:
         hint = ""
     words = "be a" if whole else "lie in"

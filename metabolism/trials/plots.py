@@ -9,6 +9,7 @@ import numpy as np
 
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.plotting import COLOURS, new_figure
+from metabolism.units import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ def kaplan_meier(table: pd.DataFrame, colours: Mapping[str, str], title: str) ->
         share, low, high = (
             np.append(100.0, np.clip(100 * course.probabilities, 0, 100)) for course in (alive, band.low, band.high)
         )
-        label = f"{arm.replace('_', ' ')} (n = {len(part)})"
+        label = f"{in_words(arm)} (n = {len(part)})"
         curves.step(months, share, where="post", color=colour, linewidth=1.8, label=label)
         curves.fill_between(months, low, high, step="post", color=colour, alpha=0.12, linewidth=0)
         for time in times:
@@ -64,7 +65,7 @@ def kaplan_meier(table: pd.DataFrame, colours: Mapping[str, str], title: str) ->
     for ax in (curves, counts):
         ax.set(xlim=(-1, end + 1), xticks=times)
     counts.set(ylim=(0.6 - len(colours), 0.6), xlabel="time since randomisation [months]")
-    counts.set_yticks([-i for i in range(len(colours))], [a.replace("_", " ") for a in colours], fontsize=8.5)
+    counts.set_yticks([-i for i in range(len(colours))], [in_words(a) for a in colours], fontsize=8.5)
     counts.grid(visible=False)
     counts.set_title("patients at risk", fontsize=9, loc="left")
     return figure
@@ -106,7 +107,7 @@ def course_figure(
             place, value, error, color=COLOURS["orange"], marker="D", capsize=4, label="published mean (95 % CI)"
         )
         ax.set(xticks=weeks, xlabel="time since randomisation [weeks]", ylim=(-26, 6))
-        ax.set_title(f"{arm.replace('_', ' ')}: one virtual trial", fontsize=10)
+        ax.set_title(f"{in_words(arm)}: one virtual trial", fontsize=10)
     np.ravel(axes)[0].set_ylabel("change of rated ALSFRS-R [points]")
     np.ravel(axes)[0].legend(loc="lower left", fontsize=8)
     return figure
@@ -123,7 +124,7 @@ def in_percent(effect: str) -> str:
     if effect.startswith("N("):
         return effect
     parts = (part.rpartition(" ") for part in effect.split(", "))
-    return ", ".join(f"{arm.replace('_', ' ')}{gap}{100 * float(value):g}" for arm, gap, value in parts)
+    return ", ".join(f"{in_words(arm)}{gap}{100 * float(value):g}" for arm, gap, value in parts)
 
 
 def stops_figure(table: pd.DataFrame, title: str) -> Figure:
@@ -137,7 +138,7 @@ def stops_figure(table: pd.DataFrame, title: str) -> Figure:
     """
     labels = [f"{in_percent(e)} %" + " less loss" * (" " not in e) for e in table["effect"]]
     if table["arm"].nunique() > 1:
-        labels = [f"{a.replace('_', ' ')}, {e}" for a, e in zip(table["arm"], labels, strict=True)]
+        labels = [f"{in_words(a)}, {e}" for a, e in zip(table["arm"], labels, strict=True)]
     figure, axes = new_figure(1, 3, width=10.5, height=1.9 + 0.34 * len(table))
     ends, size, length = axes[0]
     place = np.arange(len(table))[::-1]
@@ -158,7 +159,9 @@ def stops_figure(table: pd.DataFrame, title: str) -> Figure:
     ends.set_yticklabels(labels, fontsize=9)
     for ax, name, unit in ((size, "patients", "patients"), (length, "months", "months from the first patient")):
         for whose, colour, marker in (("arm", "orange", "o"), ("trial", "black", "D")):
-            mean, low, high = (table[f"{whose} {name}{c}"].to_numpy(dtype=float) for c in ("", " 2.5 %", " 97.5 %"))
+            mean, low, high = (
+                table[f"{whose} {name}{c}"].to_numpy(dtype=float) for c in ("", " 95 % low", " 95 % high")
+            )
             label = "active arm, until its verdict" if whose == "arm" else "whole trial"
             error = np.nan_to_num([mean - low, high - mean])
             at = place + (0.13 if whose == "arm" else -0.13)

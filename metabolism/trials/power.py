@@ -23,6 +23,7 @@ from metabolism.trials.plots import in_percent, stops_figure
 from metabolism.trials.pool import Slowing, bodies, make_pool
 from metabolism.trials.replicates import replicate, request_hash
 from metabolism.trials.sections import Looks
+from metabolism.units import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,6 +196,7 @@ def power_table(
         chance = np.random.default_rng([seed, 5]).random(replicates)
         drawn = np.clip(prior[0] + prior[1] * ndtri(low + chance * (high - low)), 0, 0.999)
     rows = []
+    redosed = {"weeks", "dose", "interval"} & {*names}
     for choice, one in zip(grid, designs, strict=True):
         pool = make_pool(model, one, beta_hcy, seed=seed, workers=workers, drawn=crowd, done=made)
         cases: list[tuple[str, Any]] = [_case(e, one) for e in effects]
@@ -216,7 +218,10 @@ def power_table(
                 tick=tick,
             )
             shown = {"effect": text, **_shown(choice, design)}
-            rows += [shown | row for row in summary(done.table, one, done.failures(one.primary))]
+            # doses that a choice has changed are told: they go on to the last visit, however long the design's do
+            given = {a.name: {"doses": a.regimen} for a in one.arms if redosed and a.regimen}
+            found = summary(done.table, one, done.failures(one.primary))
+            rows += [shown | {"arm": row["arm"]} | given.get(row["arm"], {}) | row for row in found]
     return pd.DataFrame(rows)
 
 
@@ -278,8 +283,8 @@ def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, 
             {
                 "arm": arm,
                 "power": power,
-                "power 2.5 %": low,
-                "power 97.5 %": high,
+                "power 95 % low": low,
+                "power 95 % high": high,
                 "tested at": f"{alpha:.3g}{many}",
                 "type M": float(estimate[significant].mean() / mean) if sure else float("nan"),
                 "mean estimate": mean,
@@ -298,6 +303,8 @@ def summary(table: pd.DataFrame, design: Design, failed: int) -> list[dict[str, 
 
 def _in_time(table: pd.DataFrame, arm: str, active: Sequence[str]) -> dict[str, float]:
     """How an arm ended, and the expected size and length of the trial with their 95 % Monte-Carlo intervals."""
+    from scipy.special import stdtrit
+
     ended = table[f"{arm}:reason"]
     row = {"benefit shown of any arm": float(table[[f"{a}:shown" for a in active]].any(axis=1).mean())}
     if "part" in set(table[f"{arm}:population"]):
@@ -310,9 +317,11 @@ def _in_time(table: pd.DataFrame, arm: str, active: Sequence[str]) -> dict[str, 
         ("trial months", "months"),
     ):
         values = table[column].to_numpy(dtype=float)
-        half = 1.959963984540054 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        # Student's t: 1.96 would be 6.5 times too narrow for two replicates
+        n = len(values)
+        half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
         mean = float(values.mean())
-        row |= {name: mean, f"{name} 2.5 %": mean - half, f"{name} 97.5 %": mean + half}
+        row |= {name: mean, f"{name} 95 % low": mean - half, f"{name} 95 % high": mean + half}
     return row
 
 
@@ -352,7 +361,7 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
     varying += ["arm"] if table["arm"].nunique() > 1 else []
     fewer = "trial patients" in table and (table["trial patients"] < table["patients"] - 0.5).any()
     said = _WORDS | ({"patients": "up to {} patients"} if fewer else {})
-    words = {c: rows[c].map(lambda v, c=c: said.get(c, "{}").format(v).replace("_", " ")) for c in varying}
+    words = {c: rows[c].map(lambda v, c=c: in_words(said.get(c, "{}").format(v))) for c in varying}
     rows = rows.assign(design=[", ".join(parts) for parts in zip(*words.values(), strict=True)])
     # where arms differ in their effect, there is no one number to draw them against
     fixed = rows[~rows["effect"].str.contains(" ")].assign(percent=lambda t: 100 * t["effect"].astype(float))
@@ -362,11 +371,12 @@ def figures(table: pd.DataFrame, title: str) -> dict[str, Figure]:
         figure, axes = new_figure(width=7.4, height=4.2)
         palette: Sequence[str] = list(COLOURS.values())
         for i, (text, part) in enumerate(fixed.sort_values("percent", kind="stable").groupby("design", sort=False)):
-            power, low, high = (100 * part[c] for c in ("power", "power 2.5 %", "power 97.5 %"))
+            power, low, high = (100 * part[c] for c in ("power", "power 95 % low", "power 95 % high"))
             look: dict[str, Any] = {"color": palette[i % len(palette)], "marker": "o", "capsize": 3, "label": str(text)}
             axes.errorbar(part["percent"], power, [power - low, high - power], **look)
         axes.axhline(80, color=COLOURS["grey"], linestyle="--", linewidth=1)
-        axes.set(ylim=(0, 102), xlabel=axis, ylabel="power [%]", xticks=sorted(fixed["percent"].unique()))
+        axes.set(ylim=(0, 102), xlabel=axis, ylabel="power [%]")
+        axes.set_xticks(ticks := sorted(fixed["percent"].unique()), [f"{t:g}" for t in ticks])
         axes.set_title(f"{title}\nbars: 95 % Monte-Carlo interval; dashed: 80 %", fontsize=10)
         axes.legend(fontsize=8)
         drawn["power_curves"] = figure

@@ -325,8 +325,8 @@ def fit_arms(arms: tuple[Arm, ...], control: int, patients: int, visits: tuple[f
         late = [] if arm.regimen is None else [d.time for d in Regimen.parse(arm.regimen).doses if d.time > end]
         refuse(
             bool(late),
-            f"arm '{arm.name}' is given '{arm.regimen}', of which {len(late)} doses would come after the last visit in "
-            f"week {visits[-1]:g}; give fewer, or add visits.",
+            f"arm '{arm.name}' is given '{arm.regimen}', of which {len(late)} dose{'s' * (len(late) > 1)} would come "
+            f"after the last visit in week {visits[-1]:g}; give fewer, or add visits.",
         )
         refuse(
             max(arm.from_week, 0 if arm.until_week is None else arm.until_week) >= visits[-1],

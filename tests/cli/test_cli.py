@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import metabolism as mb
+from metabolism.cli import commands
 from metabolism.cli.commands import main
 from metabolism.trials import with_scenario
 
@@ -46,6 +49,12 @@ def call(capsys, *arguments):
         (["qualify", "--uncertainty=--"], 2, "--uncertainty is given no value"),
         (["fingerprint", "--rtol=-1"], 2, "--rtol -1 must lie between 0 and 1"),
         (["simulate", "--regimen", "1e99 mg im"], 2, "more than anybody can be given"),
+        (["simulate", "--dose", "5"], 2, "no option '--dose'"),
+        (["simulate", "50", "mg"], 2, "'50' is one word too many; put quotes"),
+        (["search", "x"], 2, "Known: check, compare, completion"),
+        (["design", "zzz"], 2, "mnd_smart, natural_history"),
+        (["design", "jetals", "--analysis", "zzz"], 2, "Known: ancova, bayes_rate"),
+        (["simulate", "--set", "zzz"], 2, "metabolism list sets"),
         (["simulate", "--param", "GFR_rel=80"], 2, "further than can be meant"),
         (["sensitivity", "sobol", "--spread", "0_8"], 2, "--spread = '0_8' cannot be read"),
         (["simulate", "--regimen", "-5 mg im"], 2, "negative"),
@@ -196,10 +205,13 @@ def test_a_console_without_greek_letters_gets_words(tmp_path):
     assert "uM" in done.stdout
 
 
-def test_a_first_number_wakes_no_algebra_and_no_data_frames():
+@pytest.mark.parametrize(
+    "more", ["", "--set als_patient --scenario face_value", "--param GFR_rel=0.5 --output MS_liver"]
+)
+def test_a_first_number_wakes_no_algebra_and_no_data_frames(more):
     code = (
         "import sys; from metabolism.cli import main; "
-        "main(['simulate', '--regimen', '50 mg im', '--until', '1 d', '--quiet']); "
+        f"main(['simulate', '--regimen', '50 mg im', '--until', '1 d', '--quiet', *{more.split()}]); "
         "print(*{'sympy', 'pandas', 'xarray', 'matplotlib', 'libsbml', 'scipy'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -296,3 +308,24 @@ def test_a_caller_gets_its_environment_back_as_it_was(monkeypatch, capsys):
         before = dict(os.environ)
         assert main(["list", "scenarios"]) == 0
         assert dict(os.environ) == before
+
+
+def test_counts_too_small_are_refused_before_anything_is_loaded(monkeypatch, capsys):
+    def loaded(arguments):
+        raise AssertionError("the command was begun")
+
+    for name in commands.ACTIONS:
+        monkeypatch.setitem(commands.ACTIONS, name, loaded)
+    table = tomllib.loads((Path(commands.__file__).parent / "commands.toml").read_text(encoding="utf-8"))
+    tried = 0
+    for command in table["command"]:
+        entries = [table["options"].get(o, o) if isinstance(o, str) else o for o in command["options"]]
+        for entry in (e for e in entries + command.get("one_of", []) if e.get("type") == "int"):
+            words = [o["flag"] for o in entries if not o["flag"].startswith("--") and "nargs" not in o]
+            words = ["experiment" if w == "what" else w for w in words]
+            code = commands.main([command["name"], *words, f"{entry['flag']}={entry['least'] - 1}"])
+            said = capsys.readouterr().err
+            assert (code, said.count("\n")) == (2, 1), (command["name"], entry["flag"], said)
+            assert f"{entry['flag']} {entry['least'] - 1} must be at least {entry['least']}" in said
+            tried += 1
+    assert tried >= 20

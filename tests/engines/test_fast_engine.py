@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import metabolism as mb
+from metabolism.dosing import Dose, Regimen
 from metabolism.engines.contract import Plan, Problem, get_engine
 from metabolism.engines.ensemble import cache as disk
 from metabolism.engines.ensemble import compile as fast_compile
@@ -337,6 +338,18 @@ def test_a_missed_dose_and_the_own_start_are_per_patient(model):
     np.testing.assert_allclose(result.data["delivered"][:, 0], np.array([2, 1, 1]) * dose, rtol=1e-12)
     own = mb.simulate(model, None, 1, patients={"motor_units": [0.9, 0.5]}, outputs=["motor_units"], times=[0])
     np.testing.assert_array_equal(own["motor_units"][:, 0], [0.9, 0.5])
+
+
+def test_stops_as_near_as_the_clock_can_tell_are_reached(model):
+    # a first step of 1e-9 h where 1.0000036e-9 h are left ended on the stop without being told
+    rng = np.random.default_rng(7)
+    for time, gap in zip([105.6, *rng.uniform(30, 600, 12)], [1e-9, *10 ** rng.uniform(-9.3, -8, 12)], strict=True):
+        doses = [mb.Dose(at, 1.0, "methylcobalamin", "im") for at in (gap, time, time + gap)]
+        result = mb.simulate(
+            model, mb.Regimen(tuple(doses)), 672, outputs=["cbl_plasma"], times=[672], patients={"GFR_rel": [1.0, 0.5]}
+        )
+        assert not result.failures
+        np.testing.assert_allclose(result.data["delivered"][:, 0], 3, rtol=1e-12)
 
 
 def test_results_of_an_ensemble_survive_netcdf_and_say_which_engine_ran(model, tmp_path):
@@ -754,3 +767,14 @@ def test_the_first_compilation_is_announced_on_stderr(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr.startswith("compiling the model for the fast engine")
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("length", [0.1, 1.0, 2.0])
+def test_infusions_that_begin_and_end_a_moment_apart_are_as_one(model, length):
+    # a first step as long as the first gap met the second stop by rounding, and nothing was left to step over
+    times = np.array([0.0, 1.0, 3.0, 12.0])
+    one = mb.simulate(model, Regimen((Dose(0.0, 0.0548, "methylcobalamin", "iv", length),)), 24.0, times=times)
+    for gap in (1e-10, 1e-9, 1.1e-9, 1e-8, 1e-7, 1e-6):
+        doses = (Dose(begin, 0.0274, "methylcobalamin", "iv", length) for begin in (0.0, gap))
+        two = mb.simulate(model, Regimen(tuple(doses)), 24.0, times=times)
+        np.testing.assert_allclose(two["cbl_free"].values, one["cbl_free"].values, rtol=2e-5)

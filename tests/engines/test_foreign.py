@@ -12,6 +12,7 @@ from metabolism.engines.foreign import course, judge, run_one
 from metabolism.errors import ModelError, SolverFailed
 from metabolism.model import sbml_from_antimony
 from metabolism.sbml import general_equations, single, start_values
+from tests.engines.test_reasons import GROWING
 from tests.sbml.documents import changed, model
 
 TIMES = np.array([0.0, 0.31, 1.0, 2.0, 2.7, 4.0, 5.0, 7.3, 10.0])
@@ -244,14 +245,7 @@ def test_stoichiometry_by_a_rule(formula, right):
 
 
 def test_a_course_beside_an_explosion_is_looked_at_closely():
-    """A pathogen that grows with its square until cells hold it (Crauste 2017, doi:10.1016/j.cels.2017.02.014)."""
-    text = model(
-        "N = 8090; E = 0; L = 0; P = 1; N' = -0.0119307857579241*N*P - 0.739907308603256*N;"
-        "L' = 0.51794597529254*E - 8.11520135326853e-6*L^2 - 0.0225806365892933*L - 1e-10*E*L;"
-        "E' = 0.0119307857579241*N*P + 0.507415703707752*E*P - 0.51794597529254*E - 3.91359322673521e-5*E^2;"
-        "P' = 0.126382288121756*P^2 - 3.6340308186265e-5*L*P - 1.36571832778378e-10*E*P - 1e-5*P;"
-    )
-    found = solved(text, ("P",), np.array([0.0, 10.0, 25.0, 100.0]))[0, :, 0]
+    found = solved(model(GROWING), ("P",), np.array([0.0, 10.0, 25.0, 100.0]))[0, :, 0]
     assert found[1] == pytest.approx(60.427, rel=1e-3)
     assert found[2] == pytest.approx(3.812e-6, rel=1e-2)
 

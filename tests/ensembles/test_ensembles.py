@@ -254,3 +254,27 @@ def test_threads_that_attend_to_events_at_once_give_the_bits_of_one():
     for other in runs[1:]:
         for output in ("x", "y"):
             np.testing.assert_array_equal(other[output].values, runs[0][output].values)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["--vary", "k3=lognormal(1,0.3)"], "no parameter 'k3'. Known: "),
+        (["--output", "S9"], "no output 'S9'. Known: "),
+        (["--vary", "k1=uniform(0,1)", "--sobol", "8", "--endpoint", "final(S9)"], "no output 'S9'. Known: "),
+        (["--vary", "k1=uniform(0,1)", "--sobol", "8", "--endpoint", "S1"], "write e.g. 'final(S1)'"),
+        (["--vary", "k1=lognrmal(1,0.3)"], "k1=lognrmal(1,0.3) cannot be read"),
+    ],
+)
+def test_the_command_says_what_the_file_does_not_have_before_anything_else(asked, words, tmp_path, capsys, monkeypatch):
+    """Nothing is listed and nothing compiled; the advice works in a shell and names no output of our own model."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "model.ant"
+    path.write_text(CHAIN)
+    assert main(["ensemble", str(path), "--until", "10", *asked]) != 0
+    said = capsys.readouterr()
+    assert words in said.err
+    assert "hcy" not in said.err
+    assert "states:" not in said.out
+    if "lognrmal" not in str(asked):
+        assert not [path for path in tmp_path.glob("**/*") if path.is_file() and path.suffix != ".ant"]

@@ -20,12 +20,15 @@ from metabolism.report.registry import Context, experiment_names, get_experiment
 from metabolism.trials import JETALS_RUN_IN, RunIn, scenarios, select, with_scenario
 from tests.conftest import JETALS
 
+#: Studies that claim the same in a quick run as in a full one, or nothing, and take minutes in full.
+LONG = ("mechanisms", "platforms", "power", "sensitivity_jetals")
+
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """Every experiment, run once: in full, but for the thousands of trials of the platforms, which claim nothing."""
+    """Every experiment, run once: in full, but for those that take minutes."""
     out = tmp_path_factory.mktemp("results")
-    return {name: run(name, out=out, workers=2, quick=name == "platforms") for name in experiment_names()}
+    return {name: run(name, out=out, workers=2, quick=name in LONG) for name in experiment_names()}
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import metabolism.report.registry as registry
 from metabolism import Claim, Outcome
 from metabolism.cli import main
 from metabolism.data import experiments_dir
-from metabolism.errors import OutputError
+from metabolism.errors import InvalidValue, OutputError
 from metabolism.plotting import new_figure
 from metabolism.report.pages import finished_runs, linked, previous_run, read_run, verdict, write_index
 
@@ -223,3 +223,29 @@ def test_every_shipped_figure_has_a_caption_and_every_caption_a_figure():
     notes = [note for texts in captions.values() for note in texts.pop("notes", [])]
     assert {name: set(texts) for name, texts in captions.items()} == {k: v for k, v in drawn.items() if v}
     assert all(t.endswith(".") and len(t) > 40 for t in [*notes, *(t for c in captions.values() for t in c.values())])
+
+
+def test_a_table_is_read_at_any_width_and_its_heads_stand_over_their_numbers(runs):
+    _, folder, _ = runs
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert '<th class="n">week</th>' in page
+    for head in ("Model", "Published", "Band", "Unit", "Verdict", "Source"):
+        assert f'data-head="{head}"' in page  # what a card on a telephone calls each cell
+    # a key breaks between its words, never within one
+    assert "Oki<wbr>2022</a>" in page
+    assert linked("see https://example.org/a-1.").endswith(
+        '<a href="https://example.org/a-1">https://example.org/a-1</a>.'
+    )
+    assert linked("from -0.3 to `x -1`") == "from −0.3 to <code>x -1</code>"
+
+
+def test_two_claims_of_one_name_are_refused():
+    one = Claim("slope", "A slope", 1, 1, 0, 2, "", "Oki2022")
+    with pytest.raises(InvalidValue, match="two claims are called 'slope'"):
+        Outcome("twice", [one, one])
+
+
+def test_numbers_in_a_text_are_typeset():
+    assert linked("6.1e-13 to 3e+02 per h, 9.9 uM, doi:10.1234/a-2e-05") == (
+        '6.1 × 10⁻¹³ to 3 × 10² per h, 9.9 µM, <a href="https://doi.org/10.1234/a-2e-05">doi:10.1234/a-2e-05</a>'
+    )

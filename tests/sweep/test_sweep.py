@@ -380,6 +380,8 @@ class TestWorkers:
     def test_a_cluster_gives_the_same_table_even_if_workers_are_killed(
         self, model, design, whole, tmp_path, monkeypatch
     ):
+        from distributed import Future
+
         with cluster(tmp_path) as (address, workers):
             ticks = []
 
@@ -400,11 +402,20 @@ class TestWorkers:
             assert ticks == [1] * 24
             pd.testing.assert_frame_equal(sweep.frame(), whole.frame(), check_exact=True)
 
-            # now the last worker dies too, and nobody comes
+            # now the last worker dies too, with results that are done but not fetched, and nobody comes
             ticks.clear()
             monkeypatch.setattr(sweeping, "PATIENCE", 2.0)
+            fetch = Future.result
+
+            def late(future, timeout=None):
+                if len(ticks) == 2:
+                    workers[1].kill()
+                    workers[1].wait()
+                return fetch(future, timeout)
+
+            monkeypatch.setattr(Future, "result", late)
             with pytest.raises(MetabolismError, match="finished runs are kept"):
-                mb.scan(model, design, store=tmp_path / "t", progress=kill(1, 2), **request)
+                mb.scan(model, design, store=tmp_path / "t", progress=kill(1, 1000), **request)
         assert 2 <= len(parts(tmp_path / "t")) < 24
         rest = mb.scan(model, design, store=tmp_path / "t", **QUICK)
         pd.testing.assert_frame_equal(rest.frame(), whole.frame(), check_exact=True)

@@ -165,7 +165,7 @@ _A, _B = {"name": "p"}, {"name": "a", "loss_reduction": 0.3}
         # enrichment
         ({"enrichment": {"column": "nfl", "part": [80, 900]}}, "looks at week 12, which is no visit"),
         ({"enrichment": _NARROW | {"part": [90, 80]}}, "is no range"),
-        ({"enrichment": _NARROW | {"at": 40}}, "at = 40 must lie .* 40 % is 0.4"),
+        ({"enrichment": _NARROW | {"at": 40}}, "at = 40 must lie .* for 40 % write 0.4"),
         ({"enrichment": _NARROW, "accrual": None}, "hangs on how fast patients arrive"),
         ({"enrichment": _NARROW, "accrual": {"per_month": 60}}, "100 % of the patients are in"),
         ({"enrichment": _NARROW, "looks": {"at": [0.5, 1], "futility": [0]}}, "decides itself"),
@@ -537,7 +537,7 @@ arm = [{ name = "placebo" }, { name = "active", loss_reduction = 0.3 }]
     assert table["effect"].tolist() == [0.0, 0.4]
     assert table["power"][0] < 0.2 < table["power"][1]
     assert table["stopped early for futility"][0] > table["stopped early for futility"][1]
-    assert (table["trial months 2.5 %"] <= table["trial months"]).all()
+    assert (table["trial months 95 % low"] <= table["trial months"]).all()
     assert (tmp_path / "design_mine" / "stops.png").is_file()
     assert "trial patients" in capsys.readouterr().out
 

@@ -218,7 +218,7 @@ def test_the_command_writes_table_and_figures(tmp_path, capsys):
         (["jetals", "--effect", "much"], "--effect 'much' cannot be read"),
         (["jetals", "--effect", "x=0.2"], "no active arm 'x'"),
         (["jetals", "--effect", "x=0.2 x=0.3"], "x is named twice"),
-        (["jetals", "--effect", "methylcobalamin_50mg=20"], "20 % is 0.2"),
+        (["jetals", "--effect", "methylcobalamin_50mg=20"], "for 20 % write 0.2"),
         (["jetals", "--prior", "1"], "must read MEAN,SD"),
         (["jetals", "--run-in", "3"], "must read LOW-HIGH"),
         (["jetals", "--replicates", "0"], "at least 1"),
@@ -313,17 +313,17 @@ def test_no_number_of_a_design_may_be_none(path):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("conduct", "drop_out"), 5, r"drop_out = 5 must lie in \[0, 1\) per month; 5 % is 0.05"),
-        (("conduct", "missing_visits"), 2, "2 % is 0.02"),
-        (("conduct", "missed_doses"), 10, "10 % is 0.1"),
-        (("conduct", "edaravone"), 30, "30 % is 0.3"),
-        (("analysis", "early_share"), 39, "39 % is 0.39"),
-        (("arm", 1, "loss_reduction"), 25, r"arm 'a': loss_reduction = 25 must lie in \[0, 1\); 25 % is 0.25"),
-        (("looks", "at"), [50, 100], "50 % is 0.5"),
-        (("looks", "power"), 80, "80 % is 0.8"),
-        (("looks", "alpha"), 2.5, r"2.5 % is 0.025"),
-        (("marker", "correlation"), 67, "67 % is 0.67"),
-        (("risk", "diagnosed"), 60, "60 % is 0.6"),
+        (("conduct", "drop_out"), 5, r"drop_out = 5 must lie in \[0, 1\) per month; for 5 % write 0.05"),
+        (("conduct", "missing_visits"), 2, "for 2 % write 0.02"),
+        (("conduct", "missed_doses"), 10, "for 10 % write 0.1"),
+        (("conduct", "edaravone"), 30, "for 30 % write 0.3"),
+        (("analysis", "early_share"), 39, "for 39 % write 0.39"),
+        (("arm", 1, "loss_reduction"), 25, r"arm 'a': loss_reduction = 25 must lie in \[0, 1\); for 25 % write 0.25"),
+        (("looks", "at"), [50, 100], "for 50 % write 0.5"),
+        (("looks", "power"), 80, "for 80 % write 0.8"),
+        (("looks", "alpha"), 2.5, r"for 2.5 % write 0.025"),
+        (("marker", "correlation"), 67, "for 67 % write 0.67"),
+        (("risk", "diagnosed"), 60, "for 60 % write 0.6"),
         (("eligibility", "fvc"), [0.6, 1.2], "outside the plausible 30-150"),
         (("eligibility", "fvc"), [60], r"fvc = .* must be two numbers"),
         (("observation", "drop"), [0, 3, 9], r"drop = .* must be two numbers"),
@@ -345,7 +345,9 @@ def test_what_was_meant_is_said(path, value, message):
 )
 def test_doses_after_the_last_visit_are_refused(regimen, late):
     arms = [{"name": "p"}, {"name": "a", "regimen": regimen}]
-    with pytest.raises(InvalidValue, match=f"of which {late} doses? would come after the last visit in week 24"):
+    with pytest.raises(
+        InvalidValue, match=f"of which {late} dose{'s' * (late > 1)} would come after the last visit in week 24"
+    ):
         parse_design("x", FULL | {"arm": arms})
     # at the visit itself is not after it
     arms[1]["regimen"] = "25 mg im weekly x 25"
@@ -356,8 +358,8 @@ def test_doses_after_the_last_visit_are_refused(regimen, late):
     ("call", "message"),
     [
         (lambda m, d: power_table(m, d, [np.nan]), r"effect = nan must lie in \[0, 1\)"),
-        (lambda m, d: power_table(m, d, [25]), "25 % is 0.25"),
-        (lambda m, d: power_table(m, d, [0.2], prior=(27, 10)), "mean of the prior = 27 .* 27 % is 0.27"),
+        (lambda m, d: power_table(m, d, [25]), "for 25 % write 0.25"),
+        (lambda m, d: power_table(m, d, [0.2], prior=(27, 10)), "mean of the prior = 27 .* for 27 % write 0.27"),
         (lambda m, d: power_table(m, d, [0.2], prior=(0.27, 0)), r"SD of the prior = 0 must lie in \(0, 1\]"),
         (lambda m, d: power_table(m, d, [0.2], replicates=0), "replicates = 0 must be a whole number"),
         (lambda m, d: varied(d, patients=130.5), "patients = 130.5 must be a whole number"),
@@ -369,7 +371,7 @@ def test_doses_after_the_last_visit_are_refused(regimen, late):
         (lambda m, d: wilson(5, 3), r"successes = 5 must be a whole number in \[0, 3\]"),
         (lambda m, d: wilson(0, 0), r"trials = 0 must be a whole number in \[1"),
         (lambda m, d: interval([np.nan]), "no finite value to give an interval of"),
-        (lambda m, d: direct_maximum(m, 30, 0.2), r"effect = 30 must lie in \[-10, 1\]; 30 % is 0.3"),
+        (lambda m, d: direct_maximum(m, 30, 0.2), r"effect = 30 must lie in \[-10, 1\]; for 30 % write 0.3"),
         (lambda m, d: points_gained({}, np.nan, 16, (2.0, 0.5)), "reduction = nan must lie in"),
         (lambda m, d: make_pool(m, d, np.nan, size=2), "beta_hcy = nan must lie in"),
         (lambda m, d: make_pool(m, d, 0.2, size=2.5), "patients of a cohort = 2.5 must be a whole number"),

@@ -93,6 +93,10 @@ class Course:
         self.status[rows[(self.stuck[rows] > _STUCK) | (self.turns[rows] > _TURNS)]] = ENDLESS
         self.horizon[rows] = self._horizon(rows, times)
 
+    def endless(self, row: int) -> bool:
+        """Whether a member stopped because its turns leave the time where it is."""
+        return bool(self.stuck[row] > _STUCK)
+
     def _known(self, rows: Any) -> dict[str, Array]:
         values = np.concatenate([self.states[rows], self.parameters[rows]], axis=1)
         return dict(zip(self.names, values.T, strict=True))

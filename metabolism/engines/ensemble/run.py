@@ -13,17 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from metabolism.engines.contract import Failure, Problem, Solution
+from metabolism.engines.contract import Problem, Solution
 from metabolism.engines.ensemble.compile import Kernel
 from metabolism.engines.ensemble.laid import ROWS, Laid
 from metabolism.engines.ensemble.layout import (
     DONE,
-    ENDLESS,
     FIELDS,
     FULL,
     KINDS,
     MORE_FIELDS,
-    TOO_SMALL,
     TURNED,
     Arrays,
     Integers,
@@ -31,6 +29,7 @@ from metabolism.engines.ensemble.layout import (
     whole,
 )
 from metabolism.engines.ensemble.loop.record import width
+from metabolism.engines.ensemble.reasons import MEMORY, failures_of
 from metabolism.errors import InvalidValue, ModelError, UnknownName
 from metabolism.types import Array
 
@@ -42,10 +41,6 @@ Tick = Callable[[int], None]
 
 #: Most patients that are handled together because they share courses of the driving part.
 CROWD = 256
-
-
-#: Memory for the records of one thread beyond which a patient is given up [bytes].
-MEMORY = 2**31
 
 
 #: Memory of records that threads have done with: where pages are slow to come, fresh ones cost as much as the
@@ -215,10 +210,11 @@ class Run(Laid):
             final[:, part.states] = arrays["final"]
         last = parts[-1]
         status, failed_at = last["status"], last["failed_at"]
+        failures = failures_of(self, parts, final)
         final[status != DONE] = np.nan
         delivered = {t: shared["delivered"][:, i].copy() for i, t in enumerate(self.targets)}
         self._add_infusions(delivered, np.where(status == DONE, np.inf, failed_at))
-        return Solution(answer, before, delivered, final, self._failures(parts))
+        return Solution(answer, before, delivered, final, failures)
 
     def _chunks(self) -> Iterator[slice]:
         """Patients that are handled together: as many courses of the driving part as there is room for."""
@@ -239,9 +235,9 @@ class Run(Laid):
             leads = self.leads[rows] - self.leads[rows.start]
             first = np.unique(leads, return_index=True)[1]
 
-            def integrate(
+            def prepare(
                 n: int, more: Arrays, rows: slice = rows, first: Integers | None = None, leads: Integers = leads
-            ) -> Arrays:
+            ) -> tuple[Arrays, Integers]:
                 arrays = {**shared, **parts[n], **more}
                 arrays |= {name: arrays[name][rows] for name in _PER_PATIENT + _MORE_PER_PATIENT}
                 if first is not None:
@@ -250,12 +246,15 @@ class Run(Laid):
                     leads = np.arange(len(first))
                 arrays |= {"patients": len(arrays["initial"]), "counter": np.zeros(1, np.int64)}
                 arrays["leader"] = whole([*leads.tolist(), leads[-1] + 1])
-                words = context((*FIELDS, *MORE_FIELDS), arrays)
+                return arrays, context((*FIELDS, *MORE_FIELDS), arrays)
+
+            def integrate(n: int, more: Arrays, first: Integers | None = None) -> Arrays:
+                arrays, words = prepare(n, more, first=first)
                 self.kernel.parts[n].run(words.ctypes.data, address)
                 return arrays
 
             if self.course:
-                self._with_turns(integrate, np.arange(rows.start, rows.stop))
+                self._with_turns(*prepare(0, {}), address, np.arange(rows.start, rows.stop))
                 continue
 
             more: Arrays = {}
@@ -284,12 +283,13 @@ class Run(Laid):
         if 0 < memory.nbytes <= MEMORY // 8:
             _SPARE.append(memory)
 
-    def _with_turns(self, integrate: Callable[[int, Arrays], Arrays], rows: Integers) -> None:
+    def _with_turns(self, found: Arrays, words: Integers, address: int, rows: Integers) -> None:
         """Integrate a chunk, attending to patients where something turns, until all are through."""
         assert self.course is not None
         self.course.attend(rows, np.full(len(rows), self.problem.start))
         while True:
-            found = integrate(0, {})
+            found["counter"][0] = 0
+            self.kernel.parts[0].run(words.ctypes.data, address)
             turned = np.flatnonzero(found["status"] == TURNED)
             if not len(turned) or found["halt"][0]:
                 return
@@ -311,32 +311,6 @@ class Run(Laid):
             "marks": np.zeros((places, len(self.stops)), np.int64),
             "record": memory[rows : rows * (1 + breadth)],
         }, memory
-
-    def _failures(self, parts: list[Arrays]) -> dict[int, Failure]:
-        failures = {}
-        for patient in np.flatnonzero(parts[-1]["status"] != DONE).tolist():
-            time = float(parts[-1]["failed_at"][patient])
-            # a part that is driven stops where its inputs end: then the reason lies in the part before
-            n, stopped = next(
-                (n, p) for n, p in enumerate(parts) if p["status"][patient] != DONE and p["failed_at"][patient] <= time
-            )
-            with np.errstate(over="ignore"):
-                rates = np.abs(stopped["rates"][patient]) / np.maximum(stopped["atol"], 1e-300)
-            # a rate that is not a number is the one to look at
-            worst = int(np.argmax(np.where(np.isnan(rates), np.inf, rates)))
-            state = self.problem.equations.states[self.kernel.parts[n].states[worst]]
-            small = stopped["status"][patient] == TOO_SMALL
-            unit, other = ("", "") if self.problem.equations.reading else (" h", "engine='roadrunner' or ")
-            reason = "no step is small enough" if small else f"more than {stopped['steps'][patient] - 1} steps"
-            if stopped["status"][patient] == FULL:
-                reason, other = f"its course takes more than {MEMORY / 2**30:.2g} GiB", f"a shorter course, {other}"
-            if stopped["status"][patient] == ENDLESS:
-                reason = "its events or switches follow each other without end"
-            message = (
-                f"the fast engine stopped at t = {time:.6g}{unit} in '{state}' ({reason}); try {other}a looser rtol."
-            )
-            failures[patient] = Failure(time, state, message)
-        return failures
 
     def _add_infusions(self, delivered: dict[str, Array], reached: Array) -> None:
         """Amounts infused: the rate in force x the time it was in force, as far as each patient got."""

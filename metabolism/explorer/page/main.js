@@ -366,7 +366,7 @@ function headline(view) {
     const s = summaryOf(view, "cbl_plasma");
     const at = view.times.indexOf(s.peakHour);
     const { low, high } = view.curves.cbl_plasma;
-    return { of: "Highest cobalamin in plasma", value: nice(s.peak), unit: `nmol/L, ${nice(s.peakHour, 2)} h after the first dose`, low: low?.[at], high: high?.[at], point: s.peak, zero: null, range: low ? `draws of the fit: ${nice(low[at])} to ${nice(high[at])}` : "", rests: "Rests on measured levels: single injections in healthy men, to which the model was fitted. Higher and repeated doses follow from it." };
+    return { of: "Highest cobalamin in plasma", value: nice(s.peak), unit: `nmol/L, ${nice(s.peakHour, 2)} h after the first dose`, low: low?.[at], high: high?.[at], point: s.peak, zero: null, range: low ? `middle 80 % of draws of the fit: ${nice(low[at])} to ${nice(high[at])}` : "", rests: "Rests on measured levels: single injections in healthy men, to which the model was fitted. Higher and repeated doses follow from it." };
   }
   if (choices.first === "hcy_plasma") {
     const s = summaryOf(view, "hcy_plasma");
@@ -374,14 +374,14 @@ function headline(view) {
     const end = load && choices.methionine > 0 ? s.peak : s.end;
     const low = view.curves.hcy_plasma.low;
     const moment = load && choices.methionine > 0 ? view.times.indexOf(s.peakHour) : view.times.length - 1;
-    return { of: load && choices.methionine > 0 ? `Highest homocysteine, ${nice(s.peakHour, 2)} h after the load` : `Homocysteine in plasma after ${span}`, value: nice(end), unit: `µmol/L, from ${nice(s.before)} before`, point: end, low: low?.[moment], high: view.curves.hcy_plasma.high?.[moment], zero: null, range: low ? `draws of the fit: ${nice(low[moment])} to ${nice(view.curves.hcy_plasma.high[moment])}; without methylcobalamin ${nice(s.without)}` : "", rests: "Rests on the model of metabolism, fitted to studies of vitamins, genotypes and loads." };
+    return { of: load && choices.methionine > 0 ? `Highest homocysteine, ${nice(s.peakHour, 2)} h after the load` : `Homocysteine in plasma after ${span}`, value: nice(end), unit: `µmol/L, from ${nice(s.before)} before`, point: end, low: low?.[moment], high: view.curves.hcy_plasma.high?.[moment], zero: null, range: low ? `middle 80 % of draws of the fit: ${nice(low[moment])} to ${nice(view.curves.hcy_plasma.high[moment])}; without methylcobalamin ${nice(s.without)}` : "", rests: "Rests on the model of metabolism, fitted to studies of vitamins, genotypes and loads." };
   }
   const s = summaryOf(view, "alsfrs_r");
   if (choices.dose === 0)
     return { of: `ALSFRS-R lost in ${span}, without methylcobalamin`, value: fixed(s.before - s.end, 1), unit: "points", point: null, range: `from ${fixed(s.before, 1)} to ${fixed(s.end, 1)} points`, rests: "Rests on the chosen rate of progression. There is no treatment in this scenario." };
   const gap = s.end - s.without;
   const sure = scenario.effect !== null && scenario.effect_sd;
-  return { of: `ALSFRS-R after ${span}: with methylcobalamin minus without`, value: signed(Number(gap.toFixed(2)), 2), unit: "points", point: gap, low: sure ? s.low - s.without : null, high: sure ? s.high - s.without : null, zero: 0, observed: contents.jetals.difference, range: sure ? `range ${fixed(s.low - s.without, 1)} to ${fixed(s.high - s.without, 1)}` : "under this assumption", rests: `Rests on an assumption, “${scenario.title}”, carried through the model. It is not a finding of the model.` };
+  return { of: `ALSFRS-R after ${span}: with methylcobalamin minus without`, value: signed(Number(gap.toFixed(2)), 2), unit: "points", point: gap, low: sure ? s.low - s.without : null, high: sure ? s.high - s.without : null, zero: 0, observed: contents.jetals.difference, range: sure ? `95 % range of the assumption: ${fixed(s.low - s.without, 1)} to ${fixed(s.high - s.without, 1)}` : "under this assumption", rests: `Rests on an assumption, “${scenario.title}”, carried through the model. It is not a finding of the model.` };
 }
 
 function drawHero(view) {

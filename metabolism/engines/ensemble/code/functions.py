@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import sympy as sp
@@ -50,7 +50,8 @@ def special(e: Emitter, expression: Any, values: list[Any], clipped: bool = Fals
     if kind is trees.Undefined:
         return e.const(math.nan)
     if kind is Raised:
-        return _raised(e, *values, clipped=clipped)
+        name = "own_power_clipped" if clipped else "own_power"
+        return e.own(name, partial(_raised, clipped=clipped), *values)
     if kind is trees.Factorial:
         return library(e, "tgamma", e.add(values[0], one))
     return library(e, _LIBRARY[kind], *values) if kind in _LIBRARY else None

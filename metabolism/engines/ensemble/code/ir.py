@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from llvmlite import ir
@@ -24,6 +25,12 @@ _ROUNDER, _ROUNDER_BITS = 1.5 * 2.0**52, 0x4338000000000000
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 
 
+@lru_cache(maxsize=4096)
+def _constant(written: str, lanes: int) -> Any:
+    # one object for a number, as writing each out anew takes a tenth of the time; text tells 0 from -0
+    return ir.Constant(ir.VectorType(DOUBLE, lanes), [float.fromhex(written)] * lanes)
+
+
 class Emitter:
     """Vector arithmetic on an IR builder.
 
@@ -32,15 +39,17 @@ class Emitter:
     builder : llvmlite.ir.IRBuilder
     lanes : int
         Patients per vector.
+    outlined : bool
+        Whether long functions are calls of one copy: compiling a model with many powers takes a third of the time so.
     """
 
-    def __init__(self, builder: Any, lanes: int) -> None:
-        self.b, self.lanes = builder, lanes
+    def __init__(self, builder: Any, lanes: int, outlined: bool = False) -> None:
+        self.b, self.lanes, self.outlined = builder, lanes, outlined
         self.vector, self.integers = ir.VectorType(DOUBLE, lanes), ir.VectorType(I64, lanes)
 
     def const(self, value: float) -> Any:
         """Return a constant in every lane."""
-        return ir.Constant(self.vector, [float(value)] * self.lanes)
+        return _constant(float(value).hex(), self.lanes)
 
     def whole(self, value: int) -> Any:
         """Return an integer constant in every lane."""
@@ -103,7 +112,28 @@ class Emitter:
             total = self.add(self.mul(total, x), self.const(c))
         return total
 
+    def own(self, name: str, write: Callable[..., Any], *values: Any) -> Any:
+        """Return what ``write(emitter, *values)`` emits, here or, if outlined, by calling a function that holds it."""
+        if not self.outlined:
+            return write(self, *values)
+        function = self.b.module.globals.get(name)
+        if function is None:
+            function = ir.Function(self.b.module, ir.FunctionType(self.vector, [self.vector] * len(values)), name)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            inner = Emitter(ir.IRBuilder(function.append_basic_block()), self.lanes, outlined=True)
+            inner.b.ret(write(inner, *function.args))
+        return self.b.call(function, values)
+
     def exp(self, x: Any) -> Any:
+        """Exponential."""
+        return self.own("own_exp", Emitter._exp, x)
+
+    def log(self, x: Any) -> Any:
+        """Natural logarithm: 0 gives -inf, negative gives NaN."""
+        return self.own("own_log", Emitter._log, x)
+
+    def _exp(self, x: Any) -> Any:
         """Exponential: reduction by a two-part ln 2 (fdlibm), Taylor polynomial of degree 13 on |r| < 0.35.
 
         Beyond double range the result is 0 or infinity; NaN stays NaN.
@@ -127,7 +157,7 @@ class Emitter:
             value = self.mul(value, b.bitcast(bits, self.vector))
         return value
 
-    def log(self, x: Any) -> Any:
+    def _log(self, x: Any) -> Any:
         """Natural logarithm (fdlibm e_log.c, Sun Microsystems 1993): 0 gives -inf, negative gives NaN."""
         b = self.b
         tiny = b.fcmp_ordered("<", x, self.const(2.2250738585072014e-308))

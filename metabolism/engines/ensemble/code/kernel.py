@@ -22,6 +22,7 @@ from metabolism.engines.ensemble.code.symbols import (
     fractional,
     lower,
     prepare,
+    slope,
     vanishing,
 )
 from metabolism.sbml import Equations
@@ -117,11 +118,10 @@ class ModelCode:
         """Non-zero derivatives of each flow by each state."""
         slopes = {}
         for name, flow in self.flows.items():
+            held = flow.free_symbols
             for state in (*self.states, *self.inputs):
-                if sp.Symbol(state) in flow.free_symbols:
-                    slope = sp.diff(flow, sp.Symbol(state))
-                    if slope != 0:
-                        slopes[name, state] = slope
+                if sp.Symbol(state) in held and (own := slope(flow, sp.Symbol(state))) != 0:
+                    slopes[name, state] = own
         return slopes
 
     def _pattern(self) -> set[tuple[int, int]]:
@@ -140,7 +140,7 @@ class ModelCode:
         for argument in function.args:
             if argument.type == POINTER:
                 argument.add_attribute("noalias")
-        return function, Emitter(ir.IRBuilder(function.append_basic_block()), self.lanes)
+        return function, Emitter(ir.IRBuilder(function.append_basic_block()), self.lanes, outlined=self.general)
 
     def _scope(self, emitter: Emitter, p: Any, c: Any, y: Any, clipped: bool = False) -> Scope:
         places = {name: (p, i) for i, name in enumerate(self.parameters)}

@@ -171,7 +171,7 @@ class Driver:
         return g.b.fmul(g.field("unit", DOUBLE), g.d(value)) if self.code.general else g.d(value)
 
     def _emit_fail(self) -> Any:
-        """Record why a lane stopped, with the rates at that moment, and pull the next patient."""
+        """Record why a lane stopped, with its state and rates at that moment, and pull the next patient."""
         g = self.new("fail", I64, I64)
         b, e, lane, reason = g.b, g.e, g.f.args[2], g.f.args[3]
         patient = g.get("patient", lane, kind=I64)
@@ -188,6 +188,7 @@ class Driver:
         b.call(self.code.rates, [g.region("p"), g.region("c"), g.region("x"), rates])
         with g.loop(g.i(0), g.i(self.size)) as i:
             g.write(g.get("u0", lane, i), "rates", g.madd(patient, g.i(self.size), i))
+            g.write(g.get("x", lane, i), "final", g.madd(patient, g.i(self.size), i))
         g.write(g.get("taken", lane, kind=I64), "steps", patient)
         b.atomic_rmw("add", g.field("done", POINTER), g.i(1), "monotonic")
         b.call(self._pull, [g.context, g.work, lane])
@@ -261,8 +262,9 @@ class Driver:
                 e.load(g.region(n), 0) for n in ("t", "h", "end", "active", "settled", "first")
             )
             alive = b.fcmp_ordered(">", active, zero)
-            # the last step before a stop is this very difference, so rounding cannot miss the stop
-            reached = b.fcmp_ordered("<=", e.sub(end, t), h)
+            # the last step before a stop is this very difference, so rounding cannot miss the stop; a step that is
+            # shorter by less than the clock can tell arrives, too
+            reached = b.or_(b.fcmp_ordered("<=", e.sub(end, t), h), b.fcmp_ordered(">=", e.add(t, h), end))
             now = b.select(reached, end, e.add(t, h))
             if code.clock is not None:
                 e.store(now, g.region("y"), code.clock)
