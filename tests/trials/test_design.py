@@ -149,7 +149,7 @@ def test_expected_sizes_have_a_95_percent_monte_carlo_interval():
     table = pd.DataFrame({"a:reason": "end", "a:shown": True, "a:population": "all", **columns})
     row = _in_time(table, "a", ["a"])
     half = stats.t.ppf(0.975, 3) * stats.sem(sizes)
-    low, high = row["trial patients 2.5 %"], row["trial patients 97.5 %"]
+    low, high = row["trial patients 95 % low"], row["trial patients 95 % high"]
     assert [low, row["trial patients"], high] == pytest.approx([100 - half, 100, 100 + half])
 
 
