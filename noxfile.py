@@ -19,9 +19,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python="3.11", default=False)
 def lowest(session: nox.Session) -> None:
-    """The quick suite with the lowest version of every direct dependency that we declare."""
+    """The quick suite with the lowest version of every direct dependency that we declare; docs/evidence/lowest.md."""
     session.install("--resolution", "lowest-direct", "--editable", ".[all]", "--group", "dev")
-    session.run("pytest", "-q", "-m", "not slow", *session.posargs)
+    session.run("pytest", "-q", "-m", "not slow", "--junit-xml", "results/lowest.xml", *session.posargs)
+    session.run("python", "benchmarks/lowest.py", "results/lowest.xml")
 
 
 @nox.session(python="3.13", default=False)

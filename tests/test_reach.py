@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import tomllib
+from datetime import date, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,3 +58,21 @@ def test_what_the_container_copies_is_what_the_wheel_is_built_from():
     licences = {name.split("/")[0] for name in PROJECT["project"]["license-files"]}
     assert needed | licences <= copied
     assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_lowest_versions_are_those_that_the_suite_was_run_with_not_long_ago():
+    spec = importlib.util.spec_from_file_location("lowest", ROOT / "benchmarks" / "lowest.py")
+    lowest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lowest)
+    text = lowest.PAGE.read_text(encoding="utf-8")
+    first, second = text.split("| tests |")
+    rows = [tuple(cells) for cells in re.findall(r"^\| (\S+) \| (\S+) \| (\S+) \|$", first, flags=re.MULTILINE)]
+    assert rows == list(lowest.bounds()), "pyproject.toml asks for other versions: nox --session lowest"
+    day = date.fromisoformat(re.search(r"^(\S+), Python", text, flags=re.MULTILINE)[1])
+    show = ["git", "log", "-1", "--format=%cs"]
+    newest = subprocess.run(show, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    assert date.fromisoformat(newest) - day < timedelta(days=180), "half a year old: nox --session lowest"
+    ran = {place: int(count) for place, count in re.findall(r"^\| (\S+\.py) \| (\d+) \| \d+ \|$", second, re.MULTILINE)}
+    left = re.search(r"Not run: tests marked slow(.*)\.$", text, flags=re.MULTILINE)[1].split(", ")[1:]
+    assert not ran.keys() & {*left}
+    assert sum(ran.values()) == int(re.search(r"(\d+) tests passed", text)[1]) > 100

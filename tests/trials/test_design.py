@@ -148,8 +148,8 @@ def test_expected_sizes_have_a_95_percent_monte_carlo_interval():
     columns = dict.fromkeys(("a:patients", "a:months", "randomised", "months"), sizes)
     table = pd.DataFrame({"a:reason": "end", "a:shown": True, "a:population": "all", **columns})
     row = _in_time(table, "a", ["a"])
-    half = stats.norm.ppf(0.975) * stats.sem(sizes)
-    low, high = row["trial patients 2.5 %"], row["trial patients 97.5 %"]
+    half = stats.t.ppf(0.975, 3) * stats.sem(sizes)
+    low, high = row["trial patients 95 % low"], row["trial patients 95 % high"]
     assert [low, row["trial patients"], high] == pytest.approx([100 - half, 100, 100 + half])
 
 
