@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from metabolism.errors import MetabolismError, OutputError, SolverFailed
 from metabolism.sbml.control import Control, control_at, independent_rows, process_matrix
 from metabolism.sbml.equations import Equations
-from metabolism.sbml.referee import read_file, replay
 from metabolism.sbml.resting import RESIDUAL, rest
 from metabolism.types import Array
 
@@ -79,6 +78,8 @@ def sbml_fingerprint(sbml: str, until: float = UNTIL, remarks: list[str] | None 
 
     document = libsbml.readSBMLFromString(sbml)
     content = document.getModel()
+    from metabolism.sbml.referee import read_file
+
     system, values, events = read_file(sbml)
     result: dict[str, Any] = {
         "schema": SCHEMA,
@@ -298,6 +299,8 @@ def _dose_response(
 
 def _ledger(sbml: str, until: float, system: Equations) -> dict[str, Any]:
     """How often each event fired, when first and last, and how much it added in all."""
+    from metabolism.sbml.referee import replay
+
     run = replay(sbml, [0.0, until], list(system.states[:1]), rtol=1e-8)
     table: dict[str, Any] = {}
     for firing in run.firings:

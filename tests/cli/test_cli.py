@@ -218,6 +218,16 @@ def test_a_first_number_wakes_no_algebra_and_no_data_frames(more):
     assert done.stdout.strip() == ""
 
 
+def test_a_written_model_wakes_no_algebra(tmp_path):
+    code = (
+        "import sys; from metabolism.cli import main; "
+        f"main(['export', 'sbml', {str(tmp_path / 'm.xml')!r}, '--quiet']); "
+        "print(*{'sympy', 'pandas', 'xarray', 'matplotlib', 'scipy'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-2].strip() == ""
+
+
 def test_simulate_writes_a_csv_with_units(capsys, tmp_path):
     path = tmp_path / "out.csv"
     code, _, _ = call(
