@@ -21,7 +21,7 @@ from metabolism.engines.ensemble.cache import _entry, _key, _log, _read, _write,
 from metabolism.sbml import Equations
 
 #: How hard the compiler tries: machine code, and the passes before it.
-LEVELS = (2, 1)
+LEVELS = (1, 1)
 
 _kernels: dict[str, Kernel] = {}
 
