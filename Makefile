@@ -70,7 +70,8 @@ page: $(STAMP)
 mutation: $(STAMP)
 	nice $(BIN)/python benchmarks/mutation.py
 
-# what is too long for the tests: random patients, engines against each other, wrong inputs, kills; resumes where it was
+# what is too long for the tests: random patients, engines against each other, wrong inputs, kills, broken SBML files (those
+# with SBML_TEST_SUITE=path/to/sbml-test-suite); resumes where it was
 campaigns: $(STAMP)
 	nice $(BIN)/python benchmarks/campaigns.py
 

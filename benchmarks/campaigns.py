@@ -1,9 +1,10 @@
-"""Campaigns that are too long for the tests: python benchmarks/campaigns.py [patients engines inputs kills] [--limit N]
+"""Campaigns too long for the tests: benchmarks/campaigns.py [patients engines inputs kills files] [--limit N]
 
 patients  virtual patients under random regimens: every number right, or a patient who failed with the reason
 engines   random patients on two engines: equal to 1e-6 of each output's largest value
 inputs    wrong command lines over all commands: one clear line and an exit code of 1 or 2
 kills     commands killed at random moments and started again: the same bits as without
+files     broken SBML files, made from the SBML Test Suite in the folder that SBML_TEST_SUITE names: run or refused
 
 Each block is drawn from its own number; what was run stays in ``campaigns.csv`` and is not run again. `--limit` is the
 number of blocks of this call. Blocks are removed from the table by hand where the code they tried has changed.
@@ -37,7 +38,7 @@ RESULTS = HERE / "campaigns.csv"
 COLUMNS = ("campaign", "block", "date", "tried", "right", "flagged", "wrong", "worst", "remark")
 
 #: Blocks of each campaign, and what one is.
-BLOCKS = {"patients": (100, 1000), "engines": (100, 10), "inputs": (47, 30), "kills": (20, 5)}
+BLOCKS = {"patients": (100, 1000), "engines": (100, 10), "inputs": (47, 30), "kills": (20, 5), "files": (100, 100)}
 
 #: Patients run at once under one regimen.
 BATCH = 40
@@ -551,6 +552,17 @@ def kills(block: int, size: int) -> dict[str, object]:
     return {"tried": killed, **tally, "worst": f"{length:.0f} s", "remark": "; ".join(remarks)[:400]}
 
 
+def files(block: int, size: int) -> dict[str, object]:
+    """Open broken SBML files; an exception that is none of ours is flagged, a process that ends or hangs is wrong."""
+    from fuzz_sbml import tried
+
+    total, remarks = tried(Path(os.environ["SBML_TEST_SUITE"]), size, block)
+    wrong, flagged = total["crash"] + total["hang"], total["raw exception"]
+    tally = {"right": size - wrong - flagged, "flagged": flagged, "wrong": wrong}
+    kinds = [f"{total[kind]} {kind}" for kind in ("runs", "refused", "failed")]
+    return {"tried": size, **tally, "worst": "", "remark": "; ".join([", ".join(kinds), *remarks])[:600]}
+
+
 def todo(names: list[str], known: dict[tuple[str, str], dict[str, str]]) -> Iterator[tuple[str, int]]:
     """Yield the blocks that are not known yet."""
     for name in names:
@@ -565,8 +577,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[[], *BLOCKS], default=list(BLOCKS))
     parser.add_argument("--limit", type=int, default=10**6, help="blocks at most")
     arguments = parser.parse_args()
-    work = {"patients": patients, "engines": engines, "inputs": inputs, "kills": kills}
-    for number, (name, block) in enumerate(todo(arguments.names or list(BLOCKS), results())):
+    work = {"patients": patients, "engines": engines, "inputs": inputs, "kills": kills, "files": files}
+    names = arguments.names or list(BLOCKS)
+    if "files" in names and "SBML_TEST_SUITE" not in os.environ:
+        print("files: left out, SBML_TEST_SUITE names no folder of the SBML Test Suite", flush=True)
+        names = [n for n in names if n != "files"]
+    for number, (name, block) in enumerate(todo(names, results())):
         if number >= arguments.limit:
             break
         row = {"campaign": name, "block": str(block), "date": f"{datetime.now(UTC):%Y-%m-%d}"}

@@ -1,6 +1,6 @@
 """Broken SBML by the thousand: files of the SBML Test Suite, mutated, must neither end nor hold up the caller.
 
-    python benchmarks/fuzz_sbml.py path/to/sbml-test-suite --count 10000
+    SBML_TEST_SUITE=path/to/sbml-test-suite python benchmarks/campaigns.py files
 
 Every file goes through what the door does - checks, reading, start values, compiling, a short run - in a process with
 limits. Right is any of: runs, refused with a sentence, failed with a sentence. An exception that is none of ours is
@@ -9,7 +9,6 @@ counted apart: the sandbox would turn it into a sentence, but it names nothing.
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 import tempfile
@@ -78,13 +77,8 @@ def attempt(path: str) -> dict[str, Any]:
     return {"kind": "runs"}
 
 
-def main() -> int:
-    """Mutate and try; 1 if anything ended its process or was not done in time."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suite", type=Path)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+def tried(suite: Path, count: int, seed: int) -> tuple[Counter[str], list[str]]:
+    """Return what became of `count` broken files, and a line for each that ended or held up its process."""
     import llvmlite.binding  # noqa: F401
     import scipy.special  # noqa: F401
 
@@ -93,11 +87,11 @@ def main() -> int:
     import metabolism.engines.foreign  # noqa: F401
 
     compiler.LEVELS = (0, 0)
-    files = sorted((options.suite / "cases" / "semantic").glob("*/*-sbml-l[23]v?.xml"))
-    draw, worker, total = random.Random(options.seed), Worker(), Counter[str]()
+    files = sorted((suite / "cases" / "semantic").glob("*/*-sbml-l[23]v?.xml"))
+    draw, worker, total, remarks = random.Random(seed), Worker(), Counter[str](), []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
-        for n in range(options.count):
+        for n in range(count):
             source = draw.choice(files)
             path.write_text(mutated(source.read_text(errors="replace"), draw), encoding="utf-8", errors="replace")
             answer = worker.ask(attempt, str(path))
@@ -106,13 +100,6 @@ def main() -> int:
                 kind = "raw exception"
             total[kind] += 1
             if kind in ("crash", "hang", "raw exception"):
-                print(f"{n} {source.name}: {kind}: {answer['error']}", flush=True)
-            if n % 100 == 99:
-                print(n + 1, dict(total), flush=True)
+                remarks.append(f"{seed}/{n} {source.name}: {kind}: {answer['error']}")
     worker.end()
-    print(dict(total))
-    return int(bool(total["crash"] or total["hang"]))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return total, remarks
