@@ -28,7 +28,13 @@ html_css_files = ["site.css"]
 html_js_files = ["versions.js", "switcher.js"]
 html_show_sourcelink = False
 #: Pages whose tables or drawing take the width of the list of pages.
-WIDE = ("_generated/flux_map", "_generated/parameters", "_generated/assumptions", "evidence/qualification")
+WIDE = (
+    "_generated/equations",
+    "_generated/flux_map",
+    "_generated/parameters",
+    "_generated/assumptions",
+    "evidence/qualification",
+)
 html_sidebars = {page: [] for page in ("index", "start", "tutorials", *WIDE)}
 html_theme_options = {
     "navigation_with_keys": False,
