@@ -371,7 +371,8 @@ class _Sample:
         worst = int(np.abs(mean).argmax())
         factor = self.factors.items[worst]
         values, side = factor.quantile(self.unit[bad, worst]), "high" if mean[worst] > 0 else "low"
-        return f"they gather at {side} {factor.name} ({values.min():.4g} to {values.max():.4g} {factor.unit})"
+        spread = f"{values.min():.4g} to {values.max():.4g} {factor.unit}".rstrip()
+        return f"they gather at {side} {factor.name} ({spread})"
 
 
 def _table(estimate: Estimate, names: Sequence[str], endpoint: str) -> pd.DataFrame:

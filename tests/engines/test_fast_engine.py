@@ -17,7 +17,7 @@ from metabolism.dosing import Dose, Regimen
 from metabolism.engines.contract import Plan, Problem, get_engine
 from metabolism.engines.ensemble import cache as disk
 from metabolism.engines.ensemble import compile as fast_compile
-from metabolism.engines.ensemble import run
+from metabolism.engines.ensemble import reasons, run
 from metabolism.engines.ensemble.code.symbols import Log, Power
 from metabolism.engines.ensemble.compile import kernel
 from metabolism.engines.ensemble.engine import rest_many
@@ -390,7 +390,8 @@ def test_long_courses_fit_into_memory_for_few_patients_at_once(model, monkeypatc
     monkeypatch.setattr(run, "MEMORY", 2**26)
     for patients, curve in zip((None, many), right, strict=True):
         assert np.array_equal(mb.simulate(model, **asked, patients=patients).curves["cbl_free"], curve)
-    monkeypatch.setattr(run, "MEMORY", 2**17)
+    for module in (run, reasons):
+        monkeypatch.setattr(module, "MEMORY", 2**17)
     with pytest.raises(SolverFailed, match=r"takes more than 0\.00012 GiB\); try a shorter course"):
         mb.simulate(model, **asked)
 

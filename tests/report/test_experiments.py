@@ -62,7 +62,7 @@ def test_reports_are_self_contained_and_show_every_claim_and_figure(outcomes):
         # a link to a publication is followed by the reader; nothing is fetched by the page itself
         assert not re.search(r'src="(?!data:)|<link|@import', html)
         links = re.findall(r'href="([^"]+)"', html)
-        beside = [link for link in links if not re.match(r"#|https://", link)]
+        beside = [link for link in links if not re.match(r"#|https?://", link)]
         assert [link for link in beside if not (folder / link).is_file()] == []
         assert html.count("data:image/png;base64,") == len(list((folder / "figures").glob("*.png")))
         for claim in outcome.claims:

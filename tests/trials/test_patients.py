@@ -171,7 +171,7 @@ def test_a_users_table_replaces_means_and_spreads(patient, tmp_path):
     [
         ("variable,mean,sd\nagee,50,5\n", UnknownName, "Did you mean 'age'"),
         ("variable,mean,sd\nage,50,\n", InvalidValue, r"sd of .age. = None must lie in \(0, 50\]"),
-        ("variable,mean,sd\nmale,60,\n", InvalidValue, r"mean of .male. = 60 must lie in \[0, 1\]; 60 % is 0.6"),
+        ("variable,mean,sd\nmale,60,\n", InvalidValue, r"mean of .male. = 60 must lie in \[0, 1\]; for 60 % write 0.6"),
         ("variable,mean,sd\nage,610,5\n", InvalidValue, r"mean of 'age' = 610 must lie in \[18"),
         ("variable,mean,sd\nfvc,0.9,0.1\n", InvalidValue, r"mean of 'fvc' = 0.9 must lie in \[30"),
         ("variable,mean,sd\nage,inf,5\n", InvalidValue, "inf"),
