@@ -107,6 +107,7 @@ def _exclusive(a: Any, b: Any) -> Any:
     return Either(Both(a, Opposite(b)), Both(b, Opposite(a)))
 
 
+# a lambda says how many arguments there can be, which a class of ours does not
 _BUILT: dict[str, Callable[..., Any]] = {
     "+": lambda *a: sp.Add(*a),
     "*": lambda *a: sp.Mul(*a),
@@ -122,17 +123,17 @@ _BUILT: dict[str, Callable[..., Any]] = {
     "and": lambda *a: Both(*a) if a else sp.Integer(1),
     "or": lambda *a: Either(*a) if a else sp.Integer(0),
     "xor": lambda *a: reduce(_exclusive, a, sp.Integer(0)),
-    "not": Opposite,
+    "not": lambda a: Opposite(a),
     "implies": lambda a, b: Either(Opposite(a), b),
     "piecewise": lambda *a: _piecewise(list(a)),
     "abs": lambda a: Select(Less(a, 0), -a, a),
     "max": lambda *a: reduce(lambda x, y: Select(Less(x, y), y, x), a),
     "min": lambda *a: reduce(lambda x, y: Select(Less(y, x), y, x), a),
-    "floor": Floor,
+    "floor": lambda a: Floor(a),
     "ceiling": lambda a: -Floor(-a),
     "quotient": lambda a, b: _trunc(a / b),
     "rem": lambda a, b: a - b * _trunc(a / b),
-    "factorial": Factorial,
+    "factorial": lambda a: Factorial(a),
     "exp": sp.exp,
     "ln": sp.log,
     "log": lambda a, b=None: sp.log(a) / sp.log(10) if b is None else sp.log(b) / sp.log(a),

@@ -216,3 +216,9 @@ def test_a_comparison_with_nothing_to_compare_is_true(name):
     # a file may say so; as a chain without a link it ended in a TypeError of the compiler
     assert expression([name], None) == 1
     assert expression([name, "x", "y"], None) != 1
+
+
+@pytest.mark.parametrize("name", ["not", "floor", "factorial", "ceiling", "abs"])
+def test_an_operator_with_too_many_arguments_is_named(name):
+    with pytest.raises(ModelError, match=f"'{name}' has 2 arguments in a formula, which it cannot take"):
+        expression([name, "x", "y"], None)
