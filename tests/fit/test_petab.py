@@ -64,7 +64,8 @@ def test_every_row_and_parameter_is_in_it_or_left_out_with_a_reason(objective, p
 @pytest.mark.slow
 @pytest.mark.parametrize("moved", [{}, {"CBS_Km_hcy": 1.3, "ref_BHMT": 0.8, "FOLATE_UPTAKE_tissue_Km": 1.2}])
 def test_its_tables_alone_give_what_the_fit_predicts_and_the_same_cost(objective, problem, moved):
-    roadrunner = pytest.importorskip("roadrunner")
+    import roadrunner
+
     folder, names = problem[0], ("conditions", "observables", "parameters")
     conditions, observables, parameters = (table(folder, name) for name in names)
     measurements = pd.read_csv(folder / "measurements.tsv", sep="\t")
