@@ -178,7 +178,7 @@ def _hold(folder: Path) -> int | None:
 
 def _sweep(folder: Path) -> None:
     """Remove the hidden folders that processes which were killed have left: those that nobody holds."""
-    for left in folder.glob(".*.part-*"):
+    for left in folder.glob(f".*.part-{'[0-9a-f]' * 8}"):
         with suppress(OSError):
             # not one that was made a moment ago and is about to be held
             old = left.is_dir() and time.time() - left.stat().st_mtime > 1

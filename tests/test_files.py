@@ -160,6 +160,9 @@ def test_what_a_killed_process_left_half_made_is_removed_and_what_is_being_made_
         assert half.is_dir()
         other.kill()
     os.utime(half, (0, 0))
+    # somebody's own, which only looks like one of ours
+    (tmp_path / ".notes.part-one").mkdir()
+    os.utime(tmp_path / ".notes.part-one", (0, 0))
     with complete_folder(tmp_path / "three") as folder:
         (folder / "y").write_text("2")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["three", "two"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".notes.part-one", "three", "two"]

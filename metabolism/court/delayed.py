@@ -108,7 +108,9 @@ def expected_and_observed(
     import pandas as pd
 
     families = {f: {n: w for n, w in weights.items() if family(n) == f} for f in FAMILIES}
-    everyone = [values[: round(len(values) * weights[name] * 5)] for name, values in draws.items()]
+    # as many draws of each as its weight asks for; of one above a fifth there are no more than all
+    most = min(5.0, 1 / max(weights.values()))
+    everyone = [values[: round(len(values) * weights[name] * most)] for name, values in draws.items()]
     groups = [("all mechanisms, by weight", 1.0, np.concatenate(everyone))]
     for name, kin in families.items():
         total = sum(kin.values())
