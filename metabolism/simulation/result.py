@@ -122,13 +122,17 @@ class Result:
         return Curve(self.curves["time"], self.curves[self.chosen(name)[0]], self._plain.panels)
 
     @property
+    def doses(self) -> Mapping[str, tuple[float, float]]:
+        """Amounts asked and delivered per dose target [µmol], summed over patients, as plain numbers."""
+        return self._plain.ledger
+
+    @property
     def ledger(self) -> pd.DataFrame:
         """Amount asked and delivered per dose target [µmol], summed over patients; empty without doses."""
         import pandas as pd
 
-        targets, sums = self._plain.ledger.keys(), list(self._plain.ledger.values())
-        index = pd.Index(list(targets), name="target", dtype=object)
-        return pd.DataFrame(sums, index, columns=["asked", "delivered"], dtype=float)
+        index = pd.Index(list(self.doses), name="target", dtype=object)
+        return pd.DataFrame(list(self.doses.values()), index, columns=["asked", "delivered"], dtype=float)
 
     @property
     def failures(self) -> dict[int, str]:

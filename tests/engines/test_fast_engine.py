@@ -6,6 +6,7 @@ import itertools
 import re
 import threading
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 import sympy as sp
@@ -704,6 +705,24 @@ def test_only_the_newest_entries_are_kept(cache, monkeypatch):
     disk._prune(entry.parent)
     assert entry.exists()
     assert [p.exists() for p in old] == [False, True]
+
+
+def test_a_very_large_model_is_compiled_with_no_effort_and_runs_the_same(cache, toy, monkeypatch):
+    entry, load = cache
+    monkeypatch.setattr(fast_compile, "_kernels", {})
+    usual = Run(toy_problem(toy), kernel(toy)).solve(None, 1).values
+    levels, target = [], llvm.Target.create_target_machine
+
+    def noted(self, **options):
+        levels.append(options["opt"])
+        return target(self, **options)
+
+    monkeypatch.setattr(llvm.Target, "create_target_machine", noted)
+    monkeypatch.setattr(fast_compile, "LARGE", 10)
+    entry.unlink()
+    assert load() == 2
+    assert levels[-1] == 0
+    np.testing.assert_allclose(Run(toy_problem(toy), kernel(toy)).solve(None, 1).values, usual, rtol=1e-9)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "foreign format"])

@@ -23,6 +23,10 @@ from metabolism.sbml import Equations
 #: How hard the compiler tries: machine code, and the passes before it.
 LEVELS = (1, 1)
 
+#: The same for a model with a function of more lines than this: the effort grows faster than they do (280 states: over
+#: 300 s in place of 8), and what it gains, a factor of two in each run, is not paid back.
+LEVELS_LARGE, LARGE = (0, 0), 60_000
+
 _kernels: dict[str, Kernel] = {}
 
 
@@ -116,16 +120,20 @@ def _load(equations: Equations) -> Kernel:
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features()
     lanes = _lanes(features)
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=LEVELS[0], jit=True
-    )
+
+    def machine_at(level: int) -> Any:
+        return llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=level, jit=True
+        )
+
+    machine = machine_at(LEVELS[0])
     key = _key(source(equations), machine.triple, lanes)
     place = _entry(key)
     found = _read(place, key) if place else None
     if found is None:
         _log.warning("compiling the model for the fast engine (once for this model; a few seconds)")
         begin = time.perf_counter()
-        found = _build(equations, machine, lanes)
+        found = _build(equations, machine_at, lanes)
         _log.info("compiled in %.1f s", time.perf_counter() - begin)
         if place:
             _write(place, key, *found)
@@ -163,10 +171,11 @@ def _lanes(features: dict[str, bool]) -> int:
     return 8 if features.get("avx512dq") else 4 if features.get("avx2") else 2
 
 
-def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, Any], bytes]:
+def _build(equations: Equations, machine_at: Callable[[int], Any], lanes: int) -> tuple[dict[str, Any], bytes]:
     """Generate, optimise and compile: (what is needed to call the code, object code)."""
     import llvmlite.binding as llvm
 
+    machine = machine_at(LEVELS[0])
     # of all targets, only the browser's changes what is generated
     native = not machine.triple.startswith("wasm")
     made = shipped(source(equations), lanes) if native else None
@@ -175,9 +184,11 @@ def _build(equations: Equations, machine: Any, lanes: int) -> tuple[dict[str, An
 
         made = generate(equations, "" if native else machine.triple, lanes)
     meta, text = made
+    levels = LEVELS_LARGE if max(body.count("\n") for body in text.split("\n}")) > LARGE else LEVELS
+    machine = machine_at(levels[0])
     parsed = llvm.parse_assembly(text)
     parsed.triple = machine.triple
-    options = llvm.PipelineTuningOptions(speed_level=LEVELS[1])
+    options = llvm.PipelineTuningOptions(speed_level=levels[1])
     # how far a loop is unrolled depends on the lanes, and then so does which products are fused with a sum
     options.loop_unrolling = False
     passes = llvm.create_pass_builder(machine, options)

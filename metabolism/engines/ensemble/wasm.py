@@ -43,10 +43,15 @@ def wasm_module(equations: Equations) -> tuple[dict[str, Any], bytes]:
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    machine = llvm.Target.from_triple("wasm32-unknown-unknown").create_target_machine(
-        cpu="generic", features="+simd128,+bulk-memory,+nontrapping-fptoint,+sign-ext", opt=2
-    )
-    meta, code = _build(equations, machine, LANES)
+    target = llvm.Target.from_triple("wasm32-unknown-unknown")
+
+    def machine_at(level: int) -> Any:
+        # built once by us and run by everybody: worth more effort
+        return target.create_target_machine(
+            cpu="generic", features="+simd128,+bulk-memory,+nontrapping-fptoint,+sign-ext", opt=2 * level
+        )
+
+    meta, code = _build(equations, machine_at, LANES)
     contract = {
         "lanes": LANES,
         "states": equations.states,

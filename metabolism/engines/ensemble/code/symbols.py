@@ -186,5 +186,7 @@ def _slope(e: Any, x: Any, memo: dict[Any, Any]) -> Any:
         return sp.Add(*(sp.Mul(*e.args[:n], d, *e.args[n + 1 :]) for n, d in enumerate(inner) if d != 0))
     if e.is_Pow:
         (base, exponent), (of_base, of_exponent) = e.args, inner
-        return e * (of_exponent * sp.log(base) + of_base * exponent / base)
+        # a product with nought asks sympy whether the rest is finite, which costs as much as all others
+        terms = [of_exponent * sp.log(base)] if of_exponent != 0 else []
+        return e * sp.Add(*terms, *([of_base * exponent / base] if of_base != 0 else []))
     return e.diff(x)
