@@ -113,6 +113,10 @@ def draw(
     for route in plan.routes.values():
         if route.reaction in values:
             parts.append(_arrow(plan, route, values, reference, scale[route.network]))
+    # names above every arrow, so that none runs through them
+    for route in plan.routes.values():
+        if route.label and route.at and route.reaction in values:
+            parts.append(f'<text x="{route.at[0]}" y="{route.at[1]}" class="e">{escape(route.label)}</text>')
     for node in plan.nodes.values():
         parts.append(_pill(node, values, reference, units))
     missing = [r for r in values if units.get(r) == "umol_per_h" and r.isupper() and r not in plan.routes]
@@ -186,8 +190,6 @@ def _arrow(
             f'<path d="{positions.drawn(line)}" fill="none" stroke="{colour}" stroke-width="{thin:.1f}"{dash}/>'
         )
         parts.append(_tip(points, thin, colour))
-    if route.label and route.at:
-        parts.append(f'<text x="{route.at[0]}" y="{route.at[1]}" class="e">{escape(route.label)}</text>')
     return "".join([*parts, "</g>"])
 
 
@@ -239,7 +241,7 @@ def _head(plan: positions.Layout, title: str, against: str, compared: bool) -> s
         ".fluxmap .n{font-size:14px;text-anchor:middle}.fluxmap .k{font-weight:700}"
         ".fluxmap .v{font-size:12px;text-anchor:middle;fill:#444}"
         ".fluxmap .e{font-size:13px;text-anchor:middle;font-weight:600;paint-order:stroke;"
-        "stroke:#f5f7f9;stroke-width:4px}"
+        "stroke:#f5f7f9;stroke-width:5px;stroke-linejoin:round}"
         ".fluxmap .r{font-size:14px;fill:#5b5b5b}"
         ".fluxmap .i{fill:none;stroke:#9a9a9a;stroke-width:1.3;stroke-dasharray:3 5}"
     )

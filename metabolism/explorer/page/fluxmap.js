@@ -110,10 +110,14 @@ export class FluxMap {
     this.routes = map.routes.map((route) => {
       const courses = route.paths.map((flat) => ({ points: pointsOf(flat), hit: node("path", { fill: "none", stroke: "transparent", "stroke-width": 14 }), line: node("path", { fill: "none" }), tip: node("polygon", {}) }));
       const title = node("title", {});
-      const label = route.label && route.at ? [node("text", { x: route.at[0], y: route.at[1], class: "e" }, route.label)] : [];
-      part(route.id, title, ...courses.flatMap(({ hit, line, tip }) => [hit, line, tip]), ...label);
+      part(route.id, title, ...courses.flatMap(({ hit, line, tip }) => [hit, line, tip]));
       return { route, courses, title };
     });
+    // names above every arrow, so that none runs through them
+    for (const { id, label, at } of map.routes) {
+      if (!label || !at) continue;
+      put("text", { x: at[0], y: at[1], class: "e" }, label).addEventListener("click", () => open(id));
+    }
     this.boxes = map.nodes.map((place) => {
       const [x, y] = place.at;
       const [w, h] = place.half;
