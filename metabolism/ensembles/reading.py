@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ from metabolism.sbml import (
 from metabolism.simulation import Endpoint
 
 _log = logging.getLogger("metabolism")
+
+#: A wait that is announced by a warning [s of CPU], and the longest file that is looked into for it [bytes].
+LONG, LARGEST = 5.0, 5 * 10**7
 
 #: How units are written: base units of SBML, and powers of ten as prefixes.
 _BASE = {"mole": "mol", "litre": "L", "liter": "L", "second": "s", "metre": "m", "gram": "g", "dimensionless": ""}
@@ -69,7 +73,10 @@ def read_model(
 def _read(
     path: str, name: str, asked: Mapping[str, Sequence[str]] | None, seconds: int, megabytes: int
 ) -> dict[str, Any]:
-    _log.info("reading %s, and compiling it if it is new (a few seconds)", name)
+    # Python writes warnings to stderr unless told otherwise: whoever waits long is told before
+    seconds_new = compile_time(path)
+    level = logging.WARNING if seconds_new > LONG else logging.INFO
+    _log.log(level, "reading %s, and compiling it if it is new (about %.0f s of CPU)", name, seconds_new)
     try:
         found: dict[str, Any] = in_sandbox(
             "metabolism.ensembles:described", path, {"asked": {**(asked or {})}}, seconds=seconds, megabytes=megabytes
@@ -77,6 +84,20 @@ def _read(
     except ModelError as error:
         raise ModelError(str(error).replace(f"'{path}'", name if name == "the text" else f"'{path}'")) from None
     return found
+
+
+def compile_time(path: str | Path) -> float:
+    """Expect the CPU time until a new file can run [s], from the number of its species or reactions.
+
+    It follows ``docs/evidence/compile_times.csv`` within a factor of two; a file whose rates are simple takes less.
+    """
+    try:
+        # nothing but a file, and none that the reader will refuse for its size
+        text = Path(path).read_text("utf-8", "replace") if 0 < os.path.getsize(path) < LARGEST else ""
+    except OSError:
+        text = ""
+    size = max(text.count("<species "), text.count("<reaction ") / 2, text.count("->") / 2)
+    return float(1 + 0.03 * size + 2e-4 * size**2)
 
 
 def described(path: str, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:

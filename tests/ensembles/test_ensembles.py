@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import pickle
 import sys
 
@@ -12,6 +14,7 @@ import pytest
 import metabolism as mb
 from metabolism.cli import main
 from metabolism.engines import kernel
+from metabolism.ensembles import reading
 from metabolism.errors import InvalidRegimen, InvalidValue, ModelError, UnknownName, UsageError
 from metabolism.model import equations
 from tests.ensembles.models import JUMPS, MODELS
@@ -278,3 +281,15 @@ def test_the_command_says_what_the_file_does_not_have_before_anything_else(asked
     assert "states:" not in said.out
     if "lognrmal" not in str(asked):
         assert not [path for path in tmp_path.glob("**/*") if path.is_file() and path.suffix != ".ant"]
+
+
+def test_a_long_wait_for_the_first_run_is_said_aloud(tmp_path, monkeypatch, caplog):
+    os.mkfifo(tmp_path / "pipe.xml")
+    assert reading.compile_time(tmp_path / "pipe.xml") == reading.compile_time(tmp_path / "none.xml") == 1
+    caplog.set_level(logging.INFO, "metabolism")
+    small = "model m; S1 = 1; k1 = 0.5; J: S1 -> ; k1*S1; end"
+    mb.ensemble(small)
+    monkeypatch.setattr(reading, "LONG", 0.5)
+    mb.ensemble(small)
+    levels = [record.levelname for record in caplog.records if "of CPU" in record.message]
+    assert levels == ["INFO", "WARNING"]
