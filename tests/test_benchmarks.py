@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import importlib.util
 import re
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 
 import metabolism
-from metabolism.ensembles.reading import compile_time
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ROOT / "metabolism" / "cli" / "commands.toml"
@@ -28,20 +26,6 @@ def bench():
     spec.loader.exec_module(module)
     yield module
     del sys.modules["bench"]
-
-
-def test_the_time_to_a_first_run_is_foretold_within_a_factor_of_two_and_a_half(tmp_path):
-    spec = importlib.util.spec_from_file_location("compile_times", ROOT / "benchmarks" / "compile_times.py")
-    times = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(times)
-    with times.TABLE.open(encoding="utf-8") as table:
-        rows = list(csv.DictReader(table))
-    assert [int(row["states"]) for row in rows] == list(times.SIZES)
-    for row in rows:
-        path = tmp_path / f"{row['states']}.ant"
-        path.write_text(times.network(int(row["states"])), encoding="utf-8")
-        taken = float(row["read_s"]) + float(row["compile_s"])
-        assert taken / 2.5 < compile_time(path) < 2.5 * taken
 
 
 @pytest.mark.parametrize("statement", ["READING", "COMPILING"])

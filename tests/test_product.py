@@ -247,3 +247,24 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_notebook_shows_of_an_object_is_a_line_and_not_its_contents(model):
+    """A reader met thousands of characters of arrays and tables where a name and a few numbers were wanted."""
+    from metabolism import sensitivity
+
+    text = "model m; S1 = 1; k1 = 0.5; k2 = 0.1; J: S1 -> ; (k1+k2)*S1; end"
+    ens = mb.ensemble(text)
+    vary = {"k1": "lognormal(0.5, 0.2)", "k2": "lognormal(0.1, 0.2)"}
+    indices = ens.sobol(vary, until=2, endpoints=["final(S1)"], n=32)
+    shown = {
+        "als_methionine; as shipped": model,
+        "GFR_rel = 0.5": model.with_values(GFR_rel=0.5),
+        "values at rest": mb.steady_state(model),
+        "1 states, 3 parameters": ens,
+        "final(S1): k1 0.9": indices,
+        "processes at rest": sensitivity.control(model),
+    }
+    for words, what in shown.items():
+        assert words in repr(what)
+        assert len(repr(what)) < 500

@@ -19,6 +19,7 @@ from metabolism.data import experiments_dir
 from metabolism.files import versions
 from metabolism.model import Model
 from metabolism.progress import Tick, unseen
+from metabolism.types import in_brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +109,10 @@ class Board:
 
     cases: tuple[Case, ...]
     model: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        rows = [verdict.passed for case in self.cases for verdict in case.verdicts]
+        return in_brief(self, f"{sum(rows)} of {len(rows)} rows inside their bands, in {len(self.cases)} cases")
 
     @property
     def passed(self) -> bool:

@@ -20,6 +20,7 @@ from metabolism.sensitivity import Factors, Indices, sobol
 from metabolism.sensitivity import vary as in_words
 from metabolism.simulation import Result, agreement, endpoints_of, sensitivities, simulate, steady_states
 from metabolism.sweep import Sweep, scan
+from metabolism.types import in_brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +82,9 @@ class Ensemble:
     """
 
     model: KineticModel
+
+    def __repr__(self) -> str:
+        return in_brief(self, self.model.id, f"{len(self.states)} states, {len(self.parameters)} parameters")
 
     @property
     def states(self) -> tuple[str, ...]:

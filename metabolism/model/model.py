@@ -16,7 +16,7 @@ from metabolism.model.build import built_sbml, model_settings
 from metabolism.model.parameters import Parameter, ParameterTable, check_value, parameter_table, read_set
 from metabolism.model.sources import citations
 from metabolism.sbml import Equations, KineticModel, read_equations
-from metabolism.types import Array
+from metabolism.types import Array, in_brief
 from metabolism.units import label
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ class Model(KineticModel):
     changed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     sets: tuple[str, ...] = ()
     set_ids: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    def __repr__(self) -> str:
+        changed = ", ".join(f"{name} = {value:g}" for name, value in [*self.changed.items()][:8])
+        more = f" and {len(self.changed) - 8} more" if len(self.changed) > 8 else ""
+        sets = f"sets {', '.join(self.sets)}" if self.sets else ""
+        return in_brief(self, self.id, sets, changed + more or "as shipped")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # read-only views do not pickle; a worker gets plain copies and makes its own views

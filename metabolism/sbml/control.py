@@ -20,7 +20,7 @@ import numpy as np
 
 from metabolism.errors import SolverFailed, UnknownName
 from metabolism.sbml.equations import Equations
-from metabolism.types import Array
+from metabolism.types import Array, in_brief
 
 #: A flux below this share of the largest flux through the same states counts as zero: its logarithm has no slope, and a
 #: resting state leaves some 1e-12 of the turnover in fluxes that should vanish.
@@ -62,6 +62,9 @@ class Control:
     flux_response: Array = field(repr=False)
     full_state: Array = field(repr=False)
     constants: Array = field(repr=False)
+
+    def __repr__(self) -> str:
+        return in_brief(self, f"{len(self.states)} states and {len(self.processes)} processes at rest")
 
     @property
     def flowing(self) -> Array:

@@ -20,7 +20,7 @@ from metabolism.sensitivity.local import screen
 from metabolism.sensitivity.methods import METHODS, Estimate, Method
 from metabolism.simulation import Study, make_study
 from metabolism.sweep import Sweep, Table, run_rows, scan
-from metabolism.types import Array
+from metabolism.types import Array, in_brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +82,14 @@ class Indices:
     notes: list[str]
     units: dict[str, str] = field(default_factory=dict)
     sweep: Sweep | None = None
+
+    def __repr__(self) -> str:
+        lines = [f"{self.method}, n = {self.n}, {self.runs} runs, {len(self.failed)} failed; {self.main} in .table"]
+        for endpoint in dict.fromkeys(self.table["endpoint"]):
+            first = self.ranking(endpoint).head(8).itertuples()
+            shown = ", ".join(f"{row.factor} {row.value:.2g} ({row.low:.2g} to {row.high:.2g})" for row in first)
+            lines.append(f"{endpoint}: {shown}")
+        return in_brief(self, *lines, *self.notes)
 
     @property
     def main(self) -> str:

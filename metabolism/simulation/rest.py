@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from metabolism.errors import SolverFailed
 from metabolism.model import equations
 from metabolism.sbml import KineticModel, rest
-from metabolism.types import Array
+from metabolism.types import Array, in_brief
 
 
 @dataclass(eq=False)
@@ -94,6 +94,14 @@ class SteadyState:
     residual: float
     eigenvalues: NDArray[np.complex128]
     iterations: int
+
+    def __repr__(self) -> str:
+        return in_brief(
+            self,
+            f"{len(self.values)} values at rest by id in .values",
+            f"slowest half-life {np.log(2) / -self.eigenvalues.real.max():.3g} h" if len(self.eigenvalues) else "",
+            f"residual {self.residual:.1g} per h after {self.iterations} iterations",
+        )
 
     @property
     def stable(self) -> bool:

@@ -21,7 +21,7 @@ from metabolism.trials.limits import inside
 from metabolism.trials.mmrm import Estimate
 from metabolism.trials.pool import Pool
 from metabolism.trials.trial import Trial, simulate_trial
-from metabolism.types import Array
+from metabolism.types import Array, in_brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +53,13 @@ class Replicates:
     table: pd.DataFrame
     failed_bodies: int
     resumed: int
+
+    def __repr__(self) -> str:
+        return in_brief(
+            self,
+            f"{len(self.table)} replicates, {len(self.table.columns)} columns in .table",
+            f"{self.failed_bodies} bodies failed" if self.failed_bodies else "",
+        )
 
     def failures(self, analysis: str) -> int:
         """Replicates in which an analysis could not be fitted."""

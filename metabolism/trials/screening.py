@@ -18,7 +18,7 @@ from metabolism.trials.patients import DISEASE, PATIENT_COLUMNS, candidates, pla
 from metabolism.trials.pool import Columns, Pool
 from metabolism.trials.prognosis import at_screening
 from metabolism.trials.sections import RunIn
-from metabolism.types import Array
+from metabolism.types import Array, in_brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +69,11 @@ class Cohort:
 
     people: pd.DataFrame
     counts: dict[str, int]
+
+    def __repr__(self) -> str:
+        return in_brief(
+            self, f"{len(self.people)} patients in .people", ", ".join(f"{k} {n}" for k, n in self.counts.items())
+        )
 
     @property
     def pass_rate(self) -> float:

@@ -18,7 +18,7 @@ from metabolism.trials.disease import HOURS_PER_MONTH, HOURS_PER_WEEK, alsfrs_r,
 from metabolism.trials.limits import inside
 from metabolism.trials.pool import STEP, Columns, Pool
 from metabolism.trials.screening import randomise, screen
-from metabolism.types import Array
+from metabolism.types import Array, in_brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,15 @@ class Trial:
     true_score: Array
     entry_months: Array | None = None
     ln_nfl: Array | None = None
+
+    def __repr__(self) -> str:
+        missing = float(np.isnan(self.rated).mean())
+        return in_brief(
+            self,
+            f"{len(self.arm)} patients in {len(np.unique(self.arm))} arms, {self.rated.shape[1]} visits",
+            f"{100 * missing:.1f} % of ratings missing",
+            f"{int(self.event.sum())} events",
+        )
 
     def __post_init__(self) -> None:
         """Refuse data that no analysis could answer for.

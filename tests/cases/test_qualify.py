@@ -396,6 +396,7 @@ def test_the_board_counts_roles_apart_and_a_failed_simulation_is_a_failed_row(mo
         {"case": "C", "interventions": "enzyme CBS x 0 lifelong", "low": "-inf", "high": "inf"},
     )
     board = qualify(model, rows)
+    assert re.fullmatch(r"<Board: \d+ of \d+ rows inside their bands, in \d+ cases>", repr(board))
     assert board.counts() == {"calibration": (0, 1), "check": (1, 2)}
     assert board.passed, "only case A must pass"
     data = json.loads(json.dumps(board.as_json(), allow_nan=False))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import importlib.util
 import json
 import logging
 import os
 import pickle
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,3 +296,19 @@ def test_a_long_wait_for_the_first_run_is_said_aloud(tmp_path, monkeypatch, capl
     mb.ensemble(small)
     levels = [record.levelname for record in caplog.records if "of CPU" in record.message]
     assert levels == ["INFO", "WARNING"]
+
+
+def test_the_time_to_a_first_run_is_foretold_within_a_factor_of_two_and_a_half(tmp_path):
+    spec = importlib.util.spec_from_file_location(
+        "compile_times", Path(mb.__file__).parents[1] / "benchmarks" / "compile_times.py"
+    )
+    times = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(times)
+    with times.TABLE.open(encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    assert [int(row["states"]) for row in rows] == list(times.SIZES)
+    for row in rows:
+        path = tmp_path / f"{row['states']}.ant"
+        path.write_text(times.network(int(row["states"])), encoding="utf-8")
+        taken = float(row["read_s"]) + float(row["compile_s"])
+        assert taken / 2.5 < reading.compile_time(path) < 2.5 * taken

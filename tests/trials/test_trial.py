@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,7 +29,7 @@ from metabolism.trials.pairs import combined_scores
 from metabolism.trials.pool import STEP, make_pool, untreated
 from metabolism.trials.reading import design_names, parse_design, read_design
 from metabolism.trials.replicates import Replicates, _row_in_time, replicate
-from metabolism.trials.screening import randomise, screen
+from metabolism.trials.screening import Cohort, randomise, screen
 from metabolism.trials.sections import Arm
 from metabolism.trials.trial import _at, _first_reach, simulate_trial
 
@@ -487,3 +488,12 @@ def test_failed_fits_are_counted_and_never_significant(pool, design):
     assert found.table.loc[failed, "mmrm:failed"].str.len().min() > 10
     with pytest.raises(InvalidValue, match="replicates = 0 must be a whole number in"):
         replicate(pool, tiny, 0.0, 0)
+
+
+def test_a_notebook_shows_trials_and_tables_of_them_in_a_line(large):
+    assert re.match(
+        r"<Trial: 4000 patients in 2 arms, \d visits; [\d.]+ % of ratings missing; \d+ events>", repr(large)
+    )
+    frame = pd.DataFrame({"age": range(100)})
+    assert repr(Replicates(frame, 2, 0)) == "<Replicates: 100 replicates, 1 columns in .table; 2 bodies failed>"
+    assert repr(Cohort(frame, {"candidates": 300})) == "<Cohort: 100 patients in .people; candidates 300>"
