@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.errors import needs
+from metabolism.errors import UnknownName, needs
 from metabolism.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Triple = tuple[Array, Array, Array]
 
@@ -36,6 +39,17 @@ class Estimate:
     values: dict[str, Triple]
     pairs: list[tuple[int, int, float, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def frame(self, names: Sequence[str], endpoint: str) -> pd.DataFrame:
+        """The indices as rows: endpoint, factor, index, value, low, high."""
+        import pandas as pd
+
+        columns = ("endpoint", "factor", "index", "value", "low", "high")
+        parts = [
+            pd.DataFrame(dict(zip(columns, (endpoint, names, index, *triple), strict=True)))
+            for index, triple in self.values.items()
+        ]
+        return pd.concat(parts, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -275,3 +289,10 @@ def _quiet(seed: int) -> Iterator[None]:
             yield
     finally:
         np.random.set_state(state)  # noqa: NPY002
+
+
+def known(name: str) -> Method:
+    """Return a method by its name; one that is none is refused with those there are."""
+    if name not in METHODS:
+        raise UnknownName("sensitivity method", name, METHODS)
+    return METHODS[name]

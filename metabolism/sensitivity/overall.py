@@ -17,7 +17,7 @@ from metabolism.errors import InvalidValue, SolverFailed, UnknownName, UsageErro
 from metabolism.sbml import KineticModel
 from metabolism.sensitivity.factors import Factors, as_factors
 from metabolism.sensitivity.local import screen
-from metabolism.sensitivity.methods import METHODS, Estimate, Method
+from metabolism.sensitivity.methods import METHODS, known
 from metabolism.simulation import Study, make_study
 from metabolism.sweep import Sweep, Table, run_rows, scan
 from metabolism.types import Array, in_brief
@@ -175,7 +175,7 @@ def indices(
     SolverFailed
         If more than 1 % of the runs fail; the message says where. They stay in the store.
     """
-    _known(method)
+    known(method)
     if seed < 0 or not 0 < confidence < 1:
         raise InvalidValue(f"seed = {seed} must be 0 or more, and confidence = {confidence} between 0 and 1.")
     study = make_study(model, regimen, until, endpoints, **options)
@@ -271,18 +271,12 @@ def of_function(
     """
     import pandas as pd
 
-    _known(method)
+    known(method)
     sample = _Sample.of(method, factors, n, seed, confidence)
     numbers = np.asarray(function(sample.values), dtype=float).reshape(-1, 1)
     table = pd.DataFrame(sample.values, columns=list(factors.names)).rename_axis("run").reset_index()
     failed = table[np.isnan(numbers[:, 0])].assign(failure="the function returned NaN")
     return sample.indices(numbers, ["function"], failed)
-
-
-def _known(name: str) -> Method:
-    if name not in METHODS:
-        raise UnknownName("sensitivity method", name, METHODS)
-    return METHODS[name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,7 +324,7 @@ class _Sample:
         for endpoint, column in zip(endpoints, numbers.T, strict=True):
             for runs, base in method.parts(len(unit), len(names)):
                 estimate = method.estimate(unit[:runs], values[:runs], column[:runs], self.seed, self.confidence)
-                table = _table(estimate, names, endpoint)
+                table = estimate.frame(names, endpoint)
                 main = table[table["index"] == method.main].drop(columns="index")
                 course.append(main.assign(n=base))
             # the last part is the whole sample
@@ -381,16 +375,6 @@ class _Sample:
         values, side = factor.quantile(self.unit[bad, worst]), "high" if mean[worst] > 0 else "low"
         spread = f"{values.min():.4g} to {values.max():.4g} {factor.unit}".rstrip()
         return f"they gather at {side} {factor.name} ({spread})"
-
-
-def _table(estimate: Estimate, names: Sequence[str], endpoint: str) -> pd.DataFrame:
-    import pandas as pd
-
-    parts = [
-        pd.DataFrame({"endpoint": endpoint, "factor": names, "index": index, "value": value, "low": low, "high": high})
-        for index, (value, low, high) in estimate.values.items()
-    ]
-    return pd.concat(parts, ignore_index=True)
 
 
 def _probe(study: Study, names: Sequence[str], values: Array) -> None:
