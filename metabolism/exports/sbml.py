@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from metabolism.dosing import Regimen, named, plan
 from metabolism.engines import Plan
-from metabolism.errors import ModelError, SolverFailed, UnknownName
+from metabolism.errors import InvalidValue, ModelError, SolverFailed, UnknownName
 from metabolism.exports.drawing import add_drawing
 from metabolism.exports.events import add_doses, add_parameter, add_settings, set_value
 from metabolism.files import commit, versions
@@ -115,6 +115,8 @@ def from_zero(regimen: Regimen | str | None, until: float | str) -> tuple[Regime
     """Return a regimen and the end of its run [h], moved so that the run begins at time 0, as other tools want it."""
     schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
     end, begin = magnitude(until, "h", "until"), schedule.start
+    if not end > 0:
+        raise InvalidValue(f"until = {until} must be after 0 h.")
     return (schedule.delayed(-begin) if begin else schedule), end - begin
 
 

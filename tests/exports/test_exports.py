@@ -16,7 +16,7 @@ from scipy.integrate import simpson
 
 import metabolism as mb
 from metabolism.dosing import substance
-from metabolism.errors import ModelError, OutputError, SolverFailed, UnknownName, UsageError
+from metabolism.errors import InvalidValue, ModelError, OutputError, SolverFailed, UnknownName, UsageError
 from metabolism.exports.formats import FORMATS
 from metabolism.exports.omex import STEPS, parameters_csv
 from metabolism.exports.petab import targets
@@ -625,3 +625,10 @@ def test_a_failed_export_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(SolverFailed):
         mb.export(patient(), tmp_path / "x", "petab")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["sbml", "omex", "antimony", "mrgsolve", "nonmem"])
+def test_a_run_that_ends_before_it_begins_is_not_written(format, tmp_path):
+    with pytest.raises(InvalidValue, match="until = -1 d must be after 0 h"):
+        mb.export(mb.load(), tmp_path / "out", format, regimen=JETALS, until="-1 d")
+    assert not [*tmp_path.iterdir()]
