@@ -3,12 +3,14 @@
 import argparse
 import codecs
 import os
+import re
 import sys
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,7 +49,50 @@ _EXAMPLES = """examples:
 """
 
 
+class _Once(argparse.Action):
+    """An option with one value: of two, one would be dropped without a word. ``given`` keeps its flag."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if option_string is not None:
+            given = vars(namespace).setdefault("given", {})
+            if self.dest in given:
+                raise UsageError(f"{option_string} is given twice; give it once.")
+            given[self.dest] = option_string
+        setattr(namespace, self.dest, values)
+
+
+class _Each(argparse.Action):
+    """An option that may be repeated, but not with two values for one name."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        vars(namespace).setdefault("given", {})[self.dest] = option_string
+        texts = getattr(namespace, self.dest) or []
+        name = values.partition("=")[0].strip()
+        if self.metavar and "=" in self.metavar and any(name == t.partition("=")[0].strip() for t in texts):
+            raise UsageError(f"{option_string} names '{name}' twice; give it once.")
+        setattr(namespace, self.dest, [*texts, values])
+
+
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+        self.register("action", None, _Once)
+        self.register("action", "append", _Each)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse an option that does not exist, with those that do, before anything else is found wanting."""
+        words = list(sys.argv[1:] if args is None else args)
+        own = takewhile(lambda w: w != "--" and (self._subparsers is None or w.startswith("-")), words)
+        flags = (w.partition("=")[0] for w in own)
+        strange = next((f for f in flags if re.fullmatch("--[^ ]+", f) and f not in self._option_string_actions), None)
+        parsed, unknown = (None, [strange]) if strange else super().parse_known_args(words, namespace)
+        if unknown and unknown[0].startswith("-"):
+            known = [f for f in self._option_string_actions if f.startswith("--")]
+            raise UnknownName("option", unknown[0].partition("=")[0], known, f"See '{self.prog} --help'.")
+        if unknown:
+            self.error(f"'{unknown[0]}' is one word too many; put quotes around a text of several words")
+        return parsed, unknown
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}. See '{self.prog} --help'.")
 
@@ -168,17 +213,6 @@ def _safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = given
 
 
-def _refuse(parser: argparse.ArgumentParser, command: str | None, word: str) -> NoReturn:
-    """Refuse a word that a command does not take, with the options it has."""
-    whole = parser
-    if command is not None:
-        whole = next(a.choices[command] for a in parser._actions if isinstance(a.choices, dict))
-    if not word.startswith("-"):
-        whole.error(f"'{word}' is one word too many; put quotes around a text of several words")
-    flags = [flag for action in whole._actions for flag in action.option_strings if flag.startswith("--")]
-    raise UnknownName("option", word.partition("=")[0], flags, f"See '{whole.prog} --help'.")
-
-
 @_safe_path()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
@@ -193,9 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             import argcomplete
 
             argcomplete.autocomplete(parser)
-        arguments, unknown = parser.parse_known_args(argv)
-        if unknown:
-            _refuse(parser, arguments.command, unknown[0])
+        arguments = parser.parse_args(argv)
         _check_words(sys.argv[1:] if argv is None else argv)
         if arguments.version:
             from metabolism import __version__

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.cli.shared import Arguments, chosen_model, in_force, pair, print_frame, progress_bar
+from metabolism.cli.shared import Arguments, chosen_model, in_force, leave_out, pair, print_frame, progress_bar
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.files import check_target, write_atomically
 from metabolism.units import label, number
@@ -62,6 +62,7 @@ def _sensitivity(arguments: Arguments) -> int:
         raise UnknownName("sensitivity method", arguments.method, (*_GLOBAL, *_LOCAL))
     if arguments.n is not None and arguments.method in _LOCAL:
         raise UsageError(f"--n is for samples; '{arguments.method}' takes none.")
+    leave_out(arguments, f"'{arguments.method}' does not use it", *_UNUSED.get(arguments.method, ()))
     folder = Path(arguments.out) if arguments.out else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +129,7 @@ def _slopes(arguments: Arguments, model: Model, factors: Factors | None) -> Any:
 
     if factors is None:
         raise UsageError("name parameters for slopes with --factor, --module, --kind or --confidence.")
-    study = _study(arguments, "engine", "closed", "store", "workers", "cluster", "progress")
+    study = _study(arguments, *_OWN, "progress")
     table = slopes(model, factors.names, **study)
     for endpoint, part in table.groupby("endpoint", sort=False):
         print(f"\n{endpoint}: {part['value'].iloc[0]:.5g}; change when a parameter rises by 1 %")
@@ -149,6 +150,15 @@ def _control(arguments: Arguments, model: Model, factors: Factors | None) -> Any
     return tables, {}
 
 
+#: What a study has that is carried out as a sweep.
+_OWN = ("engine", "closed", "store", "workers", "cluster")
+
+#: Options that a method takes no notice of.
+_UNUSED = {
+    "slopes": (*_OWN, "spread", "cohort", "seed"),
+    "control": (*_OWN, "spread", "cohort", "seed", "regimen", "until", "endpoint", "own_baseline"),
+}
+
 #: Methods that are not global.
 _LOCAL = {"tornado": _tornado, "slopes": _slopes, "control": _control}
 
@@ -162,13 +172,7 @@ def _samples(arguments: Arguments, model: Model) -> Any:
         return _cohort(model, arguments.cohort, arguments.seed)
     if arguments.draws is not None:
         return draws(model, arguments.draws)
-    grid: dict[str, list[float]] = {}
-    for text in arguments.grid:
-        name, values = _grid(text)
-        if name in grid:
-            raise UsageError(f"--grid names '{name}' twice; give all its values at once.")
-        grid[name] = values
-    return grid
+    return dict(map(_grid, arguments.grid))
 
 
 def _cohort(model: Model, count: int, seed: int) -> pd.DataFrame:

@@ -114,7 +114,7 @@ def _look_up(system: Equations, asked: Mapping[str, Sequence[str]]) -> None:
     endpoints = [Endpoint.parse(text, outputs) for text in asked.get("endpoints", ())]
     wanted = [*asked.get("outputs", ()), *(output for endpoint in endpoints for output in endpoint.outputs)]
     for kind, names, known in (
-        ("parameter", asked.get("parameters", ()), constants),
+        ("parameter or state", asked.get("parameters", ()), constants),
         ("output", wanted, constants | {*outputs}),
     ):
         for name in names:

@@ -136,9 +136,9 @@ def as_samples(source: Any, known: set[str], least: Callable[[str], float] = lam
     samples = _from_source(source, known)
     for name in samples.names:
         if name not in known:
-            raise UnknownName(
-                "parameter", name, known, "" if least(name) else "List them with `metabolism list parameters`."
-            )
+            if least(name):
+                raise UnknownName("parameter or state", name, known)
+            raise UnknownName("parameter", name, known, "List them with `metabolism list parameters`.")
     if not len(samples):
         raise InvalidValue("the design has no runs.")
     lowest = np.array([least(name) for name in samples.names])

@@ -86,6 +86,23 @@ def call(capsys, *arguments):
         (["export", "sbml", "/nowhere/x.xml"], 1, "cannot write"),
         (["export", "pdf", "x"], 2, "no export format"),
         (["list", "sett"], 2, "Did you mean 'sets'"),
+        (["simulate", "--unti", "1 d"], 2, "no option '--unti'. Did you mean '--until'"),
+        (["scan", "--gird", "GFR_rel=0.5,1"], 2, "no option '--gird'. Did you mean '--grid'"),
+        (["simulate", "-x"], 2, "no option '-x'"),
+        (["export", "petab", "x", "--definition", "disease2"], 2, "it can express rows of onecarbon3"),
+        (["export", "petab", "x", "--definition", "prognosis1"], 2, "it can express rows of onecarbon3"),
+        (["export", "petab", "x", "--definition", "cobalamin2"], 2, "but of onecarbon3; without a fit"),
+        (["export", "petab", "x", "--definition", "onecarbon2"], 2, "no fit 'onecarbon2'. Did you mean 'onecarbon3'"),
+        (["export", "petab", "x", "--definition", "onecarbon3", "--until", "1 d"], 2, "leave --until out"),
+        (["export", "petab", "x", "--definition", "onecarbon3", "--start", "rest"], 2, "leave --start out"),
+        (["export", "sbml", "x", "--definition", "onecarbon3"], 2, "--definition goes with petab, not sbml"),
+        (["export", "parameters", "x", "--until", "1 d"], 2, "leave --until out"),
+        (["export", "petab", "x", "--start", "initial"], 2, "leave --start out"),
+        (["fit", "--definition", "nowhere"], 2, "Known: cobalamin2, disease2, onecarbon3, prognosis1"),
+        (["fit", "--definition", "disease2", "--starts", "2"], 2, "leave --starts out"),
+        (["sensitivity", "control", "--endpoint", "hcy_change"], 2, "leave --endpoint out"),
+        (["sensitivity", "slopes", "--factor", "GFR_rel", "--store", "x"], 2, "leave --store out"),
+        (["fingerprint", "--compare", "a", "b", "--regimen", "1 mg im"], 2, "leave --regimen out"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(capsys, arguments, code, words):
@@ -340,3 +357,38 @@ def test_counts_too_small_are_refused_before_anything_is_loaded(monkeypatch, cap
             assert f"{entry['flag']} {entry['least'] - 1} must be at least {entry['least']}" in said
             tried += 1
     assert tried >= 20
+
+
+def test_an_option_that_would_drop_a_value_is_refused_before_anything_is_loaded(monkeypatch, capsys):
+    """Of two values for one thing, argparse keeps the last and says nothing."""
+    ran = []
+    for name in commands.ACTIONS:
+        monkeypatch.setitem(commands.ACTIONS, name, lambda arguments: ran.append(arguments) or 0)
+    table = tomllib.loads((Path(commands.__file__).parent / "commands.toml").read_text(encoding="utf-8"))
+    tried = {"once": 0, "named": 0, "repeated": 0}
+    for command in table["command"]:
+        shared = command["options"] + table["everywhere"]
+        entries = [table["options"].get(o, o) if isinstance(o, str) else o for o in shared]
+        words = [o["flag"] for o in entries if not o["flag"].startswith("--") and "nargs" not in o]
+        words = [command["name"], *("experiment" if w == "what" else w for w in words)]
+        for entry in (e for e in entries + command.get("one_of", []) if e["flag"].startswith("--")):
+            if entry.get("action") == "store_true":
+                continue
+            flag, several = entry["flag"], entry.get("nargs", 1)
+            value = [str(entry.get("least", 5))] * (several if isinstance(several, int) else 1)
+            sort = "once" if "action" not in entry else "named" if "=" in entry.get("metavar", "") else "repeated"
+            first, second = ("A=1", " A =2") if sort == "named" else (value, value)
+            pairs = [[flag, first], [flag, second]] if sort == "named" else [[flag, *value], [flag, *value]]
+            if command["name"] == "scan" and entry not in command["one_of"]:
+                pairs.append(["--draws", "3"])
+            code = commands.main([*words, *(word for pair in pairs for word in pair)])
+            said = capsys.readouterr().err
+            if sort == "repeated":
+                assert (code, said) == (0, ""), (words, flag)
+            else:
+                assert (code, said.count("\n")) == (2, 1), (words, flag, said)
+                assert "twice; give it once" in said
+            tried[sort] += 1
+    assert tried["once"] >= 60
+    assert tried["named"] >= 15
+    assert tried["repeated"] >= 10

@@ -84,7 +84,7 @@ def test_asking_for_an_output_that_was_not_reported_names_the_remedy(model):
         ({"engine": "rodrunner"}, UnknownName, "roadrunner"),
         ({"rtol": 2}, InvalidValue, "rtol"),
         ({"start": "now"}, Exception, "'rest' or 'initial'"),
-        ({"patients": {"GFR": [1]}}, UnknownName, "no parameter 'GFR'"),
+        ({"patients": {"GFR": [1]}}, UnknownName, "no parameter or state 'GFR'"),
         ({"patients": {"GFR_rel": [1, np.nan]}}, InvalidValue, "not finite"),
         ({"patients": {"GFR_rel": [1], "MN_k": [1e-5, 2e-5]}}, InvalidValue, "differ in length"),
         ({"patients": {"GFR_rel": [1]}, "own_baseline": {"MN_hcy": "hcy_plasma"}}, UnknownName, "MN_hcy_ref"),
