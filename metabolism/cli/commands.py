@@ -49,48 +49,38 @@ _EXAMPLES = """examples:
 """
 
 
-class _Once(argparse.Action):
-    """An option with one value: of two, one would be dropped without a word. ``given`` keeps its flag."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        if option_string is not None:
-            given = vars(namespace).setdefault("given", {})
-            if self.dest in given:
-                raise UsageError(f"{option_string} is given twice; give it once.")
-            given[self.dest] = option_string
-        setattr(namespace, self.dest, values)
-
-
-class _Each(argparse.Action):
-    """An option that may be repeated, but not with two values for one name."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        vars(namespace).setdefault("given", {})[self.dest] = option_string
-        texts = getattr(namespace, self.dest) or []
-        name = values.partition("=")[0].strip()
-        if self.metavar and "=" in self.metavar and any(name == t.partition("=")[0].strip() for t in texts):
-            raise UsageError(f"{option_string} names '{name}' twice; give it once.")
-        setattr(namespace, self.dest, [*texts, values])
-
-
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False)
-        self.register("action", None, _Once)
-        self.register("action", "append", _Each)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse an option that does not exist, with those that do, before anything else is found wanting."""
+        """Refuse what argparse would drop without a word, and an option that does not exist before all else.
+
+        Options that were given stand in ``given`` of what is returned: their flags by name.
+        """
         words = list(sys.argv[1:] if args is None else args)
         own = takewhile(lambda w: w != "--" and (self._subparsers is None or w.startswith("-")), words)
-        flags = (w.partition("=")[0] for w in own)
-        strange = next((f for f in flags if re.fullmatch("--[^ ]+", f) and f not in self._option_string_actions), None)
-        parsed, unknown = (None, [strange]) if strange else super().parse_known_args(words, namespace)
+        flags = [w.partition("=")[0] for w in own if re.match("--[^ ]", w)]
+        strange = next((f for f in flags if f not in self._option_string_actions and " " not in f), None)
+        if strange and "_ARGCOMPLETE" not in os.environ:
+            parsed, unknown = namespace, [strange]
+        else:
+            parsed, unknown = super().parse_known_args(words, namespace)
         if unknown and unknown[0].startswith("-"):
             known = [f for f in self._option_string_actions if f.startswith("--")]
             raise UnknownName("option", unknown[0].partition("=")[0], known, f"See '{self.prog} --help'.")
         if unknown:
             self.error(f"'{unknown[0]}' is one word too many; put quotes around a text of several words")
+        given = {flag: self._option_string_actions[flag] for flag in flags if flag in self._option_string_actions}
+        for flag, action in given.items():
+            if type(action) is argparse._StoreAction and flags.count(flag) > 1:
+                raise UsageError(f"{flag} is given twice; give it once.")
+            if "=" in str(action.metavar):
+                names = [text.partition("=")[0].strip() for text in getattr(parsed, action.dest)]
+                if twice := next((name for name in names if names.count(name) > 1), None):
+                    raise UsageError(f"{flag} names '{twice}' twice; give it once.")
+        if self._subparsers is None:
+            parsed.given = {action.dest: flag for flag, action in given.items()}
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -226,7 +216,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "_ARGCOMPLETE" in os.environ:
             import argcomplete
 
-            argcomplete.autocomplete(parser)
+            try:
+                argcomplete.autocomplete(parser)
+            except Exception:
+                # a shell that asks what a line may go on with has no use for a traceback: nothing is offered
+                return 1
         arguments = parser.parse_args(argv)
         _check_words(sys.argv[1:] if argv is None else argv)
         if arguments.version:

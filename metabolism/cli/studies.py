@@ -188,9 +188,9 @@ def _grid(text: str) -> tuple[str, list[float]]:
     try:
         if ":" in values:
             low, high, count = values.split(":")
-            if int(count) < 2:
+            if _whole(count) < 2:
                 raise ValueError
-            return name, np.linspace(number(low), number(high), int(count)).tolist()
+            return name, np.linspace(number(low), number(high), _whole(count)).tolist()
         chosen = [number(v, name) for v in values.split(",")]
     except (ValueError, InvalidValue):
         separator = ""
@@ -254,7 +254,7 @@ def _trial_design(arguments: Arguments) -> int:
         if len(pair) != 2 or pair[1] <= 0:
             raise InvalidValue(f"--prior '{arguments.prior}' must read MEAN,SD with an SD above 0, or none.")
         prior = (pair[0], pair[1])
-    kinds: dict[str, Callable[[str], Any]] = {"patients": int, "run_in": _window, "dose": str, "interval": str}
+    kinds: dict[str, Callable[[str], Any]] = {"patients": _whole, "run_in": _window, "dose": str, "interval": str}
     kinds |= dict.fromkeys(("weeks", "onset_limit", "hcy_min"), number)
     asked = {k: text for k in CHOICES if (text := getattr(arguments, k))}
     choices = {k: _values(f"--{k.replace('_', '-')}", text, kinds[k]) for k, text in asked.items()}
@@ -293,7 +293,14 @@ def _window(text: str) -> Any:
     low, separator, high = text.partition("-")
     if not separator:
         raise ValueError(f"'{text}' must read LOW-HIGH or none")
-    return int(low), int(high)
+    return _whole(low), _whole(high)
+
+
+def _whole(text: str) -> int:
+    value = number(text)
+    if not value.is_integer():
+        raise InvalidValue(f"'{text}' is not a whole number")
+    return int(value)
 
 
 def _values(option: str, text: str, kind: Callable[[str], Any]) -> list[Any]:

@@ -336,7 +336,7 @@ def read_fingerprint(path: str | Path) -> dict[str, Any]:
         If the file is missing, no JSON, or no fingerprint of this schema.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(Path(path).read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise OutputError(f"'{path}' cannot be read as a fingerprint ({error}).") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:

@@ -143,6 +143,16 @@ class TestDoor:
         with pytest.raises(ModelError):
             mb.ensemble(text + "\n")
 
+    def test_a_byte_order_mark_is_read_over_and_letters_that_no_name_has_are_named(self, tmp_path):
+        text = "model decay; S = 10; k = 0.5; J: S -> ; k*S; # µ\nend"
+        (tmp_path / "marked.ant").write_text(text, encoding="utf-8-sig")
+        for source in (tmp_path / "marked.ant", f"\ufeff{text}"):
+            assert mb.ensemble(source).values["k"] == 0.5
+        with pytest.raises(ModelError, match="a name has the character 'µ'"):
+            mb.ensemble(text.replace("k", "µ"))
+        with pytest.raises(ModelError, match="not valid Antimony"):
+            mb.ensemble("\ud800;\n")
+
     def test_a_model_travels_to_workers(self, opened):
         ens = opened("computed start").with_values(n=6)
         there = pickle.loads(pickle.dumps(ens))
