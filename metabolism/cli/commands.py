@@ -210,9 +210,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="spell")
-    parser = build_parser()
     warnings.simplefilter("error", Implausible)
     try:
+        parser = build_parser()
         if "_ARGCOMPLETE" in os.environ:
             import argcomplete
 

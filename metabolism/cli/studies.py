@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from metabolism.model import Model
     from metabolism.sensitivity import Factors
 
+#: Most values of one parameter of a grid: more would be no grid, and numbers that fill the memory.
+_MOST = 1_000_000
+
 _GLOBAL = ("sobol", "morris", "efast", "pawn", "delta", "prcc")
 
 
@@ -188,14 +191,17 @@ def _grid(text: str) -> tuple[str, list[float]]:
     try:
         if ":" in values:
             low, high, count = values.split(":")
-            if _whole(count) < 2:
-                raise ValueError
+            if not 2 <= _whole(count) <= _MOST:
+                raise InvalidValue(f"{count} values")
             return name, np.linspace(number(low), number(high), _whole(count)).tolist()
         chosen = [number(v, name) for v in values.split(",")]
     except (ValueError, InvalidValue):
         separator = ""
     if not separator or not name:
-        raise UsageError(f"--grid '{text}' must read ID=LOW:HIGH:COUNT or ID=VALUE,VALUE, e.g. GFR_rel=0.3:1:8.")
+        raise UsageError(
+            f"--grid '{text}' must read ID=LOW:HIGH:COUNT, with a count of 2 to {_MOST}, or ID=VALUE,VALUE, e.g. "
+            "GFR_rel=0.3:1:8."
+        )
     return name, chosen
 
 

@@ -196,7 +196,7 @@ def _earlier(path: Path | None) -> Any:
         record: Any = json.loads(path.read_text("utf-8-sig")) if path else None
         if path and not {"version", "board", "fingerprint"} <= record.keys():
             raise ValueError("it has no board or no fingerprint")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         remedy = "a validation pack holds one, named <version>.json"
         raise OutputError(f"'{path}' is no record of a release ({error}); {remedy}.") from None
     return record

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import metabolism as mb
+from metabolism.__main__ import start
 from metabolism.cli import commands
 from metabolism.cli.commands import main
 from metabolism.trials import with_scenario
@@ -81,9 +82,9 @@ def call(capsys, *arguments):
         (["simulate", "--param", "MS_liver_Km_hcy"], 2, "ID=VALUE"),
         (["simulate", "--param", "MS_liver_Km_hcy=nan"], 2, "finite"),
         (["simulate", "--engine", "warp"], 2, "no engine"),
-        (["simulate", "--csv", "/nowhere/x.csv", "--until", "1 h"], 1, "cannot write"),
+        (["simulate", "--csv", "/proc/nowhere/x.csv", "--until", "1 h"], 1, "cannot write"),
         (["show", "MS_livr"], 2, "Did you mean 'MS_liver'"),
-        (["export", "sbml", "/nowhere/x.xml"], 1, "cannot write"),
+        (["export", "sbml", "/proc/nowhere/x.xml"], 1, "cannot write"),
         (["export", "pdf", "x"], 2, "no export format"),
         (["list", "sett"], 2, "Did you mean 'sets'"),
         (["simulate", "--unti", "1 d"], 2, "no option '--unti'. Did you mean '--until'"),
@@ -102,6 +103,8 @@ def call(capsys, *arguments):
         (["fit", "--definition", "disease2", "--starts", "2"], 2, "leave --starts out"),
         (["sensitivity", "control", "--endpoint", "hcy_change"], 2, "leave --endpoint out"),
         (["sensitivity", "slopes", "--factor", "GFR_rel", "--store", "x"], 2, "leave --store out"),
+        (["scan", "--grid", "GFR_rel=1:2:99999999999"], 2, "with a count of 2 to 1000000"),
+        (["scan", "--grid", "GFR_rel=1:2:2.5"], 2, "with a count of 2 to 1000000"),
         (["fingerprint", "--compare", "a", "b", "--regimen", "1 mg im"], 2, "leave --regimen out"),
     ],
 )
@@ -319,6 +322,21 @@ def test_the_module_can_be_interrupted_and_leaves_nothing_half_written(tmp_path)
     assert err.strip().endswith("nothing half-written was kept.")
     assert "Traceback" not in err
     assert list(folder.iterdir()) == []
+
+
+def test_an_interrupt_while_everything_is_still_being_loaded_is_one_line(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "build_parser", interrupt)
+    assert commands.main(["list"]) == 130
+    # the first import of the command line itself
+    load = __import__
+    monkeypatch.setattr("builtins.__import__", lambda name, *rest: interrupt() if "cli" in name else load(name, *rest))
+    assert start() == 130
+    assert capsys.readouterr().err == 2 * "metabolism: interrupted; nothing half-written was kept.\n"
+    scripts = tomllib.loads((Path(mb.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert scripts["scripts"] == {"metabolism": "metabolism.__main__:start"}
 
 
 def test_a_closed_pipe_is_not_an_error():

@@ -280,9 +280,10 @@ class TestStore:
         (tmp_path / "other/notes.txt").write_text("mine")
         with pytest.raises(UsageError, match=r"not empty.*notes\.txt"):
             mb.scan(model, few, store=tmp_path / "other", **QUICK)
-        (tmp_path / "s/manifest.json").write_text("{")
-        with pytest.raises(UsageError, match="holds no sweep"):
-            mb.Sweep(tmp_path / "s")
+        for text in ("{", "[" * 100_000):
+            (tmp_path / "s/manifest.json").write_text(text)
+            with pytest.raises(UsageError, match="holds no sweep"):
+                mb.Sweep(tmp_path / "s")
         with pytest.raises(OutputError, match="cannot write"):
             mb.scan(model, few, store="/dev/null/s", **QUICK)
 
