@@ -67,6 +67,7 @@ def call(capsys, *arguments):
         (["simulate", "--until", "16"], 2, "16 weeks"),
         (["simulate", "--param", "GFR_rel=80"], 2, "bounds of 0.02 to 3"),
         (["simulate", "--param", "MN_Emax=5"], 2, "bounds of 0 to 1"),
+        (["simulate", "--param", "motor_units=1.01"], 2, "bounds of 0.01 to 1, further than can be meant"),
         (["simulate", "--scenario", "face"], 2, "face_value"),
         (["simulate", "--plot", "x.bmp"], 2, ".png, .svg or .pdf"),
         (["simulate", "--units", "us"], 2, "clinical or model"),
