@@ -274,7 +274,7 @@ _REGIMENS = (
     ),
 )
 _NAMES = ("", "nothing", "als_patien", "../als_patient", "a b", "*", "hcy_plasm", "HCY_PLASMA", "-", "None")
-_PATHS = ("/nowhere/x.csv", "/dev/null/x", "/", "", "/proc/x/y.csv", "\0", "x" * 300 + ".csv")
+_PATHS = ("/proc/nowhere/x.csv", "/dev/null/x", "/", "", "/proc/x/y.csv", "\0", "x" * 300 + ".csv")
 _PARAMS = (
     "GFR_rel",
     "=1",

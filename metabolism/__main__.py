@@ -1,4 +1,4 @@
-"""``python -m metabolism``: the command line."""
+"""``python -m metabolism`` and the command ``metabolism``."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,17 @@ from pathlib import Path
 if Path(sys.path[0] or ".").resolve() == Path.cwd() != Path(__file__).resolve().parents[1]:
     del sys.path[0]
 
-from metabolism.cli import main
 
-sys.exit(main())
+def start() -> int:
+    """Run the command line, and answer an interrupt in one line from its first import on; return the exit code."""
+    try:
+        from metabolism.cli import main
+
+        return main()
+    except KeyboardInterrupt:
+        print("metabolism: interrupted; nothing half-written was kept.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(start())

@@ -37,8 +37,8 @@ def write_atomically(path: str | Path, write: Callable[[Path], Any], *, private:
     """
     target = Path(path)
     try:
-        real = target.resolve() if target.is_symlink() else target
-        through = real.exists() and not real.is_file() and not real.is_dir()
+        through = _is_open(target)
+        real = target.resolve() if target.is_symlink() and not through else target
         home = Path(tempfile.gettempdir()) if through else real.parent
         part = home / f".{real.name}.{secrets.token_hex(4)}{real.suffix}"
         # created here, so that nobody else's file can lie there; the system takes the umask off the mode
@@ -49,7 +49,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], Any], *, private:
     try:
         write(part)
         if through:
-            with real.open("wb") as out:
+            with real.open("ab") as out:
                 out.write(part.read_bytes())
         else:
             _flush(part)
@@ -60,6 +60,12 @@ def write_atomically(path: str | Path, write: Callable[[Path], Any], *, private:
     finally:
         part.unlink(missing_ok=True)
     return target
+
+
+def _is_open(path: Path) -> bool:
+    """Whether what is written goes through a path and does not replace it: a device, a pipe, ``/dev/stdout``."""
+    opened = path.parent in (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+    return path.exists() and not path.is_dir() and (opened or not path.is_file())
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -96,7 +102,7 @@ def check_target(path: str | Path, force: bool = False) -> Path:
         raise OutputError("an empty name is no file; name one, or leave the option out.")
     if target.is_dir():
         raise OutputError(f"'{target}' is a folder; name a file in it.")
-    if target.is_file() and not force:
+    if target.is_file() and not force and not _is_open(target):
         raise OutputError(f"'{target}' exists; give --force (force=True) to overwrite it.")
     if not target.exists() and not os.access(target.parent, os.W_OK):
         raise OutputError(f"cannot write '{target}': there is no writable folder '{target.parent}'.")

@@ -218,6 +218,9 @@ def _converted(size: float, written: str, unit: str, what: str, molar_mass: floa
         given = read_unit(written)
         if molar_mass is not None and any(map(given.is_compatible_with, ("g", "g/L", "g/h"))):
             size, given = size / molar_mass, given / registry().Unit("g/mol")
+        if re.search(r"\b(radian|bit|decibel|neper)\b", f"{registry().get_root_units(given)[1]} {given}"):
+            # angles, information and levels have no dimension, and are no share of anything
+            raise UnitMismatch(f"'{written}' is no unit of amounts or times")
         return float(registry().Quantity(size, given).to(read_unit(unit)).magnitude)
     except pint.DimensionalityError:
         raise UnitMismatch(f"{what} is not in {_say(unit)}; give it in {_say(unit)}.") from None

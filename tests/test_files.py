@@ -28,6 +28,17 @@ def test_a_device_is_written_to_and_stays_a_device(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
 
 
+def test_what_the_shell_has_opened_is_written_to(tmp_path):
+    """/dev/stdout leads to a pipe that has no name, or to a file that the shell holds open."""
+    command = f"{sys.executable} -m metabolism list scenarios --quiet --json /dev/stdout"
+    piped = subprocess.run(["bash", "-c", f"{command} | cat"], capture_output=True, text=True, check=True)
+    assert json.loads(piped.stdout)[0]["id"] == "face_value"
+    (tmp_path / "kept.json").write_text("before\n")
+    subprocess.run(["bash", "-c", f"{command} >> kept.json"], cwd=tmp_path, check=True)
+    assert (tmp_path / "kept.json").read_text() == f"before\n{piped.stdout}"
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.json"]
+
+
 def test_the_commit_is_told_by_git_or_said_to_be_unknown(tmp_path, monkeypatch):
     assert re.fullmatch(r"[0-9a-f]{40}(, changed since)?|unknown", files.commit())
     # installed without a repository

@@ -132,6 +132,14 @@ def test_every_model_unit_reads_as_it_is_printed(unit):
     assert not printed or magnitude(f"2 {printed}", unit) == pytest.approx(2.0, rel=1e-14)
 
 
+@pytest.mark.parametrize("text", ["3 degree", "3 rad", "1 turn", "8 bit", "3 decibel", "2 neper"])
+def test_angles_information_and_levels_are_no_share_of_anything(text):
+    # pint has them without dimension: 3 degrees would be 0.052
+    with pytest.raises(UnitMismatch, match="is no unit of amounts or times"):
+        magnitude(text, "dimensionless")
+    assert magnitude("3 %", "dimensionless") == pytest.approx(0.03)
+
+
 def test_what_is_not_finite_is_refused():
     for wrong in ("nan h", "inf h", "1e400 h", math.inf, math.nan):
         with pytest.raises(InvalidValue, match="not a finite number"):

@@ -133,7 +133,7 @@ class _Search:
         means = np.empty(u.shape)
         for q, (target, _, weights) in enumerate(self.goals):
             column = (treated if target.treated else values)[:, self.names.index(target.output)]
-            means[:, q] = column.reshape(len(p), -1) @ weights
+            means[:, q] = column.reshape(p.shape[:2]) @ weights
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.log(means) - self.wanted, states.reshape(self.x[groups].shape)
 

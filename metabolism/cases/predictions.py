@@ -203,9 +203,7 @@ def _candidates(
         elif name in system.states:
             starts[:, system.states.index(name)] = column
         else:
-            raise UnknownName(
-                "parameter", name, {*system.parameters, *system.states}, "Columns are ids of parameters or states."
-            )
+            raise UnknownName("parameter or state", name, {*system.parameters, *system.states})
     return many, starts, overrides
 
 

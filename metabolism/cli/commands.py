@@ -3,12 +3,14 @@
 import argparse
 import codecs
 import os
+import re
 import sys
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,6 +50,39 @@ _EXAMPLES = """examples:
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what argparse would drop without a word, and an option that does not exist before all else.
+
+        Options that were given stand in ``given`` of what is returned: their flags by name.
+        """
+        words = list(sys.argv[1:] if args is None else args)
+        own = takewhile(lambda w: w != "--" and (self._subparsers is None or w.startswith("-")), words)
+        flags = [w.partition("=")[0] for w in own if re.match("--[^ ]", w)]
+        strange = next((f for f in flags if f not in self._option_string_actions and " " not in f), None)
+        if strange and "_ARGCOMPLETE" not in os.environ:
+            parsed, unknown = namespace, [strange]
+        else:
+            parsed, unknown = super().parse_known_args(words, namespace)
+        if unknown and unknown[0].startswith("-"):
+            known = [f for f in self._option_string_actions if f.startswith("--")]
+            raise UnknownName("option", unknown[0].partition("=")[0], known, f"See '{self.prog} --help'.")
+        if unknown:
+            self.error(f"'{unknown[0]}' is one word too many; put quotes around a text of several words")
+        given = {flag: self._option_string_actions[flag] for flag in flags if flag in self._option_string_actions}
+        for flag, action in given.items():
+            if type(action) is argparse._StoreAction and flags.count(flag) > 1:
+                raise UsageError(f"{flag} is given twice; give it once.")
+            if "=" in str(action.metavar):
+                names = [text.partition("=")[0].strip() for text in getattr(parsed, action.dest)]
+                if twice := next((name for name in names if names.count(name) > 1), None):
+                    raise UsageError(f"{flag} names '{twice}' twice; give it once.")
+        if self._subparsers is None:
+            parsed.given = {action.dest: flag for flag, action in given.items()}
+        return parsed, unknown
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}. See '{self.prog} --help'.")
 
@@ -168,17 +203,6 @@ def _safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = given
 
 
-def _refuse(parser: argparse.ArgumentParser, command: str | None, word: str) -> NoReturn:
-    """Refuse a word that a command does not take, with the options it has."""
-    whole = parser
-    if command is not None:
-        whole = next(a.choices[command] for a in parser._actions if isinstance(a.choices, dict))
-    if not word.startswith("-"):
-        whole.error(f"'{word}' is one word too many; put quotes around a text of several words")
-    flags = [flag for action in whole._actions for flag in action.option_strings if flag.startswith("--")]
-    raise UnknownName("option", word.partition("=")[0], flags, f"See '{whole.prog} --help'.")
-
-
 @_safe_path()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
@@ -186,16 +210,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="spell")
-    parser = build_parser()
     warnings.simplefilter("error", Implausible)
     try:
+        parser = build_parser()
         if "_ARGCOMPLETE" in os.environ:
             import argcomplete
 
-            argcomplete.autocomplete(parser)
-        arguments, unknown = parser.parse_known_args(argv)
-        if unknown:
-            _refuse(parser, arguments.command, unknown[0])
+            try:
+                argcomplete.autocomplete(parser)
+            except Exception:
+                # a shell that asks what a line may go on with has no use for a traceback: nothing is offered
+                return 1
+        arguments = parser.parse_args(argv)
         _check_words(sys.argv[1:] if argv is None else argv)
         if arguments.version:
             from metabolism import __version__

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metabolism.cli.shared import Arguments, chosen_model, progress_bar
+from metabolism.cli.shared import Arguments, chosen_model, leave_out, progress_bar
 from metabolism.errors import OutputError
 
 
@@ -42,6 +42,7 @@ def _fit(arguments: Arguments) -> int:
     from metabolism import fit
 
     if arguments.definition in fit.arms_fits() or arguments.definition.endswith("arms.toml"):
+        leave_out(arguments, "a fit of placebo arms takes none of these", "starts", "proposals", "workers")
         return _fit_arms(arguments)
     definition = fit.read_definition(arguments.definition)
     objective = fit.Objective(chosen_model(arguments), definition, arguments.workers)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metabolism.cli.shared import Arguments, chosen_model, print_list, progress_bar, working
+from metabolism.cli.shared import Arguments, chosen_model, leave_out, print_list, progress_bar, working
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 
 #: A list: heads, and rows of as many texts, the id first.
@@ -148,6 +148,7 @@ def _explore(arguments: Arguments) -> int:
     from metabolism.files import check_target
 
     if arguments.build is not None:
+        leave_out(arguments, "--build writes a file and serves nothing", "port", "host")
         check_target(arguments.build, force=True)
         with working("building the page"):
             path = build_page(arguments.build)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,15 @@ from metabolism.cli.course import cell
 from metabolism.cli.shared import (
     Arguments,
     drawing,
+    leave_out,
     pair,
     print_frame,
     print_table,
     progress_bar,
     working,
 )
-from metabolism.errors import UsageError
+from metabolism.errors import InvalidValue, UsageError
+from metabolism.units import label, number, split
 
 if TYPE_CHECKING:
     from metabolism.ensembles import Ensemble
@@ -32,6 +35,7 @@ def _ensemble(arguments: Arguments) -> int:
 
     draw = drawing(arguments)
     vary = dict(pair("--vary", text, "k1=lognormal(1,0.3)") for text in arguments.vary)
+    _look_over(arguments, vary)
     with working("reading and compiling (a few seconds, once for a file)"):
         asked = {"parameters": [*vary], "outputs": arguments.output or [], "endpoints": arguments.endpoint or []}
         limits = {"seconds": arguments.seconds, "megabytes": arguments.megabytes}
@@ -48,14 +52,16 @@ def _ensemble(arguments: Arguments) -> int:
         print("\nnothing was run: say until when with --until, and what varies with --vary")
         return 0
     until: float | str = arguments.until
-    with suppress(ValueError):
-        until = float(until)
+    with suppress(InvalidValue):
+        until = number(arguments.until)
     if arguments.sobol is not None:
         return _sobol(arguments, ens, vary, until)
     options = {"until": until, "doses": arguments.dose, "engine": arguments.engine, "workers": arguments.workers}
     with working("integrating"):
         result = ens.simulate(table, outputs=arguments.output or None, **options)
     _print(arguments, ens, result, vary)
+    if arguments.endpoint:
+        _print_endpoints(arguments, ens, table, until)
     if draw:
         names, whole = result.outputs[:_PANELS], len(result.outputs)
         many = f": median and central 90 % of {arguments.n} members" if arguments.vary else ""
@@ -72,6 +78,32 @@ def _ensemble(arguments: Arguments) -> int:
     if arguments.json is not None:
         arguments.payload["bands"] = result.bands() if vary else result.frame()
     return 1 if result.failures else 0
+
+
+def _look_over(arguments: Arguments, vary: dict[str, str]) -> None:
+    """Refuse what is seen to be wrong without the file, which takes a while to read, and what would not be used."""
+    from metabolism.dosing import Schedule
+    from metabolism.engines import check_engine
+    from metabolism.sensitivity import METHODS, distribution
+
+    check_engine(arguments.engine)
+    for name, how in vary.items():
+        distribution(name, how)
+    if arguments.dose:
+        Schedule.of(arguments.dose)
+    if arguments.until is None:
+        unused = ("plot", "csv", "dose", "sobol", "endpoint", "output", "n", "engine", "workers")
+        leave_out(arguments, "nothing is run without --until TIME", *unused)
+    elif not 0 < split(arguments.until, "--until")[0] < math.inf:
+        raise InvalidValue(f"--until {arguments.until} must be a time after 0.")
+    if arguments.sobol is None:
+        if not vary:
+            leave_out(arguments, "one member is run where nothing varies (--vary)", "n", "seed")
+        return
+    if not arguments.endpoint or not vary:
+        raise UsageError("--sobol needs --vary and --endpoint, e.g. --endpoint 'final(S1)'.")
+    METHODS["sobol"].check(arguments.sobol, len(vary))
+    leave_out(arguments, "--sobol draws members of its own and keeps no curves", "n", "output", "plot", "csv")
 
 
 def _print(arguments: Arguments, ens: Ensemble, result: Result, vary: dict[str, str]) -> None:
@@ -97,14 +129,22 @@ def _print(arguments: Arguments, ens: Ensemble, result: Result, vary: dict[str, 
         print("medians, and in brackets the central 90 % of the members")
 
 
+def _print_endpoints(arguments: Arguments, ens: Ensemble, table: Any, until: float | str) -> None:
+    one = {ens.parameters[0]: [ens.values[ens.parameters[0]]]}
+    asked = {"endpoints": arguments.endpoint, "engine": arguments.engine, "workers": arguments.workers}
+    found = ens.scan(one if table is None else table, until=until, doses=arguments.dose, **asked)
+    frame = found.frame()
+    print()
+    rows = [[e, label(found.units[e]) or "-", cell(frame[e].to_numpy().squeeze())] for e in found.endpoints]
+    print_table(["endpoint", "unit", "value"], rows, left=2)
+    arguments.payload["endpoints"] = frame
+
+
 def _sobol(arguments: Arguments, ens: Ensemble, vary: dict[str, str], until: float | str) -> int:
-    if not arguments.endpoint or not vary:
-        raise UsageError("--sobol needs --vary and --endpoint, e.g. --endpoint 'final(S1)'.")
-    options: dict[str, Any] = {"n": arguments.sobol, "seed": arguments.seed, "engine": arguments.engine}
+    options: dict[str, Any] = {k: getattr(arguments, k) for k in ("seed", "engine", "workers")}
+    options |= {"doses": arguments.dose, "endpoints": arguments.endpoint, "n": arguments.sobol}
     with progress_bar() as progress:
-        found = ens.sobol(
-            vary, until=until, doses=arguments.dose, endpoints=arguments.endpoint, progress=progress, **options
-        )
+        found = ens.sobol(vary, until=until, progress=progress, **options)
     for endpoint in dict.fromkeys(found.table["endpoint"]):
         print(f"\n{endpoint}: {found.main} with {100 * found.confidence:.0f} % intervals, {found.runs} members")
         print_frame(found.ranking(endpoint)[["factor", "value", "low", "high"]])

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metabolism.cli.shared import Arguments, chosen_model, in_force, progress_bar, working
+from metabolism.cli.shared import Arguments, chosen_model, in_force, leave_out, progress_bar, working
 from metabolism.errors import InvalidValue, UsageError
 from metabolism.files import check_target, write_text
 
@@ -49,6 +49,8 @@ def _export(arguments: Arguments) -> int:
         arguments.format = "sbml-plain"
     if arguments.definition:
         return _export_fit(arguments, model)
+    if arguments.format in ("petab", "parameters", "report"):
+        leave_out(arguments, f"{arguments.format} has no course of its own", "until", "start")
     with working(f"writing {arguments.format}"):
         options = {k: getattr(arguments, k) for k in ("regimen", "until", "start", "force")}
         path = export(model, arguments.path, arguments.format, **options)
@@ -61,10 +63,16 @@ def _export(arguments: Arguments) -> int:
 def _export_fit(arguments: Arguments, model: Model) -> int:
     """Write a fit as a PEtab problem, and say what PEtab cannot."""
     from metabolism.files import complete_folder
-    from metabolism.fit import Objective, read_definition, write_fit_petab
+    from metabolism.fit import Objective, arms_fits, petab_fits, read_definition, write_fit_petab
 
-    if arguments.format != "petab" or arguments.regimen:
-        raise UsageError("--definition goes with petab, which takes its doses from the rows: leave --regimen out.")
+    if arguments.format != "petab":
+        raise UsageError(f"--definition goes with petab, not {arguments.format}: leave it out.")
+    leave_out(arguments, "a fit takes doses and times from its rows, and comes to rest", "regimen", "until", "start")
+    if arguments.definition in arms_fits():
+        raise UsageError(
+            f"'{arguments.definition}' fits virtual patients to arms of trials, and PEtab simulates one patient; "
+            f"it can express rows of {', '.join(petab_fits(model))}."
+        )
     objective = Objective(model, read_definition(arguments.definition))
     with working("writing petab"), complete_folder(arguments.path, replace=arguments.force) as folder:
         left = write_fit_petab(objective, folder)
@@ -72,6 +80,7 @@ def _export_fit(arguments: Arguments, model: Model) -> int:
     print(
         f"petab written to {arguments.path}; {len(left)} rows and parameters are left out, with reasons in README.txt"
     )
+    print(f"scenario: {in_force(arguments, model)}")
     return 0
 
 
@@ -84,11 +93,16 @@ def _fingerprint(arguments: Arguments) -> int:
     if not 0 < arguments.rtol < 1:
         raise InvalidValue(f"--rtol {arguments.rtol:g} must lie between 0 and 1.")
     if arguments.compare:
+        others = ("regimen", "until", "seconds", "megabytes", "sets", "param", "scenario")
+        leave_out(arguments, "--compare takes two written fingerprints and nothing else", *others)
+        if arguments.file:
+            raise UsageError(f"--compare takes two written fingerprints; leave '{arguments.file}' out.")
         first, second = (read_fingerprint(path) for path in arguments.compare)
         lines = differences(first, second, arguments.rtol)
         arguments.payload = {"differences": lines, "rtol": arguments.rtol}
         print("\n".join(lines) if lines else f"identical to a relative difference of {arguments.rtol:g}")
         return 1 if lines else 0
+    leave_out(arguments, "--rtol belongs to --compare", "rtol")
     until = magnitude(arguments.until, "h", "until")
     with working("reading the kinetics"):
         if arguments.file:

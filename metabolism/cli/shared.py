@@ -36,6 +36,18 @@ def pair(flag: str, text: str, example: str) -> tuple[str, str]:
     return name, value
 
 
+def leave_out(arguments: Arguments, why: str, *names: str) -> None:
+    """Refuse options that were given and would not be used.
+
+    Raises
+    ------
+    UsageError
+    """
+    given = vars(arguments).get("given", {})
+    if flags := [given[name] for name in names if name in given]:
+        raise UsageError(f"{why}; leave {' and '.join(flags)} out.")
+
+
 def drawing(arguments: Arguments) -> Callable[[Any], object] | None:
     """Return what writes a figure to ``--plot``, if it was given, after a look at this and at ``--csv``.
 

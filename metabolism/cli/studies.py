@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabolism.cli.shared import Arguments, chosen_model, in_force, pair, print_frame, progress_bar
+from metabolism.cli.shared import Arguments, chosen_model, in_force, leave_out, pair, print_frame, progress_bar
 from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.files import check_target, write_atomically
 from metabolism.units import label, number
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from metabolism.model import Model
     from metabolism.sensitivity import Factors
+
+#: Most values of one parameter of a grid: more would be no grid, and numbers that fill the memory.
+_MOST = 1_000_000
 
 _GLOBAL = ("sobol", "morris", "efast", "pawn", "delta", "prcc")
 
@@ -62,6 +65,7 @@ def _sensitivity(arguments: Arguments) -> int:
         raise UnknownName("sensitivity method", arguments.method, (*_GLOBAL, *_LOCAL))
     if arguments.n is not None and arguments.method in _LOCAL:
         raise UsageError(f"--n is for samples; '{arguments.method}' takes none.")
+    leave_out(arguments, f"'{arguments.method}' does not use it", *_UNUSED.get(arguments.method, ()))
     folder = Path(arguments.out) if arguments.out else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +132,7 @@ def _slopes(arguments: Arguments, model: Model, factors: Factors | None) -> Any:
 
     if factors is None:
         raise UsageError("name parameters for slopes with --factor, --module, --kind or --confidence.")
-    study = _study(arguments, "engine", "closed", "store", "workers", "cluster", "progress")
+    study = _study(arguments, *_OWN, "progress")
     table = slopes(model, factors.names, **study)
     for endpoint, part in table.groupby("endpoint", sort=False):
         print(f"\n{endpoint}: {part['value'].iloc[0]:.5g}; change when a parameter rises by 1 %")
@@ -149,6 +153,15 @@ def _control(arguments: Arguments, model: Model, factors: Factors | None) -> Any
     return tables, {}
 
 
+#: What a study has that is carried out as a sweep.
+_OWN = ("engine", "closed", "store", "workers", "cluster")
+
+#: Options that a method takes no notice of.
+_UNUSED = {
+    "slopes": (*_OWN, "spread", "cohort", "seed"),
+    "control": (*_OWN, "spread", "cohort", "seed", "regimen", "until", "endpoint", "own_baseline"),
+}
+
 #: Methods that are not global.
 _LOCAL = {"tornado": _tornado, "slopes": _slopes, "control": _control}
 
@@ -162,13 +175,7 @@ def _samples(arguments: Arguments, model: Model) -> Any:
         return _cohort(model, arguments.cohort, arguments.seed)
     if arguments.draws is not None:
         return draws(model, arguments.draws)
-    grid: dict[str, list[float]] = {}
-    for text in arguments.grid:
-        name, values = _grid(text)
-        if name in grid:
-            raise UsageError(f"--grid names '{name}' twice; give all its values at once.")
-        grid[name] = values
-    return grid
+    return dict(map(_grid, arguments.grid))
 
 
 def _cohort(model: Model, count: int, seed: int) -> pd.DataFrame:
@@ -184,14 +191,17 @@ def _grid(text: str) -> tuple[str, list[float]]:
     try:
         if ":" in values:
             low, high, count = values.split(":")
-            if int(count) < 2:
-                raise ValueError
-            return name, np.linspace(number(low), number(high), int(count)).tolist()
+            if not 2 <= _whole(count) <= _MOST:
+                raise InvalidValue(f"{count} values")
+            return name, np.linspace(number(low), number(high), _whole(count)).tolist()
         chosen = [number(v, name) for v in values.split(",")]
     except (ValueError, InvalidValue):
         separator = ""
     if not separator or not name:
-        raise UsageError(f"--grid '{text}' must read ID=LOW:HIGH:COUNT or ID=VALUE,VALUE, e.g. GFR_rel=0.3:1:8.")
+        raise UsageError(
+            f"--grid '{text}' must read ID=LOW:HIGH:COUNT, with a count of 2 to {_MOST}, or ID=VALUE,VALUE, e.g. "
+            "GFR_rel=0.3:1:8."
+        )
     return name, chosen
 
 
@@ -250,7 +260,7 @@ def _trial_design(arguments: Arguments) -> int:
         if len(pair) != 2 or pair[1] <= 0:
             raise InvalidValue(f"--prior '{arguments.prior}' must read MEAN,SD with an SD above 0, or none.")
         prior = (pair[0], pair[1])
-    kinds: dict[str, Callable[[str], Any]] = {"patients": int, "run_in": _window, "dose": str, "interval": str}
+    kinds: dict[str, Callable[[str], Any]] = {"patients": _whole, "run_in": _window, "dose": str, "interval": str}
     kinds |= dict.fromkeys(("weeks", "onset_limit", "hcy_min"), number)
     asked = {k: text for k in CHOICES if (text := getattr(arguments, k))}
     choices = {k: _values(f"--{k.replace('_', '-')}", text, kinds[k]) for k, text in asked.items()}
@@ -289,7 +299,14 @@ def _window(text: str) -> Any:
     low, separator, high = text.partition("-")
     if not separator:
         raise ValueError(f"'{text}' must read LOW-HIGH or none")
-    return int(low), int(high)
+    return _whole(low), _whole(high)
+
+
+def _whole(text: str) -> int:
+    value = number(text)
+    if not value.is_integer():
+        raise InvalidValue(f"'{text}' is not a whole number")
+    return int(value)
 
 
 def _values(option: str, text: str, kind: Callable[[str], Any]) -> list[Any]:

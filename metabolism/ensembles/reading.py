@@ -59,13 +59,13 @@ def read_model(
     ModelError
         If it is broken, hostile or not covered, or needs more than the limits.
     """
-    text = str(source)
+    text = str(source).removeprefix("\ufeff")
     if isinstance(source, Path) or ("\n" not in text and ";" not in text and "<" not in text):
         document = _read(text, text, asked, seconds, megabytes)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / ("text.xml" if text.lstrip("\ufeff \n\t").startswith("<") else "text.ant")
-            path.write_text(text, encoding="utf-8")
+            path = Path(folder) / ("text.xml" if text.lstrip().startswith("<") else "text.ant")
+            path.write_text(text, encoding="utf-8", errors="replace")
             document = _read(str(path), "the text", asked, seconds, megabytes)
     return FileModel(**{**document, "remarks": tuple(document["remarks"])})
 
@@ -108,7 +108,7 @@ def described(path: str, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         text = single(checked_text(path))
     else:
         try:
-            text = sbml_from_antimony(Path(path).read_text(encoding="utf-8"))
+            text = sbml_from_antimony(Path(path).read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     reading = read_document(text)
@@ -135,7 +135,7 @@ def _look_up(system: Equations, asked: Mapping[str, Sequence[str]]) -> None:
     endpoints = [Endpoint.parse(text, outputs) for text in asked.get("endpoints", ())]
     wanted = [*asked.get("outputs", ()), *(output for endpoint in endpoints for output in endpoint.outputs)]
     for kind, names, known in (
-        ("parameter", asked.get("parameters", ()), constants),
+        ("parameter or state", asked.get("parameters", ()), constants),
         ("output", wanted, constants | {*outputs}),
     ):
         for name in names:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import sys
 import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from metabolism.errors import OutputError
 from metabolism.explorer.build import page
@@ -15,10 +18,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     hosts: frozenset[str] = frozenset()
     content = b""
+    #: One that says nothing for so long [s] is let go.
+    timeout = 30
 
     def do_GET(self) -> None:
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
-        if self.hosts and host.rsplit(":", 1)[0] not in self.hosts:
+        if self.hosts and host.rsplit(":", 1)[0].lower() not in self.hosts:
             # a foreign name that leads here (DNS rebinding)
             self.send_error(421, "Misdirected Request")
         elif origin not in (None, f"http://{host}"):
@@ -41,6 +46,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep quiet."""
+
+
+class _Server(ThreadingHTTPServer):
+    """Goes on when a reader is gone before the page has arrived."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 def exposure_warning(host: str) -> str:
@@ -78,13 +91,14 @@ def serve(host: str, port: int, *, show: bool = True) -> None:
             "hosts": frozenset({"127.0.0.1", "localhost", "[::1]"}) if local else frozenset(),
         },
     )
-    server_type = type(
-        "Server", (ThreadingHTTPServer,), {"address_family": socket.AF_INET6 if ":" in host else socket.AF_INET}
-    )
+    server_type = type("Server", (_Server,), {"address_family": socket.AF_INET6 if ":" in host else socket.AF_INET})
     try:
         server = server_type((host, port), handler)
-    except OSError as error:
-        raise OutputError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port.") from None
+    except (OSError, TypeError, UnicodeError) as error:
+        # a port that is taken or not allowed, or else an address that is not of this machine
+        busy = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+        reason, other = getattr(error, "strerror", None) or "no address", "--port" if busy else "--host"
+        raise OutputError(f"cannot listen on {host}:{port}: {reason}; choose another with {other}.") from None
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{server.server_address[1]}/"
     print(f"explorer: {address}  (stop with Ctrl-C)", flush=True)

@@ -4,7 +4,7 @@ from .definition import Definition, read_definition, shipped_fits
 from .left_out import LeftOut, leave_out
 from .moments import Arms, ArmsObjective, arms_fits, read_arms
 from .objective import Fit, Objective, least_squares, relaxed
-from .petab import write_fit_petab
+from .petab import petab_fits, write_fit_petab
 from .posterior import Profile, Sample, profile, profiles, sample
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "fit_problems",
     "least_squares",
     "leave_out",
+    "petab_fits",
     "profile",
     "profiles",
     "read_arms",

@@ -3,13 +3,17 @@
 import math
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from metabolism.data import experiments_dir, models_dir
-from metabolism.errors import ModelError, UnknownName
+from metabolism.errors import ModelError, UnknownName, UsageError
+
+#: What an entry of a definition may be, and what to write.
+Rule = tuple[Callable[[Any], bool], str]
+Rules = Mapping[str, Rule]
 
 #: Largest number of starts: the Sobol sample and the present table.
 STARTS = 65
@@ -52,26 +56,10 @@ def read_definition(which: str | Path) -> Definition:
 
     Raises
     ------
-    ModelError
+    ModelError, UsageError
         If there is no such definition, or an entry is missing, unknown, of the wrong kind or out of its range.
     """
-    shipped = shipped_fits()
-    file = models_dir() / "fits" / str(which) / "fit.toml" if str(which) in shipped else Path(which)
-    try:
-        entries = tomllib.loads(file.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"'{which}' is no fit definition ({error}); give {' or '.join(shipped)}, or a file like "
-            "models/fits/*/fit.toml."
-        ) from None
-    for name in (*_ENTRIES, *entries):
-        if name not in entries:
-            raise ModelError(f"'{which}': '{name}' is missing; a fit has {', '.join(_ENTRIES)}.")
-        if name not in _ENTRIES:
-            raise ModelError(f"'{which}': {UnknownName('entry', name, _ENTRIES)}")
-        allowed, remedy = _ENTRIES[name]
-        if not allowed(entries[name]):
-            raise ModelError(f"'{which}': {name} = {entries[name]!r}; {remedy}.")
+    entries = read_entries(which, "fit.toml", _ENTRIES)
     known = [path.name for path in sorted((experiments_dir() / "cases").glob("*.csv"))]
     for name in (n for n in entries["cases"] if n not in known):
         raise ModelError(f"'{which}': {UnknownName('case file', name, known, f'Known: {chr(44).join(known)}.')}")
@@ -79,11 +67,48 @@ def read_definition(which: str | Path) -> Definition:
     return Definition(**entries)
 
 
-def _whole(low: int, high: int) -> tuple[Callable[[Any], bool], str]:
+def read_entries(which: str | Path, name: str, rules: Rules) -> dict[str, Any]:
+    """Read the entries of a definition, ``fit.toml`` or ``arms.toml``: of a shipped fit by its id, or of a file.
+
+    Raises
+    ------
+    ModelError, UsageError
+        If there is none, it is of the other sort, or an entry is missing, unknown or not what `rules` allow.
+    """
+    fits = models_dir() / "fits"
+    shipped = sorted(path.parent.name for path in fits.glob(f"*/{name}"))
+    others = sorted(path.parent.name for path in fits.glob("*/*.toml"))
+    key = str(which)
+    if key in others and key not in shipped:
+        sort = "rows of cases" if name == "fit.toml" else "placebo arms of trials"
+        raise UsageError(f"'{key}' is no fit to {sort}; such fits: {', '.join(shipped)}.")
+    file = fits / key / name if key in shipped else Path(which)
+    try:
+        entries = tomllib.loads(file.read_text("utf-8-sig"))
+    except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and not file.suffix:
+            raise UnknownName("fit", key, others, f"Or give a file like models/fits/*/{name}.") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"'{key}' is no fit definition: {reason}; write one like models/fits/*/{name}.") from None
+    for entry in (*rules, *entries):
+        if entry not in entries:
+            raise ModelError(f"'{key}': '{entry}' is missing; a fit has {', '.join(rules)}.")
+        if entry not in rules:
+            raise ModelError(f"'{key}': {UnknownName('entry', entry, rules)}")
+        allowed, remedy = rules[entry]
+        if not allowed(entries[entry]):
+            raise ModelError(f"'{key}': {entry} = {entries[entry]!r}; {remedy}.")
+    return entries
+
+
+def whole(low: int, high: int) -> Rule:
+    """Allow a whole number between two."""
     return lambda v: type(v) is int and low <= v <= high, f"write a whole number from {low} to {high}"
 
 
-def _names(kind: str) -> tuple[Callable[[Any], bool], str]:
+def names(kind: str) -> Rule:
+    """Allow a list of texts, each once."""
+
     def allowed(value: Any) -> bool:
         texts = isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
         return texts and len(set(value)) == len(value)
@@ -91,18 +116,22 @@ def _names(kind: str) -> tuple[Callable[[Any], bool], str]:
     return allowed, f"write a list of {kind} in quotation marks, each once"
 
 
-#: What each entry of a definition may be, and what to write.
-_ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
+#: What every definition begins with.
+HEAD: Rules = {
     "id": (
         lambda v: isinstance(v, str) and re.fullmatch(r"\w[\w-]*", v, re.ASCII) is not None,
         "write letters, digits, _ and -: it names a folder",
     ),
     "title": (lambda v: isinstance(v, str), "write a text"),
-    "cases": _names("files of experiments/cases"),
+}
+
+_ENTRIES: Rules = {
+    **HEAD,
+    "cases": names("files of experiments/cases"),
     "role": (lambda v: v in ("calibration", "check"), "write 'calibration' or 'check'"),
-    "starts": _whole(1, STARTS),
-    "seed": _whole(0, 2**32 - 1),
-    "draws": _whole(1, 100_000),
+    "starts": whole(1, STARTS),
+    "seed": whole(0, 2**32 - 1),
+    "draws": whole(1, 100_000),
     "band_sd": (lambda v: type(v) in (int, float) and 0 < v < math.inf, "write a number above 0"),
-    "parameters": _names("ids of models/parameters.csv"),
+    "parameters": names("ids of models/parameters.csv"),
 }

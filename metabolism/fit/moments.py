@@ -6,7 +6,6 @@ observation period of each design, and are rated as in the virtual trial, by the
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from metabolism.data import models_dir, read_data
-from metabolism.errors import InvalidValue, ModelError
+from metabolism.data import models_dir, read_data, sources
+from metabolism.errors import InvalidValue
+from metabolism.fit.definition import HEAD, Rules, names, read_entries, whole
 from metabolism.fit.outcomes import outcome
 from metabolism.model import Model
 from metabolism.trials import (
@@ -81,15 +81,24 @@ def read_arms(which: str | Path) -> Arms:
 
     Raises
     ------
-    ModelError
-        If it cannot be read, or an entry is missing or unknown.
+    ModelError, UsageError
+        If there is no such definition, or an entry is missing, unknown, of the wrong kind or out of its range.
     """
-    file = models_dir() / "fits" / str(which) / "arms.toml" if str(which) in arms_fits() else Path(which)
-    try:
-        entries = tomllib.loads(file.read_text("utf-8-sig"))
-        return Arms(**entries | {"parameters": tuple(entries["parameters"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"'{which}' is no fit of placebo arms: {error}; shipped: {', '.join(arms_fits())}.") from None
+    entries = read_entries(which, "arms.toml", _ENTRIES)
+    return Arms(**entries | {"parameters": tuple(entries["parameters"])})
+
+
+_ENTRIES: Rules = {
+    **HEAD,
+    "data": (
+        lambda v: isinstance(v, str) and v in sources(),
+        "write a table such as disease/placebo_arms",
+    ),
+    "candidates": whole(2, 2**20),
+    "seed": whole(0, 2**32 - 1),
+    "between_trials": (lambda v: isinstance(v, str), "write the id of a parameter, or ''"),
+    "parameters": names("ids of models/parameters.csv"),
+}
 
 
 class ArmsObjective:
@@ -114,6 +123,8 @@ class ArmsObjective:
         self.centre, self.sd = np.array([[float(v) for v in r.prior_parameters.split(";")] for r in table]).T
         self.low, self.high = (np.log([getattr(r, side) for r in table]) for side in ("lower", "upper"))
         self.rows = read_data(definition.data)
+        if "use" not in self.rows:
+            raise InvalidValue(f"'{definition.data}' holds no placebo arms; take one like disease/placebo_arms.")
         self.fitted = (self.rows["use"] == "fit").to_numpy()
         self.trials = self.rows["trial"].to_numpy()
         self.generator = Generator.of(model)

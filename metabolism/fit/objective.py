@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from metabolism.cases import Predictions, Row, predict, read_cases
 from metabolism.data import experiments_dir
-from metabolism.errors import InvalidValue
+from metabolism.errors import InvalidValue, ModelError
 from metabolism.files import Parts
 from metabolism.fit.definition import STARTS, Definition
 from metabolism.model import MODEL_KINDS, Model, closure
@@ -113,13 +113,17 @@ class Objective:
     def columns(self, x: Array) -> dict[str, Array]:
         """Model values of candidates: shape (candidates, parameters) of logs -> one array per parameter or state.
 
-        A candidate whose reference state could rest only with a negative constant is not possible: it is all NaN.
+        A candidate whose reference state could rest only with a negative constant, or with none, is not possible: it is
+        all NaN.
         """
         closed, table = closure(self.model.table), self.model.table
         records = []
         for row in np.exp(x):
             given = dict(zip(self.names, row.tolist(), strict=True))
-            values = {**given, **closed.values(given)}
+            try:
+                values = {**given, **closed.values(given)}
+            except ModelError:
+                values = dict.fromkeys([*given, *closed.names], -1.0)
             possible = min(values.values()) >= 0
             records.append({k: v if possible else math.nan for k, v in values.items() if table[k].kind in MODEL_KINDS})
         return {k: np.array([r[k] for r in records]) for k in records[0]}

@@ -12,6 +12,7 @@ matched by moves until the baseline is met (integral control), or returns to the
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from metabolism.cases import Row, predict
 from metabolism.errors import InvalidValue
 from metabolism.exports import RESTING, add_parameter, add_state, resting_document, write_problem
+from metabolism.fit.definition import read_definition, shipped_fits
 from metabolism.fit.objective import Objective
 from metabolism.model import Model, closure, equations
 from metabolism.simulation import simulate
@@ -74,6 +76,17 @@ def unsaid(row: Row, fitted: tuple[str, ...], states: tuple[str, ...]) -> str:
     return ""
 
 
+def petab_fits(model: Model) -> list[str]:
+    """Ids of the shipped fits of which PEtab can express at least one row."""
+    return [key for key in shipped_fits() if "" in _unsaid_rows(Objective(model, read_definition(key))).values()]
+
+
+def _unsaid_rows(objective: Objective) -> dict[str, str]:
+    """Why PEtab cannot express each row of a fit, by id; empty where it can."""
+    states = equations(objective.model).states
+    return {row.id: unsaid(row, objective.names, states) for row in objective.rows}
+
+
 @dataclass(frozen=True)
 class _Pair:
     """An input that is moved until an output is met; the output rises (1) or falls (-1) with it."""
@@ -112,11 +125,15 @@ def write_fit_petab(objective: Objective, folder: Path) -> dict[str, str]:
         If no row can be expressed.
     """
     model, names = objective.model, objective.names
-    system = equations(model)
-    reasons = {row.id: unsaid(row, names, system.states) for row in objective.rows}
+    reasons = _unsaid_rows(objective)
     rows = [row for row in objective.rows if not reasons[row.id]]
     if not rows:
-        raise InvalidValue(f"PEtab can express no row of fit '{objective.definition.id}'.")
+        (why, count), *others = Counter(reasons.values()).most_common()
+        raise InvalidValue(
+            f"PEtab can express no row of fit '{objective.definition.id}' ({count} of {len(reasons)}: {why}; "
+            f"{len(others)} other reasons), but of {', '.join(petab_fits(model))}; without a fit, petab is plasma "
+            "cobalamin after doses."
+        )
     left = {f"row {key}": reason for key, reason in reasons.items() if reason}
     # one candidate as it is, and one for each parameter moved by a twentieth within its bounds
     own = np.log([model.values.get(n, model.table[n].value) for n in names])

@@ -88,7 +88,12 @@ def sbml_from_antimony(text: str) -> str:
 
     antimony.clearPreviousLoads()
     status = antimony.loadAntimonyString(text)
-    message = antimony.getLastError()
+    try:
+        message = antimony.getLastError()
+    except UnicodeDecodeError:
+        # it cuts a name of other letters in the middle of one
+        strange = next((c for c in text if ord(c) > 127), "")
+        message = f"a name has the character '{strange}'; names are letters from a to z, digits and _."
     if status < 0 or message:
         raise ModelError(f"the model text is not valid Antimony: {message}")
     sbml: str = antimony.getSBMLString(antimony.getMainModuleName())

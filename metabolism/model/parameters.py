@@ -237,7 +237,9 @@ def check_value(parameter: Parameter, value: float | str) -> float:
         span = f"{parameter.id} = {number:g} lies outside its bounds of {parameter.lower:g} to {parameter.upper:g}"
         where = f"see `metabolism show {parameter.id}`."
         far = f"{span}, further than can be meant; {where}"
-        if parameter.kind == "fraction" and number > parameter.upper:
+        # the motor units that are left begin as a share, too
+        share = parameter.kind == "fraction" or (parameter.kind == "initial" and parameter.upper == 1)
+        if share and number > parameter.upper:
             raise InvalidValue(far)
         if number > parameter.most:
             warnings.warn(Implausible(far), stacklevel=3)

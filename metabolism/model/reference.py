@@ -47,14 +47,20 @@ class Closure:
         """Evaluate every derivation until nothing changes: the value of each derived row [its unit].
 
         `changed` values stand in place of the table's [table units], reference quantities included; a row among them
-        keeps the value given. ModelError if the values do not settle.
+        keeps the value given. ModelError if one has no value, or they do not settle.
         """
         values = {**self.nominal, **(changed or {})}
         steps = [(key, step) for key, step in self.steps if key not in (changed or {})]
         for _ in range(passes):
             change = 0.0
             for key, step in steps:
-                target = step(values)
+                try:
+                    target = step(values)
+                except (TypeError, ValueError, ArithmeticError) as error:
+                    # the root of a negative number is complex, and no number for a float
+                    large = isinstance(error, OverflowError)
+                    why = "a number too large" if large else "a division by 0 or a root of a number below 0"
+                    raise ModelError(f"'{key}' has no value: {why}.") from None
                 change = max(change, abs(target - values[key]) / max(abs(target), 1e-300))
                 values[key] = target
             if change < tolerance:

@@ -193,10 +193,10 @@ def _earlier(path: Path | None) -> Any:
     stored = (experiments_dir().parent / "docs" / "evidence" / "releases").glob("*.json")
     path = path or max(stored, key=lambda p: Version(p.stem), default=None)
     try:
-        record: Any = json.loads(path.read_text(encoding="utf-8")) if path else None
+        record: Any = json.loads(path.read_text("utf-8-sig")) if path else None
         if path and not {"version", "board", "fingerprint"} <= record.keys():
             raise ValueError("it has no board or no fingerprint")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         remedy = "a validation pack holds one, named <version>.json"
         raise OutputError(f"'{path}' is no record of a release ({error}); {remedy}.") from None
     return record

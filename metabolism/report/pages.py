@@ -131,7 +131,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return {key: manifest[key] for key in _NEEDED} | manifest
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise MetabolismError(f"'{folder}' is not a finished run of this version ({error}).") from None
 
 

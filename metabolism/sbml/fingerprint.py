@@ -336,9 +336,10 @@ def read_fingerprint(path: str | Path) -> dict[str, Any]:
         If the file is missing, no JSON, or no fingerprint of this schema.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise OutputError(f"'{path}' cannot be read as a fingerprint ({error}).") from None
+        document = json.loads(Path(path).read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"'{path}' cannot be read as a fingerprint ({reason}).") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise OutputError(f"'{path}' is no fingerprint of the schema {SCHEMA}.")
     return document

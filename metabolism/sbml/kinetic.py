@@ -207,7 +207,7 @@ class FileModel(KineticModel):
         given, known = {**(values or {}), **named}, self.values
         for key, value in given.items():
             if key not in known:
-                raise UnknownName("parameter or initial value", key, known)
+                raise UnknownName("parameter or state", key, known)
             if not isinstance(value, (int, float)) or not np.isfinite(value):
                 raise InvalidValue(f"{key} = {value!r} is not a finite number.")
         return replace(self, changed=MappingProxyType({**self.changed, **{k: float(v) for k, v in given.items()}}))

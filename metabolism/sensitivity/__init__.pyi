@@ -1,5 +1,5 @@
 from . import plots
-from .factors import Factor, Factors, choose, from_cohort, vary
+from .factors import Factor, Factors, choose, distribution, from_cohort, vary
 from .fisher import expected_information, information
 from .identifiability import disease, pharmacokinetics
 from .local import control, curves, reference_control, slopes, tornado
@@ -17,6 +17,7 @@ __all__ = [
     "curves",
     "delta",
     "disease",
+    "distribution",
     "efast",
     "expected_information",
     "from_cohort",

@@ -17,6 +17,7 @@ from metabolism.errors import InvalidValue, UnknownName, UsageError
 from metabolism.model import MODEL_KINDS, Model, Parameter
 from metabolism.sbml import KineticModel
 from metabolism.types import Array
+from metabolism.units import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,15 +198,25 @@ def vary(model: KineticModel, given: Mapping[str, str | tuple[float, float]]) ->
 
 def _worded(model: KineticModel, name: str, how: str | tuple[float, float]) -> Factor:
     if name not in model.values:
-        raise UnknownName("parameter", name, model.values, model.lists.format("parameters"))
+        raise UnknownName("parameter or state", name, model.values, model.lists.format("parameters"))
+    return distribution(name, how, model.values[name], model.units.get(name, ""))
+
+
+def distribution(name: str, how: str | tuple[float, float], present: float = 1.0, unit: str = "") -> Factor:
+    """Read the words of one factor, as in `vary`; `present` is its value in the model.
+
+    Raises
+    ------
+    InvalidValue
+    """
     text = f"uniform({how[0]!r}, {how[1]!r})" if isinstance(how, tuple) else how.replace(" ", "")
-    words, unit = _WORDS.fullmatch(text), model.units.get(name, "")
+    words = _WORDS.fullmatch(text)
     try:
-        kind, numbers = words[1], [float(v) for v in words[2].split(",")]  # type: ignore[index]
+        kind, numbers = words[1], [number(v) for v in words[2].split(",")]  # type: ignore[index]
         if kind == "lognormal" and len(numbers) == 1:
-            numbers = [model.values[name], *numbers]
+            numbers = [present, *numbers]
         first, second = numbers
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, InvalidValue):
         raise InvalidValue(
             f"{name}={how} cannot be read; write {name}=lognormal(1,0.3), lognormal(0.3), normal(1,0.1), uniform(0,2) "
             "or loguniform(0.1,10)."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metabolism.errors import UnknownName, needs
+from metabolism.errors import InvalidValue, UnknownName, needs
 from metabolism.types import Array
 
 if TYPE_CHECKING:
@@ -85,6 +85,19 @@ class Method:
     power: bool = False
     given: bool = False
     complete: bool = False
+
+    def check(self, n: int, size: int) -> None:
+        """Refuse a base sample that does not do for a number of factors.
+
+        Raises
+        ------
+        InvalidValue
+        """
+        if n < self.least(size) or (self.power and n & (n - 1)):
+            also = " and a power of 2" if self.power else ""
+            name = next(name for name, method in METHODS.items() if method is self)
+            many = "1 factor" if size == 1 else f"{size} factors"
+            raise InvalidValue(f"n = {n}: {name} of {many} needs at least {self.least(size)}{also}.")
 
     def parts(self, runs: int, size: int) -> list[tuple[int, int]]:
         """Return growing parts of a sample that are samples of their own: (runs, base sample)."""

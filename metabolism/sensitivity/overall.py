@@ -295,10 +295,8 @@ class _Sample:
     def of(cls, name: str, factors: Factors, n: int | None, seed: int, confidence: float) -> _Sample:
         """Draw a sample, or take it from the cohort behind the factors where the method can."""
         method, size = METHODS[name], len(factors)
-        n, least = method.n if n is None else n, method.least(size)
-        if n < least or (method.power and n & (n - 1)):
-            also = " and a power of 2" if method.power else ""
-            raise InvalidValue(f"n = {n}: {name} of {size} factors needs at least {least}{also}.")
+        n = method.n if n is None else n
+        method.check(n, size)
         if method.given and factors.joint is not None:
             if n > len(factors.joint):
                 raise InvalidValue(f"n = {n}, but the cohort has {len(factors.joint)} patients; draw a larger one.")

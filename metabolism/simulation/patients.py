@@ -36,7 +36,7 @@ def patient_table(patients: Columns, model: KineticModel, resting: Collection[st
     table: dict[str, Array] = {}
     for name in names:
         if name not in known:
-            raise UnknownName("parameter", name, known, "Columns of `patients` are parameter ids.")
+            raise UnknownName("parameter or state", name, known, "Columns of `patients` are ids of these.")
         if name in resting:
             raise InvalidValue(
                 f"patients['{name}'] would be lost: that state comes to rest before the run; use start='initial'."

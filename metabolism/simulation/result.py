@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -326,8 +327,9 @@ class Result:
         OutputError
             If the folder cannot be written.
         """
-        classic = self.data.nbytes < CLASSIC
-        return write_atomically(path, lambda part: self.data.to_netcdf(part, engine="scipy" if classic else "h5netcdf"))
+        engine: Any = "scipy" if self.data.nbytes < CLASSIC else "h5netcdf"
+        marked = self.data.assign_attrs(sha256=_digest(self.data))
+        return write_atomically(path, lambda part: marked.to_netcdf(part, engine=engine))
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
@@ -336,7 +338,7 @@ class Result:
         Raises
         ------
         OutputError
-            If the file is missing or was not written by `save`.
+            If the file is missing, was not written by `save`, or is not what was written.
         """
         import xarray as xr
 
@@ -345,8 +347,25 @@ class Result:
                 classic = file.read(3) == b"CDF"
             with xr.open_dataset(path, engine="scipy" if classic else "h5netcdf") as saved:
                 data = saved.load()
-        except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        except (OSError, ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, MemoryError) as error:
             raise OutputError(f"'{path}' cannot be read as a saved result ({error}).") from None
         if "manifest" not in data.attrs:
             raise OutputError(f"'{path}' has no manifest; it was not written by Result.save().")
+        if data.attrs.pop("sha256", None) not in (None, _digest(data)):
+            raise OutputError(f"'{path}' is damaged: it does not hold what was written; take a copy, or run it again.")
         return cls(data)
+
+
+def _digest(data: xr.Dataset) -> str:
+    """SHA-256 of everything in a data set, whatever the types that a file keeps numbers and texts in."""
+    digest = hashlib.sha256()
+    for name in sorted(map(str, data.variables)):
+        variable = data[name]
+        values, head = variable.values, (name, variable.dims, variable.shape, sorted(variable.attrs.items()))
+        digest.update(repr(head).encode())
+        if values.dtype.kind in "fiub":
+            digest.update(np.ascontiguousarray(values, "<f8").data)
+        else:
+            digest.update(repr(values.tolist()).encode())
+    digest.update(repr(sorted((k, v) for k, v in data.attrs.items() if k != "sha256")).encode())
+    return digest.hexdigest()

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from metabolism.dosing import Regimen, Schedule, plan
 from metabolism.engines import Failure, Plan, Problem, check_engine, get_engine
-from metabolism.errors import InvalidValue, UnknownName, UsageError
+from metabolism.errors import InvalidValue, UnitMismatch, UnknownName, UsageError
 from metabolism.files import versions
 from metabolism.model import equations
 from metabolism.sbml import FileModel, KineticModel
@@ -22,7 +22,7 @@ from metabolism.simulation.ledger import verify_doses
 from metabolism.simulation.patients import patient_table
 from metabolism.simulation.rest import rest_patients
 from metabolism.types import Array
-from metabolism.units import magnitude
+from metabolism.units import magnitude, split
 
 if TYPE_CHECKING:
     from metabolism.simulation.patients import Columns
@@ -111,9 +111,11 @@ class Study:
         """
         system, own = equations(model), dict(own_baseline or {})
         check_engine(engine)
+        if isinstance(until, str) and not model.time_unit and split(until, "until")[1]:
+            raise UnitMismatch(f"until = '{until}': the file does not say its unit of time; give the number alone.")
         end = magnitude(until, model.time_unit or "dimensionless", "until")
         if end <= 0:
-            raise InvalidValue(f"until = {until} must be after 0 {model.time_unit}.")
+            raise InvalidValue(f"until = {until} must be after {f'0 {model.time_unit}'.strip()}.")
         start = start or model.start
         model = ready(model, end, engine, start) if isinstance(model, FileModel) else model
         rtol = DEFAULT_RTOL[engine] if rtol is None else rtol

@@ -136,9 +136,9 @@ def as_samples(source: Any, known: set[str], least: Callable[[str], float] = lam
     samples = _from_source(source, known)
     for name in samples.names:
         if name not in known:
-            raise UnknownName(
-                "parameter", name, known, "" if least(name) else "List them with `metabolism list parameters`."
-            )
+            if least(name):
+                raise UnknownName("parameter or state", name, known)
+            raise UnknownName("parameter", name, known, "List them with `metabolism list parameters`.")
     if not len(samples):
         raise InvalidValue("the design has no runs.")
     lowest = np.array([least(name) for name in samples.names])
@@ -188,7 +188,9 @@ def _from_file(path: Path, known: set[str]) -> Table:
         return _from_parquet(path, known)
     if path.suffix == ".csv":
         rows = read_table(path, (), more=True)
-        head = list(rows[0]) if rows else []
+        if not rows:
+            raise InvalidValue(f"'{path}' has no rows; the first line names parameters, each line below it is one run.")
+        head = list(rows[0])
         return _from_columns({name: [row[name] for row in rows] for name in head}, head, known)
     raise InvalidValue(f"'{path}' is no design file; its name must end in .csv or .parquet.")
 

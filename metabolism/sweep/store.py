@@ -174,7 +174,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if manifest["format"] != FORMAT:
             raise UsageError(f"the sweep in '{folder}' has format {manifest['format']}; this version reads {FORMAT}.")
         Store(folder, manifest)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"'{folder}' holds no sweep ({type(error).__name__}: {error}).") from None
     return manifest
 

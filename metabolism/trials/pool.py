@@ -155,6 +155,8 @@ def slowing(
     """
     inside("missed", missed, "[0, 1)")
     inside("beta_hcy", beta_hcy, "[0, 100]")
+    # what follows divides by it, and a cohort draws its own
+    inside("MN_k", model.values["MN_k"], "[1e-07, 0.01] per hour, as in the set als_patient")
     grid = _grid(hours)
     doses = Regimen.parse(regimen).until(float(grid[-1]))
     kept = (

@@ -411,6 +411,14 @@ def test_the_board_counts_roles_apart_and_a_failed_simulation_is_a_failed_row(mo
     assert data["model"]["parameter_hash"] == model.parameter_hash
 
 
+def test_where_nobody_rests_every_row_says_so(model, tmp_path):
+    rows = cases(model, tmp_path, {}, {"case": "B", "match": "hcy_plasma = 12 uM by FOLATE_DIET_rate"})
+    board = qualify(model.with_values(plasma=0.0), rows)
+    reasons = [v.failure for c in board.cases for v in c.verdicts]
+    assert len(reasons) == 2
+    assert all("the model divides by plasma = 0" in reason for reason in reasons)
+
+
 def test_a_baseline_out_of_reach_refuses_its_case_and_no_other(model, tmp_path):
     far = {"case": "F", "match": "hcy_plasma = 5 mM by FOLATE_DIET_rate"}
     rows = cases(model, tmp_path, {}, far, {"case": "F"}, {"case": "G", "low": "1", "high": "100"})
@@ -628,7 +636,7 @@ def test_the_command_prints_the_board_writes_json_and_exits_honestly(capsys, tmp
         (["--workers", "x"], 2, "--workers"),
         (["--cases", "GOOD", "--peers", "BIOMD0000000268"], 1, "https://www.ebi.ac.uk/biomodels/BIOMD0000000268"),
         (["--cases", "GOOD", "--peers", "BIOMD0000000269"], 2, "Did you mean 'BIOMD0000000268'"),
-        (["--cases", "GOOD", "--json", "/nowhere/b.json"], 1, "cannot write"),
+        (["--cases", "GOOD", "--json", "/proc/nowhere/b.json"], 1, "cannot write"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(capsys, tmp_path, arguments, code, words):

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import metabolism as mb
+from metabolism.__main__ import start
 from metabolism.cli import commands
 from metabolism.cli.commands import main
 from metabolism.trials import with_scenario
@@ -66,6 +67,7 @@ def call(capsys, *arguments):
         (["simulate", "--until", "16"], 2, "16 weeks"),
         (["simulate", "--param", "GFR_rel=80"], 2, "bounds of 0.02 to 3"),
         (["simulate", "--param", "MN_Emax=5"], 2, "bounds of 0 to 1"),
+        (["simulate", "--param", "motor_units=1.01"], 2, "bounds of 0.01 to 1, further than can be meant"),
         (["simulate", "--scenario", "face"], 2, "face_value"),
         (["simulate", "--plot", "x.bmp"], 2, ".png, .svg or .pdf"),
         (["simulate", "--units", "us"], 2, "clinical or model"),
@@ -81,11 +83,30 @@ def call(capsys, *arguments):
         (["simulate", "--param", "MS_liver_Km_hcy"], 2, "ID=VALUE"),
         (["simulate", "--param", "MS_liver_Km_hcy=nan"], 2, "finite"),
         (["simulate", "--engine", "warp"], 2, "no engine"),
-        (["simulate", "--csv", "/nowhere/x.csv", "--until", "1 h"], 1, "cannot write"),
+        (["simulate", "--csv", "/proc/nowhere/x.csv", "--until", "1 h"], 1, "cannot write"),
         (["show", "MS_livr"], 2, "Did you mean 'MS_liver'"),
-        (["export", "sbml", "/nowhere/x.xml"], 1, "cannot write"),
+        (["export", "sbml", "/proc/nowhere/x.xml"], 1, "cannot write"),
         (["export", "pdf", "x"], 2, "no export format"),
         (["list", "sett"], 2, "Did you mean 'sets'"),
+        (["simulate", "--unti", "1 d"], 2, "no option '--unti'. Did you mean '--until'"),
+        (["scan", "--gird", "GFR_rel=0.5,1"], 2, "no option '--gird'. Did you mean '--grid'"),
+        (["simulate", "-x"], 2, "no option '-x'"),
+        (["export", "petab", "x", "--definition", "disease2"], 2, "it can express rows of onecarbon3"),
+        (["export", "petab", "x", "--definition", "prognosis1"], 2, "it can express rows of onecarbon3"),
+        (["export", "petab", "x", "--definition", "cobalamin2"], 2, "but of onecarbon3; without a fit"),
+        (["export", "petab", "x", "--definition", "onecarbon2"], 2, "no fit 'onecarbon2'. Did you mean 'onecarbon3'"),
+        (["export", "petab", "x", "--definition", "onecarbon3", "--until", "1 d"], 2, "leave --until out"),
+        (["export", "petab", "x", "--definition", "onecarbon3", "--start", "rest"], 2, "leave --start out"),
+        (["export", "sbml", "x", "--definition", "onecarbon3"], 2, "--definition goes with petab, not sbml"),
+        (["export", "parameters", "x", "--until", "1 d"], 2, "leave --until out"),
+        (["export", "petab", "x", "--start", "initial"], 2, "leave --start out"),
+        (["fit", "--definition", "nowhere"], 2, "Known: cobalamin2, disease2, onecarbon3, prognosis1"),
+        (["fit", "--definition", "disease2", "--starts", "2"], 2, "leave --starts out"),
+        (["sensitivity", "control", "--endpoint", "hcy_change"], 2, "leave --endpoint out"),
+        (["sensitivity", "slopes", "--factor", "GFR_rel", "--store", "x"], 2, "leave --store out"),
+        (["scan", "--grid", "GFR_rel=1:2:99999999999"], 2, "with a count of 2 to 1000000"),
+        (["scan", "--grid", "GFR_rel=1:2:2.5"], 2, "with a count of 2 to 1000000"),
+        (["fingerprint", "--compare", "a", "b", "--regimen", "1 mg im"], 2, "leave --regimen out"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(capsys, arguments, code, words):
@@ -304,6 +325,21 @@ def test_the_module_can_be_interrupted_and_leaves_nothing_half_written(tmp_path)
     assert list(folder.iterdir()) == []
 
 
+def test_an_interrupt_while_everything_is_still_being_loaded_is_one_line(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "build_parser", interrupt)
+    assert commands.main(["list"]) == 130
+    # the first import of the command line itself
+    load = __import__
+    monkeypatch.setattr("builtins.__import__", lambda name, *rest: interrupt() if "cli" in name else load(name, *rest))
+    assert start() == 130
+    assert capsys.readouterr().err == 2 * "metabolism: interrupted; nothing half-written was kept.\n"
+    scripts = tomllib.loads((Path(mb.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert scripts["scripts"] == {"metabolism": "metabolism.__main__:start"}
+
+
 def test_a_closed_pipe_is_not_an_error():
     command = f"{sys.executable} -m metabolism list parameters | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ, check=False)
@@ -340,3 +376,38 @@ def test_counts_too_small_are_refused_before_anything_is_loaded(monkeypatch, cap
             assert f"{entry['flag']} {entry['least'] - 1} must be at least {entry['least']}" in said
             tried += 1
     assert tried >= 20
+
+
+def test_an_option_that_would_drop_a_value_is_refused_before_anything_is_loaded(monkeypatch, capsys):
+    """Of two values for one thing, argparse keeps the last and says nothing."""
+    ran = []
+    for name in commands.ACTIONS:
+        monkeypatch.setitem(commands.ACTIONS, name, lambda arguments: ran.append(arguments) or 0)
+    table = tomllib.loads((Path(commands.__file__).parent / "commands.toml").read_text(encoding="utf-8"))
+    tried = {"once": 0, "named": 0, "repeated": 0}
+    for command in table["command"]:
+        shared = command["options"] + table["everywhere"]
+        entries = [table["options"].get(o, o) if isinstance(o, str) else o for o in shared]
+        words = [o["flag"] for o in entries if not o["flag"].startswith("--") and "nargs" not in o]
+        words = [command["name"], *("experiment" if w == "what" else w for w in words)]
+        for entry in (e for e in entries + command.get("one_of", []) if e["flag"].startswith("--")):
+            if entry.get("action") == "store_true":
+                continue
+            flag, several = entry["flag"], entry.get("nargs", 1)
+            value = [str(entry.get("least", 5))] * (several if isinstance(several, int) else 1)
+            sort = "once" if "action" not in entry else "named" if "=" in entry.get("metavar", "") else "repeated"
+            first, second = ("A=1", " A =2") if sort == "named" else (value, value)
+            pairs = [[flag, first], [flag, second]] if sort == "named" else [[flag, *value], [flag, *value]]
+            if command["name"] == "scan" and entry not in command["one_of"]:
+                pairs.append(["--draws", "3"])
+            code = commands.main([*words, *(word for pair in pairs for word in pair)])
+            said = capsys.readouterr().err
+            if sort == "repeated":
+                assert (code, said) == (0, ""), (words, flag)
+            else:
+                assert (code, said.count("\n")) == (2, 1), (words, flag, said)
+                assert "twice; give it once" in said
+            tried[sort] += 1
+    assert tried["once"] >= 60
+    assert tried["named"] >= 15
+    assert tried["repeated"] >= 10

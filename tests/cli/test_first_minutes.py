@@ -117,7 +117,7 @@ def test_json_goes_to_a_file_beside_the_text(capsys, tmp_path):
     assert "The installation is sound." in out
     assert "JSON written to" in out
     assert {f["state"] for f in json.loads(path.read_text(encoding="utf-8"))} <= {"ok", "note"}
-    code, _, err = call(capsys, "list", "--json", "/nowhere/x.json")
+    code, _, err = call(capsys, "list", "--json", "/proc/nowhere/x.json")
     assert code == 1
     assert "cannot write" in err
 
@@ -199,13 +199,22 @@ def completed(line):
         text=True,
         check=False,
     )
+    assert done.stderr == ""
     return {word.strip() for word in done.stdout.split("\n")}
 
 
-def test_the_shell_completes_commands_and_names():
+def test_the_shell_completes_commands_and_names(tmp_path, monkeypatch):
     assert {"report", "explore", "doctor"} <= completed("metabolism ")
     assert "jetals" in completed("metabolism run je")
     assert "b12_deficient" in completed("metabolism simulate --set b12")
+    # a word that is wrong, or a file whose name is no text, keeps nobody from going on
+    assert "--until" in completed("metabolism simulate --foo x --unt")
+    assert "--until" in completed("metabolism simulate --engine fast --engine fast --unt")
+    assert "--unt" not in completed("metabolism simulate --unt")
+    name = os.fsencode(tmp_path) + b"/\xff.xml"
+    Path(os.fsdecode(name)).touch()
+    monkeypatch.chdir(tmp_path)
+    assert completed("metabolism export sbml ") == {""}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

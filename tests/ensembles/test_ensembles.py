@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import logging
+import math
 import os
 import pickle
 import sys
@@ -148,6 +149,16 @@ class TestDoor:
         with pytest.raises(ModelError):
             mb.ensemble(text + "\n")
 
+    def test_a_byte_order_mark_is_read_over_and_letters_that_no_name_has_are_named(self, tmp_path):
+        text = "model decay; S = 10; k = 0.5; J: S -> ; k*S; # µ\nend"
+        (tmp_path / "marked.ant").write_text(text, encoding="utf-8-sig")
+        for source in (tmp_path / "marked.ant", f"\ufeff{text}"):
+            assert mb.ensemble(source).values["k"] == 0.5
+        with pytest.raises(ModelError, match="a name has the character 'µ'"):
+            mb.ensemble(text.replace("k", "µ"))
+        with pytest.raises(ModelError, match="not valid Antimony"):
+            mb.ensemble("\ud800;\n")
+
     def test_a_model_travels_to_workers(self, opened):
         ens = opened("computed start").with_values(n=6)
         there = pickle.loads(pickle.dumps(ens))
@@ -213,6 +224,9 @@ class TestProof:
             assert np.abs(mine - theirs[state].to_numpy()).max() < 1e-6 * np.abs(mine).max(), state
 
 
+SOBOL = ["--until", "1", "--vary", "k1=lognormal(0.3)", "--endpoint", "final(S3)", "--sobol"]
+
+
 class TestCommand:
     def test_a_file_alone_is_described_and_members_are_summarised_and_drawn(self, tmp_path, capsys):
         file, figure = tmp_path / "chain.ant", tmp_path / "out.png"
@@ -224,8 +238,8 @@ class TestCommand:
         out = capsys.readouterr().out
         assert "50 members, k1 ~ lognormal(0.3,0.2); to t = 10, in the file's own units; 0 failed" in out
         assert figure.stat().st_size > 10_000
-        more = ["--sobol", "32", "--endpoint", "final(S3)", "--vary", "k2=uniform(0.1,0.3)", "--json", "-", "--force"]
-        assert main(["ensemble", str(file), *options, *more]) == 0
+        more = ["--sobol", "32", "--endpoint", "final(S3)", "--vary", "k2=uniform(0.1,0.3)", "--json", "-"]
+        assert main(["ensemble", str(file), *options[:2], "--until", "10", *more]) == 0
         indices = json.loads(capsys.readouterr().out)["indices"]
         assert {row["factor"] for row in indices} == {"k1", "k2"}
 
@@ -237,13 +251,46 @@ class TestCommand:
             (["--until", "1", "--plot", "x.bmp"], ".png, .svg or .pdf"),
             (["--until", "1", "--sobol", "8"], "--endpoint"),
             (["--n", "0"], "--n 0"),
+            (["--until", "0"], "--until 0 must be a time after 0."),
+            (["--until", "nan"], "must be a time after 0."),
+            (["--until", "1,5"], "for a decimal comma write '1.5'"),
+            (["--until", "1", "--vary", "k1=lognormal(1_0)"], "k1=lognormal(1_0) cannot be read"),
+            (["--until", "1", "--vary", "k1=uniform(3,1)"], "inverted"),
+            (["--until", "1", "--vary", "k1=lognormal(0.3)", "--vary", "k1=uniform(0,1)"], "names 'k1' twice"),
+            (["--until", "1", "--dose", "5 of S1"], "write doses as"),
+            (["--until", "1", "--engine", "fats"], "Did you mean 'fast'?"),
+            (["--plot", "x.png"], "leave --plot out"),
+            (["--until", "1", "--n", "5"], "leave --n out"),
+            ([*SOBOL, "7"], "sobol of 1 factor needs at least 16 and a power of 2"),
+            ([*SOBOL, "24"], "sobol of 1 factor needs at least 16 and a power of 2"),
+            ([*SOBOL, "16", "--csv", "x.csv", "--n", "5"], "leave --n and --csv out"),
+            ([*SOBOL[:-3], "--sobol", "16"], "--sobol needs --vary and --endpoint"),
         ],
     )
-    def test_mistakes_are_one_line(self, tmp_path, capsys, more, words):
+    def test_mistakes_are_one_line_before_the_file_is_read(self, tmp_path, capsys, more, words):
+        assert main(["ensemble", str(tmp_path / "chain.ant"), *more]) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+
+    def test_endpoints_are_printed_with_the_members(self, tmp_path, capsys):
         file = tmp_path / "chain.ant"
-        file.write_text(CHAIN)
-        assert main(["ensemble", str(file), *more]) == 2
-        assert words in capsys.readouterr().err
+        file.write_text("S = 10; k = 0.5; J: S -> ; k*S")
+        options = ["--until", "2", "--endpoint", "final(S)", "--endpoint", "auc(S)", "--json", "-"]
+        assert main(["ensemble", str(file), *options]) == 0
+        (row,) = json.loads(capsys.readouterr().out)["endpoints"]
+        assert row["final(S)"] == pytest.approx(10 * math.exp(-1), rel=1e-6)
+        assert row["auc(S)"] == pytest.approx(20 * (1 - math.exp(-1)), rel=1e-6)
+        assert main(["ensemble", str(file), *options[:-2], "--vary", "k=uniform(0.4,0.6)", "--n", "5"]) == 0
+        line = next(row for row in capsys.readouterr().out.splitlines() if row.startswith("final(S)"))
+        drawn = mb.ensemble(file).draws({"k": "uniform(0.4,0.6)"}, 5)["k"]
+        assert f"{10 * math.exp(-2 * drawn.median()):.4g} (" in line
+
+    def test_a_time_with_a_unit_is_refused_where_the_file_says_none(self, tmp_path, capsys):
+        file = tmp_path / "chain.ant"
+        file.write_text("S = 10; k = 0.5; J: S -> ; k*S")
+        assert main(["ensemble", str(file), "--until", "10 h"]) == 2
+        assert "the file does not say its unit of time; give the number alone" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("table", "error"), [({"time": [0.0, 3.0]}, UnknownName), ({"k": []}, InvalidValue)])
@@ -265,10 +312,10 @@ def test_threads_that_attend_to_events_at_once_give_the_bits_of_one():
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (["--vary", "k3=lognormal(1,0.3)"], "no parameter 'k3'. Known: "),
+        (["--vary", "k3=lognormal(1,0.3)"], "no parameter or state 'k3'. Known: "),
         (["--output", "S9"], "no output 'S9'. Known: "),
-        (["--vary", "k1=uniform(0,1)", "--sobol", "8", "--endpoint", "final(S9)"], "no output 'S9'. Known: "),
-        (["--vary", "k1=uniform(0,1)", "--sobol", "8", "--endpoint", "S1"], "write e.g. 'final(S1)'"),
+        (["--vary", "k1=uniform(0,1)", "--sobol", "16", "--endpoint", "final(S9)"], "no output 'S9'. Known: "),
+        (["--vary", "k1=uniform(0,1)", "--sobol", "16", "--endpoint", "S1"], "write e.g. 'final(S1)'"),
         (["--vary", "k1=lognrmal(1,0.3)"], "k1=lognrmal(1,0.3) cannot be read"),
     ],
 )

@@ -8,6 +8,8 @@ import io
 import itertools
 import random
 import re
+import socket
+import struct
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from urllib.parse import unquote
 import pytest
 
 from metabolism.cases import read_cases
+from metabolism.cli import main
 from metabolism.explorer import exposure_warning, page
 from metabolism.explorer.build import LIMIT
 from metabolism.simulation import steady_state
@@ -447,9 +450,14 @@ def test_random_settings_all_give_an_answer_and_memory_does_not_grow(chromium, p
 
 def test_the_server_answers_only_to_its_own_name():
     command = [sys.executable, "-m", "metabolism", "explore", "--port", "0", "--no-browser"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])
+        # readers that are gone before the page has arrived
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", port)) as reader:
+                reader.sendall(f"GET / HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         own = f"http://127.0.0.1:{port}"
         for host, path, origin, status in (
             ("127.0.0.1", "/", None, 200),
@@ -457,7 +465,10 @@ def test_the_server_answers_only_to_its_own_name():
             ("127.0.0.1", "/", "http://evil.example", 403),
             ("127.0.0.1", "/", "http://127.0.0.1:1", 403),
             ("127.0.0.1", "/", "null", 403),
+            ("LOCALHOST", "/", None, 200),
             ("evil.example", "/", None, 421),
+            ("127.0.0.1.evil.example", "/", None, 421),
+            ("127.0.0.1", "/../../etc/passwd", None, 404),
             ("127.0.0.1", "/x", None, 404),
         ):
             connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -470,8 +481,23 @@ def test_the_server_answers_only_to_its_own_name():
             connection.close()
     finally:
         process.terminate()
-        process.wait(timeout=20)
-        process.stdout.close()
+        _, said = process.communicate(timeout=20)
+    assert said == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", "nowhere.invalid"], "choose another with --host"),
+        (["--host", "\udcff"], "choose another with --host"),
+        (["--port", "{taken}"], "choose another with --port"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line(arguments, words, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["explore", "--no-browser", *(word.format(taken=port) for word in arguments)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"{words}.")
 
 
 def test_only_another_address_is_warned_about():

@@ -10,7 +10,7 @@ import pytest
 
 import metabolism as mb
 from metabolism.data import models_dir
-from metabolism.errors import ModelError
+from metabolism.errors import InvalidValue, ModelError, UsageError
 from metabolism.fit import ARMS_TABLES, ArmsObjective, arms_fits, fit_arms, read_arms, write_arms
 from metabolism.fit.adoption import fit_problems
 
@@ -24,12 +24,29 @@ def test_definitions_are_read_and_wrong_ones_refused(tmp_path):
     assert arms_fits() == ["disease2", "prognosis1"]
     for name in arms_fits():
         assert tomllib.loads((models_dir() / "fits" / name / "arms.toml").read_text())["id"] == name
-    wrong = tmp_path / "arms.toml"
-    wrong.write_text('id = "x"\nparameters = []\nspeed = 3\n')
-    with pytest.raises(ModelError, match="no fit of placebo arms"):
-        read_arms(wrong)
-    with pytest.raises(ModelError, match="shipped: disease2, prognosis1"):
+    with pytest.raises(UsageError, match=r"no fit 'diseas2'\. Did you mean 'disease2'"):
         read_arms("diseas2")
+    with pytest.raises(UsageError, match="'onecarbon3' is no fit to placebo arms of trials; such fits: disease2"):
+        read_arms("onecarbon3")
+    wrong, right = tmp_path / "arms.toml", (models_dir() / "fits" / "disease2" / "arms.toml").read_text()
+    for old, new, words in (
+        ('id = "disease2"', 'id = "../x"', "write letters, digits"),
+        ("candidates = 32768", "candidates = '9'", "write a whole number from 2"),
+        ("seed = 1", "seed = -1", "write a whole number from 0"),
+        ("seed = 1", "sed = 1", "'seed' is missing"),
+        ('data = "disease/placebo_arms', 'data = "disease/placebo', "write a table such as disease/placebo_arms"),
+        ('"MN_gamma", ', '"MN_gamma", "MN_gamma", ', "each once"),
+        ("between_trials =", "between_trials = 3 #", "write the id of a parameter"),
+    ):
+        wrong.write_text(right.replace(old, new, 1))
+        assert wrong.read_text() != right
+        with pytest.raises(ModelError, match=words):
+            read_arms(wrong)
+
+
+def test_a_table_without_placebo_arms_is_refused():
+    with pytest.raises(InvalidValue, match="'jetals/jetals' holds no placebo arms"):
+        ArmsObjective(mb.load(), dataclasses.replace(read_arms("prognosis1"), candidates=64, data="jetals/jetals"))
 
 
 def test_numbers_made_by_the_model_are_found_again(objective, tmp_path):

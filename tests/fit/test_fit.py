@@ -11,9 +11,10 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+import metabolism as mb
 from metabolism.cases import Predictions, left_out_score, read_cases, residual_sds, score
 from metabolism.data import models_dir
-from metabolism.errors import InvalidValue, MetabolismError, UsageError
+from metabolism.errors import InvalidValue, MetabolismError, ModelError, UsageError
 from metabolism.fit.adoption import TABLES, adopt, fit_problems, with_coverage, write_fit
 from metabolism.fit.definition import Definition, read_definition, shipped_fits
 from metabolism.fit.left_out import leave_out
@@ -417,6 +418,37 @@ def test_a_model_closed_anew_rests_at_its_reference(model):
     values = moved | closure(model.table).values(moved)
     changed = model.with_values({k: v for k, v in values.items() if k in model.values and v != model.values[k]})
     assert steady_state(changed).values["hcy_plasma"] == pytest.approx(model.values["hcy_plasma"], rel=1e-8)
+
+
+def test_values_of_which_no_reference_state_follows_are_a_reason_and_never_a_traceback(model):
+    """A share above one leaves a root of a negative number, which Python makes complex."""
+    closed, table = closure(model.table), model.table
+    own, given = closed.values(), {n: table[n].value for n in table if n not in closed.names and table[n].value > 0}
+    changes = [{name: factor * value} for name, value in given.items() for factor in (0.0, 1.5, 1e6, -1.0)]
+    reasons = []
+    for change in changes:
+        try:
+            found = closed.values(change)
+        except ModelError as error:
+            reasons.append(str(error))
+        else:
+            assert found.keys() == own.keys()
+            assert all(isinstance(v, float) for v in found.values())
+    assert 0 < len(reasons) < len(changes) / 4
+    assert [r for r in reasons if not re.search(r"'\w+' has no value: |do not settle", r)] == []
+    with pytest.raises(
+        ModelError, match="'MTHFR_tissue_Vmax' has no value: a division by 0 or a root of a number below"
+    ):
+        closed.values({"ref_FOLATE_STORE_share": 1.5 * given["ref_FOLATE_STORE_share"]})
+    # the same for a row of a sweep and for a candidate of a fit: theirs alone
+    shares = {"ref_FOLATE_STORE_share": [0.6, 1.05, 0.8]}
+    sweep = mb.scan(model, shares, None, "1 h", endpoints=["final(hcy_plasma)"], closed=True)
+    assert sweep.failures["run"].tolist() == [1]
+    assert "no reference state: 'MTHFR_tissue_Vmax' has no value" in sweep.failures["failure"].iloc[0]
+    objective = Objective(model, read_definition("onecarbon3"))
+    x = np.tile(np.log([given[n] for n in objective.names]), (2, 1))
+    x[1, objective.names.index("ref_FOLATE_STORE_share")] = math.log(1.05)
+    assert all(np.isnan(column).tolist() == [False, True] for column in objective.columns(x).values())
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_the_report_command_shows_the_whole_system(runs, monkeypatch, capsys):
     assert 'data-reaction="MS_liver"' in (out / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("text", ['{"question": ', "[]", "{}", '{"question": "x"}'])
+@pytest.mark.parametrize("text", ['{"question": ', "[]", "{}", '{"question": "x"}', "[" * 100_000], ids=range(5))
 def test_a_damaged_older_run_stands_in_nobodys_way(runs, text):
     tmp_path = runs[0]
     broken = tmp_path / "toy" / "20260101T000000_000000Z"

@@ -192,6 +192,11 @@ def test_the_command_writes_once_compares_and_explains(tmp_path, capsys, chain):
     assert "--force" in capsys.readouterr().err
     assert main(["fingerprint", "x.xml", "--set", "als_patient"]) == 2
     assert "our own model" in capsys.readouterr().err
+    b.write_text(json.dumps(chain), encoding="utf-8-sig")
+    assert differences(read_fingerprint(a), read_fingerprint(b)) == []
+    b.write_text("[" * 100_000)
+    with pytest.raises(OutputError, match="cannot be read as a fingerprint"):
+        read_fingerprint(b)
     (tmp_path / "c.json").write_text("{}")
     with pytest.raises(OutputError, match="no fingerprint of the schema"):
         read_fingerprint(tmp_path / "c.json")

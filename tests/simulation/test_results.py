@@ -84,7 +84,7 @@ def test_asking_for_an_output_that_was_not_reported_names_the_remedy(model):
         ({"engine": "rodrunner"}, UnknownName, "roadrunner"),
         ({"rtol": 2}, InvalidValue, "rtol"),
         ({"start": "now"}, Exception, "'rest' or 'initial'"),
-        ({"patients": {"GFR": [1]}}, UnknownName, "no parameter 'GFR'"),
+        ({"patients": {"GFR": [1]}}, UnknownName, "no parameter or state 'GFR'"),
         ({"patients": {"GFR_rel": [1, np.nan]}}, InvalidValue, "not finite"),
         ({"patients": {"GFR_rel": [1], "MN_k": [1e-5, 2e-5]}}, InvalidValue, "differ in length"),
         ({"patients": {"GFR_rel": [1]}, "own_baseline": {"MN_hcy": "hcy_plasma"}}, UnknownName, "MN_hcy_ref"),
@@ -172,6 +172,33 @@ def test_a_result_too_large_for_netcdf_3_is_saved_and_read_back(model, tmp_path,
     loaded = mb.Result.load(path)
     assert loaded.manifest == result.manifest
     np.testing.assert_array_equal(loaded["cbl_free"].values, result["cbl_free"].values)
+
+
+# h5netcdf stumbles over its own half-opened file
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("largest", [2**31, 0], ids=["netCDF 3", "netCDF 4"])
+def test_no_flipped_bit_of_a_saved_result_gives_other_numbers(largest, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("metabolism.simulation.result.CLASSIC", largest)
+    patients = {"GFR_rel": [1.0, 0.5]}
+    result = mb.simulate(model, "1 mg im + 5 mg folic acid oral", 24, patients=patients, outputs=["cbl_free"])
+    path = result.save(tmp_path / "run.nc")
+    right, rng, refused = path.read_bytes(), np.random.default_rng(3), 0
+    for _ in range(60):
+        damaged = bytearray(right)
+        damaged[rng.integers(len(right))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            loaded = mb.Result.load(path)
+        except OutputError:
+            refused += 1
+        else:
+            # no bit of it holds anything
+            assert loaded.manifest == result.manifest
+            assert loaded.data.equals(result.data)
+    assert refused >= 30
+    # what an earlier version wrote bears no checksum
+    result.data.to_netcdf(path, engine="scipy")
+    assert mb.Result.load(path).data.identical(result.data)
 
 
 @pytest.mark.parametrize("engine", ["roadrunner", "scipy", "fast"])

@@ -111,6 +111,15 @@ class TestDesigns:
 
 
 class TestEndpoints:
+    def test_a_file_begins_with_a_byte_order_mark_as_spreadsheets_write_it(self, tmp_path):
+        (tmp_path / "marked.csv").write_bytes(b"\xef\xbb\xbfGFR_rel,CBS_activity\r\n0.5,1\r\n")
+        samples = as_samples(tmp_path / "marked.csv", {"GFR_rel", "CBS_activity"})
+        assert (samples.names, samples.rows(0, 1).tolist()) == (("GFR_rel", "CBS_activity"), [[0.5, 1.0]])
+        for text in (b"GFR_rel\n", b"", b"\xef\xbb\xbf"):
+            (tmp_path / "empty.csv").write_bytes(text)
+            with pytest.raises(InvalidValue, match="has no rows; the first line names parameters"):
+                as_samples(tmp_path / "empty.csv", {"GFR_rel"})
+
     def test_every_named_endpoint_can_be_read_and_has_a_unit(self, model):
         study = make_study(model, DOSE, "1 d", None)
         assert [e.text for e in study.endpoints] == list(NAMED)
@@ -271,9 +280,10 @@ class TestStore:
         (tmp_path / "other/notes.txt").write_text("mine")
         with pytest.raises(UsageError, match=r"not empty.*notes\.txt"):
             mb.scan(model, few, store=tmp_path / "other", **QUICK)
-        (tmp_path / "s/manifest.json").write_text("{")
-        with pytest.raises(UsageError, match="holds no sweep"):
-            mb.Sweep(tmp_path / "s")
+        for text in ("{", "[" * 100_000):
+            (tmp_path / "s/manifest.json").write_text(text)
+            with pytest.raises(UsageError, match="holds no sweep"):
+                mb.Sweep(tmp_path / "s")
         with pytest.raises(OutputError, match="cannot write"):
             mb.scan(model, few, store="/dev/null/s", **QUICK)
 

@@ -221,6 +221,13 @@ def test_the_command_writes_table_and_figures(tmp_path, capsys):
         (["jetals", "--effect", "methylcobalamin_50mg=20"], "for 20 % write 0.2"),
         (["jetals", "--prior", "1"], "must read MEAN,SD"),
         (["jetals", "--run-in", "3"], "must read LOW-HIGH"),
+        (
+            ["jetals", "--run-in", "1-2-3"],
+            "value = '2-3' cannot be read as one number",
+        ),
+        (["jetals", "--patients", "1_30"], "'1_30' cannot be read as one number"),
+        (["jetals", "--patients", "130.5"], "'130.5' is not a whole number"),
+        (["jetals", "--set", "als_patient", "--param", "MN_k=0"], "MN_k = 0 must lie in [1e-07, 0.01] per hour"),
         (["jetals", "--replicates", "0"], "at least 1"),
         (["jetals", "--onset-limit", "0.05", "--replicates", "1"], "candidates left at each filter"),
     ],
