@@ -117,6 +117,17 @@ def test_every_parameter_set_rests(model, name):
     assert mb.steady_state(model.with_set(name)).stable
 
 
+def test_the_set_of_kidney_failure_still_follows_from_its_sizing(model):
+    # its numbers are absolute, those of the model may be fitted again: one factor for all enzymes, the untreated
+    # homocysteine of 0.68 of them in cells that want no more cobalamin than others (decision 7)
+    patient = model.with_set("kidney_failure")
+    enzymes = ("MS_liver_Vmax", "MS_tissue_Vmax", "BHMT_Vmax", "BHMT_kidney_CL")
+    assert [patient.values[e] / model.values[e] for e in enzymes] == pytest.approx([0.855] * 4, rel=1e-5)
+    before = model.with_values({"GFR_rel": 0.1} | {e: 0.68 * model.values[e] for e in enzymes})
+    hcy = [mb.steady_state(m).values["hcy_plasma"] for m in (patient, before)]
+    assert hcy[0] == pytest.approx(hcy[1], rel=0.01)
+
+
 def test_the_required_observables_exist(model):
     system = equations(model)
     assert {*REQUIRED} <= {*system.states, *system.rules}
