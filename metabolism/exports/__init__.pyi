@@ -1,6 +1,6 @@
 from .events import add_parameter
 from .formats import FORMATS, export
-from .petab import RESTING, add_state, resting_document, write_petab, write_problem
+from .petab import RESTING, add_state, resting_document, second_version, write_petab, write_problem
 from .sbml import model_fingerprint, sbml_text
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "model_fingerprint",
     "resting_document",
     "sbml_text",
+    "second_version",
     "write_petab",
     "write_problem",
 ]

@@ -191,12 +191,8 @@ def write_petab(model: Model, folder: Path) -> None:
     """
     text, published = _sbml(model), targets()
     estimated = _estimated(model, published)
-    second = (
-        f"format_version: 2.0.0\nparameter_files: [parameters.tsv]\nmodel_files:\n  {model.id}:\n"
-        "    location: model.xml\n    language: sbml\nexperiment_files: [experiments.tsv]\n"
-    )
     write_problem(folder, text, _version_1(model, published, estimated))
-    write_problem(folder / "v2", text, _version_2(model, published, estimated), second)
+    write_problem(folder / "v2", text, _version_2(model, published, estimated), model.id)
     assumed = sorted({f"{t.experiment} {t.observable}" for t in published if t.assumed_error})
     readme = (
         f"PEtab problems of {model.id}: published plasma cobalamin after methylcobalamin.\n\n"
@@ -215,23 +211,70 @@ def write_petab(model: Model, folder: Path) -> None:
     (folder / "README.txt").write_text(readme, encoding="utf-8")
 
 
-def write_problem(folder: Path, sbml: str, tables: Mapping[str, pd.DataFrame], head: str | None = None) -> None:
+def write_problem(folder: Path, sbml: str, tables: Mapping[str, pd.DataFrame], second: str = "") -> None:
     """Write the files of one problem, made if missing: model, tables by their kind, and ``problem.yaml``.
 
     Parameters
     ----------
-    head : str, optional
-        What the last begins with; that of version 1 by default.
+    second : str, optional
+        Id of the model if the tables are those of version 2.
     """
     folder.mkdir(exist_ok=True)
     (folder / "model.xml").write_text(sbml, encoding="utf-8")
     for name, frame in tables.items():
         frame.to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
-    indent = "" if head else "  "
+    head = "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- sbml_files: [model.xml]\n"
+    if second:
+        head = (
+            f"format_version: 2.0.0\nparameter_files: [parameters.tsv]\nmodel_files:\n  {second}:\n"
+            "    location: model.xml\n    language: sbml\nexperiment_files: [experiments.tsv]\n"
+        )
+    indent = "" if second else "  "
     kinds = [name.removesuffix("s") for name in tables if name not in ("parameters", "experiments")]
     files = "".join(f"{indent}{kind}_files: [{kind}s.tsv]\n" for kind in kinds)
-    first = "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- sbml_files: [model.xml]\n"
-    (folder / "problem.yaml").write_text((head or first) + files, encoding="utf-8")
+    (folder / "problem.yaml").write_text(head + files, encoding="utf-8")
+
+
+def second_version(model_id: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Say a problem of version 1 in the tables of version 2: rest is a period that begins at minus infinity.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Of version 1: every experiment comes to rest first, parameters are estimated on the scale of natural logarithms
+        with normal priors on it, and each measurement has its own noise. (The converter of petab 0.8.2 drops the
+        logarithmic noise.)
+    """
+    import pandas as pd
+
+    before, during = "preequilibrationConditionId", "simulationConditionId"
+    measured, observed, estimated = tables["measurements"], tables["observables"], tables["parameters"]
+    pairs = list(measured[[before, during]].itertuples(index=False, name=None))
+    names = {pair: f"experiment_{n}" for n, pair in enumerate(dict.fromkeys(pairs), 1)}
+    periods = [each for (rest, run), n in names.items() for each in ((n, -math.inf, rest), (n, 0.0, run))]
+    conditions = tables["conditions"].melt("conditionId", var_name="targetId", value_name="targetValue").dropna()
+    noise = {"lin": "normal", "log": "log-normal"}
+    return {
+        "parameters": pd.DataFrame(
+            {
+                "parameterId": estimated["parameterId"],
+                "parameterName": estimated["parameterName"],
+                "estimate": "true",
+                **{name: estimated[name] for name in ("nominalValue", "lowerBound", "upperBound")},
+                "priorDistribution": "log-normal",
+                "priorParameters": estimated["objectivePriorParameters"],
+            }
+        ),
+        "conditions": conditions.sort_values("conditionId", kind="stable"),
+        "experiments": pd.DataFrame(periods, columns=["experimentId", "time", "conditionId"]),
+        "observables": observed[["observableId", "observableName", "observableFormula", "noiseFormula"]].assign(
+            noiseDistribution=observed["observableTransformation"].map(noise),
+            noisePlaceholders=observed["noiseFormula"],
+        ),
+        "measurements": measured[["observableId", "time", "measurement", "noiseParameters", "datasetId"]].assign(
+            modelId=model_id, experimentId=[names[pair] for pair in pairs]
+        ),
+    }
 
 
 def _estimated(model: Model, published: list[Target]) -> list[Parameter]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from metabolism.cases import Row, predict
 from metabolism.errors import InvalidValue
-from metabolism.exports import RESTING, add_parameter, add_state, resting_document, write_problem
+from metabolism.exports import RESTING, add_parameter, add_state, resting_document, second_version, write_problem
 from metabolism.fit.definition import read_definition, shipped_fits
 from metabolism.fit.objective import Objective
 from metabolism.model import Model, closure, equations
@@ -105,7 +105,7 @@ class _Pair:
 
 
 def write_fit_petab(objective: Objective, folder: Path) -> dict[str, str]:
-    """Write the problem of a fit: ``problem.yaml`` with its tables, ``model.xml`` and ``README.txt``.
+    """Write the problem of a fit: tables, ``model.xml`` and ``README.txt``, and the same in version 2 under ``v2``.
 
     Parameters
     ----------
@@ -144,10 +144,13 @@ def write_fit_petab(objective: Objective, folder: Path) -> dict[str, str]:
     moved = [not column.all() for column in same.T]
     left |= {f"parameter {n}": "moves none of these rows" for n, m in zip(names, moved, strict=True) if not m}
     pairs = _pairs(model, rows)
-    write_problem(folder, _sbml(model, rows, names, pairs), _tables(objective, rows, moved, pairs))
+    sbml, tables = _sbml(model, rows, names, pairs), _tables(objective, rows, moved, pairs)
+    write_problem(folder, sbml, tables)
+    write_problem(folder / "v2", sbml, second_version(model.id, tables), model.id)
     lines = "".join(f"  {name}: {reason}\n" for name, reason in left.items())
     readme = (
-        f"PEtab problem (version 1) of the fit {objective.definition.id}: {objective.definition.title}.\n\n"
+        f"PEtab problem of the fit {objective.definition.id}: {objective.definition.title}.\n"
+        "problem.yaml is version 1, v2/problem.yaml the same in version 2.\n\n"
         f"{len(rows)} of the {len(objective.rows)} rows of the fit, and {sum(moved)} of its {len(names)} "
         "parameters. A measurement is the published value, or the middle\nof its band where none was published; noise "
         f"is half the band over {objective.definition.band_sd:g}, on a logarithmic scale where\nthe band spans more "

@@ -14,6 +14,8 @@ from metabolism.cases import predict
 from metabolism.errors import InvalidValue
 from metabolism.fit import Objective, read_definition, write_fit_petab
 
+TABLES = ("conditions", "measurements", "observables", "parameters")
+
 
 @pytest.fixture(scope="module")
 def objective():
@@ -30,10 +32,42 @@ def table(folder, name):
     return pd.read_csv(folder / f"{name}.tsv", sep="\t").set_index(f"{name.removesuffix('s')}Id")
 
 
-def test_the_linter_takes_it(problem):
-    command = [sys.executable, "-W", "ignore", "-m", "petab.petablint", str(problem[0] / "problem.yaml")]
+@pytest.mark.parametrize("version", ["", "v2"])
+def test_the_linter_takes_it(problem, version):
+    place = problem[0] / version / "problem.yaml"
+    command = [sys.executable, "-W", "ignore", "-m", "petab.petablint", str(place)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_version_2_says_the_same_of_every_measurement(problem):
+    folder = problem[0]
+    first, second = ({n: pd.read_csv(f / f"{n}.tsv", sep="\t") for n in TABLES} for f in (folder, folder / "v2"))
+    periods = pd.read_csv(folder / "v2" / "experiments.tsv", sep="\t")
+    assert (folder / "model.xml").read_bytes() == (folder / "v2" / "model.xml").read_bytes()
+    old, new = (tables["conditions"] for tables in (first, second))
+    wide = old.set_index("conditionId")
+    long = new.pivot(index="conditionId", columns="targetId", values="targetValue")
+    pd.testing.assert_frame_equal(long, wide.loc[long.index, long.columns], check_names=False, check_like=True)
+    assert set(wide.index) == set(long.index)
+    pairs = zip(*(tables["measurements"].itertuples() for tables in (first, second)), strict=True)
+    noise = {"lin": "normal", "log": "log-normal"}
+    seen = [tables["observables"].set_index("observableId") for tables in (first, second)]
+    for before, after in pairs:
+        course = periods[periods["experimentId"] == after.experimentId]
+        assert list(course["time"]) == [-np.inf, 0]
+        assert list(course["conditionId"]) == [before.preequilibrationConditionId, before.simulationConditionId]
+        same = ("observableId", "time", "measurement", "noiseParameters", "datasetId")
+        assert [getattr(after, n) for n in same] == [getattr(before, n) for n in same]
+        ours, theirs = (table.loc[before.observableId] for table in seen)
+        assert theirs["noiseDistribution"] == noise[ours["observableTransformation"]]
+        assert theirs["observableFormula"] == ours["observableFormula"]
+    assert set(seen[1]["noiseDistribution"]) == {"normal", "log-normal"}
+    one, two = (tables["parameters"].set_index("parameterId") for tables in (first, second))
+    assert list(two["priorParameters"]) == list(one["objectivePriorParameters"])
+    assert set(one["parameterScale"]) == {"log"}
+    assert set(two["priorDistribution"]) == {"log-normal"}
+    assert (two["nominalValue"] == one["nominalValue"]).all()
 
 
 def test_every_row_and_parameter_is_in_it_or_left_out_with_a_reason(objective, problem):
