@@ -134,13 +134,15 @@ def complete_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path
         raise OutputError(f"'{target}' exists; give --force (force=True), or another name.")
     if real == Path.cwd() or real in Path.cwd().parents:
         raise OutputError(f"'{target}' is the folder you are in; give a folder inside it.")
+    held = None
+    # all of it inside: an interrupt between making the folder and using it would leave it
     try:
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(f"cannot write '{target}': {error.strerror}; choose a writable folder.") from None
-    held = _hold(part)
-    _sweep(part.parent)
-    try:
+        try:
+            part.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"cannot write '{target}': {error.strerror}; choose a writable folder.") from None
+        held = _hold(part)
+        _sweep(part.parent)
         yield part
         if occupied:
             foreign = sorted(_inside(real) - _inside(part))

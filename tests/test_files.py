@@ -116,6 +116,17 @@ def test_the_folder_one_stands_in_is_never_replaced(tmp_path, monkeypatch):
     assert (tmp_path / "precious.txt").read_text() == "notes"
 
 
+@pytest.mark.parametrize("step", ["_hold", "_sweep"])
+def test_an_interrupt_before_the_first_file_leaves_no_folder(tmp_path, monkeypatch, step):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, step, interrupted)
+    with pytest.raises(KeyboardInterrupt), complete_folder(tmp_path / "made"):
+        pass
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_failure_leaves_neither_folder_nor_traces(tmp_path):
     def stop(folder):
         (folder / "x").write_text("1")
