@@ -59,7 +59,7 @@ def test_libsbml_has_no_message_on_what_goes_to_biomodels(built):
 def test_petablint_accepts_the_problems(built, version):
     lint = Path(sys.executable).with_name("petablint")
     lint = lint if lint.exists() else shutil.which("petablint")
-    assert lint, "petablint comes with the extra 'exports'"
+    assert lint, "petablint comes with the developers' group"
     problem = built / "petab-benchmark" / "als_methionine" / version / "problem.yaml"
     done = subprocess.run([lint, problem], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
