@@ -55,6 +55,14 @@ def test_what_a_workflow_runs_exists():
         assert all(re.search(r"@[0-9a-f]{40} # v", use) for use in re.findall(r"uses: (.*)", text)), name
 
 
+def test_a_release_starts_what_deploys_its_site():
+    """A release that a workflow made starts no other workflow, unless it is asked to by name."""
+    begun = re.findall(r"gh workflow run (\S+)", TEXTS[".github/workflows/release.yml"])
+    assert begun == ["docs.yml"]
+    assert "workflow_dispatch" in TEXTS[".github/workflows/docs.yml"]
+    assert "gh release download" in TEXTS[".github/workflows/docs.yml"]
+
+
 def test_what_the_container_copies_is_what_the_wheel_is_built_from():
     copied = [
         line.split()[1:-1]
@@ -103,6 +111,8 @@ def test_every_page_names_the_same_python_versions():
     assert f"PYTHON = (({PYTHONS[0]}), ({PYTHONS[-1]}))".replace("3.", "3, ") in doctor
     nox = re.search(r"python=(\[.*\])\)\ndef tests", TEXTS["noxfile.py"])[1]
     assert json.loads(nox) == [*PYTHONS, NEXT]
+    # nox stops at a version that is no range
+    assert SpecifierSet(re.search(r'needs_version = "(.*)"', TEXTS["noxfile.py"])[1])
     workflows = "".join(text for name, text in TEXTS.items() if name.startswith(".github/workflows/"))
     asked = {v for line in re.findall(r"python(?:-version)?: (.*\d.*)", workflows) for v in re.findall(r"3\.\d+", line)}
     assert {PYTHONS[0], NEXT} <= asked <= {*PYTHONS, NEXT}
