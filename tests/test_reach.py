@@ -63,6 +63,20 @@ def test_a_release_starts_what_deploys_its_site():
     assert "gh release download" in TEXTS[".github/workflows/docs.yml"]
 
 
+def test_workers_started_as_the_pages_say_have_one_thread_each():
+    """With ``--nworkers auto`` Dask chooses the threads, whatever ``--nthreads`` says."""
+    from distributed.cli.dask_worker import main
+
+    known = {option for parameter in main.params for option in parameter.opts}
+    lines = re.findall(r"^dask worker (.*)$", TEXTS["docs/cluster.md"], flags=re.MULTILINE)
+    compose = re.findall(r'\["dask", "worker", (.*)\]', TEXTS["compose.yaml"])
+    assert len(lines) == len(compose) == 1
+    for words in (lines[0].split(), json.loads(f"[{compose[0]}]")):
+        assert {w for w in words if w.startswith("--")} <= known
+        assert words[words.index("--nthreads") + 1] == "1"
+        assert "auto" not in words
+
+
 def test_what_the_container_copies_is_what_the_wheel_is_built_from():
     copied = [
         line.split()[1:-1]
