@@ -193,10 +193,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             import argcomplete
 
             argcomplete.autocomplete(parser)
+        # before argparse, which from Python 3.13 on hands ``--`` to what reads the value
+        _check_words(sys.argv[1:] if argv is None else argv)
         arguments, unknown = parser.parse_known_args(argv)
         if unknown:
             _refuse(parser, arguments.command, unknown[0])
-        _check_words(sys.argv[1:] if argv is None else argv)
         if arguments.version:
             from metabolism import __version__
 
