@@ -6,7 +6,7 @@
 
 import nox
 
-nox.needs_version = "2025.10.14"
+nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "uv|virtualenv"
 
 
@@ -30,6 +30,25 @@ def newest(session: nox.Session) -> None:
     """The quick suite with the newest version of everything."""
     session.install("--upgrade", "--editable", ".[all]", "--group", "dev")
     session.run("pytest", "-q", "-m", "not slow", *session.posargs)
+
+
+#: Systems that the pinned versions have to be had for, as uv names them; macOS is that of the hosted checks.
+SYSTEMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin", "windows")
+#: Packages that come as source alone: pure Python, so that every system can build them.
+SOURCES = ("autograd-gamma", "petab", "sbmlmath")
+
+
+@nox.session(default=False, venv_backend="none")
+def platforms(session: nox.Session) -> None:
+    """Every pinned version can be had for each system and Python, compiled already; nothing is installed."""
+    sources = [word for name in SOURCES for word in ("--no-binary", name)]
+    asked = ["--constraint", "constraints.txt", "--all-extras", "--group", "dev", "--only-binary", ":all:", *sources]
+    for python in ("3.11", "3.12", "3.13", "3.14"):
+        for system in SYSTEMS:
+            words = ["--python-version", python, "--python-platform", system, *asked, "pyproject.toml"]
+            run = ["uv", "pip", "compile", "--quiet", "--output-file", "-", *words]
+            session.run(*run, silent=True, external=True, env={"MACOSX_DEPLOYMENT_TARGET": "15.0"})
+            session.log(f"Python {python}, {system}: everything is there")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The same on every system; needs Python, its package index and, for uv and pipx, 
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ QUICK = (
     "run pk_im_single_dose",
     "export sbml als.xml",
 )
+#: Every line of the README that begins with the program, in its order.
+README = re.findall(r"(?m)^metabolism ([^#\n]*[^#\s])", (ROOT / "README.md").read_text(encoding="utf-8"))
 JOBS = (
     *QUICK,
     "run jetals",
@@ -101,9 +104,14 @@ def check(by: str, python: str, wheel: Path, jobs: tuple[str, ...]) -> None:
         start = installed(by, python, wheel, home, plain)
         # a tool that was installed needs none of the system's programs
         alone = plain | ({} if by == "uvx" or WINDOWS else {"PATH": str(home / "bin")})
-        for job in jobs:
+        # two folders, where the lines of the README find no file of the other jobs
+        of_readme = work / "of_readme"
+        of_readme.mkdir()
+        todo = [(work, job) for job in jobs] + [(of_readme, job) for job in README if jobs == JOBS]
+        for place, job in todo:
             # a verdict against a study or a check of this machine is an answer, not a failure to run
-            call([*start, *shlex.split(job)], work, alone, (0, 1) if job.startswith("evidence") else (0,))
+            answers = (0, 1) if job.startswith(("evidence", "qualify", "check")) else (0,)
+            call([*start, *shlex.split(job)], place, alone, answers)
         for pattern, least in (LEFT | (LEFT_BESIDES if jobs == JOBS else {})).items():
             sizes = [p.stat().st_size for p in work.glob(pattern)]
             assert max(sizes, default=0) >= least, f"{pattern}: {sizes or 'nothing'} bytes where {least} were expected"

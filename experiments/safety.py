@@ -2,8 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import fisher_exact
-from statsmodels.stats.proportion import proportion_confint
+from scipy.stats import binomtest, fisher_exact
 
 from metabolism import Claim, Outcome, experiment, simulate
 from metabolism.plotting import COLOURS, intervals, new_figure
@@ -34,7 +33,8 @@ def run(ctx):
     table = pd.concat(parts, names=["regimen", "kidney"]).reset_index()
     had, arms = facts.loc[["adr_active", "adr_placebo"], "value"].to_numpy(dtype=int), np.array([65, 64])
     reactions = pd.DataFrame({"arm": ["50 mg", "placebo"], "patients with a reaction": had, "patients": arms})
-    reactions[RATES] = 100 * np.column_stack([had / arms, *proportion_confint(had, arms, method="beta")])
+    exact = [binomtest(k, n).proportion_ci() for k, n in zip(had, arms, strict=True)]  # Clopper and Pearson
+    reactions[RATES] = 100 * np.column_stack([had / arms, np.array(exact)])
     shown = ", ".join(f"{k} of {m} ({r:.1f} %) on {n}" for n, k, m, r in reactions.iloc[:, :4].to_numpy())
     peak, trough, weekly = table.loc[6, READ[:3]]
     claims = [Claim.of("safety.cmax_50", peak), Claim.of("safety.auc_50", weekly / 2)]

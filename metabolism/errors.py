@@ -4,6 +4,8 @@ Every error a user can cause derives from `MetabolismError`; the command line pr
 line and exits with `exit_code` (2 for wrong usage, 1 for a failure while working).
 """
 
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -46,7 +48,10 @@ def needs(extra: str, purpose: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "metabolism").partition(".")[0] == "metabolism":
             raise
-        raise ExtraMissing(f"{purpose} needs {error.name}: pip install 'als-methionine[{extra}]'.") from None
+        remedy = f"pip install 'als-methionine[{extra}]'"
+        if extra == "referee" and sys.platform == "linux" and os.uname().machine == "aarch64":
+            remedy = "it is not built for Linux on ARM, take another machine"
+        raise ExtraMissing(f"{purpose} needs {error.name}: {remedy}.") from None
 
 
 class UnknownName(UsageError):

@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import os
 import re
+import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -125,6 +126,39 @@ def test_what_is_declared_is_imported(group):
         re.split(r"[>=<\[ ]", w)[0].lower() for w in {**PROJECT["dependency-groups"], **extras}[group] if w == str(w)
     }
     assert {name for name in wanted - RUN - {"als-methionine"} if not is_imported(name, text)} == set()
+
+
+def imported(node, within=frozenset()):
+    """Modules of others that a syntax tree imports, with the extras that a `needs` around it names."""
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        return
+    if isinstance(node, ast.With):
+        calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
+        within |= {call.args[0].value for call in calls if ast.unparse(call.func) == "needs"}
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+    yield from ((name.partition(".")[0], within) for name in names)
+    for child in ast.iter_child_nodes(node):
+        yield from imported(child, within)
+
+
+def test_what_is_imported_is_brought_by_the_core_or_asked_for_by_the_name_of_its_extra():
+    """The developers' group holds much that a stranger's installation lacks."""
+
+    def modules(lines):
+        return {m for w in lines for m in modules_of().get(re.split(r"[>=<\[; ]", w)[0].lower(), {w})}
+
+    extras = {name: modules(lines) for name, lines in PROJECT["project"]["optional-dependencies"].items()}
+    # jinja2 is markupsafe's face
+    core = modules(PROJECT["project"]["dependencies"]) | {"metabolism", "markupsafe", *sys.stdlib_module_names}
+    seen, wrong = set(), []
+    for path in [*(ROOT / "metabolism").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]:
+        for module, within in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            seen |= within
+            if module not in core.union(*(extras[e] for e in within)):
+                wrong.append(f"{path.relative_to(ROOT)}: {module}")
+    assert seen == extras.keys() - {"all"}
+    assert wrong == []
 
 
 def passed(call):

@@ -6,6 +6,7 @@ here and tested to be current; models and archives are written beside them (``.g
 
 import json
 import re
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -70,18 +71,26 @@ def biomodels(folder: Path, model: Model) -> dict[str, str]:
 
 
 def petab_benchmark(folder: Path, model: Model) -> dict[str, str]:
-    """PEtab problems of versions 1 and 2 in the layout of the benchmark collection."""
-    export(model, folder / "als_methionine", "petab", force=True)
+    """PEtab problems of versions 1 and 2 in the layout of the benchmark collection (its CONTRIBUTING.md)."""
+    problem = folder / "als_methionine"
+    shutil.rmtree(problem, ignore_errors=True)
+    export(model, problem / "v1", "petab")
+    (problem / "v1" / "v2").rename(problem / "v2")
+    (problem / "resources").mkdir()
+    (problem / "v1" / "README.txt").rename(problem / "resources" / "README.txt")
     return {
         "Send": "`als_methionine/` as a pull request to https://github.com/Benchmarking-Initiative/"
         "Benchmark-Models-PEtab, named after the first author and year once there is a publication.",
         "Commands": pull_request(
             "Benchmarking-Initiative/Benchmark-Models-PEtab",
-            "cp -r als_methionine {there}/Benchmark-Models/AUTHOR_JOURNALYEAR",
-        ),
+            "cp -r als_methionine {there}/problems/AUTHOR_JOURNALYEAR",
+        )
+        + " Before the pull request, in the clone: an issue with the name of the problem, and its overview by "
+        "`pip install -e src/python && bmp-create-overview --update`.",
         "Checklist": "`petablint` passes both versions (tested); observables are published group means with their "
         "spread.",
-        "Missing": "The collection asks for a published model and for the best known objective value; ours is in "
+        "Missing": "The collection asks for a published model, whose name the model and its id then bear, for "
+        "`simulations.tsv` at the nominal parameters, and for the experience of the fit; ours is in "
         "`models/fits/cobalamin2/report.md`.",
     }
 

@@ -221,8 +221,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             except Exception:
                 # a shell that asks what a line may go on with has no use for a traceback: nothing is offered
                 return 1
-        arguments = parser.parse_args(argv)
+        # before argparse, which from Python 3.13 on hands ``--`` to what reads the value
         _check_words(sys.argv[1:] if argv is None else argv)
+        arguments = parser.parse_args(argv)
         if arguments.version:
             from metabolism import __version__
 

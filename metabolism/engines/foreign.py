@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from metabolism.engines.contract import Plan, Problem, Solution, get_engine
-from metabolism.errors import MetabolismError, ModelError, SolverFailed
+from metabolism.errors import MetabolismError, ModelError, SolverFailed, needs
 from metabolism.sbml import (
     Equations,
     checked_text,
@@ -321,7 +321,8 @@ def typical(equations: Equations, parameters: Array, initial: Array, start: floa
 
 def referee_of(path: str, until: float, start: float, names: list[str], rtol: float) -> dict[str, Any]:
     """The same member by libRoadRunner from the file itself, in the sandbox."""
-    import roadrunner
+    with needs("referee", "the comparison"):
+        import roadrunner
 
     roadrunner.Logger.setLevel(roadrunner.Logger.LOG_CRITICAL)
     text = single(checked_text(path))

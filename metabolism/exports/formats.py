@@ -36,8 +36,8 @@ class _Request:
 
 def _code(language: str) -> Callable[[_Request], str]:
     def render(request: _Request) -> str:
-        from sbmlode import OdeSystem
-
+        with needs("exports", f"the format '{language}'"):
+            from sbmlode import OdeSystem
         with tempfile.TemporaryDirectory() as folder:
             # the name of the file is printed in the code: always the same, so that exports are byte-stable
             source = Path(folder) / f"{request.model.id}.xml"
@@ -124,14 +124,13 @@ def export(
         raise UsageError(f"the format '{format}' holds no regimen; leave it out, or use sbml or omex.")
     target = Path(path) if format == "petab" else check_target(path, force)
     request = _Request(model, regimen, until, start)
-    with needs("exports", f"the format '{format}'"):
-        if format == "petab":
-            with complete_folder(target, replace=force) as folder:
-                write_petab(model, folder)
-            return target
-        if format == "omex":
-            if start != "rest":
-                raise UsageError("an archive holds the curves of simulate(), which start at rest; leave start out.")
-            parts = archive_parts(model, regimen, until)
-            return write_atomically(target, lambda part: write_archive(part, parts))
-        return write_text(target, _TEXTS[format](request))
+    if format == "petab":
+        with complete_folder(target, replace=force) as folder:
+            write_petab(model, folder)
+        return target
+    if format == "omex":
+        if start != "rest":
+            raise UsageError("an archive holds the curves of simulate(), which start at rest; leave start out.")
+        parts = archive_parts(model, regimen, until)
+        return write_atomically(target, lambda part: write_archive(part, parts))
+    return write_text(target, _TEXTS[format](request))

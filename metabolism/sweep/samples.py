@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabolism.errors import InvalidValue, UnknownName, UsageError
+from metabolism.errors import InvalidValue, UnknownName, UsageError, needs
 from metabolism.tables import check_head, column, left_out, read_table
 from metabolism.types import Array
 
@@ -197,8 +197,9 @@ def _from_file(path: Path, known: set[str]) -> Table:
 
 def _from_parquet(path: Path, known: set[str]) -> Table:
     """Rows of a Parquet file, read by row group: for designs larger than memory."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with needs("sensitivity", "a Parquet file"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)

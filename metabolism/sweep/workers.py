@@ -213,8 +213,9 @@ def _check_workers(client: Any) -> None:
 
 
 def _on_cluster(client: Any, study: Study, design: Table, store: Store, todo: Sequence[int]) -> Iterator[Done]:
-    from distributed import wait
-    from distributed.scheduler import KilledWorker
+    with needs("cluster", "a cluster"):
+        from distributed import wait
+        from distributed.scheduler import KilledWorker
 
     versions = code_versions()
     # as the result of a task the study outlives the worker that holds it: the scheduler can make it again

@@ -636,7 +636,7 @@ def test_the_command_prints_the_board_writes_json_and_exits_honestly(capsys, tmp
         (["--workers", "x"], 2, "--workers"),
         (["--cases", "GOOD", "--peers", "BIOMD0000000268"], 1, "https://www.ebi.ac.uk/biomodels/BIOMD0000000268"),
         (["--cases", "GOOD", "--peers", "BIOMD0000000269"], 2, "Did you mean 'BIOMD0000000268'"),
-        (["--cases", "GOOD", "--json", "/proc/nowhere/b.json"], 1, "cannot write"),
+        (["--cases", "GOOD", "--json", "/dev/null/b.json"], 1, "cannot write"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(capsys, tmp_path, arguments, code, words):

@@ -55,11 +55,20 @@ def test_libsbml_has_no_message_on_what_goes_to_biomodels(built):
         assert [document.getError(i).getMessage() for i in range(document.getNumErrors())] == []
 
 
-@pytest.mark.parametrize("version", ["", "v2"])
+def test_the_benchmark_problem_lies_as_the_collection_asks(built):
+    """Its CONTRIBUTING.md: problems/ID/v1, v2, resources, and how the files of version 1 are called."""
+    problem = built / "petab-benchmark" / "als_methionine"
+    assert {p.name for p in problem.iterdir()} == {"v1", "v2", "resources"}
+    tables = {f"{name}.tsv" for name in ("conditions", "measurements", "observables", "parameters")}
+    assert {p.name for p in (problem / "v1").iterdir()} == tables | {"problem.yaml", "model.xml", "visualizations.tsv"}
+    assert {p.name for p in (problem / "v2").iterdir()} == tables | {"problem.yaml", "model.xml", "experiments.tsv"}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
 def test_petablint_accepts_the_problems(built, version):
     lint = Path(sys.executable).with_name("petablint")
     lint = lint if lint.exists() else shutil.which("petablint")
-    assert lint, "petablint comes with the extra 'exports'"
+    assert lint, "petablint comes with the developers' group"
     problem = built / "petab-benchmark" / "als_methionine" / version / "problem.yaml"
     done = subprocess.run([lint, problem], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

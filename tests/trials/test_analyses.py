@@ -84,7 +84,14 @@ def test_wins_by_hand():
     # the third beats the dead and wins at week 8; the fourth outlived the dead and loses at week 4
     found = win_ratio(trial)[CONTRAST]
     assert found.value == pytest.approx(np.log(3))
-    assert net_benefit(trial)[CONTRAST].value == pytest.approx((3 - 1) / 4)
+    benefit = net_benefit(trial)[CONTRAST]
+    assert benefit.value == pytest.approx((3 - 1) / 4)
+    # a mean benefit of 1 and 0 in each arm: two variances of means of two, 1/4 each; atanh has slope 4/3
+    assert benefit.se == pytest.approx(np.sqrt(1 / 4 + 1 / 4))
+    half = stats.norm.ppf(0.975) * np.sqrt(1 / 2) / (3 / 4)
+    bounds = np.tanh([np.arctanh(0.5) - half, np.arctanh(0.5) + half])
+    np.testing.assert_allclose([benefit.low, benefit.high], bounds, rtol=1e-12)
+    assert benefit.p == pytest.approx(2 * stats.norm.sf(np.arctanh(0.5) / np.sqrt(1 / 2) * (3 / 4)))
     np.testing.assert_array_equal(combined_scores(trial), [-3, 1, 3, -1])
     # influences of wins / 3 - losses: rows (2/3, -2/3), columns (2/3, -2/3), each times n / (n - 1)
     assert found.se == pytest.approx(np.sqrt(2 * 4 * (2 / 3) ** 2))
