@@ -93,6 +93,14 @@ def test_nothing_is_loaded_from_elsewhere(site, pages):
     assert foreign == set()
 
 
+def test_every_page_has_its_icon_and_a_mode_of_light_and_dark(site):
+    assert (site / "_static" / "icon.svg").is_file()
+    for name in ("index.html", "start.html"):
+        text = (site / name).read_text(encoding="utf-8")
+        assert re.search(r'<link[^>]+href="_static/icon.svg"', text), name
+        assert 'data-default-mode="auto"' in text, name
+
+
 def test_the_science_is_complete(site, model):
     system = equations(model)
     text = (site / "_generated/equations.html").read_text(encoding="utf-8")
