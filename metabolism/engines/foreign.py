@@ -114,7 +114,8 @@ def load_foreign(
         found = in_sandbox("metabolism.engines.foreign:course_of", path, request, **limits)
     else:
         found = course(equations, until, start)
-    referee = {**request, "names": found["names"]}
+    # the span that was run, which may be shorter than the one asked for
+    referee = {"until": found["span"][1], "start": start, "names": found["names"]}
 
     def ask(rtol: float) -> dict[str, Any]:
         try:
@@ -158,7 +159,9 @@ def judge(found: dict[str, Any], ask: Callable[[float], dict[str, Any]]) -> Fore
         agreement = float(share.max(initial=0.0))
         if agreement <= AGREEMENT:
             loose = float(_apart(finest, np.array(found["loose"], dtype=float)).max(initial=0.0))
-            remarks.append(f"agrees with libRoadRunner to {agreement:.1e}{_amplified(loose)}")
+            asked, end = found["asked"], found["span"][1]
+            short = f" up to {end:.4g}, beyond which comparing takes too many steps" if end < asked else ""
+            remarks.append(f"agrees with libRoadRunner to {agreement:.1e}{short}{_amplified(loose)}")
             return Foreign(equations, scale, agreement, remarks, loose)
     if _by_chance(equations, found, scale, mine):
         remarks.append("not compared: the order of its events of equal priority is left to chance, and changes it")
@@ -213,26 +216,37 @@ def course_of(path: str, until: float, start: float) -> dict[str, Any]:
 
 
 def course(equations: Equations, until: float, start: float = 0.0) -> dict[str, Any]:
-    """Run one member of a file that was read: the side of the fast engine of what `judge` compares."""
-    times = _times(start, until)
+    """Run one member of a file that was read: the side of the fast engine of what `judge` compares.
+
+    Where it takes more steps than there may be, as oscillations over a long time do, the span ends before that.
+    """
     names = compared(equations)
     parameters, initial = start_values(equations, 1, time=start)
     scale = typical(equations, parameters, initial, start, until)
 
     def run(rtol: float) -> list[Any]:
-        values: list[Any] = run_one(equations, parameters, initial, times, until, names, rtol, scale).values[0].tolist()
+        solution = run_one(equations, parameters, initial, _times(start, end), end, names, rtol, scale)
+        values: list[Any] = solution.values[0].tolist()
         return values
 
-    values = run(_RTOL)
+    end = until
+    try:
+        values = run(_RTOL)
+    except SolverFailed as error:
+        if error.time is None or "steps" not in str(error):
+            raise
+        end = start + 0.9 * (error.time - start)
+        values = run(_RTOL)
     try:
         loose = run(DEFAULT)
     except SolverFailed:
         loose = np.full(np.shape(values), np.nan).tolist()
     return {
-        "span": (start, until),
+        "span": (start, end),
+        "asked": until,
         "reading": equations.reading,
         "names": names,
-        "times": times.tolist(),
+        "times": _times(start, end).tolist(),
         "values": values,
         "loose": loose,
         "scale": scale.tolist(),

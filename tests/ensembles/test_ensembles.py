@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import metabolism as mb
 from metabolism.cli import main
 from metabolism.engines import kernel
 from metabolism.ensembles import reading
-from metabolism.errors import InvalidRegimen, InvalidValue, ModelError, UnknownName, UsageError
+from metabolism.errors import InvalidRegimen, InvalidValue, ModelError, SolverFailed, UnknownName, UsageError
 from metabolism.model import equations
 from tests.ensembles.models import JUMPS, MODELS
 from tests.other_tools import run_in
@@ -359,3 +360,14 @@ def test_the_time_to_a_first_run_is_foretold_within_a_factor_of_two_and_a_half(t
         path.write_text(times.network(int(row["states"])), encoding="utf-8")
         taken = float(row["read_s"]) + float(row["compile_s"])
         assert taken / 2.5 < reading.compile_time(path) < 2.5 * taken
+
+
+def test_a_long_oscillation_is_compared_as_far_as_steps_reach_and_a_longer_one_is_refused_in_words():
+    """One of two parts stopped, and saying why was a traceback."""
+    ens = mb.ensemble("model m; x = 1; y = 0; z = 0; x' = y; y' = -x; z' = x^2 - z; end")
+    result = ens.simulate(until=8000, times=[0, 100])
+    assert not result.failures
+    assert re.search(r"0 to 8000: agrees .* up to \d{4}, beyond which comparing takes too many steps", ens.agreement)
+    assert result["x"].values[-1] == pytest.approx(np.cos(100), abs=1e-3)
+    with pytest.raises(SolverFailed, match="more than 100000 steps"):
+        ens.simulate(until=40000)

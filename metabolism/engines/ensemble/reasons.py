@@ -87,7 +87,9 @@ def _without_value(laid: Laid, rows: Integers, stopped: Arrays, reached: Array) 
 
     times, names = stopped["failed_at"][rows], (*system.states, *system.parameters)
     scale = np.maximum(np.abs(times), problem.end - problem.start)
-    rates = np.nan_to_num(stopped["rates"][rows])
+    # rates are those of the last part; what drives it is known where it was read
+    rates = np.zeros_like(reached)
+    rates[:, laid.kernel.parts[-1].states] = np.nan_to_num(stopped["rates"][rows])
     constants = (laid.course.parameters[:, : laid.course.own] if laid.course else problem.loaded)[rows]
     for share in _BEYOND:
         ahead = reached + (share * scale)[:, None] * rates
