@@ -80,7 +80,14 @@ def chosen_model(arguments: Arguments) -> Model:
     for name in arguments.sets:
         model = model.with_set(name)
     for text in arguments.param:
-        model = model.with_values(dict([pair("--param", text, "GFR_rel=0.5")]))
+        name, value = pair("--param", text, "GFR_rel=0.5")
+        model = model.with_values({name: value})
+        lost = model.table[name].kind == "initial" and name not in model.not_at_rest
+        if lost and getattr(arguments, "start", None) in (None, "rest"):
+            raise UsageError(
+                f"--param {name}={value}: a level comes to rest before the run, so this value would be lost; change "
+                f"what makes or clears it (metabolism show {name})."
+            )
     # a command that gives its effect otherwise (design) has no scenario
     if (scenario := getattr(arguments, "scenario", None)) is not None:
         from metabolism.trials import with_scenario
@@ -122,6 +129,10 @@ def carry_out(action: Callable[[Arguments], int], arguments: Arguments) -> int:
     from metabolism.files import check_target, write_text
 
     target = arguments.json
+    given = (getattr(arguments, name, None) for name in ("json", "csv", "plot", "store", "out"))
+    written = [str(path) for path in given if path not in (None, "-")]
+    if len({os.path.realpath(path) for path in written}) < len(written):
+        raise UsageError(f"two of the results would be written to one file: {', '.join(written)}.")
     if target not in (None, "-"):
         check_target(target, arguments.force)
     arguments.payload = {}

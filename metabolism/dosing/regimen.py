@@ -15,6 +15,7 @@ from metabolism.dosing.tables import read_events, write_events
 from metabolism.dosing.wording import quantity, respelled, write
 from metabolism.dosing.words import WEIGHT, read
 from metabolism.errors import InvalidRegimen, InvalidValue, UnknownName
+from metabolism.types import in_brief
 from metabolism.units import magnitude
 
 if TYPE_CHECKING:
@@ -315,6 +316,9 @@ class Regimen:
 
     def __str__(self) -> str:
         return write(self.doses, self.holds)
+
+    def __repr__(self) -> str:
+        return in_brief(self, str(self))
 
     def plot(self, until: float | str | None = None) -> Figure:
         """Draw doses [mg] over time, and what is changed below.

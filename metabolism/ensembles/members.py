@@ -123,7 +123,7 @@ class Ensemble:
         lines = [f"{model.id}: {len(self.states)} states, {len(self.parameters)} parameters; {clock}"]
         for name, ids in (("states", self.states), ("parameters", self.parameters)):
             shown = ", ".join(f"{i} = {self.values[i]:g} {self.units.get(i, '')}".strip() for i in ids)
-            lines.append(textwrap.fill(f"{name}: {shown}", 110, subsequent_indent="  "))
+            lines.append(textwrap.fill(f"{name}: {shown}", 79, subsequent_indent="  "))
         return "\n".join([*lines, *(f"remark: {r}" for r in getattr(model, "remarks", ()))])
 
     def with_values(self, values: Mapping[str, float] | None = None, **named: float) -> Ensemble:
@@ -204,7 +204,10 @@ class Ensemble:
         return endpoints_of(self.model, wanted, self._doses(doses), until, patients=parameters, **options)
 
     def steady_states(self, parameters: Columns | None = None, outputs: Sequence[str] | None = None) -> pd.DataFrame:
-        """Resting states of every member, searched from its initial values; each is verified."""
+        """Resting states of every member, searched from its initial values; each is verified.
+
+        Column ``stable`` says whether small changes die away: an oscillator may hold a resting state that none reaches.
+        """
         one = {self.parameters[0]: [self.values[self.parameters[0]]]}
         return steady_states(self.model, one if parameters is None else parameters, outputs)
 

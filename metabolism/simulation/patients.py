@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from metabolism.errors import InvalidValue, UnknownName
 from metabolism.model import equations
-from metabolism.sbml import KineticModel
+from metabolism.sbml import FileModel, KineticModel
 from metabolism.tables import check_head, column
 from metabolism.types import Array
 
@@ -31,7 +31,8 @@ def patient_table(patients: Columns, model: KineticModel, resting: Collection[st
     known = {*system.parameters, *system.states} - {system.time}
     names = [str(c) for c in patients]
     if not isinstance(patients, Mapping):
-        names = check_head(names, known, "the table of patients", more=True)
+        # members of a file have no other data: what is none of its ids is a slip, and named below
+        names = names if isinstance(model, FileModel) else check_head(names, known, "the table of patients", more=True)
     given: Any = patients
     table: dict[str, Array] = {}
     for name in names:

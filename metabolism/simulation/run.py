@@ -13,7 +13,7 @@ from metabolism.engines import Failure, Problem, Solution, get_engine
 from metabolism.errors import InvalidValue, SolverFailed, UsageError
 from metabolism.files import manifest_text
 from metabolism.model import equations
-from metabolism.sbml import RESIDUAL, KineticModel
+from metabolism.sbml import RESIDUAL, FileModel, KineticModel
 from metabolism.simulation.curves import PANELS
 from metabolism.simulation.endpoints import Endpoint, Part
 from metabolism.simulation.ledger import amounts_asked, verify_doses
@@ -334,7 +334,8 @@ def steady_states(model: KineticModel, patients: Columns, outputs: Sequence[str]
     DataFrame, shape (patients, outputs + 3)
         One column per output [model units], then ``residual``, the largest scaled rate of change [1/h] evaluated
         outside the search; ``failed``; and ``reason``. A patient whose residual exceeds
-        `metabolism.sbml.resting.RESIDUAL` has failed, and its outputs are NaN.
+        `metabolism.sbml.resting.RESIDUAL` has failed, and its outputs are NaN. For a model from a file also ``stable``:
+        whether no small change grows, by the eigenvalues of the Jacobian.
 
     Raises
     ------
@@ -357,8 +358,16 @@ def steady_states(model: KineticModel, patients: Columns, outputs: Sequence[str]
             reasons[i] = (
                 f"the residual {residuals[i]:.1e} per {model.time_unit or 'unit of time'} is above {RESIDUAL:.0e}"
             )
+    stable = np.zeros(len(values), dtype=bool)
+    for i in (i for i in range(len(values)) if isinstance(model, FileModel) and i not in reasons):
+        slopes = system.J(problem.initial[i], problem.parameters[i])[np.ix_(keep, keep)]
+        growth = np.linalg.eigvals(slopes).real
+        # what is conserved neither grows nor falls
+        stable[i] = growth.max(initial=-np.inf) <= 1e-11 * np.abs(growth).max(initial=0.0)
     values[list(reasons)] = np.nan
     frame = pd.DataFrame(values, columns=names)
+    if isinstance(model, FileModel):
+        frame["stable"] = stable
     frame["residual"], frame["failed"] = residuals, [i in reasons for i in range(len(frame))]
     frame["reason"] = [reasons.get(i, "") for i in range(len(frame))]
     frame.attrs |= {

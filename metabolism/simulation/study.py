@@ -136,8 +136,8 @@ class Study:
             schedule = Regimen.parse(regimen) if isinstance(regimen, str) else regimen or Regimen()
         study = cls(model, schedule, end, tuple(endpoints), own, start, engine, rtol, closed)
         for target in study.plan.asked:
-            if target not in system.states:
-                raise UnknownName("dose target", target, system.states)
+            if target not in (places := [state for state in system.states if state != system.time]):
+                raise UnknownName("dose target", target, places)
         for _, name, *_ in study.plan.settings:
             if name not in system.parameters:
                 raise UnknownName("parameter", name, system.parameters, "A change names a parameter.")

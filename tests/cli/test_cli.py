@@ -83,6 +83,8 @@ def call(capsys, *arguments):
         (["simulate", "--param", "MS_liver_Km_hcy"], 2, "ID=VALUE"),
         (["simulate", "--param", "MS_liver_Km_hcy=nan"], 2, "finite"),
         (["simulate", "--engine", "warp"], 2, "no engine"),
+        (["simulate", "--param", "hcy_plasma=5"], 2, "a level comes to rest before the run"),
+        (["simulate", "--csv", "a.txt", "--json", "a.txt"], 2, "would be written to one file"),
         (["simulate", "--csv", "/dev/null/x.csv", "--until", "1 h"], 1, "cannot write"),
         (["show", "MS_livr"], 2, "Did you mean 'MS_liver'"),
         (["export", "sbml", "/dev/null/x.xml"], 1, "cannot write"),

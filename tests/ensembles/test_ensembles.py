@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import metabolism as mb
@@ -371,3 +372,22 @@ def test_a_long_oscillation_is_compared_as_far_as_steps_reach_and_a_longer_one_i
     assert result["x"].values[-1] == pytest.approx(np.cos(100), abs=1e-3)
     with pytest.raises(SolverFailed, match="more than 100000 steps"):
         ens.simulate(until=40000)
+
+
+def test_a_column_that_is_none_of_the_files_ids_is_refused_and_time_takes_no_dose():
+    ens = mb.ensemble("model m; S1 = 1; k1 = 0.5; J: S1 -> ; k1*S1*(1 + time); end")
+    with pytest.raises(UnknownName, match="no parameter or state 'kk'"):
+        ens.simulate(pd.DataFrame({"kk": [1.0, 2.0]}), until=5)
+    with pytest.raises(UnknownName, match=r"no dose target 'time'\. Known: S1"):
+        ens.simulate(until=5, doses="5 time at 1")
+
+
+def test_a_resting_state_says_whether_it_is_stable():
+    """The Brusselator rests at X = a, Y = b / a, which is unstable where b > 1 + a^2; beside it an amount is conserved."""
+    brusselator = "X = 1; Y = 2; a = 1; b = 3; X' = a + X^2*Y - (b + 1)*X; Y' = b*X - X^2*Y;"
+    ens = mb.ensemble(f"model m; {brusselator} A = 1; B = 0; J: A -> B; 3*A - B; end")
+    found = ens.steady_states({"b": [3.0, 1.9, 2.1]})
+    assert not found["failed"].any()
+    assert list(found["stable"]) == [False, True, False]
+    np.testing.assert_allclose(found["Y"], [3.0, 1.9, 2.1], rtol=1e-9)
+    np.testing.assert_allclose(found["B"], 0.75, rtol=1e-9)
