@@ -99,7 +99,7 @@ def test_a_broken_or_hostile_file_is_refused_in_words(tmp_path, content, words):
 
 def test_missing_units_are_a_remark_and_not_an_error():
     _, remarks = flatten(SMALL)
-    assert any("parameters have no unit" in r for r in remarks)
+    assert any("parameters of the model have no unit" in r for r in remarks)
     assert any("no model-wide unit of substance" in r for r in remarks)
 
 
