@@ -46,7 +46,8 @@ def plan(regimen: Regimen, start: float, end: float, overrides: Mapping[str, Arr
             raise InvalidRegimen(
                 f"dose {number} ({dose.substance} {dose.route} at {dose.time:g} h"
                 + (f" over {dose.duration:g} h" if dose.duration else "")
-                + f") is outside the run of {start:g} to {end:g} h; run longer, or let the doses end: '... until 3 d' in the text, Regimen.until in Python."
+                + f") is outside the run of {start:g} to {end:g} h; run longer, or let the doses end: '... until 3 d' "
+                "in the text, Regimen.until in Python."
             )
         species, rate = substance(dose.substance).routes[dose.route]
         asked[species].append(dose.amount)

@@ -269,7 +269,9 @@ def _remarks(document: Any, content: Any) -> list[str]:
     unitless = [p.getId() for p in content.getListOfParameters() if not p.isSetUnits()]
     if unitless:
         shown = ", ".join(unitless[:3]) + (", ..." if len(unitless) > 3 else "")
-        remarks.append(f"{len(unitless)} of {content.getNumParameters()} parameters of the model have no unit ({shown})")
+        remarks.append(
+            f"{len(unitless)} of {content.getNumParameters()} parameters of the model have no unit ({shown})"
+        )
     if document.getLevel() == 3:
         missing = [
             q for q in ("substance", "time", "volume", "extent") if not getattr(content, f"isSet{q.title()}Units")()

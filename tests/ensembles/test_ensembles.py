@@ -383,7 +383,7 @@ def test_a_column_that_is_none_of_the_files_ids_is_refused_and_time_takes_no_dos
 
 
 def test_a_resting_state_says_whether_it_is_stable():
-    """The Brusselator rests at X = a, Y = b / a, which is unstable where b > 1 + a^2; beside it an amount is conserved."""
+    """The Brusselator rests at X = a, Y = b / a, unstable where b > 1 + a^2; beside it an amount is conserved."""
     brusselator = "X = 1; Y = 2; a = 1; b = 3; X' = a + X^2*Y - (b + 1)*X; Y' = b*X - X^2*Y;"
     ens = mb.ensemble(f"model m; {brusselator} A = 1; B = 0; J: A -> B; 3*A - B; end")
     found = ens.steady_states({"b": [3.0, 1.9, 2.1]})
