@@ -117,8 +117,9 @@ def _summary(until: float, result: Result, untreated: Result | None, hows: dict[
     rows = []
     for key, how in hows.items():
         curve = result.curves[key] * how.factor
-        last = curve[..., -1]
-        row = [f"{how.label} [{how.unit}]", cell(curve[..., 0]), cell(last), cell(last - curve[..., 0])]
+        # with an intravenous dose at 0 its own first value is the one after the dose
+        first, last = (untreated or result).curves[key][..., 0] * how.factor, curve[..., -1]
+        row = [f"{how.label} [{how.unit}]", cell(first), cell(last), cell(last - first)]
         if untreated is not None:
             row.append(cell(last - untreated.curves[key][..., -1] * how.factor))
         rows.append(row)

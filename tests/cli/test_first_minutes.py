@@ -245,3 +245,15 @@ def test_what_cannot_change_and_what_nobody_has_been_given_is_said(capsys):
     _, out, err = call(capsys, "simulate", "--regimen", "50 mg im daily", "--until", "3 d", "--output", "hcy_plasma")
     assert "dose ledger: 3 doses" in out
     assert err == ""
+
+
+def test_the_start_of_a_table_is_the_level_before_the_first_dose_by_any_route(capsys):
+    starts = set()
+    for route in ("iv", "im"):
+        _, out, _ = call(
+            capsys, "simulate", "--regimen", f"50 mg {route}", "--output", "cbl_plasma", "--until", "1 week"
+        )
+        row = next(line for line in out.splitlines() if line.startswith("B12"))
+        starts.add(re.split(r"\s{2,}", row)[1])
+    assert len(starts) == 1
+    assert float(starts.pop().replace(",", "")) < 1000
