@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabolism.errors import InvalidValue
+from metabolism.errors import Implausible, InvalidValue
 from metabolism.simulation.result import Result
 from metabolism.simulation.views import clock, shown
 from metabolism.tables import check_head, column, read_table
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+
+#: Observations without a unit that differ by more than this from the run are probably in another unit.
+FAR = 100.0
 
 #: Columns that observations must have, and those they may have.
 NEEDED, ALLOWED = ("time", "output", "value"), ("unit", "patient", "sd", "arm")
@@ -188,6 +192,18 @@ def overlay(result: Result, data: pd.DataFrame | str | Path) -> Overlay:
         )
     table["unit"] = [shown(n, result.units[n], "model").unit for n in names]
     table["standardized"] = table["residual"] / table["sd"]
+    for name in sorted({name for name, unit in pairs if not unit}):
+        own = table[table["output"] == name]
+        fold = float(own["observed"].abs().median() / (own["predicted"].abs().median() or np.nan))
+        if fold > FAR or fold < 1 / FAR:
+            taken, clinic = (shown(name, result.units[name], which).unit for which in ("model", "clinical"))
+            warnings.warn(
+                Implausible(
+                    f"{where} gives no unit for '{name}', so its values are taken in {taken}: {fold:.2g} times those "
+                    f"of the run. Add a column 'unit', e.g. with {clinic}."
+                ),
+                stacklevel=2,
+            )
     return Overlay(result, table)
 
 

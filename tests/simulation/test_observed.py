@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import metabolism as mb
-from metabolism.errors import InvalidValue, UnitMismatch, UnknownName
+from metabolism.errors import Implausible, InvalidValue, UnitMismatch, UnknownName
 from metabolism.simulation.curves import Curve, panel_times
 from metabolism.simulation.views import exposure
 
@@ -218,3 +218,13 @@ def test_goodness_of_fit_has_three_panels_per_output(run, seen):
 def test_observations_that_cannot_be_are_refused_in_words(run, seen, change, error, words):
     with pytest.raises(error, match=words):
         mb.overlay(run, change(seen))
+
+
+def test_observations_without_a_unit_that_cannot_be_in_that_of_the_model_are_remarked_on(run, recwarn):
+    seen = pd.DataFrame({"time": [24.0], "output": ["cbl_plasma"], "value": [9000.0]})
+    with pytest.warns(Implausible, match=r"no unit for 'cbl_plasma', so its values are taken in .M: .* with pmol/L"):
+        mb.overlay(run, seen)
+    recwarn.clear()
+    mb.overlay(run, seen.assign(unit="pmol/L"))
+    mb.overlay(run, seen.assign(value=0.009))
+    assert not recwarn.list
