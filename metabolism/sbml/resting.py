@@ -163,14 +163,14 @@ def rest(
     if end.found[0]:
         return end.states[0], float(end.residuals[0]), end.iterations
     state, residual = system.states[int(end.worst[0])], float(end.residuals[0])
-    if end.away[0]:
+    if end.away[0] and system.reading is None:
         reason = f"no resting state: '{state}' runs away; its supply exceeds what can remove it."
-        if system.reading is not None:
-            # what is small in a file from elsewhere is only guessed from where it begins
-            reason = (
-                f"no resting state found: in the search '{state}' grew to {RUNAWAY:g} times its size; "
-                "simulate(until=...) shows whether it settles."
-            )
+    elif end.away[0]:
+        # what is small in a file from elsewhere is only guessed from where it begins
+        reason = (
+            f"no resting state found: in the search '{state}' grew to {RUNAWAY:g} times its size; "
+            "simulate(until=...) shows whether it settles."
+        )
     elif not np.isfinite(residual):
         reason = f"no resting state: the rate of '{state}' is not a finite number{_divided(system, x, p)}."
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from metabolism.errors import SolverFailed
 from metabolism.model import equations
-from metabolism.sbml import KineticModel, rest
+from metabolism.sbml import Equations, KineticModel, rest
 from metabolism.types import Array, in_brief
 
 
@@ -105,8 +106,20 @@ class SteadyState:
 
     @property
     def stable(self) -> bool:
-        """Whether every eigenvalue has a negative real part."""
-        return bool(np.all(np.real(self.eigenvalues) < 0))
+        """Whether small changes die away: `dies_away` of the eigenvalues."""
+        return dies_away(self.eigenvalues)
+
+
+def eigenvalues_at(system: Equations, x: Array, p: Array, resting: Sequence[str]) -> NDArray[np.complex128]:
+    """Eigenvalues of the Jacobian over the resting states [1/h]."""
+    keep = [system.states.index(s) for s in resting]
+    return np.linalg.eigvals(system.J(x, p)[np.ix_(keep, keep)]).astype(np.complex128)
+
+
+def dies_away(eigenvalues: NDArray[np.complex128]) -> bool:
+    """Whether no eigenvalue has a positive real part, beyond rounding: what is conserved neither grows nor falls."""
+    growth = np.real(eigenvalues)
+    return bool(growth.max(initial=-np.inf) <= 1e-11 * np.abs(growth).max(initial=0.0))
 
 
 def steady_state(model: KineticModel) -> SteadyState:
@@ -127,6 +140,4 @@ def steady_state(model: KineticModel) -> SteadyState:
     x, residual, iterations = rest(system, x, p, model.scale, model.not_at_rest)
     names = [*system.states, *system.expanded]
     values = dict(zip(names, system.evaluate(names, x, p).tolist(), strict=True))
-    keep = [system.states.index(s) for s in model.resting]
-    eigenvalues = np.linalg.eigvals(system.J(x, p)[np.ix_(keep, keep)]).astype(np.complex128)
-    return SteadyState(values, residual, eigenvalues, iterations)
+    return SteadyState(values, residual, eigenvalues_at(system, x, p, model.resting), iterations)

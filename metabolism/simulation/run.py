@@ -17,6 +17,7 @@ from metabolism.sbml import RESIDUAL, FileModel, KineticModel
 from metabolism.simulation.curves import PANELS
 from metabolism.simulation.endpoints import Endpoint, Part
 from metabolism.simulation.ledger import amounts_asked, verify_doses
+from metabolism.simulation.rest import dies_away, eigenvalues_at
 from metabolism.simulation.result import Result
 from metabolism.simulation.slopes import slopes_of
 from metabolism.simulation.study import DEFAULT_OUTPUTS, Study, Tick, own_ids
@@ -358,16 +359,14 @@ def steady_states(model: KineticModel, patients: Columns, outputs: Sequence[str]
             reasons[i] = (
                 f"the residual {residuals[i]:.1e} per {model.time_unit or 'unit of time'} is above {RESIDUAL:.0e}"
             )
-    stable = np.zeros(len(values), dtype=bool)
-    for i in (i for i in range(len(values)) if isinstance(model, FileModel) and i not in reasons):
-        slopes = system.J(problem.initial[i], problem.parameters[i])[np.ix_(keep, keep)]
-        growth = np.linalg.eigvals(slopes).real
-        # what is conserved neither grows nor falls
-        stable[i] = growth.max(initial=-np.inf) <= 1e-11 * np.abs(growth).max(initial=0.0)
     values[list(reasons)] = np.nan
     frame = pd.DataFrame(values, columns=names)
     if isinstance(model, FileModel):
-        frame["stable"] = stable
+        points = zip(problem.initial, problem.parameters, strict=True)
+        frame["stable"] = [
+            i not in reasons and dies_away(eigenvalues_at(system, *point, model.resting))
+            for i, point in enumerate(points)
+        ]
     frame["residual"], frame["failed"] = residuals, [i in reasons for i in range(len(frame))]
     frame["reason"] = [reasons.get(i, "") for i in range(len(frame))]
     frame.attrs |= {
