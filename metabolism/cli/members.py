@@ -130,7 +130,8 @@ def _print(arguments: Arguments, ens: Ensemble, result: Result, vary: dict[str, 
 
 
 def _print_endpoints(arguments: Arguments, ens: Ensemble, table: Any, until: float | str) -> None:
-    one = {ens.parameters[0]: [ens.values[ens.parameters[0]]]}
+    name = (*ens.parameters, *ens.states)[0]
+    one = {name: [ens.values[name]]}
     asked = {"endpoints": arguments.endpoint, "engine": arguments.engine, "workers": arguments.workers}
     found = ens.scan(one if table is None else table, until=until, doses=arguments.dose, **asked)
     frame = found.frame()

@@ -208,8 +208,7 @@ class Ensemble:
 
         Column ``stable`` says whether small changes die away: an oscillator may hold a resting state that none reaches.
         """
-        one = {self.parameters[0]: [self.values[self.parameters[0]]]}
-        return steady_states(self.model, one if parameters is None else parameters, outputs)
+        return steady_states(self.model, self._own() if parameters is None else parameters, outputs)
 
     def sensitivities(
         self, parameters: Sequence[str], *, until: float | str, doses: Doses = None, **options: Any
@@ -235,6 +234,14 @@ class Ensemble:
         Other methods take ``ens.model`` in the same way: `metabolism.sensitivity.morris`, ``efast``, ``pawn``, ...
         """
         return sobol(self.model, self._doses(doses), until, factors=vary, **options)
+
+    def _own(self) -> Columns:
+        """A table of one member that is the file itself."""
+        if not self.parameters:
+            raise InvalidValue(
+                "the file has no parameter, so no members; steady_state(ens.model) finds its resting state."
+            )
+        return {self.parameters[0]: [self.values[self.parameters[0]]]}
 
     def _doses(self, doses: Doses) -> Any:
         if isinstance(doses, Regimen) or not (isinstance(self.model, FileModel) or isinstance(doses, (list, tuple))):

@@ -176,7 +176,9 @@ def overlay(result: Result, data: pd.DataFrame | str | Path) -> Overlay:
     if not ((times >= begin) & (times <= end)).all():
         raise InvalidValue(f"{where} has a time outside the run, which covers {begin:g} to {end:g} h; run longer.")
     names = result.chosen([str(cell) for cell in cells["output"]])
-    pairs = [(n, str(u).strip()) for n, u in zip(names, cells.get("unit", [""] * len(names)), strict=True)]
+    # an empty cell of a table is NaN
+    units = ["" if pd.isna(unit) else str(unit).strip() for unit in cells.get("unit", [""] * len(names))]
+    pairs = list(zip(names, units, strict=True))
     factors = {pair: _factor(result, *pair) for pair in set(pairs)}
     scale = np.array([factors[pair] for pair in pairs])
     table = pd.DataFrame(

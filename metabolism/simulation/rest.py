@@ -117,9 +117,9 @@ def eigenvalues_at(system: Equations, x: Array, p: Array, resting: Sequence[str]
 
 
 def dies_away(eigenvalues: NDArray[np.complex128]) -> bool:
-    """Whether no eigenvalue has a positive real part, beyond rounding: what is conserved neither grows nor falls."""
-    growth = np.real(eigenvalues)
-    return bool(growth.max(initial=-np.inf) <= 1e-11 * np.abs(growth).max(initial=0.0))
+    """Whether small changes die away, beyond rounding: an eigenvalue of 0 is what is conserved, one that turns is not."""
+    rounding = 1e-11 * np.abs(eigenvalues).max(initial=0.0)
+    return bool(np.all(eigenvalues.real[np.abs(eigenvalues) > rounding] < -rounding))
 
 
 def steady_state(model: KineticModel) -> SteadyState:

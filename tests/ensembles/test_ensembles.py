@@ -391,3 +391,16 @@ def test_a_resting_state_says_whether_it_is_stable():
     assert list(found["stable"]) == [False, True, False]
     np.testing.assert_allclose(found["Y"], [3.0, 1.9, 2.1], rtol=1e-9)
     np.testing.assert_allclose(found["B"], 0.75, rtol=1e-9)
+
+
+def test_a_centre_is_not_stable_and_a_file_without_parameters_says_so(tmp_path, capsys):
+    """Around the rest of Lotka and Volterra every orbit is closed: real parts are 0, and nothing dies away."""
+    predators = "A = 1; B = 1; k = 1; J1: -> A; k*A; J2: A -> ; A*B; J3: -> B; A*B; J4: B -> ; B;"
+    assert not mb.ensemble(f"model m; {predators} end").steady_states({"k": [1.0, 2.0]})["stable"].any()
+    bare = "model m; x = 1; y = 1; x' = 1 - x; y' = x - y; end"
+    with pytest.raises(InvalidValue, match="no parameter, so no members"):
+        mb.ensemble(bare).steady_states()
+    assert mb.steady_state(mb.ensemble(bare).model).stable
+    (tmp_path / "bare.ant").write_text(bare, encoding="utf-8")
+    assert main(["ensemble", str(tmp_path / "bare.ant"), "--until", "5", "--endpoint", "final(y)"]) == 0
+    assert "final(y)" in capsys.readouterr().out

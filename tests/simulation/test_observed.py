@@ -227,4 +227,5 @@ def test_observations_without_a_unit_that_cannot_be_in_that_of_the_model_are_rem
     recwarn.clear()
     mb.overlay(run, seen.assign(unit="pmol/L"))
     mb.overlay(run, seen.assign(value=0.009))
+    mb.overlay(run, seen.assign(value=0.009, unit=[None]))
     assert not recwarn.list
