@@ -117,7 +117,7 @@ def eigenvalues_at(system: Equations, x: Array, p: Array, resting: Sequence[str]
 
 
 def dies_away(eigenvalues: NDArray[np.complex128]) -> bool:
-    """Whether small changes die away, beyond rounding: an eigenvalue of 0 is what is conserved, one that turns is not."""
+    """Whether small changes die away, an eigenvalue of 0 is something conserved, one that turns is not."""
     rounding = 1e-11 * np.abs(eigenvalues).max(initial=0.0)
     return bool(np.all(eigenvalues.real[np.abs(eigenvalues) > rounding] < -rounding))
 
